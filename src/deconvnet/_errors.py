@@ -1,0 +1,59 @@
+"""One family of exceptions.
+
+    DeconvNetError
+    ├── ArgumentError (also a ValueError)   an argument has a wrong type, value or size
+    │   ├── LayerNotFoundError              no layer of that name
+    │   └── TargetError                     no such class, or the output needs another kind of target
+    ├── PhotoError                          a photo cannot be found, read or used
+    ├── ModelLoadError                      a model spec, its weights or its extra cannot be had
+    ├── CaptureError                        the model cannot be captured
+    ├── UnsupportedOperationError           an operation has no way down under these rules
+    ├── NotFiniteError                      NaN or infinity in the input, a weight or an activation
+    └── MemoryBudgetError                   the work does not fit the memory budget
+
+    DeconvNetWarning (a UserWarning)        the result is right but says less than one may think
+"""
+
+
+class DeconvNetError(Exception):
+    """Anything that this package raises on purpose."""
+
+
+class ArgumentError(DeconvNetError, ValueError):
+    """An argument has a wrong type, value or size."""
+
+
+class LayerNotFoundError(ArgumentError):
+    """The network has no layer of that name."""
+
+
+class TargetError(ArgumentError):
+    """The network has no such class, or its output needs another kind of target."""
+
+
+class PhotoError(DeconvNetError):
+    """A photo cannot be found, read or used."""
+
+
+class ModelLoadError(DeconvNetError):
+    """A model, its weights or the package that holds it cannot be had."""
+
+
+class CaptureError(DeconvNetError):
+    """The model cannot be turned into a list of steps."""
+
+
+class UnsupportedOperationError(DeconvNetError):
+    """An operation of the network has no way down under the chosen rules."""
+
+
+class NotFiniteError(DeconvNetError):
+    """NaN or infinity in the input, a weight or an activation."""
+
+
+class MemoryBudgetError(DeconvNetError):
+    """The work does not fit the memory budget, not even one unit at a time."""
+
+
+class DeconvNetWarning(UserWarning):
+    """The result is right, but says less than one may think."""

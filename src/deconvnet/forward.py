@@ -1,0 +1,123 @@
+"""Steps up, remembering what the way down will need."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from deconvnet._errors import NotFiniteError
+from deconvnet._types import Step
+from deconvnet.capture import Graph, weights_of
+from deconvnet.rules import Call, Memory, Rule, RuleSet
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One forward pass, as far as it was needed.
+
+    Attributes:
+        images: batch size.
+        values: the values that were asked for, by name.
+        memory: what each rule remembered, by the name of its step's output.
+        tensors: the weights and what is computed of weights alone, by name.
+    """
+
+    images: int
+    values: Mapping[str, Tensor]
+    memory: Mapping[str, Memory]
+    tensors: Mapping[str, Tensor]
+
+
+def steps_towards(graph: Graph, wanted: Iterable[str]) -> list[Step]:
+    """The steps, in order, that lead to any of the named values."""
+    names, needed = set(wanted), []
+    for step in reversed(graph.steps):
+        if step.output.name in names:
+            needed.append(step)
+            names.update(value.name for value in step.inputs)
+    return needed[::-1]
+
+
+def forward(
+    graph: Graph,
+    model: nn.Module,
+    x: Tensor,
+    wanted: frozenset[str],
+    rules: RuleSet,
+    chosen: Mapping[str, Rule],
+) -> Trace:
+    """Run the steps up to the wanted values, and no further.
+
+    Args:
+        graph: captured from `model` for images of this size.
+        model: its weights are read as they are now.
+        x: (n, c, *spatial).
+        wanted: names of values to keep.
+        rules: the rule set of the way down.
+        chosen: the rule of each step that will be undone, by the name of its output.
+    """
+    tensors = tensors_of(graph, model, len(x))
+    values: dict[str, Tensor] = {graph.input.name: x}
+    memory: dict[str, Memory] = {}
+    steps = steps_towards(graph, wanted)
+    last_use = {value.name: i for i, step in enumerate(steps) for value in step.inputs}
+    for i, step in enumerate(steps):
+        inputs = {value.name: values[value.name] for value in step.inputs}
+        call = Call(step, rules, len(x), {**tensors, **inputs})
+        rule = chosen.get(step.output.name)
+        if rule is not None and rule.up is not None:
+            values[step.output.name], memory[step.output.name] = rule.up(call)
+        else:
+            values[step.output.name] = call.compute()
+        for name in inputs:
+            if last_use[name] == i and name not in wanted:
+                del values[name]
+    kept = {name: tensor for name, tensor in values.items() if name in wanted}
+    return Trace(len(x), kept, memory, tensors)
+
+
+def tensors_of(graph: Graph, model: nn.Module, images: int) -> dict[str, Tensor]:
+    """The weights as they are now, and what is computed of weights alone."""
+    tensors = {**graph.tensors, **weights_of(model, graph.weights)}
+    for step in graph.constants:
+        tensors[step.output.name] = Call(step, RuleSet(), images, tensors).compute()
+    return tensors
+
+
+def assumptions_hold(graph: Graph, model: nn.Module) -> bool:
+    """Whether the buffers by which a rectifier was recognised still hold the number they did."""
+    named = {name: graph.weights[name] for name in graph.assumed}
+    return all(
+        bool((tensor == graph.assumed[name]).all()) for name, tensor in weights_of(model, named).items()
+    )
+
+
+def check_finite(graph: Graph, model: nn.Module, x: Tensor, wanted: frozenset[str]) -> None:
+    """Find where NaN or infinity first appears on the way to the wanted values.
+
+    Raises:
+        NotFiniteError: in the input, in a weight, or in the output of a layer.
+    """
+    if not bool(torch.isfinite(x).all()):
+        place = torch.nonzero(~torch.isfinite(x))[0].tolist()
+        raise NotFiniteError(
+            f"the input holds {float(x[tuple(place)])} at index {tuple(place)}; every value must be finite."
+        )
+    for name, tensor in weights_of(model, graph.weights).items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise NotFiniteError(
+                f"the weight '{graph.weights[name]}' holds NaN or infinity; load the model's weights again."
+            )
+    steps = steps_towards(graph, wanted)
+    names = frozenset(step.output.name for step in steps if step.output.signal)
+    trace = forward(graph, model, x, names, RuleSet(), {})
+    layer_of = {value.name: layer for layer, value in graph.layers.items()}
+    for step in steps:
+        value = trace.values.get(step.output.name)
+        if value is not None and not bool(torch.isfinite(value).all()):
+            where = layer_of.get(step.output.name, step.module)
+            raise NotFiniteError(
+                f"NaN or infinity first appears at layer '{where}' ({step.operation}), from finite input "
+                f"and weights in {value.dtype}; try a wider floating-point type or smaller input values."
+            )

@@ -1,0 +1,618 @@
+"""`DeconvNet`: a deconvnet attached to a network. Joins capture, rules, forward and project."""
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Any, Literal
+
+import psutil
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deconvnet import capture as capturing
+from deconvnet import receptive_field
+from deconvnet._errors import (
+    ArgumentError,
+    CaptureError,
+    DeconvNetWarning,
+    LayerNotFoundError,
+    MemoryBudgetError,
+    TargetError,
+    UnsupportedOperationError,
+)
+from deconvnet._types import LayerInfo, Step, Unit, Value
+from deconvnet.capture import Graph
+from deconvnet.forward import Trace, assumptions_hold, check_finite, forward
+from deconvnet.project import Plan, Reconstruction, Seeds, project_seeds, plan, strongest
+from deconvnet.rules import RuleSet, Smooth, rule_for, rule_set
+
+Layer = str | nn.Module
+Channel = int | Sequence[int] | str
+Target = int | Sequence[int] | tuple[Any, ...] | Tensor | str | None
+Start = Literal["activation", "one"]
+
+_CLASS_SCORES = {"aten.softmax", "aten.log_softmax", "aten._softmax", "aten._log_softmax", "aten.sigmoid"}
+
+
+class DeconvNet:
+    """A deconvnet attached to a network, which stays untouched.
+
+    The network is captured in eval on the first use of each input size; its weights are read anew
+    every time, so training may go on between two looks.
+
+    Args:
+        model: any convolutional network of PyTorch that takes one tensor of images.
+        example_input: (n, c, *spatial) with one to three spatial axes; only shape, dtype and device
+            count.
+        rules: "deconvnet", "guided", "gradient", or a `RuleSet`.
+        smooth: what becomes of activations that are no rectifiers: "refuse" (default), "rectify" or
+            "gradient".
+        output: which of several tensors that the model returns holds the classes, by key, field or
+            number.
+        memory: budget such as "2GB" or a number of bytes; a quarter of what is free by default.
+
+    Raises:
+        CaptureError: the model cannot be captured.
+        ArgumentError: an argument of a wrong type or value.
+
+    Example:
+        >>> from torch import nn, randn
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 4, 3))
+        >>> net = DeconvNet(model, randn(1, 3, 16, 16))
+        >>> net.project(randn(1, 3, 16, 16), "3", channel=2).full().shape
+        torch.Size([1, 3, 16, 16])
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        example_input: Float[Tensor, "n c *spatial"],
+        *,
+        rules: str | RuleSet = "deconvnet",
+        smooth: Smooth | None = None,
+        output: str | int | None = None,
+        memory: str | int | None = None,
+    ) -> None:
+        self.rules = rule_set(rules, smooth)
+        self.model = capturing.unwrap(model)
+        self._output = None if output is None else str(output)
+        self._memory = None if memory is None else _bytes(memory)
+        self._example = _checked_images(example_input)[:1].detach().clone()
+        self._captured: dict[Any, Graph] = {}
+        self._plans: dict[Any, Plan] = {}
+        self._graph(self._example)
+
+    def with_rules(self, rules: str | RuleSet, *, smooth: Smooth | None = None) -> "DeconvNet":
+        """The same capture with another way down.
+
+        Args:
+            rules: a name or a `RuleSet`.
+            smooth: as in `DeconvNet`; for a name, this network's own by default.
+        """
+        if isinstance(rules, str) and smooth is None:
+            smooth = self.rules.smooth
+        other = object.__new__(DeconvNet)
+        vars(other).update(vars(self))
+        vars(other).pop("layers", None)
+        other.rules = rule_set(rules, smooth)
+        return other
+
+    @cached_property
+    def layers(self) -> Mapping[str, LayerInfo]:
+        """Every layer by name, in the order in which the network computes them."""
+        return layer_infos(self._graph(self._example), self.rules)
+
+    def __str__(self) -> str:
+        rows = [("layer", "forward", "way down", "shape", "stride", "receptive field", "switches below")]
+        rows += [layer_row(info) for info in self.layers.values()]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([f"DeconvNet, rules: {self.rules.name}", *lines])
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self._example.shape[1:]))
+        return f"<DeconvNet of {type(self.model).__name__}, input {size}, rules: {self.rules.name}>"
+
+    def activations(
+        self, x: Float[Tensor, "n c *spatial"], layers: Sequence[Layer] | Layer
+    ) -> dict[str, Tensor]:
+        """What layers give for images, running no further than the deepest of them.
+
+        Returns:
+            By layer name, (n, c, *spatial) each.
+
+        Raises:
+            LayerNotFoundError: no layer of that name.
+            NotFiniteError: NaN or infinity in the input, a weight or one of the layers.
+        """
+        several = [layers] if isinstance(layers, str | nn.Module) else list(layers)
+        graph = self._graph(x)
+        values = {name: self._value(graph, name) for name in map(self._layer_name, several)}
+        wanted = frozenset(value.name for value in values.values())
+        with _computing():
+            trace = forward(graph, self.model, _ordinary(x), wanted, self.rules, {})
+            self._check(trace, graph, x, wanted)
+        return {name: trace.values[value.name] for name, value in values.items()}
+
+    def scores(self, x: Float[Tensor, "n c *spatial"]) -> Tensor:
+        """The model's output before its softmax or sigmoid, if it ends in one: what `explain` starts from."""
+        graph = self._graph(x)
+        value, _ = self._class_scores(graph)
+        with _computing():
+            trace = forward(graph, self.model, _ordinary(x), frozenset([value.name]), self.rules, {})
+            self._check(trace, graph, x, frozenset([value.name]))
+        return trace.values[value.name]
+
+    def project(
+        self,
+        x: Float[Tensor, "n c *spatial"],
+        layer: Layer,
+        *,
+        channel: Channel | None = None,
+        position: tuple[int, ...] | int | Literal["all"] | None = None,
+        start: Start | Tensor = "activation",
+        to: Layer | None = None,
+        memory: str | int | None = None,
+    ) -> Reconstruction:
+        """Units of a layer, each carried down alone, all other activations zero.
+
+        Args:
+            x: images, as the model takes them.
+            layer: name or module; see `layers`.
+            channel: a feature map, several, "all", or "top:16" for those of strongest activation.
+            position: index per spatial axis; None for each map's strongest; "all" keeps the whole map.
+            start: the unit's "activation" (as the paper; its magnitude if negative), "one", or a signal
+                of the layer's own shape, (n, c, *spatial), that is carried down as it is.
+            to: carry the signal only down to this layer.
+            memory: budget for this call.
+
+        Returns:
+            Units in order of images, then channels.
+
+        Raises:
+            LayerNotFoundError, ArgumentError: no such layer, channel or position.
+            UnsupportedOperationError: something below the layer has no way down under these rules.
+            NotFiniteError: NaN or infinity in the input, a weight or the layer.
+            MemoryBudgetError: a single image or unit does not fit the budget.
+        """
+        graph = self._graph(x)
+        name = self._layer_name(layer)
+        value = self._value(graph, name)
+        stop = graph.input if to is None else self._value(graph, self._layer_name(to))
+        way = self._plan(graph, value, stop, name)
+
+        def choose(values: Tensor, first: int) -> Seeds:
+            if isinstance(start, Tensor):
+                return _own_signal(name, start, values, channel, position, first, len(x))
+            return _unit_seeds(name, values, channel, position, start, first)
+
+        return self._run(way, x, choose, (), memory)
+
+    def explain(
+        self,
+        x: Float[Tensor, "n c *spatial"],
+        target: Target = None,
+        *,
+        start: Start = "one",
+        to: Layer | None = None,
+        memory: str | int | None = None,
+    ) -> Reconstruction:
+        """A class carried down: what of each image the network's answer rests on.
+
+        Args:
+            x: images, as the model takes them.
+            target: a class; several; "all"; None for the one that the network finds most likely in
+                each image. For outputs that are maps (segmentation): (class, y, x), or a mask (bool)
+                shaped like the output, with or without its batch axis.
+            start: "one", because the sign of a class score means nothing, or "activation".
+            to: carry the signal only down to this layer.
+            memory: budget for this call.
+
+        Raises:
+            TargetError: no such class, or the output needs another kind of target.
+            UnsupportedOperationError, NotFiniteError, MemoryBudgetError: as in `project`.
+        """
+        graph = self._graph(x)
+        value, notes = self._class_scores(graph)
+        name = next((n for n, v in graph.layers.items() if v == value), "output")
+        stop = graph.input if to is None else self._value(graph, self._layer_name(to))
+        way = self._plan(graph, value, stop, name)
+
+        def choose(values: Tensor, first: int) -> Seeds:
+            return _class_seeds(name, values, target, start, first, len(x))
+
+        return self._run(way, x, choose, notes, memory)
+
+    # From here on: how.
+
+    def _run(
+        self, way: Plan, x: Tensor, choose: Any, notes: tuple[str, ...], memory: str | int | None
+    ) -> Reconstruction:
+        budget = self._budget(memory)
+        at_once = self._images_at_once(way, x, budget)
+        parts = []
+        with _computing():
+            for first in range(0, len(x), at_once):
+                images = _ordinary(x[first : first + at_once])
+                wanted = frozenset([way.start.name])
+                trace = forward(way.graph, self.model, images, wanted, self.rules, way.chosen)
+                self._check(trace, way.graph, images, wanted)
+                seeds = choose(trace.values[way.start.name], first)
+                parts.append(project_seeds(way, trace, seeds, budget))
+        return _joined(parts, way, notes)
+
+    def _graph(self, x: Tensor) -> Graph:
+        """The capture for images of this size, made now if there is none or the model has changed."""
+        _checked_images(x)
+        self._check_against_model(x)
+        key = (x.shape[1:], x.dtype, x.device, capturing.signature(self.model))
+        graph = self._captured.get((key, None)) or self._captured.get((key, len(x)))
+        if graph is None or not assumptions_hold(graph, self.model):
+            graph = capturing.capture(self.model, x)
+            self._refuse_hooks_that_matter(graph, x)
+            self._captured[key, graph.images] = graph
+        return graph
+
+    def _check_against_model(self, x: Tensor) -> None:
+        example = getattr(self, "_example", x)
+        if x.ndim != example.ndim:
+            raise ArgumentError(
+                f"images come as (n, c, *spatial) with {example.ndim} axes; got shape {tuple(x.shape)}"
+                + (" (add the batch axis: x[None])." if x.ndim == example.ndim - 1 else ".")
+            )
+        if x.shape[1] != example.shape[1]:
+            raise ArgumentError(f"the network takes {example.shape[1]} channels; got {x.shape[1]}.")
+        weight = next((p for p in self.model.parameters() if p.is_floating_point()), None)
+        if weight is not None and (weight.dtype, weight.device) != (x.dtype, x.device):
+            raise ArgumentError(
+                f"the model's weights are {weight.dtype} on {weight.device}, the images {x.dtype} on "
+                f"{x.device}: pass x.to({str(weight.device)!r}, {weight.dtype})."
+            )
+
+    def _refuse_hooks_that_matter(self, graph: Graph, x: Tensor) -> None:
+        names = capturing.hooks_that_may_answer(self.model)
+        if not names or not graph.outputs:
+            return
+        wanted = frozenset(value.name for value in graph.outputs.values())
+        with _computing(), capturing.evaluating(self.model):
+            with_hooks = dict(capturing.named_outputs(self.model(_ordinary(x))))
+            without = forward(graph, self.model, _ordinary(x), wanted, self.rules, {}).values
+        for name, value in graph.outputs.items():
+            if not torch.allclose(with_hooks[name], without[value.name], rtol=1e-3, atol=1e-5, equal_nan=True):
+                raise CaptureError(
+                    f"the hooks on {', '.join(map(repr, names[:3]))} change what the model computes, and hooks "
+                    "are left out of a capture: move what they do into the model's forward, or remove them."
+                )
+
+    def _layer_name(self, layer: Layer) -> str:
+        if isinstance(layer, str):
+            return layer
+        if not isinstance(layer, nn.Module):
+            raise ArgumentError(f"a layer is a name or a module; got {type(layer).__name__}.")
+        for name, module in self.model.named_modules():
+            if module is layer:
+                return name
+        raise LayerNotFoundError(f"this {type(layer).__name__} is no layer of the network.")
+
+    def _value(self, graph: Graph, name: str) -> Value:
+        if name not in graph.layers:
+            near = get_close_matches(name, graph.layers, n=3, cutoff=0.3)
+            near += [other for other in graph.layers if other.startswith(f"{name}[")][:3]
+            raise LayerNotFoundError(
+                f"the network has no layer {name!r}; the nearest names are "
+                f"{', '.join(map(repr, dict.fromkeys(near))) or 'none'}. print(net) lists all."
+            )
+        return graph.layers[name]
+
+    def _plan(self, graph: Graph, start: Value, stop: Value, name: str) -> Plan:
+        key = (id(graph), start.name, stop.name, self.rules)
+        if key not in self._plans or self._plans[key].graph is not graph:
+            way = plan(graph, start, stop, self.rules)
+            if start != stop and not way.down:
+                raise ArgumentError(f"no signal travels from {name!r} down to the layer that `to` names.")
+            self._plans[key] = way
+        return self._plans[key]
+
+    def _class_scores(self, graph: Graph) -> tuple[Value, tuple[str, ...]]:
+        """The value before a final softmax or sigmoid, and what to note of it."""
+        names = list(graph.outputs)
+        if self._output is None and len(names) != 1:
+            raise ArgumentError(
+                f"the model returns {len(names)} tensors ({', '.join(names)}): say which holds the classes "
+                f"with DeconvNet(..., output={names[0]!r})." if names else "the model returns no tensor."
+            )  # fmt: skip
+        name = names[0] if self._output is None else self._output
+        if name not in graph.outputs:
+            raise ArgumentError(f"the model returns no {name!r}; it returns {', '.join(names)}.")
+        value, notes = graph.outputs[name], ()
+        made: dict[str, Step] = {step.output.name: step for step in graph.steps}
+        while value.name in made and made[value.name].operation in _CLASS_SCORES:
+            step = made[value.name]
+            notes = (f"The {step.operation.removeprefix('aten.')} at the output was skipped.",)
+            value = step.inputs[0]
+        return value, notes
+
+    def _check(self, trace: Trace, graph: Graph, x: Tensor, wanted: frozenset[str]) -> None:
+        if not all(bool(torch.isfinite(value).all()) for value in trace.values.values()):
+            check_finite(graph, self.model, x, wanted)
+
+    def _budget(self, memory: str | int | None) -> int:
+        if memory is not None:
+            return _bytes(memory)
+        if self._memory is not None:
+            return self._memory
+        if self._example.is_cuda:
+            return torch.cuda.mem_get_info(self._example.device)[0] // 4
+        return int(psutil.virtual_memory().available) // 4
+
+    def _images_at_once(self, way: Plan, x: Tensor, budget: int) -> int:
+        width = x.element_size()
+        need = way.bytes_up(width) + way.bytes_down(width)
+        images = way.graph.images
+        if need * (images or 1) > budget:
+            share = (budget / (need * (images or 1))) ** (1 / max(x.ndim - 2, 1))
+            fits = "x".join(str(int(length * share)) for length in x.shape[2:])
+            raise MemoryBudgetError(
+                f"one image of {'x'.join(map(str, x.shape[2:]))} needs about {need / 1e6:.0f} MB, and the budget "
+                f"is {budget / 1e6:.0f} MB: give more with memory=, or images of about {fits} or less."
+            )
+        if images is not None:
+            return images
+        return max(1, min(len(x), (budget - way.bytes_down(width)) // way.bytes_up(width)))
+
+
+def layer_infos(graph: Graph, rules: RuleSet) -> dict[str, LayerInfo]:
+    """What is known of each layer before any image is seen."""
+    words, closed = {graph.input.name: "the input"}, {}
+    pools: dict[str, frozenset[str]] = {graph.input.name: frozenset()}
+    kinds = {graph.input.name: "input"}
+    for step in graph.steps:
+        name = step.output.name
+        try:
+            rule = rule_for(step, rules)
+            words[name], closed[name] = rule.words, rule.closed
+        except UnsupportedOperationError:
+            words[name] = "refused"
+        kinds[name] = step.operation.removeprefix("aten.")
+        open_inputs = [v for i, v in enumerate(step.signals) if i not in closed.get(name, ())]
+        below = frozenset[str]().union(*(pools.get(v.name, frozenset()) for v in open_inputs))
+        pools[name] = below | {name} if "max_pool" in step.operation else below
+    fields = receptive_field.fields(graph.steps, graph.input, closed)
+    size = tuple(length.of(1) for length in graph.input.shape[2:])
+    infos = {}
+    for layer, value in graph.layers.items():
+        field = fields.get(value.name)
+        shape = value.sizes(1)
+        infos[layer] = LayerInfo(
+            name=layer,
+            kind=kinds[value.name],
+            way_down=words[value.name],
+            channels=shape[1] if len(shape) > 1 else 1,
+            size=shape[2:],
+            stride=None if field is None else tuple(float(axis.scale) for axis in field),
+            receptive_field=size if field is None else tuple(axis.size for axis in field),
+            switches_below=len(pools[value.name]),
+        )
+    return infos
+
+
+def layer_row(info: LayerInfo) -> tuple[str, ...]:
+    """A layer as the cells of a table: layer, forward, way down, shape, stride, receptive field, switches below."""
+
+    def times(numbers: Sequence[float]) -> str:
+        return "x".join(f"{number:g}" for number in numbers) or "-"
+
+    return (
+        info.name or "the model itself",
+        info.kind,
+        info.way_down,
+        times((info.channels, *info.size)),
+        "-" if info.stride is None else times(info.stride),
+        times(info.receptive_field),
+        str(info.switches_below),
+    )
+
+
+# Seeds: what a signal starts from.
+
+
+def _unit_seeds(
+    layer: str, values: Tensor, channel: Channel | None, position: Any, start: Start, first: int
+) -> Seeds:
+    """One seed for each chosen unit or map of each image."""
+    if start not in ("activation", "one"):
+        raise ArgumentError(f"start is 'activation', 'one' or a tensor; got {start!r}.")
+    whole = isinstance(position, str) and position == "all"
+    peaks = strongest(values)
+    if not whole and position is not None:
+        place = _checked_position(position, tuple(values.shape[2:]), layer)
+        peaks = torch.tensor(place, device=values.device).expand_as(peaks)
+    units, activations = [], []
+    for image, channels in enumerate(_channels(channel, values, layer)):
+        for c in channels:
+            place = tuple(peaks[image, c].tolist())
+            units.append(Unit(layer, c, None if whole else place, first + image))
+            activations.append(values[(image, c, *place)])
+    return Seeds(tuple(units), torch.stack(activations), start, values, first)
+
+
+def _channels(channel: Channel | None, values: Tensor, layer: str) -> list[list[int]]:
+    """The chosen feature maps of each image."""
+    count = values.shape[1]
+    if channel is None:
+        raise ArgumentError(
+            f"say which of the {count} feature maps of {layer!r}: channel=37, [3, 5, 8], 'all' or 'top:16', "
+            "or start= a signal of your own."
+        )
+    if isinstance(channel, str):
+        if channel == "all":
+            return [list(range(count))] * len(values)
+        top = re.fullmatch(r"top:([1-9]\d*)", channel)
+        if not top:
+            raise ArgumentError(f"channel is a number, numbers, 'all' or 'top:16'; got {channel!r}.")
+        order = values.flatten(2).amax(2) if values.ndim > 2 else values
+        ranked = order.argsort(1, descending=True, stable=True)
+        rows: list[list[int]] = ranked[:, : int(top.group(1))].tolist()
+        return rows
+    return [_checked_classes(channel, count, f"feature maps in {layer!r}", ArgumentError)] * len(values)
+
+
+def _checked_classes(
+    given: Any, count: int, what: str, error: type[ArgumentError]
+) -> list[int]:
+    """Numbers of maps or classes as a list, each checked."""
+    several = list(given) if isinstance(given, Sequence | range) and not isinstance(given, str) else [given]
+    if not several:
+        raise error(f"an empty list chooses none of the {count} {what}.")
+    for number in several:
+        if isinstance(number, bool) or not isinstance(number, int) or not -count <= number < count:
+            raise error(f"there are {count} {what}, numbered from 0; got {number!r}.")
+    return [number % count for number in several]
+
+
+def _checked_position(position: Any, size: tuple[int, ...], layer: str) -> tuple[int, ...]:
+    place = (position,) if isinstance(position, int) else position
+    if not isinstance(place, Sequence) or isinstance(place, str) or len(place) != len(size):
+        raise ArgumentError(
+            f"a position in {layer!r} has {len(size)} numbers (its maps are {size}); got {position!r}."
+        )
+    for y, length in zip(place, size, strict=True):
+        if isinstance(y, bool) or not isinstance(y, int) or not -length <= y < length:
+            raise ArgumentError(f"position {tuple(place)} lies outside the maps of {layer!r}, which are {size}.")
+    return tuple(y % length for y, length in zip(place, size, strict=True))
+
+
+def _own_signal(
+    layer: str, signal: Tensor, values: Tensor, channel: Any, position: Any, first: int, images: int
+) -> Seeds:
+    """One seed for each image, the user's own signal."""
+    if channel is not None or position is not None:
+        raise ArgumentError("a signal of your own says all: leave out channel and position.")
+    expected = (images, *values.shape[1:])
+    if tuple(signal.shape) != expected:
+        raise ArgumentError(f"a signal on {layer!r} has shape {expected}; got {tuple(signal.shape)}.")
+    if not bool(torch.isfinite(signal).all()):
+        raise ArgumentError("the signal to start from holds NaN or infinity.")
+    part = _ordinary(signal[first : first + len(values)]).to(values)
+    units = tuple(Unit(layer, None, None, first + i) for i in range(len(values)))
+    return Seeds(units, part.flatten(1).amax(1), "activation", part, first)
+
+
+def _class_seeds(
+    layer: str, values: Tensor, target: Target, start: Start, first: int, images: int
+) -> Seeds:
+    """One seed for each chosen class of each image."""
+    if start not in ("activation", "one"):
+        raise ArgumentError(f"start is 'activation' or 'one'; got {start!r}.")
+    if values.ndim > 2:
+        return _place_seeds(layer, values, target, start, first, images)
+    scores = values if values.ndim == 2 else values[:, None]
+    count = scores.shape[1]
+    if target is None:
+        classes = [[int(c)] for c in scores.argmax(1)]
+    elif isinstance(target, str):
+        if target != "all":
+            raise TargetError(f"target is a class number, several, 'all' or None; got {target!r}.")
+        classes = [list(range(count))] * len(values)
+    else:
+        numbers = target.tolist() if isinstance(target, Tensor) and not target.is_floating_point() else target
+        classes = [_checked_classes(numbers, count, "classes", TargetError)] * len(values)
+    units = [Unit(layer, c, (), first + i) for i, row in enumerate(classes) for c in row]
+    activations = torch.stack([scores[u.image - first, u.channel] for u in units])
+    return Seeds(tuple(units), activations, start, values, first)
+
+
+def _place_seeds(
+    layer: str, values: Tensor, target: Target, start: Start, first: int, images: int
+) -> Seeds:
+    """One seed for each image at a place of an output that is a map, or all over a mask."""
+    count, size = values.shape[1], tuple(values.shape[2:])
+    if isinstance(target, Tensor) and target.dtype == torch.bool:
+        if tuple(target.shape) not in ((count, *size), (images, count, *size)):
+            raise TargetError(f"a mask has shape {(count, *size)} or {(images, count, *size)}; got {tuple(target.shape)}.")
+        mask = target.expand(images, count, *size)[first : first + len(values)].to(values.device)
+        signal = mask.to(values) * (values if start == "activation" else 1)
+        units = tuple(Unit(layer, None, None, first + i) for i in range(len(values)))
+        return Seeds(units, (mask * values).flatten(1).sum(1), "activation", signal, first)
+    if not isinstance(target, tuple) or len(target) != 1 + len(size):
+        raise TargetError(
+            f"the output has {count} maps of {'x'.join(map(str, size))}: target is (class, "
+            f"{', '.join('zyx'[-len(size):])}) or a mask of its shape; got {target!r}."
+        )
+    (c,) = _checked_classes(target[0], count, "classes", TargetError)
+    place = _checked_position(target[1:], size, layer)
+    units = tuple(Unit(layer, c, place, first + i) for i in range(len(values)))
+    return Seeds(units, values[(slice(None), c, *place)], start, values, first)
+
+
+def _joined(parts: list[Reconstruction], way: Plan, notes: tuple[str, ...]) -> Reconstruction:
+    """The parts of a batch as one result, with what a reader of the pictures should know."""
+    one = parts[0] if len(parts) == 1 else replace(
+        parts[0],
+        units=tuple(unit for part in parts for unit in part.units),
+        activations=torch.cat([part.activations for part in parts]),
+        windows=torch.cat([part.windows for part in parts]),
+        boxes=torch.cat([part.boxes for part in parts]),
+    )  # fmt: skip
+    if way.image_free:
+        notes += (
+            "This picture does not depend on the image: nothing between the unit and the picture, such as a "
+            "max-pool's switches, remembers anything of it.",
+        )
+    if any(rule.words == "rectify (smooth)" for _, rule in way.down):
+        notes += ('Activations that are no rectifiers were treated as rectifiers (smooth="rectify").',)
+    if way.rules.smooth == "gradient" and any(rule.words == "derivative" for _, rule in way.down):
+        notes += ('Smooth operations were differentiated (smooth="gradient").',)
+    notes += tuple(dict.fromkeys(note for part in parts for note in part.notes))
+    silent = [unit for unit, a in zip(one.units, one.activations.tolist(), strict=True) if a == 0]
+    if silent and not bool(one.windows.any()):
+        warnings.warn(
+            f"{len(silent)} of {len(one.units)} units have activation 0, the first is {silent[0]}: a "
+            "reconstruction that starts from it is all zero.",
+            DeconvNetWarning,
+            stacklevel=4,
+        )
+    return replace(one, notes=notes)
+
+
+@contextmanager
+def _computing() -> Iterator[None]:
+    """No derivatives are recorded, and results are ordinary tensors."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+def _ordinary(x: Tensor) -> Tensor:
+    return x.clone() if x.is_inference() else x.detach()
+
+
+def _checked_images(x: Any) -> Tensor:
+    if not isinstance(x, Tensor):
+        raise ArgumentError(f"images come as one tensor (n, c, *spatial); got {type(x).__name__}.")
+    if not x.is_floating_point():
+        raise ArgumentError(f"images are floating-point numbers; got {x.dtype}: preprocess them first.")
+    if not 3 <= x.ndim <= 5 or 0 in x.shape:
+        raise ArgumentError(
+            f"images come as (n, c, *spatial) with one to three spatial axes, none of them empty; got shape "
+            f"{tuple(x.shape)}."
+        )
+    return x
+
+
+def _bytes(memory: str | int) -> int:
+    """A budget in bytes.
+
+    Example:
+        >>> _bytes("2GB")
+        2000000000
+    """
+    units = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+    written = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", str(memory), re.IGNORECASE)
+    if isinstance(memory, bool) or not written or float(written.group(1)) <= 0:
+        raise ArgumentError(f"memory is a number of bytes or a size such as '2GB'; got {memory!r}.")
+    return int(float(written.group(1)) * units[written.group(2).upper()])

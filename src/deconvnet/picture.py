@@ -1,0 +1,467 @@
+"""Signed signal → pictures for people. Pure: the same tensor always gives the same pixels.
+
+Zero is mid-grey (128, 128, 128), so that what a unit wants brighter and what it wants darker are
+told apart; colours are those of the network's input channels.
+"""
+
+import itertools
+import math
+import os
+import secrets
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+from torch import Tensor
+from torch.nn.functional import pad
+
+from deconvnet._errors import ArgumentError, DeconvNetError, NotFiniteError
+from deconvnet._types import Box
+
+Scale: TypeAlias = Literal["logistic", "linear"]
+
+SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+
+_TAIL = 0.005  # share of the values that the scale leaves to lie beyond the limit
+_BEST = {"quality": 95, "subsampling": 0, "lossless": True}  # of JPEG and WebP; others ignore it
+_WHITE, _INK = (255, 255, 255), (26, 26, 26)
+_MARGIN, _GAP, _LEADING = 16, 4, 1.3
+_SPELLINGS = str.maketrans(
+    {"×": "x", "–": "-", "—": "-", "−": "-", "→": "->", "•": "·", "µ": "u", "μ": "u", "ß": "ss"}
+    | {"æ": "ae", "Æ": "AE", "ø": "o", "Ø": "O", "œ": "oe", "Œ": "OE", "ł": "l", "Ł": "L"}
+)
+_Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def render(
+    signal: Float[Tensor, "c h w"], *, scale: Scale = "logistic", limit: float | None = None
+) -> Image.Image:
+    """The signal as an RGB picture in which zero is exactly (128, 128, 128).
+
+    Args:
+        signal: (c, h, w) with c 1 or 3; signed, in any unit.
+        scale: "logistic" squashes outliers: `limit` becomes 0.99 of white, `-limit` 0.01. "linear"
+            makes `limit` white and `-limit` black and clips what lies beyond.
+        limit: in the signal's unit, for pictures that shall be compared; by default `limit_of` the
+            signal, so that the picture does not change when the signal is multiplied by a
+            positive number.
+
+    Raises:
+        ArgumentError: not (1, h, w) or (3, h, w) of floats, an unknown scale, a limit of 0 or less.
+        NotFiniteError: the signal holds NaN or infinity.
+
+    Example:
+        >>> render(torch.tensor([[[-1.0, 0.0, 1.0]]]), scale="linear").getpixel((1, 0))
+        (128, 128, 128)
+    """
+    _check_signal(signal)
+    if signal.ndim != 3 or signal.shape[0] not in (1, 3) or signal.numel() == 0:
+        raise ArgumentError(
+            f"a signal of shape {tuple(signal.shape)} cannot be shown: (1, h, w) is shown in grey "
+            "and (3, h, w) in colour. For another number of channels show magnitude(signal)[None]."
+        )
+    _check_scale(scale)
+    if limit is None:
+        limit = limit_of(signal, scale=scale)
+    if not (math.isfinite(limit) and limit > 0):
+        raise ArgumentError(f"limit={limit!r}, but it has to be finite and above 0.")
+    relative = signal.detach().double().cpu() / limit
+    if scale == "logistic":  # Mahendran and Vedaldi: logistic(log 99) = 0.99
+        brightness = torch.sigmoid(relative * math.log(99))
+    else:
+        brightness = (relative.clamp(-1, 1) + 1) / 2
+    pixels = (brightness * 255 + 0.5).floor().byte().permute(1, 2, 0)
+    return Image.fromarray(pixels.expand(-1, -1, 3).contiguous().numpy())
+
+
+def limit_of(signal: Float[Tensor, "*any"], *, scale: Scale = "logistic") -> float:
+    """The size of signal at which `render` comes close to white, in the signal's unit.
+
+    "logistic": minus the 0.5 % quantile, after Mahendran and Vedaldi; "linear": the 99.5 % quantile
+    of the absolute values. Values that are exactly 0 do not count, so a reconstruction looks the
+    same with its empty surroundings and without. Stack several signals for one scale for all.
+
+    Returns:
+        Above 0; 1.0 for a signal that is zero everywhere.
+
+    Raises:
+        ArgumentError: not a tensor of floats, or an unknown scale.
+        NotFiniteError: the signal holds NaN or infinity.
+
+    Example:
+        >>> limit_of(torch.tensor([-2.0, 0.0, 2.0]), scale="linear")
+        2.0
+    """
+    _check_signal(signal)
+    _check_scale(scale)
+    values = signal.detach().double().cpu().numpy()
+    values = values[values != 0]
+    if values.size == 0:
+        return 1.0
+    size = float(np.quantile(np.abs(values), 1 - _TAIL))
+    low = -float(np.quantile(values, _TAIL))
+    # Mahendran and Vedaldi turn to the minimum where |quantile| < 1e-5. That number has the unit of
+    # their pictures; ours have any unit, so we compare with the signal's own size. A signal that is
+    # all but positive would burn out on the scale of its minimum, so it gets the symmetric one.
+    return low if scale == "logistic" and low > size / 4 else size
+
+
+def magnitude(signal: Float[Tensor, "*n c h w"], *, axes: int = 2) -> Float[Tensor, "*n h w"]:
+    """The length of the signal at each position: the root of the sum of squares over channels.
+
+    Args:
+        signal: (..., c, *spatial).
+        axes: number of spatial axes, 2 for images.
+
+    Returns:
+        (..., *spatial), 0 or more, in the signal's unit and dtype.
+
+    Raises:
+        ArgumentError: not a tensor of floats, or it has no channel axis.
+
+    Example:
+        >>> magnitude(torch.tensor([[[3.0]], [[4.0]]]))
+        tensor([[5.]])
+    """
+    _check_float(signal)
+    if signal.ndim < axes + 1:
+        raise ArgumentError(
+            f"a signal of shape {tuple(signal.shape)} has no channel axis before {axes} spatial "
+            "axes. Pass (..., c, *spatial), and axes= for signals that are not images."
+        )
+    # in float64, because the squares of small float32 values vanish
+    length: Tensor = signal.double().square().sum(-1 - axes).sqrt()
+    return length.to(signal.dtype)
+
+
+def energy_box(signal: Float[Tensor, " c *spatial"], share: float = 0.99) -> Box:
+    """The box in which at least `share` of the signal's energy (sum of squares) lies.
+
+    Along each of d axes, lines are trimmed from both ends while what is trimmed at that end holds
+    no more than (1 - share) / 2d of the energy. The whole extent for a signal that is zero.
+
+    Args:
+        signal: (c, *spatial).
+        share: above 0, at most 1.
+
+    Raises:
+        ArgumentError: no spatial axis, an empty signal, or a share out of range.
+        NotFiniteError: the signal holds NaN or infinity.
+
+    Example:
+        >>> signal = torch.zeros(3, 10, 10)
+        >>> signal[:, 2:5, 7] = 1.0
+        >>> energy_box(signal)
+        Box(low=(2, 7), high=(5, 8))
+    """
+    _check_signal(signal)
+    if signal.ndim < 2 or signal.numel() == 0:
+        raise ArgumentError(f"a signal is (c, *spatial) and not empty, not {tuple(signal.shape)}.")
+    if not 0 < share <= 1:
+        raise ArgumentError(f"share={share!r}, but it has to be above 0 and at most 1.")
+    values = signal.detach().double().cpu().numpy()
+    energy = np.square(values / max(np.abs(values).max(), 1e-300)).sum(axis=0)
+    if not energy.any():
+        return Box((0,) * energy.ndim, energy.shape)
+    tail = (1 - share) / (2 * energy.ndim) * float(energy.sum())
+    others = [tuple(set(range(energy.ndim)) - {axis}) for axis in range(energy.ndim)]
+    profiles = [energy.sum(axis=axes) for axes in others]
+    low = tuple(_trimmed(profile, tail) for profile in profiles)
+    high = tuple(len(profile) - _trimmed(profile[::-1], tail) for profile in profiles)
+    return Box(low, high)
+
+
+def _trimmed(profile: NDArray[np.float64], tail: float) -> int:
+    """How many lines at the start hold no more than `tail` together."""
+    return int(np.searchsorted(np.cumsum(profile), tail, side="right"))
+
+
+def crop(signal: Float[Tensor, "*any"], box: Box) -> Float[Tensor, "*any"]:
+    """The signal inside the box, as a new tensor, with 0 where the box leaves the signal.
+
+    Args:
+        signal: (..., *spatial), with as many spatial axes as the box has.
+        box: in positions of the signal; may reach past the border.
+
+    Raises:
+        ArgumentError: the box is empty or has more axes than the signal.
+
+    Example:
+        >>> crop(torch.tensor([[1.0, 2.0]]), Box((0, 1), (1, 4)))
+        tensor([[2., 0., 0.]])
+    """
+    if not 0 < len(box.low) <= signal.ndim or min(box.size) < 1:
+        raise ArgumentError(f"{box} cannot be cut from a signal of shape {tuple(signal.shape)}.")
+    lengths = signal.shape[-len(box.low) :]
+    before = [max(-low, 0) for low in box.low]
+    after = [max(high - length, 0) for high, length in zip(box.high, lengths, strict=True)]
+    pads = [side for both in zip(reversed(before), reversed(after), strict=True) for side in both]
+    cropped = pad(signal, pads)
+    for i, (low, size, first) in enumerate(zip(box.low, box.size, before, strict=True)):
+        cropped = cropped.narrow(i - len(before), low + first, size)
+    return cropped.clone()
+
+
+def overlay(photo: Image.Image, magnitude: Float[Tensor, "h w"]) -> Image.Image:
+    """The photo in full colour where the magnitude is high, pale grey where it is low.
+
+    Nothing is told by hue, so it reads the same for the colour-blind and in a grey print.
+
+    Args:
+        photo: what the network saw, such as `Preprocess.shown` gives.
+        magnitude: (h, w) of the photo's size, 0 or more.
+
+    Raises:
+        ArgumentError: another shape than the photo's, or negative values.
+        NotFiniteError: the magnitude holds NaN or infinity.
+    """
+    _check_signal(magnitude)
+    if tuple(magnitude.shape) != (photo.height, photo.width) or bool((magnitude < 0).any()):
+        raise ArgumentError(
+            f"a magnitude of shape {tuple(magnitude.shape)} does not fit a photo of "
+            f"{photo.height} x {photo.width}: give one value of 0 or more per pixel, with "
+            "magnitude(signal), and the photo as the network saw it, with Preprocess.shown."
+        )
+    share = magnitude.detach().double().cpu() / limit_of(magnitude, scale="linear")
+    weight = share.clamp(0, 1).sqrt().numpy()[..., None]  # the root keeps faint parts visible
+    colour = np.asarray(_on_white(photo), dtype=np.float64)
+    pale = 255 - 0.35 * (255 - colour @ np.array([[0.299], [0.587], [0.114]]))
+    mixed = weight * colour + (1 - weight) * pale
+    return Image.fromarray(np.floor(mixed + 0.5).astype(np.uint8))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a sheet.
+
+    Attributes:
+        images: shown side by side, such as a reconstruction and its patch.
+        caption: the words below them.
+    """
+
+    images: tuple[Image.Image, ...]
+    caption: str
+
+    def __post_init__(self) -> None:
+        if not self.images:
+            raise ArgumentError(f"the cell {self.caption!r} has no image. Give at least one.")
+        for image in self.images:
+            if 0 in image.size:
+                raise ArgumentError(
+                    f"the cell {self.caption!r} has an image of {image.height} x {image.width}."
+                )
+
+
+def sheet(
+    cells: Sequence[Cell], *, columns: int | None = None, cell_size: int = 160, title: str = ""
+) -> Image.Image:
+    """A white sheet with the cells in rows, captions below them, RGB.
+
+    Small images are enlarged with their pixels kept square and sharp, large ones reduced with
+    antialiasing; each fits a square of `cell_size`. Captions wrap, and rows grow to hold them.
+
+    Args:
+        cells: in reading order.
+        columns: cells in a row; by default the sheet is about as many cells wide as high.
+        cell_size: in pixels, at least 16.
+        title: above the cells; none if empty.
+
+    Raises:
+        ArgumentError: no cells, fewer than one column, or a cell_size below 16.
+    """
+    if not cells:
+        raise ArgumentError("a sheet needs at least one cell.")
+    if cell_size < 16 or (columns is not None and columns < 1):
+        raise ArgumentError(
+            f"cell_size={cell_size!r} and columns={columns!r}, but at least 16 and 1 are needed."
+        )
+    across = min(len(cells), columns or math.ceil(math.sqrt(len(cells))))
+    most = max(len(cell.images) for cell in cells)
+    width = most * cell_size + (most - 1) * _GAP
+    strips = [_strip(cell, width, cell_size) for cell in cells]
+    rows = [_row(strips[i : i + across], width) for i in range(0, len(strips), across)]
+    total = across * (width + _MARGIN) - _MARGIN
+    heading = [_words(title, total, 16, centred=False)] if title.strip() else []
+    page = _stacked([*heading, *rows], _MARGIN)
+    return ImageOps.expand(page, _MARGIN, _WHITE)
+
+
+def side_by_side(
+    images: Sequence[Image.Image], captions: Sequence[str], *, title: str = ""
+) -> Image.Image:
+    """The images in one row, each with its caption, such as "photo" and "projection"; RGB.
+
+    Raises:
+        ArgumentError: no images, or not one caption for each.
+    """
+    if len(images) != len(captions):
+        raise ArgumentError(
+            f"{len(images)} images came with {len(captions)} captions. Give one for each."
+        )
+    cells = [Cell((image,), caption) for image, caption in zip(images, captions, strict=True)]
+    longest = max((max(image.size) for image in images), default=0)
+    return sheet(cells, columns=len(cells) or 1, cell_size=min(max(longest, 224), 512), title=title)
+
+
+def save_picture(image: Image.Image, path: str | Path, *, force: bool = False) -> None:
+    """Write the picture, wholly or not at all, in the format that the suffix names.
+
+    The bytes depend on the pixels alone: no time, place or other metadata. WebP is lossless.
+
+    Args:
+        image: any mode; transparency becomes white.
+        path: ends in .png, .webp, .jpg, .jpeg, .tif, .tiff or .bmp.
+        force: replace a file that is there already.
+
+    Raises:
+        ArgumentError: an unknown suffix, a missing folder, or a file that is there already.
+        DeconvNetError: the disk refused, or the format cannot hold a picture of this size.
+    """
+    path = Path(path)
+    _check_target(path, force)
+    kind = Image.registered_extensions()[path.suffix.lower()]
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with part.open("xb") as file:
+            _on_white(image).save(file, kind, **_BEST)
+        os.replace(part, path)
+    except (OSError, ValueError) as fault:
+        raise DeconvNetError(f"cannot write {str(path)!r}: {fault}.") from fault
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _check_target(path: Path, force: bool) -> None:
+    if path.suffix.lower() not in SUFFIXES:
+        raise ArgumentError(f"{str(path)!r} does not end in one of {', '.join(SUFFIXES)}.")
+    if not path.parent.is_dir():
+        raise ArgumentError(f"there is no folder {str(path.parent)!r}. Make it first.")
+    if path.is_dir():
+        raise ArgumentError(f"{str(path)!r} is a folder. Give the name of a file.")
+    if not force and os.path.lexists(path):
+        raise ArgumentError(f"{str(path)!r} is there already. Pass force=True to replace it.")
+
+
+def _check_float(signal: Tensor) -> None:
+    if not isinstance(signal, Tensor) or not signal.is_floating_point():
+        kind = signal.dtype if isinstance(signal, Tensor) else type(signal).__name__
+        raise ArgumentError(f"a signal is a tensor of floats, not {kind}.")
+
+
+def _check_signal(signal: Tensor) -> None:
+    _check_float(signal)
+    if not bool(torch.isfinite(signal).all()):
+        raise NotFiniteError("the signal holds NaN or infinity, so there is no picture of it.")
+
+
+def _check_scale(scale: str) -> None:
+    if scale not in get_args(Scale):
+        raise ArgumentError(f"scale={scale!r}, but it is 'logistic' or 'linear'.")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """RGB without metadata."""
+    rgba = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, (*_WHITE, 255))
+    return Image.alpha_composite(white, rgba).convert("RGB")
+
+
+def _fitted(image: Image.Image, size: int) -> Image.Image:
+    """The image with its longer side `size` long."""
+    factor = size / max(image.size)
+    width, height = (max(1, round(side * factor)) for side in image.size)
+    image = _on_white(image)
+    if factor < 1:
+        return image.resize((width, height), Image.Resampling.LANCZOS)
+    # Whole pixels first, then the rest by averaging: all pixels look alike and stay sharp.
+    whole = math.ceil(factor)
+    image = image.resize((image.width * whole, image.height * whole), Image.Resampling.NEAREST)
+    return image.resize((width, height), Image.Resampling.BOX)
+
+
+def _pasted(
+    width: int, height: int, images: Iterable[Image.Image], corners: Iterable[tuple[int, int]]
+) -> Image.Image:
+    """White, with each image at its (left, top)."""
+    canvas = Image.new("RGB", (width, height), _WHITE)
+    for image, corner in zip(images, corners, strict=True):
+        canvas.paste(image, corner)
+    return canvas
+
+
+def _strip(cell: Cell, width: int, cell_size: int) -> Image.Image:
+    """A cell's images beside each other, in the middle of `width`, above its caption."""
+    images = [_fitted(image, cell_size) for image in cell.images]
+    tall = max(image.height for image in images)
+    steps = [image.width + _GAP for image in images]
+    start = (width - sum(steps) + _GAP) // 2
+    lefts = itertools.accumulate(steps[:-1], initial=start)
+    tops = [(tall - image.height) // 2 for image in images]
+    shown = _pasted(width, tall, images, zip(lefts, tops, strict=True))
+    if not cell.caption.strip():
+        return shown
+    return _stacked([shown, _words(cell.caption, width, 12, centred=True)], _GAP)
+
+
+def _row(strips: Sequence[Image.Image], width: int) -> Image.Image:
+    lefts = [i * (width + _MARGIN) for i in range(len(strips))]
+    tall = max(strip.height for strip in strips)
+    return _pasted(lefts[-1] + width, tall, strips, [(left, 0) for left in lefts])
+
+
+def _stacked(images: Sequence[Image.Image], gap: int) -> Image.Image:
+    bottoms = list(itertools.accumulate(image.height + gap for image in images))
+    tops = [0, *bottoms[:-1]]
+    wide = max(image.width for image in images)
+    return _pasted(wide, bottoms[-1] - gap, images, [(0, top) for top in tops])
+
+
+def _words(text: str, width: int, size: int, *, centred: bool) -> Image.Image:
+    """The text in lines that are no wider than `width`."""
+    font = ImageFont.load_default(size)
+    paragraphs = _spelt(text, font).splitlines()
+    lines = [line for part in paragraphs for line in _wrapped(part, width, font)]
+    leading = round(size * _LEADING)
+    canvas = Image.new("RGB", (width, leading * len(lines) + size // 4), _WHITE)
+    draw = ImageDraw.Draw(canvas)
+    for i, line in enumerate(lines):
+        spare = width - font.getlength(line)
+        draw.text((spare // 2 if centred else 0, i * leading), line, _INK, font)
+    return canvas
+
+
+def _spelt(text: str, font: _Font) -> str:
+    """The text in letters that Pillow's own font has: it knows ASCII and little more."""
+    text = unicodedata.normalize("NFKD", text.strip().translate(_SPELLINGS))
+    text = "".join(letter for letter in text if not unicodedata.combining(letter))
+    unknown = bytes(font.getmask("\uffff"))
+    letters = {x: x.isspace() or bytes(font.getmask(x)) != unknown for x in set(text)}
+    return "".join(letter if letters[letter] else "?" for letter in text)
+
+
+def _wrapped(text: str, width: int, font: _Font) -> Iterator[str]:
+    line = ""
+    for piece in (piece for word in text.split() for piece in _pieces(word, width, font)):
+        longer = f"{line} {piece}".strip()
+        if line and font.getlength(longer) > width:
+            yield line
+            longer = piece
+        line = longer
+    yield line
+
+
+def _pieces(word: str, width: int, font: _Font) -> Iterator[str]:
+    """The word, broken where it would not fit a line of its own."""
+    start = 0
+    for end in range(2, len(word) + 1):
+        if font.getlength(word[start:end]) > width:
+            yield word[start : end - 1]
+            start = end - 1
+    yield word[start:]
