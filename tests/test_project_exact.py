@@ -1,5 +1,6 @@
 """The engine against the references, on the whole zoo; and the facts that the paper's procedure implies."""
 
+from collections.abc import Iterator
 from functools import cache, lru_cache
 
 import numpy as np
@@ -23,11 +24,21 @@ from reference.autograd_oracle import (
 )
 from torch import Tensor, nn
 
-from deconvnet import DeconvNet, RuleSet, UnsupportedOperationError
+from deconvnet import DeconvNet, DeconvNetWarning, RuleSet, UnsupportedOperationError
 
 BY_NAME = {network.name: network for network in NETWORKS + SMOOTH_NETWORKS}
 
 every_network = pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.name)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Tensors this small are slower on several threads, and far slower on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 
@@ -69,6 +80,17 @@ def rules_of(way: WayDown, smooth: str = "refuse") -> RuleSet:
 def start_on(values: Tensor, seed: int = 1) -> Tensor:
     random = torch.Generator().manual_seed(seed)
     return torch.randn(values.shape, generator=random, dtype=values.dtype)
+
+
+def live_channels(values: Tensor) -> list[int]:
+    """The first and last map that are not silent in any image."""
+    maxima = values.detach().flatten(2).amax(-1) if values.dim() > 2 else values.detach()
+    live = [c for c in range(values.shape[1]) if maxima[:, c].all()]
+    return sorted({live[0], live[-1]}) if live else []
+
+
+# a silent unit's picture may be all zero, which the engine says in a warning
+silent_units_are_fine = pytest.mark.filterwarnings("ignore:.* units have activation 0")
 
 
 def one_hot(values: Tensor, place: tuple[int, ...], value: float | Tensor = 1.0) -> Tensor:
@@ -148,7 +170,7 @@ def test_the_strongest_unit_of_a_map_goes_down_as_the_oracle_says(network: Netwo
     truth = oracle(network.name, DECONVNET)
     for layer in network.layers:
         values = truth.outputs[layer].detach()
-        for channel in {0, values.shape[1] - 1}:
+        for channel in live_channels(values):
             result = net.project(x, layer, channel=channel)
             assert [unit.image for unit in result.units] == [0, 1]
             signal = torch.zeros_like(values)
@@ -161,6 +183,7 @@ def test_the_strongest_unit_of_a_map_goes_down_as_the_oracle_says(network: Netwo
 
 
 @every_network
+@silent_units_are_fine
 def test_units_at_the_corners_go_down_as_the_oracle_says(network: Network):
     net, x = attached(network.name), network.images()
     truth = oracle(network.name, DECONVNET)
@@ -178,6 +201,7 @@ def test_units_at_the_corners_go_down_as_the_oracle_says(network: Network):
 
 
 @every_network
+@silent_units_are_fine
 def test_with_start_one_the_rule_set_gradient_is_autograd_of_the_users_model(network: Network):
     rules = rules_of(GRADIENT, "refuse" if network.exact_gradient else "gradient")
     net, x = attached(network.name).with_rules(rules), network.images()
@@ -205,9 +229,7 @@ def test_a_class_starts_from_one_at_its_logit(network: Network):
     assert_equal(result.full(), truth.picture("", signal))
 
 
-@pytest.mark.parametrize(
-    "network", [n for n in NETWORKS if n.output is not None], ids=lambda n: n.name
-)
+@pytest.mark.parametrize("network", [n for n in NETWORKS if n.output is not None], ids=lambda n: n.name)
 def test_a_class_is_found_in_any_kind_of_output(network: Network):
     truth = oracle(network.name, DECONVNET)
     signal = one_hot(truth.outputs["head"], (3,))
@@ -215,7 +237,7 @@ def test_a_class_is_found_in_any_kind_of_output(network: Network):
     assert_equal(result.full(), truth.picture("head", signal))
 
 
-@pytest.mark.parametrize("network", NETWORKS[::4], ids=lambda n: n.name)
+@pytest.mark.parametrize("network", NETWORKS[::15], ids=lambda n: n.name)
 def test_float32_agrees_with_the_oracle_to_a_hundred_thousandth(network: Network):
     options = {} if network.output is None else {"output": network.output}
     x = network.images().float()
@@ -229,6 +251,20 @@ def test_float32_agrees_with_the_oracle_to_a_hundred_thousandth(network: Network
         assert_equal(picture, truth.picture(layer, signal))
 
 
+@every_network
+def test_a_whole_feature_map_goes_down_at_once_as_the_oracle_says(network: Network):
+    net, x = attached(network.name), network.images()
+    truth = oracle(network.name, DECONVNET)
+    layer = network.layers[-1]
+    values = truth.outputs[layer].detach()
+    for channel in live_channels(values)[:1] if values.dim() > 2 else []:
+        result = net.project(x, layer, channel=channel, position="all")
+        signal = torch.zeros_like(values)
+        signal[:, channel] = values[:, channel]
+        assert [unit.position for unit in result.units] == [None, None]
+        assert_equal(result.full(), truth.picture(layer, signal))
+
+
 # the paper itself, loop by loop ---------------------------------------------------------------------
 
 
@@ -237,13 +273,16 @@ def test_one_unit_is_projected_as_section_two_of_the_paper_says(network: Network
     net, x = attached(network.name), network.images()
     layers = paper_layers(network.model())
     for layer in network.layers[1::3]:
-        result = net.project(x, layer, channel=1)
+        values = oracle(network.name, DECONVNET).outputs[layer].detach()
+        result = net.project(x, layer, channel=live_channels(values)[-1])
         unit = result.units[1]
-        picture = paper.project(layers, x[1].numpy(), int(layer), 1, unit.position)
-        sign = 1 if result.activations[1] >= 0 else -1
-        if sign > 0:
-            assert_equal(result.full()[1], torch.tensor(picture))
+        signal = np.zeros(values.shape[1:])
+        signal[(unit.channel, *unit.position)] = result.activations[1].abs()
+        picture = paper.project_signal(layers, x[1].numpy(), int(layer), signal)
+        assert_equal(result.full()[1], torch.tensor(picture))
 
+
+SAME_FOR_ALL = "does not depend on the image"
 
 # facts ----------------------------------------------------------------------------------------------
 
@@ -263,28 +302,22 @@ def test_pictures_are_positively_homogeneous_but_not_additive(network: Network):
         assert (picture(signal + signal.flip(1)) - together).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize(("layer", "rectified"), [("0", False), ("1", True)])
-def test_a_first_layer_picture_is_the_filter_times_the_activation(layer: str, rectified: bool):
+@pytest.mark.parametrize("layer", ["0", "1"])
+def test_a_first_layer_picture_is_the_filter_times_the_activation(layer: str):
     network = BY_NAME["convolutions and rectifiers only"]
     net, x = attached(network.name), network.images()
     filters = network.model()[0].weight.detach()
     for channel in range(len(filters)):
         result = net.project(x, layer, channel=channel)
-        for picture, unit, activation in zip(
-            result.full(), result.units, result.activations, strict=True
-        ):
+        for picture, unit, activation in zip(result.full(), result.units, result.activations, strict=True):
             truth = torch.zeros_like(picture)
             row, column = unit.position
             truth[:, row : row + 3, column : column + 3] = activation.abs() * filters[channel]
-            if truth.any():
-                assert_equal(picture, truth)
-            else:
-                assert not picture.any() and rectified
+            assert truth.any()
+            assert_equal(picture, truth)
 
 
-@pytest.mark.parametrize(
-    "network", [n for n in NETWORKS if n.rectifiers_only], ids=lambda n: n.name
-)
+@pytest.mark.parametrize("network", [n for n in NETWORKS if n.rectifiers_only], ids=lambda n: n.name)
 def test_without_switches_the_picture_is_the_same_for_every_image_and_the_notes_say_so(network):
     net = attached(network.name)
     one, other = network.images(seed=1), network.images(seed=2)
@@ -292,19 +325,20 @@ def test_without_switches_the_picture_is_the_same_for_every_image_and_the_notes_
     signal = start_on(oracle(network.name, DECONVNET).outputs[layer])
     pictures = [net.project(x, layer, start=signal).full() for x in (one, other)]
     assert_equal(pictures[0], pictures[1])
-    result = net.project(one, layer, channel=0)
-    assert any("image" in note for note in result.notes)
-    guided = [net.with_rules("guided").project(x, layer, channel=0) for x in (one, other)]
-    assert not any("every image" in note for note in guided[0].notes)
+    assert any(SAME_FOR_ALL in note for note in net.project(one, layer, start=signal).notes)
+    guided = net.with_rules("guided").project(one, layer, start=signal)
+    assert not any(SAME_FOR_ALL in note for note in guided.notes)
 
 
 @pytest.mark.parametrize("network", POOLED[::5], ids=lambda n: n.name)
+@silent_units_are_fine
 def test_the_notes_do_not_call_a_picture_with_switches_the_same_for_every_image(network: Network):
     result = attached(network.name).project(network.images(), network.layers[-1], channel=0)
-    assert not any("every image" in note for note in result.notes)
+    assert not any(SAME_FOR_ALL in note for note in result.notes)
 
 
 @every_network
+@silent_units_are_fine
 def test_a_picture_lies_in_its_units_box_and_so_does_everything_the_unit_saw(network: Network):
     net, x = attached(network.name), network.images()
     truth = Oracle(network.model(), x)
@@ -318,11 +352,10 @@ def test_a_picture_lies_in_its_units_box_and_so_does_everything_the_unit_saw(net
         for i, picture in enumerate(result.full()):
             low, high = (corner.tolist() for corner in torch.as_tensor(result.boxes[i]))
             inside = torch.zeros(picture.shape[1:], dtype=torch.bool)
-            inside[tuple(slice(max(a, 0), max(b, 0)) for a, b in zip(low, high, strict=True))] = (
-                True
-            )
+            inside[tuple(slice(max(a, 0), max(b, 0)) for a, b in zip(low, high, strict=True))] = True
             assert not picture[:, ~inside].any()
-            assert not seen[result.units[i].image][:, ~inside].any()
+            if network not in GATED:  # a gate looks at everything, but is a constant on the way down
+                assert not seen[result.units[i].image][:, ~inside].any()
             lengths = [b - a for a, b in zip(low, high, strict=True)]
             assert all(length <= limit for length, limit in zip(lengths, field, strict=True))
 
@@ -340,13 +373,12 @@ def test_a_picture_lies_in_its_units_box_and_so_does_everything_the_unit_saw(net
         ("linear layers only", "first", "third"),
     ],
 )
-def test_stopping_at_a_middle_layer_and_starting_there_again_is_going_straight_down(
-    name, middle, top
-):
+def test_stopping_at_a_middle_layer_and_starting_there_again_is_going_straight_down(name, middle, top):
     network = BY_NAME[name]
     net, x = attached(name), network.images()
-    straight = net.project(x, top, channel=1)
-    stopped = net.project(x, top, channel=1, to=middle).full()
+    channel = live_channels(oracle(name, DECONVNET).outputs[top])[0]
+    straight = net.project(x, top, channel=channel)
+    stopped = net.project(x, top, channel=channel, to=middle).full()
     assert stopped.shape == oracle(name, DECONVNET).outputs[middle].shape
     assert_equal(net.project(x, middle, start=stopped).full(), straight.full())
 
@@ -364,14 +396,14 @@ def top_of(network: Network) -> str:
 @pytest.mark.parametrize("rules", ["deconvnet", "guided", "gradient"])
 def test_what_is_no_rectifier_is_refused_by_default(network: Network, rules: str):
     with pytest.raises(UnsupportedOperationError, match="cannot project through"):
-        net = DeconvNet(network.model(), network.images(), rules=rules)
+        net = attached(network.name).with_rules(rules)
         net.project(network.images(), top_of(network), channel=0)
 
 
 @every_smooth
 def test_with_smooth_gradient_the_rule_set_gradient_is_autograd(network: Network):
     x = network.images()
-    net = DeconvNet(network.model(), x, rules="gradient", smooth="gradient")
+    net = attached(network.name).with_rules("gradient", smooth="gradient")
     truth = Oracle(network.model(), x)
     signal = start_on(truth.outputs[top_of(network)])
     result = net.project(x, top_of(network), start=signal)
@@ -383,7 +415,7 @@ def test_with_smooth_gradient_the_rule_set_gradient_is_autograd(network: Network
 def test_with_smooth_rectify_an_activation_is_a_rectifier_on_the_way_down(name: str):
     network = BY_NAME[name]
     x = network.images()
-    net = DeconvNet(network.model(), x, smooth="rectify")
+    net = attached(network.name).with_rules("deconvnet", smooth="rectify")
     way = WayDown(activations_rectify=True)
     truth = Oracle(network.make(OracleParts(way)), x)
     signal = start_on(truth.outputs[top_of(network)])
@@ -423,7 +455,8 @@ def test_no_bias_forward_or_random_reaches_the_picture():
         pictures.append(net.project(x, "3", start=signal).full())
     assert torch.equal(*pictures)
     assert torch.equal(states[0], states[1])
-    assert not net.project(x, "3", start=torch.zeros_like(signal)).full().any()
+    with pytest.warns(DeconvNetWarning, match="activation 0"):
+        assert not net.project(x, "3", start=torch.zeros_like(signal)).full().any()
 
 
 def test_the_rectifier_on_the_way_down_is_not_forgotten():
@@ -508,6 +541,7 @@ def test_reused_functional_and_in_place_relus_give_one_and_the_same_picture():
     class Spelled(nn.Module):
         def __init__(self, relus: tuple) -> None:
             super().__init__()
+            torch.manual_seed(0)
             self.body, self.relus = small(nn.Conv2d(4, 4, 3, padding=1)), relus
 
         def forward(self, x: Tensor) -> Tensor:
@@ -519,14 +553,11 @@ def test_reused_functional_and_in_place_relus_give_one_and_the_same_picture():
     spellings = [
         (nn.ReLU(), nn.ReLU()),
         (module, module),
-        (F.relu, F.relu),
-        (torch.relu_, nn.ReLU(inplace=True)),
-        (lambda x: x.clamp(min=0), lambda x: x * (x > 0)),
+        (F.relu, torch.relu_),
+        (nn.ReLU(inplace=True), lambda x: x * (x > 0)),
     ]
     x = photo()
-    pictures = [
-        DeconvNet(Spelled(relus), x).project(x, "body.4", channel=1).full() for relus in spellings
-    ]
+    pictures = [DeconvNet(Spelled(relus), x).project(x, "body.4", channel=1).full() for relus in spellings]
     for picture in pictures[1:]:
         assert_equal(picture, pictures[0])
 
@@ -562,10 +593,11 @@ def test_images_of_a_batch_do_not_mix_their_switches(name: str):
     network = BY_NAME[name]
     net, x = attached(name), network.images(5)
     layer = network.layers[-1]
-    together = net.project(x, layer, channel=1)
+    channel = live_channels(net.activations(x, [layer])[layer])[0]
+    together = net.project(x, layer, channel=channel)
     assert [unit.image for unit in together.units] == list(range(5))
     for i in range(5):
-        alone = net.project(x[i : i + 1], layer, channel=1)
+        alone = net.project(x[i : i + 1], layer, channel=channel)
         assert alone.units[0].position == together.units[i].position
         assert_equal(together.full()[i], alone.full()[0])
 
@@ -573,7 +605,7 @@ def test_images_of_a_batch_do_not_mix_their_switches(name: str):
 # any geometry ---------------------------------------------------------------------------------------
 
 geometry = settings(
-    max_examples=10,
+    max_examples=5,
     derandomize=True,
     deadline=None,
     database=None,
@@ -622,7 +654,10 @@ def _agrees_with_the_paper(model: nn.Sequential, x: Tensor, way: WayDown) -> Non
         for i in range(len(x)):
             truth = paper.project_signal(layers, x[i].numpy(), layer, signal[i].numpy(), **choices)
             assert_equal(pictures[i], torch.tensor(truth))
-        result = net.project(x, str(layer), channel=values.shape[1] - 1)
+        if not values.any():
+            continue
+        channel = int(values.flatten(2).amax(-1).amax(0).argmax())
+        result = net.project(x, str(layer), channel=channel)
         for i, unit in enumerate(result.units):
             alone = np.zeros(values.shape[1:])
             alone[(unit.channel, *unit.position)] = result.activations[i].abs()
@@ -672,7 +707,7 @@ def test_any_convolution_and_any_pool_along_a_line(size, first, pool, second, wa
     first=conv_options(3, 1),
     pool=pool_options(3),
 )
-@settings(geometry, max_examples=5)
+@settings(geometry, max_examples=3)
 def test_any_convolution_and_any_pool_in_space(size, first, pool):
     torch.manual_seed(3)
     model = nn.Sequential(nn.Conv3d(1, 2, **first), nn.ReLU(), nn.MaxPool3d(**pool)).double()

@@ -85,7 +85,7 @@ def unwrap(model: nn.Module) -> nn.Module:
     if isinstance(model, torch.jit.ScriptModule):
         raise CaptureError("a ScriptModule cannot be captured: give the Python model it was made from.")
     for name, module in model.named_modules():
-        if isinstance(module, nn.modules.lazy.LazyModuleMixin) and module.has_uninitialized_params():
+        if any(isinstance(p, nn.UninitializedParameter) for p in module._parameters.values()):
             raise CaptureError(
                 f"layer '{name}' is lazy and has no weights yet: run the model once on an image first."
             )

@@ -22,20 +22,19 @@ from deconvnet._errors import (
     DeconvNetWarning,
     LayerNotFoundError,
     MemoryBudgetError,
-    TargetError,
     UnsupportedOperationError,
 )
-from deconvnet._types import LayerInfo, Step, Unit, Value
+from deconvnet._types import LayerInfo, Step, Value
 from deconvnet.capture import Graph
 from deconvnet.forward import Trace, assumptions_hold, check_finite, forward
-from deconvnet.project import Plan, Reconstruction, Seeds, project_seeds, plan, strongest
+from deconvnet.project import Plan, plan, project_seeds
+from deconvnet.reconstruction import Reconstruction
 from deconvnet.rules import RuleSet, Smooth, rule_for, rule_set
+from deconvnet.seeds import Channel, Seeds, Start, Target, class_seeds, own_signal, unit_seeds
 
 Layer = str | nn.Module
-Channel = int | Sequence[int] | str
-Target = int | Sequence[int] | tuple[Any, ...] | Tensor | str | None
-Start = Literal["activation", "one"]
 
+COLUMNS = ("layer", "forward", "way down", "shape", "stride", "receptive field", "switches below")
 _CLASS_SCORES = {"aten.softmax", "aten.log_softmax", "aten._softmax", "aten._log_softmax", "aten.sigmoid"}
 
 
@@ -108,8 +107,7 @@ class DeconvNet:
         return layer_infos(self._graph(self._example), self.rules)
 
     def __str__(self) -> str:
-        rows = [("layer", "forward", "way down", "shape", "stride", "receptive field", "switches below")]
-        rows += [layer_row(info) for info in self.layers.values()]
+        rows = [COLUMNS, *(layer_row(info) for info in self.layers.values())]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         return "\n".join([f"DeconvNet, rules: {self.rules.name}", *lines])
@@ -147,6 +145,18 @@ class DeconvNet:
             trace = forward(graph, self.model, _ordinary(x), frozenset([value.name]), self.rules, {})
             self._check(trace, graph, x, frozenset([value.name]))
         return trace.values[value.name]
+
+    def probabilities(self, x: Float[Tensor, "n c *spatial"]) -> Tensor:
+        """What the network thinks of each class: the sigmoid of the scores if it ends in one, else their softmax.
+
+        Returns:
+            Shaped as `scores`, 0 to 1.
+        """
+        graph = self._graph(x)
+        _, notes = self._class_scores(graph)
+        scores = self.scores(x)
+        several = scores.ndim < 2 or any("sigmoid" in note for note in notes)
+        return scores.sigmoid() if several else scores.softmax(1)
 
     def project(
         self,
@@ -188,8 +198,8 @@ class DeconvNet:
 
         def choose(values: Tensor, first: int) -> Seeds:
             if isinstance(start, Tensor):
-                return _own_signal(name, start, values, channel, position, first, len(x))
-            return _unit_seeds(name, values, channel, position, start, first)
+                return own_signal(name, start, values, channel, position, first, len(x))
+            return unit_seeds(name, values, channel, position, start, first)
 
         return self._run(way, x, choose, (), memory)
 
@@ -224,7 +234,7 @@ class DeconvNet:
         way = self._plan(graph, value, stop, name)
 
         def choose(values: Tensor, first: int) -> Seeds:
-            return _class_seeds(name, values, target, start, first, len(x))
+            return class_seeds(name, values, target, start, first, len(x))
 
         return self._run(way, x, choose, notes, memory)
 
@@ -296,7 +306,7 @@ class DeconvNet:
             raise ArgumentError(f"a layer is a name or a module; got {type(layer).__name__}.")
         for name, module in self.model.named_modules():
             if module is layer:
-                return name
+                return str(name)
         raise LayerNotFoundError(f"this {type(layer).__name__} is no layer of the network.")
 
     def _value(self, graph: Graph, name: str) -> Value:
@@ -329,7 +339,8 @@ class DeconvNet:
         name = names[0] if self._output is None else self._output
         if name not in graph.outputs:
             raise ArgumentError(f"the model returns no {name!r}; it returns {', '.join(names)}.")
-        value, notes = graph.outputs[name], ()
+        value = graph.outputs[name]
+        notes: tuple[str, ...] = ()
         made: dict[str, Step] = {step.output.name: step for step in graph.steps}
         while value.name in made and made[value.name].operation in _CLASS_SCORES:
             step = made[value.name]
@@ -416,138 +427,6 @@ def layer_row(info: LayerInfo) -> tuple[str, ...]:
         times(info.receptive_field),
         str(info.switches_below),
     )
-
-
-# Seeds: what a signal starts from.
-
-
-def _unit_seeds(
-    layer: str, values: Tensor, channel: Channel | None, position: Any, start: Start, first: int
-) -> Seeds:
-    """One seed for each chosen unit or map of each image."""
-    if start not in ("activation", "one"):
-        raise ArgumentError(f"start is 'activation', 'one' or a tensor; got {start!r}.")
-    whole = isinstance(position, str) and position == "all"
-    peaks = strongest(values)
-    if not whole and position is not None:
-        place = _checked_position(position, tuple(values.shape[2:]), layer)
-        peaks = torch.tensor(place, device=values.device).expand_as(peaks)
-    units, activations = [], []
-    for image, channels in enumerate(_channels(channel, values, layer)):
-        for c in channels:
-            place = tuple(peaks[image, c].tolist())
-            units.append(Unit(layer, c, None if whole else place, first + image))
-            activations.append(values[(image, c, *place)])
-    return Seeds(tuple(units), torch.stack(activations), start, values, first)
-
-
-def _channels(channel: Channel | None, values: Tensor, layer: str) -> list[list[int]]:
-    """The chosen feature maps of each image."""
-    count = values.shape[1]
-    if channel is None:
-        raise ArgumentError(
-            f"say which of the {count} feature maps of {layer!r}: channel=37, [3, 5, 8], 'all' or 'top:16', "
-            "or start= a signal of your own."
-        )
-    if isinstance(channel, str):
-        if channel == "all":
-            return [list(range(count))] * len(values)
-        top = re.fullmatch(r"top:([1-9]\d*)", channel)
-        if not top:
-            raise ArgumentError(f"channel is a number, numbers, 'all' or 'top:16'; got {channel!r}.")
-        order = values.flatten(2).amax(2) if values.ndim > 2 else values
-        ranked = order.argsort(1, descending=True, stable=True)
-        rows: list[list[int]] = ranked[:, : int(top.group(1))].tolist()
-        return rows
-    return [_checked_classes(channel, count, f"feature maps in {layer!r}", ArgumentError)] * len(values)
-
-
-def _checked_classes(
-    given: Any, count: int, what: str, error: type[ArgumentError]
-) -> list[int]:
-    """Numbers of maps or classes as a list, each checked."""
-    several = list(given) if isinstance(given, Sequence | range) and not isinstance(given, str) else [given]
-    if not several:
-        raise error(f"an empty list chooses none of the {count} {what}.")
-    for number in several:
-        if isinstance(number, bool) or not isinstance(number, int) or not -count <= number < count:
-            raise error(f"there are {count} {what}, numbered from 0; got {number!r}.")
-    return [number % count for number in several]
-
-
-def _checked_position(position: Any, size: tuple[int, ...], layer: str) -> tuple[int, ...]:
-    place = (position,) if isinstance(position, int) else position
-    if not isinstance(place, Sequence) or isinstance(place, str) or len(place) != len(size):
-        raise ArgumentError(
-            f"a position in {layer!r} has {len(size)} numbers (its maps are {size}); got {position!r}."
-        )
-    for y, length in zip(place, size, strict=True):
-        if isinstance(y, bool) or not isinstance(y, int) or not -length <= y < length:
-            raise ArgumentError(f"position {tuple(place)} lies outside the maps of {layer!r}, which are {size}.")
-    return tuple(y % length for y, length in zip(place, size, strict=True))
-
-
-def _own_signal(
-    layer: str, signal: Tensor, values: Tensor, channel: Any, position: Any, first: int, images: int
-) -> Seeds:
-    """One seed for each image, the user's own signal."""
-    if channel is not None or position is not None:
-        raise ArgumentError("a signal of your own says all: leave out channel and position.")
-    expected = (images, *values.shape[1:])
-    if tuple(signal.shape) != expected:
-        raise ArgumentError(f"a signal on {layer!r} has shape {expected}; got {tuple(signal.shape)}.")
-    if not bool(torch.isfinite(signal).all()):
-        raise ArgumentError("the signal to start from holds NaN or infinity.")
-    part = _ordinary(signal[first : first + len(values)]).to(values)
-    units = tuple(Unit(layer, None, None, first + i) for i in range(len(values)))
-    return Seeds(units, part.flatten(1).amax(1), "activation", part, first)
-
-
-def _class_seeds(
-    layer: str, values: Tensor, target: Target, start: Start, first: int, images: int
-) -> Seeds:
-    """One seed for each chosen class of each image."""
-    if start not in ("activation", "one"):
-        raise ArgumentError(f"start is 'activation' or 'one'; got {start!r}.")
-    if values.ndim > 2:
-        return _place_seeds(layer, values, target, start, first, images)
-    scores = values if values.ndim == 2 else values[:, None]
-    count = scores.shape[1]
-    if target is None:
-        classes = [[int(c)] for c in scores.argmax(1)]
-    elif isinstance(target, str):
-        if target != "all":
-            raise TargetError(f"target is a class number, several, 'all' or None; got {target!r}.")
-        classes = [list(range(count))] * len(values)
-    else:
-        numbers = target.tolist() if isinstance(target, Tensor) and not target.is_floating_point() else target
-        classes = [_checked_classes(numbers, count, "classes", TargetError)] * len(values)
-    units = [Unit(layer, c, (), first + i) for i, row in enumerate(classes) for c in row]
-    activations = torch.stack([scores[u.image - first, u.channel] for u in units])
-    return Seeds(tuple(units), activations, start, values, first)
-
-
-def _place_seeds(
-    layer: str, values: Tensor, target: Target, start: Start, first: int, images: int
-) -> Seeds:
-    """One seed for each image at a place of an output that is a map, or all over a mask."""
-    count, size = values.shape[1], tuple(values.shape[2:])
-    if isinstance(target, Tensor) and target.dtype == torch.bool:
-        if tuple(target.shape) not in ((count, *size), (images, count, *size)):
-            raise TargetError(f"a mask has shape {(count, *size)} or {(images, count, *size)}; got {tuple(target.shape)}.")
-        mask = target.expand(images, count, *size)[first : first + len(values)].to(values.device)
-        signal = mask.to(values) * (values if start == "activation" else 1)
-        units = tuple(Unit(layer, None, None, first + i) for i in range(len(values)))
-        return Seeds(units, (mask * values).flatten(1).sum(1), "activation", signal, first)
-    if not isinstance(target, tuple) or len(target) != 1 + len(size):
-        raise TargetError(
-            f"the output has {count} maps of {'x'.join(map(str, size))}: target is (class, "
-            f"{', '.join('zyx'[-len(size):])}) or a mask of its shape; got {target!r}."
-        )
-    (c,) = _checked_classes(target[0], count, "classes", TargetError)
-    place = _checked_position(target[1:], size, layer)
-    units = tuple(Unit(layer, c, place, first + i) for i in range(len(values)))
-    return Seeds(units, values[(slice(None), c, *place)], start, values, first)
 
 
 def _joined(parts: list[Reconstruction], way: Plan, notes: tuple[str, ...]) -> Reconstruction:

@@ -53,12 +53,26 @@ def filter_transposed(
         transposed: whether the convolution on the way up was itself a transposed one.
         output_padding: of that transposed convolution.
     """
+    if set(weight.shape[2:]) == {1} and groups == 1 and not transposed and not any(padding):
+        return _point_filter_transposed(signal, weight, size, stride)
     below = signal.new_empty(1).expand(size)  # only its shape is read
     grad: Tensor = torch.ops.aten.convolution_backward(
         signal, below, weight, None, list(stride), list(padding), list(dilation),
         transposed, list(output_padding), groups, [True, False, False],
     )[0]  # fmt: skip
     return grad
+
+
+def _point_filter_transposed(
+    signal: Tensor, weight: Tensor, size: Sequence[int], stride: Sequence[int]
+) -> Tensor:
+    """A filter of one pixel transposed: one matrix product, spread to every stride-th pixel."""
+    values = torch.matmul(weight.flatten(1).t(), signal.flatten(2)).unflatten(2, signal.shape[2:])
+    if all(step == 1 for step in stride):
+        return values
+    below = values.new_zeros(*size)
+    below[(..., *(slice(None, None, step) for step in stride))] = values
+    return below
 
 
 @dataclass(frozen=True)

@@ -4,23 +4,23 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from deconvnet import picture
 from deconvnet._errors import MemoryBudgetError
-from deconvnet._types import Box, Step, Unit, Value
+from deconvnet._types import Box, Step, Value
 from deconvnet.capture import Graph
 from deconvnet.forward import Trace, steps_towards
 from deconvnet.receptive_field import Fields, box, fields
+from deconvnet.reconstruction import Reconstruction, cut
 from deconvnet.rules import Call, Rule, RuleSet, rule_for
+from deconvnet.seeds import Seeds
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,138 +172,6 @@ def _of_images(memory: Tensor, image: Int[Tensor, " m"] | None, images: int) -> 
     return chosen.flatten(0, 1) if several.shape[1] > 1 else chosen.squeeze(1)
 
 
-def strongest(values: Float[Tensor, "n c *spatial"]) -> Int[Tensor, "n c axes"]:
-    """The position of the strongest activation of each feature map, first in order where several are."""
-    axes = values.shape[2:]
-    flat = values.flatten(2).argmax(2) if axes else values.new_zeros(values.shape, dtype=torch.int64)
-    places = []
-    for length in reversed(axes):
-        places.append(flat % length)
-        flat = flat // length
-    return torch.stack(places[::-1], -1) if axes else flat.new_zeros(*values.shape, 0)
-
-
-@dataclass(frozen=True, eq=False)
-class Reconstruction:
-    """Units of a network as the network sees them, in input space.
-
-    Attributes:
-        units: what was carried down.
-        activations: (m,) value of each unit on the way up; the value at the strongest position for a
-            whole map.
-        windows: (m, c, *spatial) the signal inside each unit's box; signed, zero outside the input.
-        boxes: (m, 2, d) low and high corner of each box in input pixels, high not included; may reach
-            past the border.
-        input_size: of the input, or of the layer that `to` named, per spatial axis.
-        rules: the rule set of the way down.
-        notes: what a reader of the pictures should know.
-    """
-
-    units: tuple[Unit, ...]
-    activations: Float[Tensor, " m"]
-    windows: Float[Tensor, "m c *window"]
-    boxes: Int[Tensor, "m 2 d"]
-    input_size: tuple[int, ...]
-    rules: RuleSet
-    notes: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.units)
-
-    def _boxes(self) -> Iterator[Box]:
-        for low, high in self.boxes.tolist():
-            yield Box(tuple(low), tuple(high))
-
-    def full(self) -> Float[Tensor, "m c *size"]:
-        """The signal over the whole input, zero outside each unit's box."""
-        whole = self.windows.new_zeros(*self.windows.shape[:2], *self.input_size)
-        for i, box in enumerate(self._boxes()):
-            inside, part = _overlap(box, self.input_size)
-            whole[i][inside] = self.windows[i][part]
-        return whole
-
-    def magnitude(self) -> Float[Tensor, "m *size"]:
-        """The root of the sum of squares over the input's channels, over the whole input."""
-        return picture.magnitude(self.full(), axes=len(self.input_size))
-
-    def picture(self, i: int = 0, *, crop: str = "energy", scale: picture.Scale = "logistic") -> "Image":
-        """Unit i as a picture: zero is mid-grey.
-
-        Args:
-            i: number of the unit.
-            crop: "energy" for the box that holds 99 % of the energy, "field" for the receptive field,
-                "none" for the whole input.
-            scale: "logistic" or "linear"; see `picture.render`.
-
-        Raises:
-            ArgumentError: the input has not one or three channels, or not two spatial axes.
-        """
-        signal = self.full()[i] if crop == "none" else self.windows[i]
-        if crop == "energy":
-            signal = picture.crop(signal, picture.energy_box(signal))
-        return picture.render(signal, scale=scale)
-
-    def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write every unit's picture to one image file, captioned; the file's place.
-
-        Raises:
-            ArgumentError: the file is there already and `force` is not given, or its ending is unknown.
-        """
-        cells = [picture.Cell((self.picture(i),), caption(u, float(a))) for i, (u, a) in enumerate(
-            zip(self.units, self.activations, strict=True))]  # fmt: skip
-        sheet = cells[0].images[0] if len(cells) == 1 else picture.sheet(cells)
-        picture.save_picture(sheet, path, force=force)
-        return Path(path)
-
-
-@dataclass(frozen=True, eq=False)
-class Seeds:
-    """What signals start from.
-
-    Attributes:
-        units: a unit each, a whole map each (position None), or a whole signal each (channel None).
-        activations: (m,) of each.
-        start: each unit starts from its "activation" or from "one".
-        values: (n, c, *spatial) of the layer for the images of the pass; a whole signal is taken from it.
-        first: number of the first of these images among all.
-    """
-
-    units: tuple[Unit, ...]
-    activations: Float[Tensor, " m"]
-    start: str
-    values: Float[Tensor, "n *shape"]
-    first: int
-
-    @property
-    def images(self) -> Int[Tensor, " m"]:
-        """Each unit's image, counted in this pass."""
-        return torch.tensor([unit.image - self.first for unit in self.units])
-
-    def signal(self, number: int) -> Float[Tensor, "*shape"]:
-        """The signal that one unit starts."""
-        unit = self.units[number]
-        values = self.values[unit.image - self.first]
-        if unit.channel is None:
-            return values
-        alone = torch.zeros_like(values)
-        if unit.position is None:
-            alone[unit.channel] = values[unit.channel] if self.start == "activation" else 1
-        else:
-            activation = self.activations[number].abs() if self.start == "activation" else 1
-            alone[(unit.channel, *unit.position) if alone.ndim else ()] = activation
-        return alone
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader should know of the starts."""
-        alone = [unit.channel is not None and unit.position is not None for unit in self.units]
-        turned = self.start == "activation" and any(
-            single and activation < 0
-            for single, activation in zip(alone, self.activations.tolist(), strict=True)
-        )
-        return ("A unit with a negative activation starts from its magnitude.",) if turned else ()
-
-
 def project_seeds(way: Plan, trace: Trace, seeds: Seeds, budget: int) -> Reconstruction:
     """Every seed carried down alone, as many at a time as the memory budget allows."""
     size = tuple(length.of(1) for length in way.stop.shape[2:])
@@ -380,34 +248,3 @@ def _carry_batch(
     whole = signal.new_zeros(trace.images, *signal.shape[1:])
     whole[images] = signal
     return carry_down(way, trace, whole, None)[images]
-
-
-def caption(unit: Unit, activation: float) -> str:
-    """A unit in a few words, for people."""
-    parts = [] if unit.channel is None else [f"map {unit.channel}"]
-    if unit.position:
-        parts.append("at " + ",".join(map(str, unit.position)))
-    return " ".join([*parts, f"= {activation:.3g}"])
-
-
-def cut(pictures: Float[Tensor, "m c *size"], boxes: Sequence[Box]) -> Float[Tensor, "m c *window"]:
-    """Each picture inside its box, zero where the box reaches past the border; boxes are of one size."""
-    size = tuple(pictures.shape[2:])
-    if all(box.low == (0,) * len(size) and box.high == size for box in boxes):
-        return pictures
-    windows = pictures.new_zeros(*pictures.shape[:2], *boxes[0].size)
-    for i, box in enumerate(boxes):
-        inside, part = _overlap(box, size)
-        windows[i][part] = pictures[i][inside]
-    return windows
-
-
-def _overlap(box: Box, size: Sequence[int]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The part of a box inside an input: as slices of the input, and as slices of the box."""
-    spans = [
-        (max(low, 0), max(min(high, length), max(low, 0)), low)
-        for low, high, length in zip(box.low, box.high, size, strict=True)
-    ]
-    inside = (..., *(slice(first, last) for first, last, _ in spans))
-    part = (..., *(slice(first - low, last - low) for first, last, low in spans))
-    return inside, part

@@ -147,7 +147,7 @@ def _keeps_maps(step: Step, below: Value, axes: int) -> bool:
     if below.shape[-axes:] != step.output.shape[-axes:] or len(below.shape) <= axes:
         return False
     rank, arguments = len(below.shape), step.arguments
-    named = [arguments.get(name) for name in ("dim", "dim0", "dim1") if arguments.get(name) is not None]
+    named = [axis for name in ("dim", "dim0", "dim1") if (axis := arguments.get(name)) is not None]
     if step.operation == "aten.permute":
         order = [axis % rank for axis in arguments["dims"]]
         return order[-axes:] == list(range(rank - axes, rank))

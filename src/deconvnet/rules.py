@@ -318,7 +318,12 @@ def _filter_transposed(call: Call, signal: Tensor) -> Tensor:
 def _fully_connected(step: Step, rules: RuleSet) -> Rule:
     if len(step.signals) > 1:
         return _product(step, rules)
-    return Rule("transposed filter", lambda call, signal: signal @ call["weight"])
+    return Rule("transposed filter", _weights_transposed)
+
+
+def _weights_transposed(call: Call, signal: Tensor) -> Tensor:
+    weight: Tensor = call["weight"]
+    return signal @ weight
 
 
 @_table("batch_norm")

@@ -288,15 +288,11 @@ class Rectifying(TorchFunctionMode):
         super().__init__()
         self.way = way
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
         if func in RELUS_IN_PLACE or (func is F.relu and kwargs.get("inplace")):
             return args[0].copy_(OracleReLU(self.way)(args[0].clone()))
-        if func in RELUS or (
-            func in {torch.clamp, Tensor.clamp} and args[1:] == () and kwargs == {"min": 0}
-        ):
+        if func in RELUS or (func in {torch.clamp, Tensor.clamp} and args[1:] == () and kwargs == {"min": 0}):
             return OracleReLU(self.way)(args[0])
         six = {"min_val": 0.0, "max_val": 6.0}
         if func is F.relu6 or (func is F.hardtanh and six.items() <= kwargs.items()):

@@ -12,7 +12,7 @@ Where the paper is silent (section 4 of the project's notes), this file decides:
 * *Overlap.* `sum`: a cell that several windows point at receives the sum of their values (the adjoint
   of max-pooling). `max`: it receives the value of largest magnitude with its sign (Zeiler's 2011 code).
 * *Centre.* Instead of the switch, the window's element number `(kernel - 1) // 2` of each axis; where
-  that one lies outside the map, the nearest cell of the window inside it.
+  that one lies outside the map, the nearest cell of the map.
 * *Average.* Instead of the switch, every cell of the window that lies in the map receives the value
   divided by the number of those cells.
 * *Contrast norm* `y = x / d`, `d = (k + alpha / n * sum x^2) ** beta`. `identity`: the signal passes;
@@ -108,9 +108,7 @@ def filter_transposed(
                 )
                 if inside(target, size):
                     for i in range(inputs):
-                        below[(group * inputs + i, *target)] += (
-                            signal[(o, *place)] * filters[(o, i, *offset)]
-                        )
+                        below[(group * inputs + i, *target)] += signal[(o, *place)] * filters[(o, i, *offset)]
     return below
 
 
@@ -129,9 +127,7 @@ def filter_flipped(
     stride, pad, dilation = (per_axis(v, axes) for v in (stride, pad, dilation))
     kernel = filters.shape[2:]
     reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-    spread = np.zeros(
-        (len(signal), *(n + 2 * p + r for n, p, r in zip(size, pad, reach, strict=True)))
-    )
+    spread = np.zeros((len(signal), *(n + 2 * p + r for n, p, r in zip(size, pad, reach, strict=True))))
     for place in places(signal.shape[1:]):
         target = tuple(a * s + r for a, s, r in zip(place, stride, reach, strict=True))
         spread[(slice(None), *target)] = signal[(slice(None), *place)]
@@ -159,9 +155,7 @@ def convolve_transposed(
         (maps.shape[1 + a] - 1) * s[a] - 2 * p[a] + d[a] * (filters.shape[2 + a] - 1) + e[a] + 1
         for a in range(axes)
     ]
-    result = filter_transposed(
-        maps, filters, size, stride=stride, pad=pad, dilation=dilation, groups=groups
-    )
+    result = filter_transposed(maps, filters, size, stride=stride, pad=pad, dilation=dilation, groups=groups)
     if bias is not None:
         result += bias.reshape(-1, *[1] * axes)
     return result
@@ -218,9 +212,7 @@ def pool_spans(
     """For each axis, the cells of every window."""
     axes = len(size)
     options = [per_axis(v, axes) for v in (kernel, stride or kernel, pad, dilation)]
-    return [
-        window_spans(size[a], *(option[a] for option in options), ceil_mode) for a in range(axes)
-    ]
+    return [window_spans(size[a], *(option[a] for option in options), ceil_mode) for a in range(axes)]
 
 
 def window_places(
@@ -237,10 +229,8 @@ def window_centre(
     """The middle place of one window (see the top of this file)."""
     centre = []
     for span, i, length in zip(spans, window, size, strict=True):
-        cells = span[i]
-        middle = (len(cells) - 1) // 2
-        usable = [t for t, cell in enumerate(cells) if 0 <= cell < length]
-        centre.append(cells[min(usable, key=lambda t: abs(t - middle))])
+        middle = span[i][(len(span[i]) - 1) // 2]
+        centre.append(min(max(middle, 0), length - 1))
     return tuple(centre)
 
 
@@ -445,18 +435,14 @@ Layer = Convolution | Rectifier | MaxPool | AveragePool | ContrastNorm | Flatten
 
 def _spans(layer: MaxPool | AveragePool, maps: np.ndarray) -> list[list[list[int]]]:
     dilation = layer.dilation if isinstance(layer, MaxPool) else 1
-    return pool_spans(
-        maps.shape[1:], layer.kernel, layer.stride, layer.pad, dilation, layer.ceil_mode
-    )
+    return pool_spans(maps.shape[1:], layer.kernel, layer.stride, layer.pad, dilation, layer.ceil_mode)
 
 
 def up(layer: Layer, maps: np.ndarray) -> np.ndarray:
     """What one layer makes of its input."""
     match layer:
         case Convolution(filters, bias, stride, pad, dilation, groups):
-            return convolve(
-                maps, filters, bias, stride=stride, pad=pad, dilation=dilation, groups=groups
-            )
+            return convolve(maps, filters, bias, stride=stride, pad=pad, dilation=dilation, groups=groups)
         case Rectifier():
             return rectify(maps)
         case MaxPool():
@@ -497,9 +483,7 @@ def down(
         case MaxPool():
             spans = _spans(layer, maps)
             _, switches = max_pool(maps, spans)
-            return unpool(
-                signal, switches, spans, maps.shape[1:], placement=placement, overlap=overlap
-            )
+            return unpool(signal, switches, spans, maps.shape[1:], placement=placement, overlap=overlap)
         case AveragePool():
             return average_pool_adjoint(
                 signal,
@@ -538,9 +522,7 @@ def project_signal(
     """The picture of a signal on the output of layer `layer_index`. Pixels are not rectified."""
     maps = forward(layers, photo)
     for index in range(layer_index, -1, -1):
-        signal = down(
-            layers[index], signal, maps[index], placement=placement, overlap=overlap, lrn=lrn
-        )
+        signal = down(layers[index], signal, maps[index], placement=placement, overlap=overlap, lrn=lrn)
     return signal
 
 

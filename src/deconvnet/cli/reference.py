@@ -1,0 +1,113 @@
+"""The command reference, docs/commands.md, made of the commands themselves."""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from inspect import Parameter
+from typing import Any, Literal, get_args, get_origin
+
+from typer.models import ArgumentInfo
+
+from deconvnet.cli.commands import app
+from deconvnet.cli.options import PANEL
+
+INTRODUCTION = """\
+# Commands
+
+<!-- Made by `python -m deconvnet.cli.reference > docs/commands.md`. Change the commands, not this page. -->
+
+`python -m deconvnet` does the same as `deconvnet`. `deconvnet --help` and `deconvnet COMMAND --help` say in
+short what this page says. `deconvnet --version` prints the version.
+
+Results go to stdout, faults and progress to stderr. A picture is written wholly or not at all, and never over
+a file that is there unless `--force` is given.
+
+| exit code | what it means |
+|---|---|
+| 0 | all is done |
+| 1 | a fault, told in one line; or one or more of several photos could not be read |
+| 2 | the command line has an unknown flag, or lacks something |
+| 130 | interrupted |
+"""
+EXAMPLES = {
+    "explain": """\
+deconvnet explain sample:chelsea
+deconvnet explain holiday/*.jpg -o explained --json > explained.json
+deconvnet explain sample:coffee --target "golden retriever" --rules guided -o coffee.png
+""",
+    "project": """\
+deconvnet project sample:chelsea --layer relu5
+deconvnet project sample:chelsea --layer relu3 --channel 3,5,8 --position 4,4 -o units.png
+deconvnet project sample:rocket --layer features.12 --channel top:16 --model torchvision:squeezenet1_1
+""",
+    "layers": """\
+deconvnet layers
+deconvnet layers --model torchvision:resnet18@random --json
+deconvnet layers --model net.py:make --rules guided
+""",
+    "demo": "deconvnet demo\n",
+}
+
+
+Flag = tuple[Parameter, Any]  # with what typer knows of it
+
+
+def reference() -> str:
+    """The page, as Markdown."""
+    callbacks = [command.callback for command in app.registered_commands if command.callback]
+    shared = [flag for flag in _flags(callbacks[0]) if flag[1].rich_help_panel == PANEL]
+    pages = ["\n".join(_page(callback)) for callback in callbacks]
+    return "\n".join([INTRODUCTION, *pages, "## Flags that say which network", "", *_table(shared), ""])
+
+
+def _page(callback: Callable[..., Any]) -> Iterator[str]:
+    """One command."""
+    name, flags = callback.__name__, _flags(callback)
+    arguments = "".join(f" {info.metavar}" for _, info in flags if isinstance(info, ArgumentInfo))
+    own = [flag for flag in flags if flag[1].rich_help_panel != PANEL]
+    yield from (f"## deconvnet {name}", "", f"    deconvnet {name}{arguments} [FLAGS]", "")
+    yield from (inspect.getdoc(callback) or "", "", "```console", EXAMPLES[name].rstrip(), "```", "")
+    yield from _table(own)
+    yield ""
+    if len(own) < len(flags):
+        yield from ("And the [flags that say which network](#flags-that-say-which-network).", "")
+
+
+def _flags(callback: Callable[..., Any]) -> list[Flag]:
+    return [
+        (p, get_args(p.annotation)[1]) for p in inspect.signature(callback, eval_str=True).parameters.values()
+    ]
+
+
+def _table(flags: Iterable[Flag]) -> Iterator[str]:
+    yield "| flag | what it says | default |"
+    yield "|---|---|---|"
+    for parameter, info in flags:
+        words = info.help + _choices(parameter)
+        yield f"| {_spelling(parameter, info)} | {words} | {_default(parameter, info)} |"
+
+
+def _spelling(parameter: Parameter, info: Any) -> str:
+    if isinstance(info, ArgumentInfo):
+        return f"`{info.metavar}`"
+    # inside Annotated, typer keeps the first name as the default
+    named = [name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str)]
+    return ", ".join(f"`{name}`" for name in named or [f"--{parameter.name.replace('_', '-')}"])
+
+
+def _choices(parameter: Parameter) -> str:
+    kind = get_args(parameter.annotation)[0]
+    return (
+        f" One of {', '.join(f'`{name}`' for name in get_args(kind))}." if get_origin(kind) is Literal else ""
+    )
+
+
+def _default(parameter: Parameter, info: Any) -> str:
+    if isinstance(info.show_default, str):
+        return info.show_default
+    if parameter.default is Parameter.empty:
+        return "has to be given"
+    return "" if parameter.default in (None, False) else f"`{parameter.default}`"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

@@ -1,0 +1,115 @@
+"""Weights from a file into a model: all of them, into the places of the same name and shape."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from deconvnet._errors import ModelLoadError
+
+_WRAPPERS = ("state_dict", "model")
+_MOST_NAMED = 4
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors by name, on the CPU, from safetensors or from a file of `torch.save`.
+
+    A checkpoint that holds its weights under "state_dict" or "model" is looked into, and the
+    "module." that DataParallel puts before every name is taken off.
+
+    Raises:
+        ModelLoadError: not found, damaged, or with anything but weights in it.
+    """
+    if not path.is_file():
+        raise ModelLoadError(f"there is no weights file {str(path)!r}. Check the path.")
+    try:
+        held: Any = load_file(path) if path.suffix == ".safetensors" else _load(path)
+    except Exception as fault:  # on broken data the readers raise whatever they meet
+        raise ModelLoadError(f"cannot read the weights {str(path)!r}: {_reason(fault)}") from fault
+    weights = _unwrapped(held)
+    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise ModelLoadError(
+            f"{str(path)!r} does not hold weights by name. Save them with "
+            "torch.save(model.state_dict(), FILE) or as safetensors."
+        )
+    return weights
+
+
+def _load(path: Path) -> Any:
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _reason(fault: Exception) -> str:
+    # torch wraps damage and refusal in the same error
+    if isinstance(fault, UnpicklingError) and "GLOBAL" in str(fault):
+        return (
+            "it holds pickled objects, which are not loaded because they can run code. Save the "
+            "weights alone: torch.save(model.state_dict(), FILE)."
+        )
+    return f"the file is damaged or of another kind ({type(fault).__name__}). Fetch or save it again."
+
+
+def _unwrapped(held: Any) -> dict[str, Any]:
+    for wrapper in _WRAPPERS:
+        if isinstance(held, Mapping) and isinstance(held.get(wrapper), Mapping):
+            held = held[wrapper]
+    if not isinstance(held, Mapping):
+        return {}
+    weights = {str(name): value for name, value in held.items()}
+    if all(name.startswith("module.") for name in weights):
+        return {name.removeprefix("module."): value for name, value in weights.items()}
+    return weights
+
+
+def fit(model: nn.Module, weights: Mapping[str, Tensor], what: str, *, spare: tuple[str, ...] = ()) -> None:
+    """Put the weights into the model, in the model's own dtype.
+
+    Args:
+        model: changed only when everything fits.
+        weights: by name.
+        what: the two of them, for messages.
+        spare: beginnings of names that the file may have and the model has not.
+
+    Raises:
+        ModelLoadError: a weight is missing, unknown, or of another shape or kind.
+    """
+    places = model.state_dict()
+    kept = {name: value for name, value in weights.items() if name in places or not name.startswith(spare)}
+    faults = _differences(places, kept)
+    if faults:
+        raise ModelLoadError(
+            f"{what} do not fit: {'; '.join(faults)}. Give weights that were saved from this very network."
+        )
+    try:
+        model.load_state_dict(kept)
+    except RuntimeError as fault:
+        raise ModelLoadError(f"{what} do not fit: {fault}") from fault
+
+
+def _differences(places: Mapping[str, Any], weights: Mapping[str, Tensor]) -> list[str]:
+    # torch fills the counters in, which older files have not
+    missing = [n for n in places if n not in weights and not n.endswith("num_batches_tracked")]
+    unknown = [name for name in weights if name not in places]
+    differing = [
+        f"{name} is {_form(place)} in the network and {_form(weights[name])} in the file"
+        for name, place in places.items()
+        if isinstance(place, Tensor) and name in weights and _form(place) != _form(weights[name])
+    ]
+    found = [("missing in the file", missing), ("unknown to the network", unknown), ("unlike", differing)]
+    return [f"{what}: {_some(names)}" for what, names in found if names]
+
+
+def _form(tensor: Tensor) -> str:
+    """Shape and kind of number; precision may differ."""
+    kind = "" if tensor.is_floating_point() else f" of {str(tensor.dtype).removeprefix('torch.')}"
+    return f"{tuple(tensor.shape)}{kind}"
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,126 @@
+"""Networks of torchvision and timm, with the weights, preprocessing and class names of their own."""
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
+from inspect import signature
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from deconvnet._errors import ModelLoadError
+
+# how photos are prepared, as far as it is known: fields of Preprocess
+Known = dict[str, Any]
+Found = tuple[nn.Module, Known, str | Sequence[str] | None]
+
+TRAINING_HEADS = ("aux1.", "aux2.", "AuxLogits.", "aux_classifier.")
+_INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
+
+
+def from_torchvision(name: str, spec: str, *, pretrained: bool) -> Found:
+    """A classifier or segmentation network of torchvision, as its default weights would have it.
+
+    Raises:
+        ModelLoadError: torchvision is missing, has no such network, or its weights cannot be had.
+    """
+    models = _library("torchvision.models", spec)
+    names = models.list_models(module=models) + models.list_models(module=models.segmentation)
+    if name not in names:
+        raise ModelLoadError(f"torchvision has no network {name!r} for photos.{_nearest(name, names)}")
+    entry = models.get_model_weights(name).DEFAULT
+    if pretrained:
+        model = _fetched(lambda: models.get_model(name, weights=entry), spec)
+    else:
+        model = models.get_model(name, weights=None, **_without_weights(models.get_model_builder(name)))
+    return model, _torchvision_photos(entry.transforms()), entry.meta.get("categories")
+
+
+def _without_weights(builder: Callable[..., Any]) -> dict[str, Any]:
+    """Options that make the network of the default weights without fetching any."""
+    if builder.__name__ in ("googlenet", "inception_v3"):
+        return {"init_weights": False, "aux_logits": False, "transform_input": True}
+    return {"weights_backbone": None} if "weights_backbone" in signature(builder).parameters else {}
+
+
+def _torchvision_photos(presets: Any) -> Known:
+    (short_side,) = presets.resize_size
+    (side,) = getattr(presets, "crop_size", presets.resize_size)
+    return {
+        "size": (side, side),
+        "short_side": short_side,
+        "mean": tuple(presets.mean),
+        "std": tuple(presets.std),
+        "channels": len(presets.mean),
+        "interpolation": presets.interpolation.value,
+    }
+
+
+def from_timm(name: str, spec: str, *, pretrained: bool) -> Found:
+    """A network of timm; the name may carry a tag, as in "resnet50.a1_in1k".
+
+    Raises:
+        ModelLoadError: timm is missing, has no such network, or its weights cannot be had.
+    """
+    timm = _library("timm", spec)
+    architecture, dot, _ = name.partition(".")
+    if not timm.is_model(architecture):
+        raise ModelLoadError(f"timm has no network {name!r}.{_nearest(name, timm.list_models())}")
+    tagged = timm.list_pretrained(f"{architecture}.*")
+    if dot and name not in tagged:
+        raise ModelLoadError(f"timm has no weights {name!r}.{_nearest(name, tagged)}")
+    if pretrained:
+        model = _fetched(lambda: timm.create_model(name, pretrained=True), spec)
+    else:
+        model = timm.create_model(name, pretrained=False)
+    return model, _timm_photos(timm.data.resolve_model_data_config(model)), _timm_classes(timm, model)
+
+
+def _timm_photos(config: dict[str, Any]) -> Known:
+    channels, height, width = config["input_size"]
+    known = {"mean": tuple(config["mean"]), "std": tuple(config["std"]), "channels": channels}
+    if config["interpolation"] in _INTERPOLATIONS:
+        known["interpolation"] = config["interpolation"]
+    cropped, stretched = config["crop_mode"] == "center", config["crop_mode"] == "squash"
+    if cropped and config["crop_pct"] <= 1:
+        short_side = math.floor(max(height, width) / config["crop_pct"])
+        return {**known, "size": (height, width), "short_side": short_side}
+    if stretched and config["crop_pct"] == 1:
+        return {**known, "size": (height, width), "short_side": None}
+    return {}  # a way of cropping that Preprocess has not: the user has to say
+
+
+def _timm_classes(timm: Any, model: nn.Module) -> str | list[str] | None:
+    subset = timm.data.infer_imagenet_subset(model)
+    if subset is None or subset == "imagenet-1k":
+        return subset and "imagenet"
+    names = timm.data.ImageNetInfo(subset)
+    return [names.index_to_description(index) for index in range(names.num_classes())]
+
+
+def _library(module: str, spec: str) -> ModuleType:
+    try:
+        return import_module(module)
+    except (ImportError, RuntimeError) as fault:  # RuntimeError: a torchvision built for another torch
+        raise ModelLoadError(
+            f"{spec!r} needs {module.partition('.')[0]}, which cannot be imported ({fault}). "
+            'Install it: pip install "deconvnet[zoo]"'
+        ) from fault
+
+
+def _fetched(make: Callable[[], nn.Module], spec: str) -> nn.Module:
+    try:
+        return make()
+    except Exception as fault:  # hubs pass on whatever their HTTP clients raise
+        reason = (str(fault).strip() or type(fault).__name__).splitlines()[0].rstrip(".")
+        raise ModelLoadError(
+            f"cannot get the weights of {spec!r}: {reason}. Without a network, give them with "
+            f"weights= (--weights FILE), take random ones ({spec}@random), or use the bundled 'zfnet-mini'."
+        ) from fault
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.5)
+    return f" Did you mean {', '.join(near)}?" if near else ""

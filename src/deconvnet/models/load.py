@@ -1,0 +1,315 @@
+"""A model spec → the network, how its photos are prepared, and what its classes are called."""
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deconvnet._errors import ArgumentError, ModelLoadError, TargetError
+from deconvnet.models._files import from_function, from_program
+from deconvnet.models._weights import fit, read_weights
+from deconvnet.models._zoo import TRAINING_HEADS, Found, Known, from_timm, from_torchvision
+from deconvnet.models.zfnet import zfnet_mini
+from deconvnet.preprocess import Preprocess
+
+LABELS = ("imagenet", "imagenette")
+
+_FORMS = (
+    "A spec is zfnet-mini, torchvision:NAME, timm:NAME (either with @random for no weights), "
+    "FILE.pt2 or FILE.py:FUNCTION."
+)
+_HERE = Path(__file__).parent
+_BUNDLED = _HERE / "weights"
+_EXAMPLES = {"size": "224", "mean": "(0.485, 0.456, 0.406)", "std": "(0.229, 0.224, 0.225)"}
+_CPU = torch.device("cpu")
+_MOST_NAMED = 6
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A network and what one has to know to use it.
+
+    Attributes:
+        model: in eval mode.
+        preprocess: how photos become its input.
+        labels: names of the classes, in order; None if it has none.
+        spec: what it was loaded from.
+        device: where the model is.
+    """
+
+    model: nn.Module = field(repr=False)
+    preprocess: Preprocess
+    labels: tuple[str, ...] | None = field(default=None, repr=False)
+    spec: str = ""
+    device: torch.device = _CPU
+
+    @property
+    def example_input(self) -> Float[Tensor, "1 c h w"]:
+        """Zeros of the shape, dtype and device that the model takes."""
+        shape = (1, self.preprocess.channels, *self.preprocess.size)
+        numbers = (weight.dtype for weight in self.model.parameters() if weight.is_floating_point())
+        return torch.zeros(shape, dtype=next(numbers, None), device=self.device)
+
+    def label(self, index: int) -> str:
+        """The name of a class; "class 3" where it has none."""
+        if self.labels is None or not 0 <= index < len(self.labels):
+            return f"class {index}"
+        return self.labels[index]
+
+    def class_index(self, name_or_index: str | int) -> int:
+        """The index of a class.
+
+        Args:
+            name_or_index: its index, also written as a string; its name, in upper or lower case; or
+                any part of its name that no other name has.
+
+        Raises:
+            TargetError: no class has that name or index, or several have.
+
+        Example:
+            >>> from torch import nn
+            >>> from deconvnet import LoadedModel, Preprocess
+            >>> photos = Preprocess((8, 8), 8, (0.5,), (0.5,), channels=1)
+            >>> LoadedModel(nn.Flatten(), photos, ("tabby cat", "golden retriever")).class_index("golden")
+            1
+        """
+        found = self._indices(name_or_index)
+        if len(found) == 1:
+            return found[0]
+        raise TargetError(self._no_class(name_or_index, found))
+
+    def _indices(self, name_or_index: str | int) -> list[int]:
+        sought, names = str(name_or_index).strip(), self.labels or ()
+        if isinstance(name_or_index, int) or (sought.isdecimal() and sought not in names):
+            index = int(name_or_index)
+            return [index] if 0 <= index < len(names) or (self.labels is None and index >= 0) else []
+        if sought in names:
+            return [index for index, name in enumerate(names) if name == sought]
+        folded = [name.casefold() for name in names]
+        if sought.casefold() in folded:
+            return [index for index, name in enumerate(folded) if name == sought.casefold()]
+        return [index for index, name in enumerate(folded) if sought and sought.casefold() in name]
+
+    def _no_class(self, sought: str | int, found: Sequence[int]) -> str:
+        if self.labels is None and isinstance(sought, int):
+            return f"there is no class {sought}: classes are counted from 0."
+        if self.labels is None:
+            return f"there are no class names to find {sought!r} among. Give an index, or load with labels=."
+        if found:
+            named = ", ".join(f"{index} {self.labels[index]!r}" for index in found[:_MOST_NAMED])
+            more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+            return f"{sought!r} could be {named}{more}. Give the whole name or the index."
+        originals = {name.casefold(): name for name in self.labels}
+        near = difflib.get_close_matches(str(sought).casefold(), originals, n=3, cutoff=0.5)
+        hint = (
+            f"Did you mean {', '.join(repr(originals[name]) for name in near)}?"
+            if near
+            else "Give a name or an index."
+        )
+        return (
+            f"there is no class {sought!r} among the {len(self.labels)} (0 to {len(self.labels) - 1}). {hint}"
+        )
+
+
+def load_model(
+    spec: str | Path = "zfnet-mini",
+    *,
+    weights: str | Path | None = None,
+    size: int | Sequence[int] | str | None = None,
+    mean: float | Sequence[float] | str | None = None,
+    std: float | Sequence[float] | str | None = None,
+    channels: int | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    device: str | torch.device | None = None,
+) -> LoadedModel:
+    """The network that the spec names, in eval mode, with its preprocessing and class names.
+
+    Weights of torchvision and timm are fetched by these libraries; nothing else uses the network.
+    `FILE.pt2` and `FILE.py:FUNCTION` can run code: load only files that you trust. Random weights
+    are the same for the same spec, and the global random state stays as it was.
+
+    Args:
+        spec: "zfnet-mini" (bundled); "torchvision:NAME" or "timm:NAME", with "@random" behind it for
+            random weights; "FILE.pt2" as written by torch.export.save; or "FILE.py:FUNCTION", whose
+            function takes nothing and returns a module or a `LoadedModel`.
+        weights: a file, safetensors or of torch.save, used in place of the spec's own.
+        size: height and width of the input; one number for both. Strings of numbers with commas
+            between them will do here and for `mean` and `std`.
+        mean: subtracted from each channel, where white is 1.
+        std: each channel is divided by it.
+        channels: 1 or 3; as many as there are means if nothing else tells.
+        labels: a file with a name on each line, a list, "imagenet" or "imagenette".
+        device: where to put the network; left where it was made if None.
+
+    These replace what the spec brings. What it does not bring has to be given. A photo's shorter
+    side is resized to the longer side of `size`, unless the spec brings a size of its own: then the
+    share of the photo that is cut from its centre stays the same.
+
+    Raises:
+        ModelLoadError: the spec, the file or the weights cannot be loaded, or something is missing.
+        ArgumentError: an argument has a wrong value, or the device is not there.
+
+    Example:
+        >>> from deconvnet import load_model
+        >>> loaded = load_model("torchvision:squeezenet1_1@random")
+        >>> loaded.preprocess.size, loaded.label(285)
+        ((224, 224), 'Egyptian cat')
+    """
+    spec = str(spec)
+    given = _given(size=size, mean=mean, std=std, channels=channels)
+    own_labels = None if labels is None else _labels(labels)
+    place = None if device is None else _device(device)
+    with _own_random_state():
+        model, known, brought = _find(spec, with_weights=weights is None)
+    if weights is not None:
+        spare = TRAINING_HEADS if spec.startswith("torchvision:") else ()
+        fit(model, read_weights(Path(weights)), f"the weights {str(weights)!r} and {spec!r}", spare=spare)
+    preprocess = _preprocess(known, given, spec)
+    names = own_labels if own_labels is not None or brought is None else _labels(brought)
+    if place is not None:
+        model = model.to(place)
+    return LoadedModel(model, preprocess, names, spec, _device_of(model))
+
+
+def _find(spec: str, *, with_weights: bool) -> Found:
+    library, _, name = spec.partition(":")
+    pretrained = with_weights and not name.endswith("@random")
+    name = name.removesuffix("@random")
+    path, _, function = spec.rpartition(":")
+    if spec == "zfnet-mini":
+        found = _bundled(with_weights)
+    elif library == "torchvision" and name:
+        found = from_torchvision(name, spec, pretrained=pretrained)
+    elif library == "timm" and name:
+        found = from_timm(name, spec, pretrained=pretrained)
+    elif spec.endswith(".pt2"):
+        model, (_, channels, *size) = from_program(Path(spec))
+        return model, {"size": tuple(size), "channels": channels}, None
+    elif path.endswith(".py") and function:
+        found = _own(from_function(Path(path), function), spec)
+    else:
+        hint = f" Name the function as well: {spec}:FUNCTION." if spec.endswith(".py") else ""
+        raise ModelLoadError(f"{spec!r} is no model spec.{hint} {_FORMS}")
+    found[0].eval()
+    return found
+
+
+def _bundled(with_weights: bool) -> Found:
+    try:
+        card = json.loads((_BUNDLED / "zfnet-mini.json").read_text(encoding="utf-8"))
+    except OSError as fault:
+        raise ModelLoadError(
+            "the bundled network zfnet-mini is not in this installation. Install deconvnet again."
+        ) from fault
+    model = zfnet_mini(len(card["labels"]))
+    if with_weights:
+        fit(model, read_weights(_BUNDLED / "zfnet-mini.safetensors"), "the bundled weights and 'zfnet-mini'")
+    photos = card["preprocess"]
+    known = {**photos, "size": (photos["size"],) * 2, "channels": len(photos["mean"])}
+    return model, known, card["labels"]
+
+
+def _own(made: object, spec: str) -> Found:
+    if isinstance(made, LoadedModel):
+        known = {one.name: getattr(made.preprocess, one.name) for one in fields(made.preprocess)}
+        return made.model, known, made.labels
+    if isinstance(made, nn.Module):
+        return made, {}, None
+    raise ModelLoadError(
+        f"{spec!r} returned {type(made).__name__}, but a torch.nn.Module or a LoadedModel is needed."
+    )
+
+
+@contextmanager
+def _own_random_state() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would touch other devices too
+        yield
+
+
+def _preprocess(known: Known, given: Known, spec: str) -> Preprocess:
+    merged = {**known, **given}
+    missing = [name for name in _EXAMPLES if name not in merged]
+    if missing:
+        example = ", ".join(f"{name}={_EXAMPLES[name]}" for name in missing)
+        raise ModelLoadError(
+            f"{spec!r} does not say how its photos are prepared. Give what it was trained with, "
+            f"for example {example} ({', '.join('--' + name for name in missing)})."
+        )
+    merged.setdefault("channels", len(merged["mean"]))
+    if "size" in given or "short_side" not in merged:
+        merged["short_side"] = _short_side(known, merged["size"])
+    return Preprocess(**merged)
+
+
+def _short_side(known: Known, size: tuple[int, ...]) -> int | None:
+    if "short_side" not in known:
+        return max(size)
+    if known["short_side"] is None:
+        return None
+    grown: int = known["short_side"] * max(size) // max(known["size"])
+    return grown
+
+
+def _given(**arguments: Any) -> Known:
+    """What the caller gave of Preprocess's fields."""
+    given = {name: value for name, value in arguments.items() if value is not None}
+    if "size" in given:
+        sides = _numbers("size", given["size"], int)
+        given["size"] = sides * 2 if len(sides) == 1 else sides
+    for name in ("mean", "std"):
+        if name in given:
+            given[name] = _numbers(name, given[name], float)
+    return given
+
+
+def _numbers(name: str, value: Any, kind: type[int] | type[float]) -> tuple[float, ...]:
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, Iterable) else [value]
+    try:
+        pairs = [(part, kind(part)) for part in parts]
+    except (TypeError, ValueError):
+        pairs = []
+    if not pairs or any(part != number for part, number in pairs if not isinstance(part, str)):
+        kinds = "a whole number" if kind is int else "a number"
+        raise ArgumentError(f"{name}={value!r}, but it is {kinds}, or several with commas between them.")
+    return tuple(number for _, number in pairs)
+
+
+def _labels(labels: str | Path | Iterable[str]) -> tuple[str, ...]:
+    if isinstance(labels, str) and labels in LABELS:
+        labels = _HERE / "labels" / f"{labels}.txt"
+    if not isinstance(labels, str | Path):
+        return tuple(labels)
+    try:
+        names = Path(labels).read_text(encoding="utf-8-sig").rstrip().splitlines()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ArgumentError(
+            f"cannot read labels={str(labels)!r}: {fault}. Give a text file with a name on each line, "
+            f"a list, or one of {', '.join(LABELS)}."
+        ) from fault
+    names = [name.strip() for name in names]
+    if not names or not all(names):
+        where = f"line {names.index('') + 1} is empty" if names else "it is empty"
+        raise ArgumentError(f"labels={str(labels)!r}: {where}, but every class needs a name.")
+    return tuple(names)
+
+
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        place = torch.device(device)
+        torch.zeros(1, device=place).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as fault:
+        reason = str(fault).splitlines()[0]
+        raise ArgumentError(f"device={str(device)!r} cannot be used here: {reason} Try 'cpu'.") from fault
+    return place
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next((weight.device for weight in model.parameters()), _CPU)

@@ -1,0 +1,181 @@
+"""`Reconstruction`: what came down, with what is needed to show it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor
+
+from deconvnet import picture as pictures
+from deconvnet._errors import ArgumentError
+from deconvnet._types import Box, Unit
+from deconvnet.picture import Scale
+from deconvnet.preprocess import PhotoLike, Preprocess
+from deconvnet.rules import RuleSet
+
+Crop = Literal["energy", "field", "none"]
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """Units of a network as the network sees them, in input space.
+
+    Attributes:
+        units: what was carried down.
+        activations: (m,) value of each unit on the way up; the value at the strongest position for a
+            whole map.
+        windows: (m, c, *spatial) the signal inside each unit's box; signed, zero outside the input.
+        boxes: (m, 2, d) low and high corner of each box in input pixels, high not included; may reach
+            past the border.
+        input_size: of the input, or of the layer that `to` named, per spatial axis.
+        rules: the rule set of the way down.
+        notes: what a reader of the pictures should know.
+    """
+
+    units: tuple[Unit, ...]
+    activations: Float[Tensor, " m"]
+    windows: Float[Tensor, "m c *window"]
+    boxes: Int[Tensor, "m 2 d"]
+    input_size: tuple[int, ...]
+    rules: RuleSet
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def full(self) -> Float[Tensor, "m c *size"]:
+        """The signal over the whole input, zero outside each unit's box."""
+        whole = self.windows.new_zeros(*self.windows.shape[:2], *self.input_size)
+        for i in range(len(self)):
+            inside, part = _overlap(self.shown(i, "field"), self.input_size)
+            whole[i][inside] = self.windows[i][part]
+        return whole
+
+    def magnitude(self) -> Float[Tensor, "m *size"]:
+        """The root of the sum of squares over the input's channels, over the whole input."""
+        return pictures.magnitude(self.full(), axes=len(self.input_size))
+
+    def picture(
+        self, i: int = 0, *, crop: Crop = "energy", scale: Scale = "logistic"
+    ) -> Image.Image:
+        """Unit i as a picture: zero is mid-grey.
+
+        Args:
+            i: number of the unit.
+            crop: "energy" for the box that holds 99 % of the energy, "field" for the receptive field,
+                "none" for the whole input.
+            scale: "logistic" or "linear"; see `deconvnet.render`.
+
+        Raises:
+            ArgumentError: the input has not one or three channels, or not two spatial axes.
+        """
+        return pictures.render(pictures.crop(self.full()[i], self.shown(i, crop)), scale=scale)
+
+    def shown(self, i: int, crop: Crop = "energy") -> Box:
+        """The box of input pixels that a picture of unit i shows; see `picture`."""
+        if crop == "none":
+            return Box((0,) * len(self.input_size), self.input_size)
+        low, high = self.boxes[i].tolist()
+        if crop == "field":
+            return Box(tuple(low), tuple(high))
+        if crop != "energy":
+            raise ArgumentError(f"crop is 'energy', 'field' or 'none'; got {crop!r}.")
+        inner = pictures.energy_box(self.windows[i])
+        return Box(
+            tuple(a + b for a, b in zip(low, inner.low, strict=True)),
+            tuple(a + b for a, b in zip(low, inner.high, strict=True)),
+        )
+
+    def sheet(
+        self,
+        photos: Sequence[PhotoLike],
+        preprocess: Preprocess,
+        *,
+        crop: Crop = "energy",
+        scale: Scale = "logistic",
+        title: str = "",
+    ) -> Image.Image:
+        """Every unit's picture beside its patch of the photo, captioned with map, position and activation.
+
+        Args:
+            photos: those that the images were made of, in their order.
+            preprocess: what made them.
+            crop, scale: as in `picture`; the patch shows the same box, at the photo's own resolution.
+            title: above the sheet.
+        """
+        cells = []
+        for i, (unit, activation) in enumerate(zip(self.units, self.activations.tolist(), strict=True)):
+            patch = preprocess.patch(photos[unit.image], self.shown(i, crop))
+            cells.append(
+                pictures.Cell((self.picture(i, crop=crop, scale=scale), patch), caption(unit, activation))
+            )
+        return pictures.sheet(cells, title=title)
+
+    def beside(
+        self, photo: PhotoLike, preprocess: Preprocess, i: int = 0, *, words: str = "", title: str = ""
+    ) -> Image.Image:
+        """A photo, unit i's picture over the whole input, and the photo where the picture is strong, in a row.
+
+        Args:
+            photo: the one that the unit's image was made of.
+            preprocess: what made it.
+            i: number of the unit.
+            words: caption of the picture; the unit's own by default.
+            title: above the row.
+        """
+        shown = preprocess.shown(photo)
+        signal = self.full()[i]
+        unit, activation = self.units[i], float(self.activations[i])
+        return pictures.side_by_side(
+            [shown, pictures.render(signal), pictures.overlay(shown, pictures.magnitude(signal))],
+            ["what the network sees", words or caption(unit, activation), "where it lies in the photo"],
+            title=title,
+        )
+
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write every unit's picture to one image file, captioned where there are several; the file's place.
+
+        Raises:
+            ArgumentError: the file is there already and `force` is not given, or its ending is unknown.
+        """
+        cells = [
+            pictures.Cell((self.picture(i),), caption(unit, activation))
+            for i, (unit, activation) in enumerate(zip(self.units, self.activations.tolist(), strict=True))
+        ]
+        image = cells[0].images[0] if len(cells) == 1 else pictures.sheet(cells)
+        pictures.save_picture(image, path, force=force)
+        return Path(path)
+
+
+def caption(unit: Unit, activation: float) -> str:
+    """A unit in a few words, for people."""
+    parts = [] if unit.channel is None else [f"map {unit.channel}"]
+    if unit.position:
+        parts.append("at " + ",".join(map(str, unit.position)))
+    return " ".join([*parts, f"= {activation:.3g}"])
+
+
+def cut(pictures: Float[Tensor, "m c *size"], boxes: Sequence[Box]) -> Float[Tensor, "m c *window"]:
+    """Each picture inside its box, zero where the box reaches past the border; boxes are of one size."""
+    size = tuple(pictures.shape[2:])
+    if all(box.low == (0,) * len(size) and box.high == size for box in boxes):
+        return pictures
+    windows = pictures.new_zeros(*pictures.shape[:2], *boxes[0].size)
+    for i, box in enumerate(boxes):
+        inside, part = _overlap(box, size)
+        windows[i][part] = pictures[i][inside]
+    return windows
+
+
+def _overlap(box: Box, size: Sequence[int]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The part of a box inside an input: as slices of the input, and as slices of the box."""
+    spans = [
+        (max(low, 0), max(min(high, length), max(low, 0)), low)
+        for low, high, length in zip(box.low, box.high, size, strict=True)
+    ]
+    inside = (..., *(slice(first, last) for first, last, _ in spans))
+    part = (..., *(slice(first - low, last - low) for first, last, low in spans))
+    return inside, part

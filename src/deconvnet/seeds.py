@@ -1,0 +1,213 @@
+"""Seeds: what signals start from, all other activations zero."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from deconvnet._errors import ArgumentError, TargetError
+from deconvnet._types import Unit
+
+Channel = int | Sequence[int] | str
+Target = int | Sequence[int] | tuple[Any, ...] | Tensor | str | None
+Start = Literal["activation", "one"]
+
+
+@dataclass(frozen=True, eq=False)
+class Seeds:
+    """What signals start from.
+
+    Attributes:
+        units: a unit each, a whole map each (position None), or a whole signal each (channel None).
+        activations: (m,) of each.
+        start: each unit starts from its "activation" or from "one".
+        values: (n, c, *spatial) of the layer for the images of the pass; a whole signal is taken from it.
+        first: number of the first of these images among all.
+    """
+
+    units: tuple[Unit, ...]
+    activations: Float[Tensor, " m"]
+    start: str
+    values: Float[Tensor, "n *shape"]
+    first: int
+
+    @property
+    def images(self) -> Int[Tensor, " m"]:
+        """Each unit's image, counted in this pass."""
+        return torch.tensor([unit.image - self.first for unit in self.units])
+
+    def signal(self, number: int) -> Float[Tensor, "*shape"]:
+        """The signal that one unit starts."""
+        unit = self.units[number]
+        values = self.values[unit.image - self.first]
+        if unit.channel is None:
+            return values
+        alone = torch.zeros_like(values)
+        if unit.position is None:
+            alone[unit.channel] = values[unit.channel] if self.start == "activation" else 1
+        else:
+            activation = self.activations[number].abs() if self.start == "activation" else 1
+            alone[(unit.channel, *unit.position) if alone.ndim else ()] = activation
+        return alone
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know of the starts."""
+        alone = [unit.channel is not None and unit.position is not None for unit in self.units]
+        turned = self.start == "activation" and any(
+            single and activation < 0
+            for single, activation in zip(alone, self.activations.tolist(), strict=True)
+        )
+        return ("A unit with a negative activation starts from its magnitude.",) if turned else ()
+
+
+def strongest(values: Float[Tensor, "n c *spatial"]) -> Int[Tensor, "n c axes"]:
+    """The position of the strongest activation of each feature map, first in order where several are."""
+    axes = values.shape[2:]
+    flat = values.flatten(2).argmax(2) if axes else values.new_zeros(values.shape, dtype=torch.int64)
+    places = []
+    for length in reversed(axes):
+        places.append(flat % length)
+        flat = flat // length
+    return torch.stack(places[::-1], -1) if axes else flat.new_zeros(*values.shape, 0)
+
+
+def unit_seeds(
+    layer: str, values: Tensor, channel: Channel | None, position: Any, start: Start, first: int
+) -> Seeds:
+    """One seed for each chosen unit or map of each image."""
+    if start not in ("activation", "one"):
+        raise ArgumentError(f"start is 'activation', 'one' or a tensor; got {start!r}.")
+    whole = isinstance(position, str) and position == "all"
+    peaks = strongest(values)
+    if not whole and position is not None:
+        place = _checked_position(position, tuple(values.shape[2:]), layer)
+        peaks = torch.tensor(place, device=values.device).expand_as(peaks)
+    units, activations = [], []
+    for image, channels in enumerate(_channels(channel, values, layer)):
+        for c in channels:
+            place = tuple(peaks[image, c].tolist())
+            units.append(Unit(layer, c, None if whole else place, first + image))
+            activations.append(values[(image, c, *place)])
+    return Seeds(tuple(units), torch.stack(activations), start, values, first)
+
+
+def _channels(channel: Channel | None, values: Tensor, layer: str) -> list[list[int]]:
+    """The chosen feature maps of each image."""
+    count = values.shape[1]
+    if channel is None:
+        raise ArgumentError(
+            f"say which of the {count} feature maps of {layer!r}: channel=37, [3, 5, 8], 'all' or 'top:16', "
+            "or start= a signal of your own."
+        )
+    if isinstance(channel, str):
+        if channel == "all":
+            return [list(range(count))] * len(values)
+        top = re.fullmatch(r"top:([1-9]\d*)", channel)
+        if not top:
+            raise ArgumentError(f"channel is a number, numbers, 'all' or 'top:16'; got {channel!r}.")
+        order = values.flatten(2).amax(2) if values.ndim > 2 else values
+        ranked = torch.sort(order, dim=1, descending=True, stable=True).indices
+        rows: list[list[int]] = ranked[:, : int(top.group(1))].tolist()
+        return rows
+    return [_checked_classes(channel, count, f"feature maps in {layer!r}", ArgumentError)] * len(values)
+
+
+def _checked_classes(
+    given: Any, count: int, what: str, error: type[ArgumentError]
+) -> list[int]:
+    """Numbers of maps or classes as a list, each checked."""
+    several = list(given) if isinstance(given, Sequence | range) and not isinstance(given, str) else [given]
+    if not several:
+        raise error(f"an empty list chooses none of the {count} {what}.")
+    for number in several:
+        if isinstance(number, bool) or not isinstance(number, int) or not -count <= number < count:
+            raise error(f"there are {count} {what}, numbered from 0; got {number!r}.")
+    return [number % count for number in several]
+
+
+def _checked_position(position: Any, size: tuple[int, ...], layer: str) -> tuple[int, ...]:
+    place = (position,) if isinstance(position, int) else position
+    if not isinstance(place, Sequence) or isinstance(place, str) or len(place) != len(size):
+        raise ArgumentError(
+            f"a position in {layer!r} has {len(size)} numbers (its maps are {size}); got {position!r}."
+        )
+    for y, length in zip(place, size, strict=True):
+        if isinstance(y, bool) or not isinstance(y, int) or not -length <= y < length:
+            raise ArgumentError(f"position {tuple(place)} lies outside the maps of {layer!r}, which are {size}.")
+    return tuple(y % length for y, length in zip(place, size, strict=True))
+
+
+def own_signal(
+    layer: str, signal: Tensor, values: Tensor, channel: Any, position: Any, first: int, images: int
+) -> Seeds:
+    """One seed for each image, the user's own signal."""
+    if channel is not None or position is not None:
+        raise ArgumentError("a signal of your own says all: leave out channel and position.")
+    expected = (images, *values.shape[1:])
+    if tuple(signal.shape) != expected:
+        raise ArgumentError(f"a signal on {layer!r} has shape {expected}; got {tuple(signal.shape)}.")
+    if not bool(torch.isfinite(signal).all()):
+        raise ArgumentError("the signal to start from holds NaN or infinity.")
+    part = signal[first : first + len(values)].detach().clone().to(values)
+    units = tuple(Unit(layer, None, None, first + i) for i in range(len(values)))
+    return Seeds(units, part.flatten(1).amax(1), "activation", part, first)
+
+
+def class_seeds(
+    layer: str, values: Tensor, target: Target, start: Start, first: int, images: int
+) -> Seeds:
+    """One seed for each chosen class of each image."""
+    if start not in ("activation", "one"):
+        raise ArgumentError(f"start is 'activation' or 'one'; got {start!r}.")
+    if values.ndim > 2:
+        return _place_seeds(layer, values, target, start, first, images)
+    scores = values if values.ndim == 2 else values[:, None]
+    count = scores.shape[1]
+    if target is None:
+        classes = [[int(c)] for c in scores.argmax(1)]
+    elif isinstance(target, str):
+        if target != "all":
+            raise TargetError(f"target is a class number, several, 'all' or None; got {target!r}.")
+        classes = [list(range(count))] * len(values)
+    else:
+        numbers = target.tolist() if isinstance(target, Tensor) and not target.is_floating_point() else target
+        classes = [_checked_classes(numbers, count, "classes", TargetError)] * len(values)
+    units = [Unit(layer, c, (), first + i) for i, row in enumerate(classes) for c in row]
+    activations = torch.stack([scores[i, c] for i, row in enumerate(classes) for c in row])
+    return Seeds(tuple(units), activations, start, values, first)
+
+
+def _place_seeds(
+    layer: str, values: Tensor, target: Target, start: Start, first: int, images: int
+) -> Seeds:
+    """One seed for each image at a place of an output that is a map, or all over a mask."""
+    count, size = values.shape[1], tuple(values.shape[2:])
+    if isinstance(target, Tensor) and target.dtype == torch.bool:
+        if tuple(target.shape) not in ((count, *size), (images, count, *size)):
+            raise TargetError(f"a mask has shape {(count, *size)} or {(images, count, *size)}; got {tuple(target.shape)}.")
+        mask = target.expand(images, count, *size)[first : first + len(values)].to(values.device)
+        signal = mask.to(values) * (values if start == "activation" else 1)
+        units = tuple(Unit(layer, None, None, first + i) for i in range(len(values)))
+        return Seeds(units, (mask * values).flatten(1).sum(1), "activation", signal, first)
+    if not isinstance(target, tuple) or len(target) != 1 + len(size):
+        raise TargetError(
+            f"the output has {count} maps of {'x'.join(map(str, size))}: target is (class, "
+            f"{', '.join('zyx'[-len(size):])}) or a mask of its shape; got {target!r}."
+        )
+    (c,) = _checked_classes(target[0], count, "classes", TargetError)
+    place = _checked_position(target[1:], size, layer)
+    units = tuple(Unit(layer, c, place, first + i) for i in range(len(values)))
+    at_place = values[:, c].flatten(1)[:, _flat(place, size)]
+    return Seeds(units, at_place, start, values, first)
+
+
+def _flat(place: tuple[int, ...], size: tuple[int, ...]) -> int:
+    flat = 0
+    for y, length in zip(place, size, strict=True):
+        flat = flat * length + y
+    return flat

@@ -1,0 +1,701 @@
+"""The commands, through their real entry point: what they print, write and refuse."""
+
+import inspect
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import deconvnet as package
+from deconvnet import DeconvNet, load_model
+from deconvnet.cli import main
+from deconvnet.cli.commands import app
+from deconvnet.cli.options import ModelFlags
+
+SOURCE = Path(package.__file__).parent.parent
+
+NETWORKS = """
+import torch
+from torch import nn
+from deconvnet import LoadedModel, Preprocess
+
+NAMES = ("tabby cat", "collie", "owl", "goldfish", "lamp")
+
+
+def network(channels=3, act=nn.ReLU, end=()):
+    torch.manual_seed(7)
+    return nn.Sequential(
+        nn.Conv2d(channels, 6, 5, padding=2), act(), nn.MaxPool2d(3, 2, ceil_mode=True),
+        nn.Conv2d(6, 8, 3, padding=1), act(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8 * 8 * 8, 5), *end,
+    )
+
+
+def photos(channels=3):
+    return Preprocess((32, 32), 36, (0.5,) * channels, (0.25,) * channels, channels=channels)
+
+
+def colour():
+    return LoadedModel(network(), photos(), NAMES)
+
+
+def grey():
+    return LoadedModel(network(1), photos(1), NAMES)
+
+
+def nameless():
+    return LoadedModel(network(), photos())
+
+
+def bare():
+    return network()
+
+
+def smooth():
+    return LoadedModel(network(act=nn.SiLU), photos(), NAMES)
+
+
+def chances():
+    return LoadedModel(network(end=[nn.Softmax(1)]), photos(), NAMES)
+
+
+def silent():
+    made = colour()
+    torch.nn.init.constant_(made.model[0].bias, -100.0)
+    return made
+
+
+def segmenter():
+    torch.manual_seed(7)
+    maps = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 5, 1))
+    return LoadedModel(maps, photos(), NAMES)
+
+
+class Functional(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3)
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x):
+        return {"main": self.head(torch.relu(self.stem(x)).mean((2, 3))), "other": x.mean()}
+
+
+def functional():
+    torch.manual_seed(7)
+    return LoadedModel(Functional(), photos(), NAMES)
+
+
+def broken():
+    raise RuntimeError("no such thing here")
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def deconvnet(monkeypatch, capsys, tmp_path) -> Run:
+    """Runs a command in an empty folder, through the function that the console script calls."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["deconvnet", *map(str, arguments)])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return Done(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def spec(tmp_path_factory) -> Callable[[str], str]:
+    """The spec of one of NETWORKS."""
+    file = tmp_path_factory.mktemp("networks") / "nets.py"
+    file.write_text(NETWORKS, encoding="utf-8")
+    return lambda function: f"{file}:{function}"
+
+
+def as_process(*arguments: str, folder: Path, **options: object) -> subprocess.CompletedProcess[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    command = [sys.executable, "-m", "deconvnet", *arguments]
+    return subprocess.run(command, env=environment, cwd=folder, check=False, **options)  # type: ignore[call-overload]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def told(done: Done, *words: str) -> None:
+    """A known fault: one line that says these words, exit code 1, nothing else printed."""
+    assert done.code == 1
+    assert done.out == ""
+    assert done.err.startswith("deconvnet: ") and done.err.count("\n") == 1, done.err
+    for word in words:
+        assert word in done.err
+
+
+def photo(path: Path, size: tuple[int, int] = (40, 50), mode: str = "RGB", seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).convert(mode).save(path, "PNG")
+    return path
+
+
+# What every command shares.
+
+
+def test_version_is_the_package_s(deconvnet):
+    assert deconvnet("--version") == Done(0, f"deconvnet {package.__version__}\n", "")
+
+
+def test_the_module_runs_as_the_command_does(tmp_path):
+    done = as_process("--version", folder=tmp_path, capture_output=True)
+    assert (done.returncode, done.stdout.decode()) == (0, f"deconvnet {package.__version__}\n")
+
+
+def test_help_tells_of_every_command_and_flag(deconvnet, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    overview = deconvnet("--help")
+    assert overview.code == 0
+    for command in app.registered_commands:
+        assert command.callback.__name__ in overview.out
+        page = deconvnet(command.callback.__name__, "-h").out
+        for name in inspect.signature(command.callback).parameters:
+            flag = {"as_json": "json", "photos": "PHOTO", "photo": "PHOTO"}.get(name, name.replace("_", "-"))
+            assert flag in page
+
+
+def test_no_command_is_a_question_for_help(deconvnet):
+    assert "Usage: deconvnet" in "".join([(done := deconvnet()).out, done.err])
+
+
+def test_help_imports_no_torch(tmp_path):
+    code = """
+import sys
+from deconvnet.cli import main
+for command in ([], ["explain"], ["project"], ["layers"], ["demo"]):
+    sys.argv = ["deconvnet", *command, "--help"]
+    try:
+        main()
+    except SystemExit as stop:
+        assert not stop.code
+assert not {"torch", "numpy", "PIL"} & set(sys.modules), sys.modules.keys()
+"""
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=tmp_path, check=True, capture_output=True
+    )
+
+
+def test_every_command_that_takes_a_model_takes_all_of_its_flags():
+    shared = {field.name for field in fields(ModelFlags)}
+    assert set(inspect.signature(load_model).parameters) - {"spec"} <= shared
+    for command in app.registered_commands:
+        flags = set(inspect.signature(command.callback).parameters)
+        assert flags >= shared or command.callback.__name__ == "demo"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["explain"], ["project", "x.png"], ["layers", "--nosuch"], ["nosuch"], ["layers", "--rules", "magic"]],
+)
+def test_a_command_line_that_is_wrong_in_itself_ends_with_2(deconvnet, arguments):
+    done = deconvnet(*arguments)
+    assert done.code == 2
+    assert done.out == ""
+    assert "Usage: deconvnet" in done.err and "Traceback" not in done.err
+
+
+def test_a_process_tells_results_on_stdout_and_faults_on_stderr(tmp_path, spec):
+    photo(tmp_path / "a.png")
+    done = as_process(
+        "explain", "a.png", "gone.png", "-m", spec("colour"), folder=tmp_path, capture_output=True
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(rb"a\.png: [a-z ]+, \d+ % -> a\.explain\.png\n", done.stdout)
+    assert done.stderr == b"deconvnet: cannot read 'gone.png': there is no such file. Check the path.\n"
+    assert names(tmp_path) == ["a.explain.png", "a.png"]
+
+
+def test_a_watched_process_shows_progress_that_stays_out_of_the_results(tmp_path, spec):
+    for name in "abc":
+        photo(tmp_path / f"{name}.png")
+    watcher, screen = pty.openpty()
+    photos = ["a.png", "b.png", "c.png"]
+    options = {"stdout": subprocess.PIPE, "stderr": screen}
+    done = as_process("explain", *photos, "-m", spec("colour"), folder=tmp_path, **options)
+    os.close(screen)
+    assert done.returncode == 0
+    assert [line.split(b":")[0].decode() for line in done.stdout.splitlines()] == photos
+    assert b"\x1b" not in done.stdout
+    seen = os.read(watcher, 100_000)
+    os.close(watcher)
+    assert b"photos" in seen and b"100%" in seen
+
+
+def test_a_warning_is_a_line_in_words(deconvnet, spec):
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        done = deconvnet("project", "sample:coffee", "-l", "1", "-c", "0", "-m", spec("silent"))
+    assert done.code == 0
+    assert re.fullmatch(r"deconvnet: .* activation 0.*\n", done.err)
+
+
+def test_an_interrupted_command_leaves_nothing_behind(deconvnet, spec, monkeypatch, tmp_path):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, "save", interrupted)
+    done = deconvnet("explain", "sample:chelsea", "-m", spec("colour"))
+    assert done.code != 0
+    assert names(tmp_path) == []
+
+
+def test_a_disk_that_refuses_is_told_and_leaves_nothing_behind(deconvnet, spec, monkeypatch, tmp_path):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    told(deconvnet("explain", "sample:chelsea", "-m", spec("colour")), "No space left on device")
+    assert names(tmp_path) == []
+
+
+# Networks and their flags.
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("vgg", "'vgg' is no model spec. A spec is zfnet-mini, torchvision:NAME"),
+        ("torchvision:vgg61", "torchvision has no network 'vgg61' for photos. Did you mean vgg16"),
+        ("gone.pt2", "there is no file 'gone.pt2'"),
+        ("gone.py:make", "there is no file 'gone.py'"),
+        ("NETS:mak", "there is no function 'mak' in"),
+        ("NETS:broken", "RuntimeError: no such thing here"),
+        ("NETS:bare", "for example size=224"),
+    ],
+)
+def test_an_unknown_model_is_told(deconvnet, spec, tmp_path, model, words):
+    told(deconvnet("layers", "-m", model.replace("NETS:", spec(""))), words)
+    assert names(tmp_path) == []
+
+
+def test_flags_give_what_a_model_does_not_bring(deconvnet, spec, tmp_path):
+    tmp_path.joinpath("names.txt").write_text("\n".join("abcde"), encoding="utf-8")
+    torch.save(load_model(spec("grey")).model.state_dict(), tmp_path / "grey.pt")
+    flags = ["--size", "32,32", "--mean", "0.4", "--std", "0.2", "--channels", 1, "--device", "cpu"]
+    flags += ["--labels", "names.txt", "--weights", "grey.pt", "--memory", "1GB"]
+    done = deconvnet("explain", "sample:coffee", "--json", "-m", spec("grey"), *flags)
+    assert done.code == 0, done.err
+    (row,) = json.loads(done.out)
+    loaded = load_model(spec("grey"), mean=0.4, std=0.2, labels=tuple("abcde"))
+    x = loaded.preprocess.images("sample:coffee")
+    assert row["label"] == loaded.label(int(loaded.model(x).argmax()))
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--size", "big"], "--size takes numbers"),
+        (["--mean", "0.1,0.2"], "mean has 2 values for channels=3"),
+        (["--std", "a,b,c"], "--std takes numbers"),
+        (["--channels", "2"], "channels=2"),
+        (["--weights", "gone.pt"], "there is no weights file 'gone.pt'"),
+        (["--labels", "gone.txt"], "cannot read labels='gone.txt'"),
+        (["--device", "abacus"], "device='abacus' cannot be used here"),
+        (["--memory", "much"], "memory is a number of bytes"),
+        (["--memory", "10KB"], "memory="),
+        (["--output-name", "side"], "returns no 'side'"),
+    ],
+)
+def test_a_flag_that_cannot_be_is_told(deconvnet, spec, tmp_path, flags, words):
+    told(deconvnet("explain", "sample:coffee", "-m", spec("colour"), *flags), words)
+    assert names(tmp_path) == []
+
+
+def test_an_exported_program_is_a_model(deconvnet, spec, tmp_path):
+    model = load_model(spec("colour")).model
+    torch.export.save(torch.export.export(model, (torch.zeros(1, 3, 32, 32),)), tmp_path / "net.pt2")
+    told(deconvnet("explain", "sample:coffee", "-m", "net.pt2"), "--mean, --std")
+    flags = ["--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25"]
+    done = deconvnet("explain", "sample:coffee", "-m", "net.pt2", *flags)
+    assert re.fullmatch(r"sample:coffee: class \d, \d+ % -> coffee\.explain\.png\n", done.out), done.err
+
+
+def test_a_model_of_several_outputs_is_asked_for_one(deconvnet, spec):
+    model = ["-m", spec("functional")]
+    told(deconvnet("explain", "sample:coffee", *model), "returns 2 tensors (main, other)")
+    assert deconvnet("explain", "sample:coffee", *model, "--output-name", "main").code == 0
+
+
+# explain
+
+
+def test_explain_shows_a_photo_beside_its_class_carried_down(deconvnet, spec, tmp_path):
+    done = deconvnet("explain", "sample:coffee", "-m", spec("colour"))
+    assert re.fullmatch(r"sample:coffee: [a-z ]+, \d+ % -> coffee\.explain\.png\n", done.out)
+    assert (done.code, done.err) == (0, "")
+    assert names(tmp_path) == ["coffee.explain.png"]
+    loaded = load_model(spec("colour"))
+    net = DeconvNet(loaded.model, loaded.example_input)
+    x = loaded.preprocess.images("sample:coffee")
+    answer = int(loaded.model(x).argmax())
+    chance = round(100 * float(loaded.model(x).softmax(1).max()))
+    label = loaded.label(answer)
+    assert done.out.startswith(f"sample:coffee: {label}, {chance} %")
+    picture = net.explain(x).beside(
+        "sample:coffee",
+        loaded.preprocess,
+        words=f"{label}, carried down (deconvnet)",
+        title=f"{label}, {chance} %",
+    )
+    assert np.array_equal(np.asarray(Image.open("coffee.explain.png")), np.asarray(picture))
+
+
+def test_explain_takes_a_class_by_name_part_of_a_name_or_number(deconvnet, spec):
+    rows = []
+    for target in ("goldfish", "GoldF", "3", None):
+        flags = [] if target is None else ["--target", target]
+        done = deconvnet("explain", "sample:coffee", "--json", "--force", "-m", spec("colour"), *flags)
+        (row,) = json.loads(done.out)
+        rows.append(row)
+    *chosen, free = rows
+    assert [(row["class"], row["label"]) for row in chosen] == [(3, "goldfish")] * 3
+    assert [row["answer"] for row in chosen] == [free["answer"]] * 3
+    assert {key: free[key] for key in free["answer"]} == free["answer"]
+    assert chosen[0] == {**chosen[1], "photo": "sample:coffee", "file": "coffee.explain.png"}
+
+
+def test_explain_says_when_the_class_is_not_the_network_s_answer(deconvnet, spec):
+    (free,) = json.loads(deconvnet("explain", "sample:coffee", "--json", "-m", spec("colour")).out)
+    other = (free["class"] + 1) % 5
+    done = deconvnet("explain", "sample:coffee", "-m", spec("colour"), "--force", "-t", other)
+    assert f"(the network's answer: {free['label']}, " in done.out
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("goldfisch", "there is no class 'goldfisch' among the 5 (0 to 4). Did you mean 'goldfish'?"),
+        ("l", "could be 1 'collie', 2 'owl', 3 'goldfish', 4 'lamp'"),
+        ("5", "there is no class '5'"),
+        ("-1", "there is no class '-1'"),
+        ("owl,3,3", "no places"),
+    ],
+)
+def test_a_class_that_is_not_there_is_told_with_its_nearest_names(deconvnet, spec, tmp_path, target, words):
+    done = deconvnet("explain", "sample:coffee", "sample:rocket", "-m", spec("colour"), "-t", target)
+    told(done, words)
+    assert names(tmp_path) == []
+
+
+def test_a_network_without_class_names_has_numbers(deconvnet, spec):
+    model = ["-m", spec("nameless")]
+    assert "sample:coffee: class 3, " in deconvnet("explain", "sample:coffee", "-t", "3", *model).out
+    told(
+        deconvnet("explain", "sample:coffee", "-t", "cat", "--force", *model), "no class names to find 'cat'"
+    )
+    told(deconvnet("explain", "sample:coffee", "-t", "9", "--force", *model), "5 classes")
+
+
+def test_a_network_that_answers_with_a_map_is_asked_for_a_place(deconvnet, spec, tmp_path):
+    model = ["-m", spec("segmenter")]
+    told(deconvnet("explain", "sample:coffee", *model), "maps of 16x16", "--target CLASS,Y,X")
+    told(deconvnet("explain", "sample:coffee", "-t", "owl", *model), "--target CLASS,Y,X")
+    told(deconvnet("explain", "sample:coffee", "-t", "owl,16,3", *model), "(16, 3)")
+    assert names(tmp_path) == []
+    done = deconvnet("explain", "sample:coffee", "-t", "owl,9,3", "--json", *model)
+    (row,) = json.loads(done.out)
+    loaded = load_model(spec("segmenter"))
+    there = loaded.model(loaded.preprocess.images("sample:coffee")).softmax(1)[0, :, 9, 3]
+    assert row["label"] == "owl"
+    assert row["probability"] == pytest.approx(float(there[2]), rel=1e-4)
+    assert row["answer"]["class"] == int(there.argmax())
+
+
+@pytest.mark.parametrize("rules", ["guided", "gradient"])
+def test_other_rules_give_another_picture_and_are_named(deconvnet, spec, tmp_path, rules):
+    deconvnet("explain", "sample:coffee", "-m", spec("colour"), "-o", "plain.png")
+    done = deconvnet(
+        "explain", "sample:coffee", "-m", spec("colour"), "-o", "other.png", "--json", "--rules", rules
+    )
+    assert json.loads(done.out)[0]["rules"] == rules
+    assert tmp_path.joinpath("plain.png").read_bytes() != tmp_path.joinpath("other.png").read_bytes()
+
+
+def test_an_activation_that_is_no_rectifier_is_refused_unless_told_otherwise(deconvnet, spec, tmp_path):
+    model = ["-m", spec("smooth")]
+    told(deconvnet("explain", "sample:coffee", *model), "silu", 'smooth="rectify"')
+    assert names(tmp_path) == []
+    for smooth in ("rectify", "gradient"):
+        done = deconvnet("explain", "sample:coffee", "--smooth", smooth, "--force", *model)
+        assert done.code == 0
+        assert f'(smooth="{smooth}")' in done.out
+
+
+def test_a_softmax_at_the_end_is_skipped_and_said(deconvnet, spec):
+    done = deconvnet("explain", "sample:coffee", "-m", spec("chances"))
+    assert "softmax at the output was skipped" in done.out
+    loaded = load_model(spec("chances"))
+    chance = float(loaded.model(loaded.preprocess.images("sample:coffee")).max())
+    assert f", {100 * chance:.0f} % ->" in done.out
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "CMYK", "I;16"])
+@pytest.mark.parametrize("network", ["colour", "grey"])
+def test_photos_of_any_mode_suit_networks_of_one_and_of_three_channels(
+    deconvnet, spec, tmp_path, mode, network
+):
+    pixels = np.random.default_rng(0).integers(0, 65536, (50, 40), dtype=np.uint16)
+    if mode == "I;16":
+        Image.fromarray(pixels).save(tmp_path / "a.tif")
+    else:
+        Image.fromarray((pixels // 256).astype(np.uint8)).convert("RGB").convert(mode).save(
+            tmp_path / "a.tif"
+        )
+    assert deconvnet("explain", "a.tif", "-m", spec(network)).code == 0
+
+
+def test_a_photo_that_cannot_be_read_is_told_and_the_others_go_on(deconvnet, spec, tmp_path):
+    photo(tmp_path / "a.png")
+    photo(tmp_path / "z.png")
+    whole = tmp_path.joinpath("a.png").read_bytes()
+    tmp_path.joinpath("cut.png").write_bytes(whole[: len(whole) // 2])
+    tmp_path.joinpath("empty.jpg").touch()
+    tmp_path.joinpath("words.jpg").write_text("no photo", encoding="utf-8")
+    tmp_path.joinpath("out").mkdir()
+    bad = ["cut.png", "empty.jpg", "words.jpg", "gone.jpg", "out", "sample:nosuch"]
+    done = deconvnet("explain", "a.png", *bad, "z.png", "-m", spec("colour"), "-o", "out", "--json")
+    assert done.code == 1
+    assert names(tmp_path / "out") == ["a.explain.png", "z.explain.png"]
+    rows = json.loads(done.out)
+    assert [row["photo"] for row in rows] == ["a.png", *bad, "z.png"]
+    assert [row["photo"] for row in rows if "error" in row] == bad
+    lines = done.err.splitlines()
+    assert len(lines) == len(bad)
+    for name, line in zip(bad, lines, strict=True):
+        assert line.startswith("deconvnet: ") and name.removeprefix("sample:") in line
+
+
+def test_photos_of_one_name_get_a_picture_each(deconvnet, spec, tmp_path):
+    places = [
+        photo(tmp_path / "b" / name, seed=i) for i, name in enumerate(["cat.png", "cat.jpg", "Cat.png"])
+    ]
+    done = deconvnet("explain", *places, "sample:coffee", "-m", spec("colour"), "--json")
+    files = [row["file"] for row in json.loads(done.out)]
+    assert files == ["cat.explain.png", "cat-2.explain.png", "Cat-3.explain.png", "coffee.explain.png"]
+    assert len({tmp_path.joinpath(file).read_bytes() for file in files}) == 4
+
+
+def test_no_picture_is_overwritten_without_force(deconvnet, spec, tmp_path):
+    kept = tmp_path / "coffee.explain.png"
+    kept.write_bytes(b"mine")
+    model = ["-m", spec("colour")]
+    told(
+        deconvnet("explain", "sample:rocket", "sample:coffee", *model),
+        "'coffee.explain.png' is there",
+        "--force",
+    )
+    told(deconvnet("explain", "sample:rocket", *model, "-o", kept), "--force")
+    assert kept.read_bytes() == b"mine"
+    assert names(tmp_path) == ["coffee.explain.png"]
+    assert deconvnet("explain", "sample:coffee", "--force", *model).code == 0
+    assert Image.open(kept).size[0] > 300
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sample:coffee", "-o", "gone/a.png"], "there is no folder 'gone'"),
+        (["sample:coffee", "sample:rocket", "-o", "gone"], "there is no folder 'gone'"),
+        (["sample:coffee", "sample:rocket", "-o", "a.png"], "there is no folder 'a.png'"),
+        (["sample:coffee", "-o", "a.gif"], "'a.gif' does not end in one of .png"),
+        (["sample:coffee", "-o", "a"], "'a' does not end in one of .png"),
+    ],
+)
+def test_a_place_that_cannot_be_is_told_before_any_work(
+    deconvnet, spec, tmp_path, monkeypatch, arguments, words
+):
+    monkeypatch.setattr(ModelFlags, "load", lambda self: pytest.fail("the model was loaded"))
+    told(deconvnet("explain", *arguments, "-m", spec("colour")), words)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("suffix", ["png", "JPG", "webp", "tiff", "bmp"])
+def test_the_suffix_names_the_format(deconvnet, spec, tmp_path, suffix):
+    done = deconvnet("explain", "sample:coffee", "-m", spec("colour"), "-o", f"a.{suffix}")
+    assert done.code == 0
+    formats = {"png": "PNG", "JPG": "JPEG", "webp": "WEBP", "tiff": "TIFF", "bmp": "BMP"}
+    assert Image.open(tmp_path / f"a.{suffix}").format == formats[suffix]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a b.png",
+        "[red]x[/red].png",
+        "ça—猫.png",
+        "a.b.c.png",
+        "-x.png",
+        "100%.png",
+        "two\nlines.png",
+        "'\".png",
+    ]
+    + ["{0}.png", ".hidden.png", os.fsdecode(b"caf\xe9.png"), "x" * 250 + ".png"],
+)
+def test_photos_may_have_any_name(deconvnet, spec, tmp_path, name):
+    photo(tmp_path / "in" / name)
+    model = ["-m", spec("colour")]
+    done = deconvnet("explain", *model, "--", f"in/{name}")
+    if len(name) > 200:
+        told(done, "File name too long")
+        return
+    assert (done.code, done.err) == (0, "")
+    assert tmp_path.joinpath(f"{Path(name).stem}.explain.png").is_file()
+    assert deconvnet("project", "--layer", "0", *model, "--", f"in/{name}").code == 0
+    gone = deconvnet("explain", *model, "--", f"in/gone-{name}")
+    told(gone, "there is no such file")
+
+
+# project
+
+
+def test_project_lays_each_unit_beside_its_patch(deconvnet, spec, tmp_path):
+    done = deconvnet("project", "sample:rocket", "--layer", "4", "-m", spec("colour"))
+    assert done == Done(0, "sample:rocket: 8 units of 4 -> rocket.4.png\n", "")
+    assert names(tmp_path) == ["rocket.4.png"]
+    loaded = load_model(spec("colour"))
+    net = DeconvNet(loaded.model, loaded.example_input)
+    result = net.project(loaded.preprocess.images("sample:rocket"), "4", channel="top:9")
+    title = "layer 4 of nets.py:colour on rocket (deconvnet)"
+    sheet = result.sheet(["sample:rocket"], loaded.preprocess, title=title)
+    assert np.array_equal(np.asarray(Image.open("rocket.4.png")), np.asarray(sheet))
+
+
+@pytest.mark.parametrize(
+    ("flags", "channels"),
+    [
+        (["--channel", "5"], [5]),
+        (["--channel", "5,0,2"], [5, 0, 2]),
+        (["--channel", "all"], [0, 1, 2, 3, 4, 5, 6, 7]),
+        (["--channel", "3", "--position", "2,7"], [3]),
+    ],
+)
+def test_project_takes_maps_and_positions(deconvnet, spec, flags, channels):
+    done = deconvnet("project", "sample:rocket", "-l", "4", "-m", spec("colour"), "--json", *flags)
+    report = json.loads(done.out)
+    assert (report["photo"], report["layer"], report["rules"]) == ("sample:rocket", "4", "deconvnet")
+    assert report["file"] == "rocket.4.png"
+    units = report["units"]
+    assert [unit["channel"] for unit in units] == channels
+    if "--position" in flags:
+        assert units[0]["position"] == [2, 7]
+    loaded = load_model(spec("colour"))
+    maps = loaded.model[:5](loaded.preprocess.images("sample:rocket"))[0]
+    for unit in units:
+        y, x = unit["position"]
+        assert unit["activation"] == pytest.approx(float(maps[unit["channel"], y, x]), rel=1e-4)
+        (low, high) = unit["box"]
+        assert all(b > a for a, b in zip(low, high, strict=True))
+
+
+def test_project_takes_the_strongest_maps_in_order(deconvnet, spec):
+    done = deconvnet("project", "sample:rocket", "-l", "4", "-c", "top:3", "-m", spec("colour"), "--json")
+    strengths = [unit["activation"] for unit in json.loads(done.out)["units"]]
+    assert len(strengths) == 3 and strengths == sorted(strengths, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["-l", "44"], "no layer '44'; the nearest names are '4'"),
+        (["-l", "4", "-c", "8"], "there are 8 feature maps in '4'"),
+        (["-l", "4", "-c", "top:0"], "'top:16'"),
+        (["-l", "4", "-c", "best"], "--channel takes numbers"),
+        (["-l", "4", "--position", "1"], "a position in '4' has 2 numbers"),
+        (["-l", "4", "--position", "1,99"], "lies outside the maps"),
+        (["-l", "4", "--position", "a,b"], "--position takes numbers"),
+        (["-l", "7", "--position", "1,1"], "a position in '7' has 0 numbers"),
+        (["-l", "4", "-o", "gone/a.png"], "there is no folder 'gone'"),
+        (["-l", "4", "-o", "."], "'rocket.4.png' is there"),
+    ],
+)
+def test_what_cannot_be_projected_is_told(deconvnet, spec, tmp_path, flags, words):
+    tmp_path.joinpath("rocket.4.png").touch()
+    extra = [] if "-o" in flags else ["-o", "new.png"]
+    told(deconvnet("project", "sample:rocket", "-m", spec("colour"), *flags, *extra), words)
+    assert names(tmp_path) == ["rocket.4.png"]
+
+
+def test_a_photo_that_cannot_be_read_ends_project(deconvnet, spec, tmp_path):
+    told(deconvnet("project", "gone.png", "-l", "4", "-m", spec("colour")), "cannot read 'gone.png'")
+    assert names(tmp_path) == []
+
+
+def test_a_layer_inside_a_function_names_its_file(deconvnet, spec, tmp_path):
+    done = deconvnet("project", "sample:rocket", "-l", "/relu", "-c", "1", "-m", spec("functional"))
+    assert done.code == 0, done.err
+    assert names(tmp_path) == ["rocket._relu.png"]
+
+
+@pytest.mark.parametrize("crop", ["energy", "field", "none"])
+def test_a_picture_shows_the_field_or_a_part_or_all(deconvnet, spec, crop):
+    assert deconvnet("project", "sample:rocket", "-l", "4", "--crop", crop, "-m", spec("grey")).code == 0
+
+
+# layers and demo
+
+
+def test_layers_prints_the_table_of_the_deconvnet(deconvnet, spec):
+    loaded = load_model(spec("colour"))
+    net = DeconvNet(loaded.model, loaded.example_input, rules="guided")
+    assert deconvnet("layers", "-m", spec("colour"), "--rules", "guided") == Done(0, f"{net}\n", "")
+
+
+def test_layers_prints_json(deconvnet, spec):
+    rows = json.loads(deconvnet("layers", "-m", spec("colour"), "--json").out)
+    loaded = load_model(spec("colour"))
+    infos = DeconvNet(loaded.model, loaded.example_input).layers.values()
+    assert rows == [json.loads(json.dumps(vars(info))) for info in infos]
+
+
+def test_demo_shows_the_bundled_network_s_cat(deconvnet, tmp_path):
+    done = deconvnet("demo")
+    assert (done.code, done.err) == (0, "")
+    assert "for: domestic cat, " in done.out
+    assert str(tmp_path / "deconvnet-demo.png") in done.out
+    assert names(tmp_path) == ["deconvnet-demo.png"]
+    first = tmp_path.joinpath("deconvnet-demo.png").read_bytes()
+    report = json.loads(deconvnet("demo", "--json").out)
+    assert report["label"] == report["answer"]["label"] == "domestic cat"
+    assert tmp_path.joinpath("deconvnet-demo.png").read_bytes() == first
+    tmp_path.joinpath("mine.png").write_bytes(b"mine")
+    told(deconvnet("demo", "-o", "mine.png"), "'mine.png' is there already")
+
+
+def test_the_bundled_network_is_what_commands_use_when_none_is_named(deconvnet):
+    done = deconvnet("explain", "sample:chelsea")
+    assert done.out.startswith("sample:chelsea: domestic cat, ")
+    assert "conv1" in deconvnet("layers").out
+    assert deconvnet("project", "sample:chelsea", "-l", "relu5").code == 0
