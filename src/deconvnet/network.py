@@ -27,7 +27,7 @@ from deconvnet._errors import (
 from deconvnet._types import LayerInfo, Step, Value
 from deconvnet.capture import Graph
 from deconvnet.forward import Trace, assumptions_hold, check_finite, forward
-from deconvnet.project import Plan, plan, project_seeds
+from deconvnet.project import Carry, Plan, plan, project_seeds
 from deconvnet.reconstruction import Reconstruction
 from deconvnet.rules import RuleSet, Smooth, rule_for, rule_set
 from deconvnet.seeds import Channel, Seeds, Start, Target, class_seeds, own_signal, unit_seeds
@@ -168,6 +168,7 @@ class DeconvNet:
         start: Start | Tensor = "activation",
         to: Layer | None = None,
         memory: str | int | None = None,
+        path: Carry = "auto",
     ) -> Reconstruction:
         """Units of a layer, each carried down alone, all other activations zero.
 
@@ -180,6 +181,8 @@ class DeconvNet:
                 of the layer's own shape, (n, c, *spatial), that is carried down as it is.
             to: carry the signal only down to this layer.
             memory: budget for this call.
+            path: single units are carried in "windowed" maps of the size of their receptive fields or on whole maps
+                ("dense"), by a count of the work ("auto"); the results are the same.
 
         Returns:
             Units in order of images, then channels.
@@ -201,7 +204,7 @@ class DeconvNet:
                 return own_signal(name, start, values, channel, position, first, len(x))
             return unit_seeds(name, values, channel, position, start, first)
 
-        return self._run(way, x, choose, (), memory)
+        return self._run(way, x, choose, (), memory, path)
 
     def explain(
         self,
@@ -241,8 +244,9 @@ class DeconvNet:
     # From here on: how.
 
     def _run(
-        self, way: Plan, x: Tensor, choose: Any, notes: tuple[str, ...], memory: str | int | None
-    ) -> Reconstruction:
+        self, way: Plan, x: Tensor, choose: Any, notes: tuple[str, ...],
+        memory: str | int | None, path: Carry = "auto",
+    ) -> Reconstruction:  # fmt: skip
         budget = self._budget(memory)
         at_once = self._images_at_once(way, x, budget)
         parts = []
@@ -253,7 +257,7 @@ class DeconvNet:
                 trace = forward(way.graph, self.model, images, wanted, self.rules, way.chosen)
                 self._check(trace, way.graph, images, wanted)
                 seeds = choose(trace.values[way.start.name], first)
-                parts.append(project_seeds(way, trace, seeds, budget))
+                parts.append(project_seeds(way, trace, seeds, budget, path))
         return _joined(parts, way, notes)
 
     def _graph(self, x: Tensor) -> Graph:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -18,9 +18,17 @@ from deconvnet.receptive_field import Fields, box, fields
 from deconvnet.reconstruction import Reconstruction, cut
 from deconvnet.rules import Call, Rule, RuleSet, rule_for
 from deconvnet.seeds import Seeds
+from deconvnet.windows import (
+    WindowedWay,
+    memory_windows,
+    place,
+    spread_out,
+    windowed_way,
+    zero_outside,
+)
 
-if TYPE_CHECKING:
-    pass
+Carry = Literal["auto", "windowed", "dense"]
+_CHUNK = 64 * 2**20  # bytes that a batch of signals may take, so that it stays near the processor
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,17 +93,28 @@ class Plan:
                     live.pop(name, None)
         return peak
 
-    def bytes_down(self, width: int) -> int:
+    def bytes_down(self, width: int, windowed: WindowedWay | None = None) -> int:
         """Memory that one signal takes at its peak on the way down, from the sizes of its values."""
-        live: dict[str, int] = {self.start.name: _numbers(self.start)}
-        peak = _numbers(self.start)
-        for step, _ in self.down:
+        small = windowed.steps if windowed else ()
+        steps = [one.step for one in small] + [step for step, _ in self.down[len(small) :]]
+        live: dict[str, int] = {self.start.name: 1 if small else _numbers(self.start)}
+        peak = live[self.start.name]
+        for step in steps:
             below = {value.name: _numbers(value) for value in step.signals}
-            peak = max(peak, sum(live.values()) + 3 * max(below.values(), default=0))
+            peak = max(peak, sum(live.values()) + _numbers(step.output) + 3 * sum(below.values()))
             live.pop(step.output.name, None)
-            for name, numbers in below.items():
-                live[name] = numbers
+            live.update(below)
         return peak * width
+
+    def windowed(self, *, force: bool = False) -> WindowedWay:
+        """The first steps in windows, where that pays; see `windowed_way`."""
+        if force:
+            return windowed_way(self.start, self.down, self.rules, force=True)
+        return self._windowed
+
+    @cached_property
+    def _windowed(self) -> WindowedWay:
+        return windowed_way(self.start, self.down, self.rules)
 
 
 def _numbers(value: Value) -> int:
@@ -133,37 +152,82 @@ def plan(graph: Graph, start: Value, stop: Value, rules: RuleSet) -> Plan:
 
 
 def carry_down(
-    way: Plan, trace: Trace, signal: Float[Tensor, "m *shape"], image: Int[Tensor, " m"] | None
+    way: Plan, trace: Trace, signals: Mapping[str, Tensor], image: Int[Tensor, " m"] | None, *, first: int = 0
 ) -> Float[Tensor, "m *below"]:
-    """The signal carried from the plan's start to its end.
+    """Signals carried to the plan's end on whole maps.
 
     Args:
         way: the plan.
         trace: the forward pass whose switches are used.
-        signal: shaped as the plan's start, one for each of m units.
+        signals: by the name of the value that they have arrived at; m of each.
         image: the image of the batch that each signal belongs to; None if there is one for each.
+        first: number of the first step still to take.
     """
-    signals = {way.start.name: signal}
-    for step, rule in way.down:
-        arrived = signals.pop(step.output.name, None)
-        if arrived is None:
+    arrived = dict(signals)
+    count = len(next(iter(signals.values())))
+    for step, rule in way.down[first:]:
+        if step.output.name in arrived:
+            remembered = trace.memory.get(step.output.name, {})
+            memory = {name: _of_images(t, image, trace.images) for name, t in remembered.items()}
+            call = Call(step, way.rules, count, trace.tensors, memory)
+            for value, part in _undone(call, rule, arrived.pop(step.output.name)):
+                arrived[value.name] = _added(arrived.get(value.name), part)
+    if way.stop.name not in arrived:
+        return next(iter(signals.values())).new_zeros(way.stop.sizes(count))
+    return arrived[way.stop.name]
+
+
+def carry_windows(
+    way: Plan, windowed: WindowedWay, trace: Trace, signal: Tensor, image: Tensor, positions: Tensor
+) -> dict[str, Tensor]:
+    """Single units carried through the first steps in windows.
+
+    Args:
+        way: the plan.
+        windowed: its first steps, in windows.
+        trace: the forward pass whose switches are used.
+        signal: (m, c, 1, ...) on the units themselves.
+        image: (m,) the image of the batch that each unit belongs to.
+        positions: (m, axes) of each unit.
+
+    Returns:
+        By the name of the value that they have arrived at, each signal in its window.
+    """
+    arrived = {way.start.name: signal}
+    for one in windowed.steps:
+        name = one.step.output.name
+        if name not in arrived:
             continue
-        remembered = trace.memory.get(step.output.name, {})
-        memory = {name: _of_images(t, image, trace.images) for name, t in remembered.items()}
-        below = rule.down(Call(step, way.rules, len(signal), trace.tensors, memory), arrived)
-        parts = below if isinstance(below, tuple) else (below,)
-        for value, part in zip(step.signals, parts, strict=True):
-            if part is not None:
-                known = signals.get(value.name)
-                signals[value.name] = part if known is None else known + part
-    arrived = signals.get(way.stop.name)
-    return signal.new_zeros(way.stop.sizes(len(signal))) if arrived is None else arrived
+        memory = memory_windows(
+            trace.memory.get(name, {}), image, one.window.origins(positions), one.window, windowed.maps[name]
+        )
+        call = Call(one.step, way.rules, len(signal), trace.tensors, memory)
+        for value, part in _undone(call, one.rule, arrived.pop(name)):
+            own, whole = one.reached[value.name], windowed.windows[value.name]
+            if one.leaves_map:
+                part = zero_outside(part, own.origins(positions), windowed.maps[value.name])
+            arrived[value.name] = _added(arrived.get(value.name), place(part, own.low, whole))
+    return arrived
+
+
+def _undone(call: Call, rule: Rule, signal: Tensor) -> Iterator[tuple[Value, Tensor]]:
+    """The inputs of a step that a signal on its output reaches, and with what."""
+    below = rule.down(call, signal)
+    parts = below if isinstance(below, tuple) else (below,)
+    for value, part in zip(call.step.signals, parts, strict=True):
+        if part is not None:
+            yield value, part
+
+
+def _added(known: Tensor | None, part: Tensor) -> Tensor:
+    return part if known is None else known + part
 
 
 def _of_images(memory: Tensor, image: Int[Tensor, " m"] | None, images: int) -> Tensor:
     """What was remembered for each unit's image; a view where all units share one image."""
     if image is None:
         return memory
+    image = image.to(memory.device)
     several = memory.view(images, len(memory) // images, *memory.shape[1:])
     if bool((image == image[0]).all()):
         chosen = several[int(image[0])].unsqueeze(0).expand(len(image), *several.shape[1:])
@@ -172,32 +236,38 @@ def _of_images(memory: Tensor, image: Int[Tensor, " m"] | None, images: int) -> 
     return chosen.flatten(0, 1) if several.shape[1] > 1 else chosen.squeeze(1)
 
 
-def project_seeds(way: Plan, trace: Trace, seeds: Seeds, budget: int) -> Reconstruction:
+def project_seeds(
+    way: Plan, trace: Trace, seeds: Seeds, budget: int, path: Carry = "auto"
+) -> Reconstruction:
     """Every seed carried down alone, as many at a time as the memory budget allows."""
     size = tuple(length.of(1) for length in way.stop.shape[2:])
-    positions = [unit.position if unit.position else None for unit in seeds.units]
+    positions = [unit.position or None for unit in seeds.units]
     boxes = _boxes(way, positions, size)
+    windowed = None
+    if path != "dense" and way.selects and None not in positions:
+        windowed = way.windowed(force=path == "windowed")
     width = seeds.values.element_size()
     result = width * len(boxes) * math.prod(boxes[0].size) * way.stop.shape[1].of(1)
-    single = way.bytes_down(width)
+    single = way.bytes_down(width, windowed)
     if result + single > budget:
         raise MemoryBudgetError(
             f"{len(boxes)} reconstructions take about {(result + single) / 1e6:.0f} MB, and the budget is "
             f"{budget / 1e6:.0f} MB: ask for fewer units at a time, or give more with memory=."
         )
-    at_once = max(1, (budget - result) // single)
-    windows = None
-    for chosen in _batches(seeds.images.tolist(), at_once, way.selects):
-        pictures = _carry_batch(way, trace, seeds, chosen)
-        cuts = cut(pictures, [boxes[i] for i in chosen])
-        if windows is None:
-            windows = cuts.new_zeros(len(boxes), *cuts.shape[1:])
-        windows[chosen] = cuts
+    at_once = max(1, min(budget - result, _CHUNK) // single)
+    windows = seeds.values.new_zeros(len(boxes), way.stop.shape[1].of(1), *boxes[0].size)
+    shared = windowed is None or len(windowed.steps) < len(way.down)
+    for chosen in _batches(seeds.images.tolist(), at_once, way.selects, shared):
+        inside = [boxes[number] for number in chosen]
+        if windowed is None or not windowed.steps:
+            windows[chosen] = cut(_carry_batch(way, trace, seeds, chosen), inside)
+        else:
+            windows[chosen] = _carry_units(way, windowed, trace, seeds, chosen, inside)
     corners = torch.tensor([[box.low, box.high] for box in boxes]).view(len(boxes), 2, len(size))
     return Reconstruction(
         units=seeds.units,
         activations=seeds.activations,
-        windows=windows if windows is not None else seeds.values.new_zeros(0),
+        windows=windows,
         boxes=corners,
         input_size=size,
         rules=way.rules,
@@ -219,16 +289,16 @@ def _boxes(
     ]
 
 
-def _batches(images: list[int], at_once: int, select: bool) -> Iterator[list[int]]:
+def _batches(images: list[int], at_once: int, select: bool, shared: bool) -> Iterator[list[int]]:
     """Numbers of the units that are carried down together.
 
-    Where what was remembered can be selected, units of one image, so that they share it; elsewhere
-    one unit of each image, so that the batch is that of the way up.
+    Where what was remembered can be selected: any units, or units of one image if they shall share it;
+    elsewhere one unit of each image, so that the batch is that of the way up.
     """
     of_image: dict[int, list[int]] = {}
     for number, image in enumerate(images):
         of_image.setdefault(image, []).append(number)
-    if select and max(map(len, of_image.values())) == 1:
+    if select and (not shared or max(map(len, of_image.values())) == 1):
         yield from (list(range(i, min(i + at_once, len(images)))) for i in range(0, len(images), at_once))
     elif select:
         for numbers in of_image.values():
@@ -241,10 +311,27 @@ def _batches(images: list[int], at_once: int, select: bool) -> Iterator[list[int
 def _carry_batch(
     way: Plan, trace: Trace, seeds: Seeds, chosen: list[int]
 ) -> Float[Tensor, "m c *size"]:
+    """Some of the seeds on whole maps."""
     images = seeds.images[chosen]
     signal = torch.stack([seeds.signal(number) for number in chosen])
     if way.selects:
-        return carry_down(way, trace, signal, images.to(signal.device))
+        return carry_down(way, trace, {way.start.name: signal}, images)
     whole = signal.new_zeros(trace.images, *signal.shape[1:])
     whole[images] = signal
-    return carry_down(way, trace, whole, None)[images]
+    return carry_down(way, trace, {way.start.name: whole}, None)[images]
+
+
+def _carry_units(
+    way: Plan, windowed: WindowedWay, trace: Trace, seeds: Seeds, chosen: list[int], boxes: Sequence[Box]
+) -> Float[Tensor, "m c *box"]:
+    """Some of the seeds, all single units, in windows as far as these go, then on whole maps; their boxes."""
+    images = seeds.images[chosen]
+    positions = torch.tensor([seeds.units[number].position for number in chosen])
+    arrived = carry_windows(way, windowed, trace, seeds.points(chosen), images, positions)
+    if len(windowed.steps) == len(way.down) and way.stop.name in arrived:
+        return arrived[way.stop.name]
+    whole = {
+        name: spread_out(part, windowed.windows[name].origins(positions), windowed.maps[name])
+        for name, part in arrived.items()
+    }
+    return cut(carry_down(way, trace, whole, images, first=len(windowed.steps)), boxes)

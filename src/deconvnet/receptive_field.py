@@ -78,7 +78,7 @@ def _through(step: Step, below: list[Value], known: Mapping[str, Fields], axes: 
     parts: Fields = None
     for value in dict.fromkeys(below):
         under = known[value.name]
-        windows = None if under is None else _windows(step, value, axes)
+        windows = None if under is None else step_windows(step, value, axes)
         if under is None or windows is None:
             return None
         one = tuple(f.through(*w) for f, w in zip(under, windows, strict=True))
@@ -107,8 +107,8 @@ _SAME_MAPS = frozenset(f"aten.{name}" for name in """
 """.split())  # fmt: skip
 
 
-def _windows(step: Step, below: Value, axes: int) -> list[Window] | None:
-    """Per axis the window (scale, low, high) of `below` that a unit of the step's output sees."""
+def step_windows(step: Step, below: Value, axes: int) -> list[Window] | None:
+    """Per axis the window (scale, low, high) of `below` that a unit of the step's output sees; None if it is no window."""
     operation = step.operation.removeprefix("aten.")
     sizes = [size.of(1) for size in below.shape[-axes:]]
     above = [size.of(1) for size in step.output.shape[-axes:]]

@@ -366,7 +366,7 @@ def _max_pool(step: Step, rules: RuleSet) -> Rule:
         return output, {"switches": ops.switch_offsets(places, pooling_windows(step, call.sizes()))}
 
     def down(call: Call, signal: Tensor) -> Tensor:
-        windows = pooling_windows(step, call.sizes())
+        windows = pooling_windows(call.step, call.sizes())
         if rules.unpool == "average":
             return ops.spread(signal, windows)
         if rules.unpool == "switches":

@@ -54,6 +54,15 @@ class Seeds:
             alone[(unit.channel, *unit.position) if alone.ndim else ()] = activation
         return alone
 
+    def points(self, numbers: Sequence[int]) -> Float[Tensor, "m c *ones"]:
+        """The signals of single units, each on its own position alone."""
+        axes = [1] * (self.values.ndim - 2)
+        alone = self.values.new_zeros(len(numbers), self.values.shape[1], *axes)
+        for i, number in enumerate(numbers):
+            activation = self.activations[number].abs() if self.start == "activation" else 1
+            alone[i, self.units[number].channel] = activation
+        return alone
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know of the starts."""
