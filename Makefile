@@ -11,10 +11,10 @@ demo: .venv/.installed
 	$(BIN)/deconvnet demo
 
 test: lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-all: lint
-	$(BIN)/pytest -n 2 -m ""
+	$(BIN)/pytest -n 2 --dist loadfile -m ""
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check

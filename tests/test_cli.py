@@ -1,5 +1,6 @@
 """The commands, through their real entry point: what they print, write and refuse."""
 
+import contextlib
 import inspect
 import json
 import os
@@ -7,6 +8,7 @@ import pty
 import re
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -241,17 +243,27 @@ def test_a_process_tells_results_on_stdout_and_faults_on_stderr(tmp_path, spec):
 def test_a_watched_process_shows_progress_that_stays_out_of_the_results(tmp_path, spec):
     for name in "abc":
         photo(tmp_path / f"{name}.png")
-    watcher, screen = pty.openpty()
     photos = ["a.png", "b.png", "c.png"]
+    watcher, screen = pty.openpty()
+    seen: list[bytes] = []
+    watching = threading.Thread(target=watch, args=(watcher, seen), daemon=True)
+    watching.start()
     options = {"stdout": subprocess.PIPE, "stderr": screen}
     done = as_process("explain", *photos, "-m", spec("colour"), folder=tmp_path, **options)
     os.close(screen)
+    watching.join(timeout=10)
     assert done.returncode == 0
     assert [line.split(b":")[0].decode() for line in done.stdout.splitlines()] == photos
     assert b"\x1b" not in done.stdout
-    seen = os.read(watcher, 100_000)
-    os.close(watcher)
-    assert b"photos" in seen and b"100%" in seen
+    assert b"photos" in b"".join(seen) and b"100%" in b"".join(seen)
+
+
+def watch(terminal: int, seen: list[bytes]) -> None:
+    """Read what is shown on a terminal until it is closed."""
+    with contextlib.suppress(OSError):
+        while part := os.read(terminal, 4096):
+            seen.append(part)
+    os.close(terminal)
 
 
 def test_a_warning_is_a_line_in_words(deconvnet, spec):
@@ -561,8 +573,12 @@ def test_the_suffix_names_the_format(deconvnet, spec, tmp_path, suffix):
         "100%.png",
         "two\nlines.png",
         "'\".png",
-    ]
-    + ["{0}.png", ".hidden.png", os.fsdecode(b"caf\xe9.png"), "x" * 250 + ".png"],
+        "{0}.png",
+        ".hidden.png",
+        os.fsdecode(b"caf\xe9.png"),
+        "x" * 250 + ".png",
+    ],
+    ids=ascii,
 )
 def test_photos_may_have_any_name(deconvnet, spec, tmp_path, name):
     photo(tmp_path / "in" / name)
@@ -632,7 +648,7 @@ def test_project_takes_the_strongest_maps_in_order(deconvnet, spec):
         (["-l", "44"], "no layer '44'; the nearest names are '4'"),
         (["-l", "4", "-c", "8"], "there are 8 feature maps in '4'"),
         (["-l", "4", "-c", "top:0"], "'top:16'"),
-        (["-l", "4", "-c", "best"], "--channel takes numbers"),
+        (["-l", "4", "-c", "best"], "'top:16'; got 'best'"),
         (["-l", "4", "--position", "1"], "a position in '4' has 2 numbers"),
         (["-l", "4", "--position", "1,99"], "lies outside the maps"),
         (["-l", "4", "--position", "a,b"], "--position takes numbers"),

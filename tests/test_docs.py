@@ -80,7 +80,7 @@ def test_the_examples_in_its_docstrings_run(module):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_the_examples_of_a_document_run_from_top_to_bottom(document):
-    """A block of text right after one of Python is what it prints; `# net.py` makes a block a file as well."""
+    """Text right after a block of Python is what it prints; `# net.py` makes a block a file as well."""
     namespace: dict[str, object] = {"__name__": "__main__"}
     printed = ""
     for block in blocks(document):
@@ -121,7 +121,9 @@ def test_every_command_line_in_the_documents_is_understood(line):
 
 
 def words() -> str:
-    return "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS if document.parent != ROOT)
+    return "\n".join(
+        document.read_text(encoding="utf-8") for document in DOCUMENTS if document.parent != ROOT
+    )
 
 
 @pytest.mark.parametrize("public", deconvnet.__all__)

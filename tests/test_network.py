@@ -550,7 +550,7 @@ def test_networks_along_a_line_and_in_space(axes: int):
     assert result.windows.shape == (2, 2, *[6] * axes)
     assert result.boxes.tolist() == [[[2] * axes, [8] * axes]] * 2
     assert result.magnitude().shape == (2, *[10] * axes)
-    with pytest.raises(ArgumentError, match="cannot be shown|two spatial axes"):
+    with pytest.raises(ArgumentError, match=r"cannot be shown|two spatial axes"):
         result.picture()
     if axes == 1:
         same = net.project(x, "3", channel=1, position=1, start="one")
@@ -677,7 +677,7 @@ def test_too_many_units_for_the_budget_are_refused_with_a_number_that_fits():
     def call(memory: int) -> Any:
         return net.project(x, "2", channel=0, position="all", memory=memory)
 
-    with pytest.raises(MemoryBudgetError, match="reconstructions take about .*: ask for fewer units"):
+    with pytest.raises(MemoryBudgetError, match=r"reconstructions take about .*: ask for fewer units"):
         net.project(x, "2", channel=[0] * 500, position="all", memory=2 * _smallest(call))
 
 
@@ -730,11 +730,11 @@ def test_the_memory_taken_stays_within_the_budget(megabytes: int, images: int, p
         (torch.zeros(2, 3, 14, 14, dtype=torch.complex64), "floating-point numbers; got torch.complex64"),
         (torch.zeros(0, 3, 14, 14).double(), r"none of them empty; got shape \(0, 3, 14, 14\)"),
         (torch.zeros(2, 3, 0, 14).double(), "none of them empty"),
-        (torch.zeros(3, 14, 14).double(), r"with 4 axes; got shape \(3, 14, 14\) \(add the batch axis: x\[None\]\)"),
+        (torch.zeros(3, 14, 14).double(), r"with 4 axes; got shape .* \(add the batch axis: x\[None\]\)"),
         (torch.zeros(14, 14).double(), r"images come as .*got shape \(14, 14\)"),
         (torch.zeros(2, 3, 1, 14, 14).double(), "with 4 axes"),
         (torch.zeros(2, 1, 14, 14).double(), "the network takes 3 channels; got 1"),
-        (torch.zeros(2, 3, 14, 14), r"weights are torch\.float64 on cpu, the images torch\.float32 on cpu: pass"),
+        (torch.zeros(2, 3, 14, 14), r"weights are torch\.float64 .* the images torch\.float32 on cpu: pass"),
         (torch.zeros(2, 3, 14, 14, device="meta").double(), "on cpu, the images torch.float64 on meta"),
     ],
     ids=["None", "list", "uint8", "complex", "empty batch", "empty", "no batch axis", "one map", "five axes",

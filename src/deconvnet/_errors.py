@@ -1,17 +1,17 @@
 """One family of exceptions.
 
-    DeconvNetError
-    ├── ArgumentError (also a ValueError)   an argument has a wrong type, value or size
-    │   ├── LayerNotFoundError              no layer of that name
-    │   └── TargetError                     no such class, or the output needs another kind of target
-    ├── PhotoError                          a photo cannot be found, read or used
-    ├── ModelLoadError                      a model spec, its weights or its extra cannot be had
-    ├── CaptureError                        the model cannot be captured
-    ├── UnsupportedOperationError           an operation has no way down under these rules
-    ├── NotFiniteError                      NaN or infinity in the input, a weight or an activation
-    └── MemoryBudgetError                   the work does not fit the memory budget
+DeconvNetError
+├── ArgumentError (also a ValueError)   an argument has a wrong type, value or size
+│   ├── LayerNotFoundError              no layer of that name
+│   └── TargetError                     no such class, or the output needs another kind of target
+├── PhotoError                          a photo cannot be found, read or used
+├── ModelLoadError                      a model spec, its weights or its extra cannot be had
+├── CaptureError                        the model cannot be captured
+├── UnsupportedOperationError           an operation has no way down under these rules
+├── NotFiniteError                      NaN or infinity in the input, a weight or an activation
+└── MemoryBudgetError                   the work does not fit the memory budget
 
-    DeconvNetWarning (a UserWarning)        the result is right but says less than one may think
+DeconvNetWarning (a UserWarning)        the result is right but says less than one may think
 """
 
 

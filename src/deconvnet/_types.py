@@ -1,8 +1,12 @@
 """Frozen values that cross module borders. No torch here: pages and tables are made without it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 from typing import Any
+
+
+Index = tuple[EllipsisType | slice, ...]
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,15 @@ class Box:
     def size(self) -> tuple[int, ...]:
         """Length along each axis, in pixels."""
         return tuple(high - low for low, high in zip(self.low, self.high, strict=True))
+
+    def overlap(self, size: Sequence[int]) -> tuple[Index, Index]:
+        """The part of the box inside a map of `size`: as an index of the map, and as one of the box."""
+        spans = [
+            (max(low, 0), max(min(high, length), low, 0), low)
+            for low, high, length in zip(self.low, self.high, size, strict=True)
+        ]
+        of_map = (..., *(slice(first, last) for first, last, _ in spans))
+        return of_map, (..., *(slice(first - low, last - low) for first, last, low in spans))
 
 
 @dataclass(frozen=True)

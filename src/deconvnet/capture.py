@@ -13,6 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from operator import getitem
 from typing import Any
 
@@ -92,20 +93,21 @@ def unwrap(model: nn.Module) -> nn.Module:
     return model
 
 
-def capture(model: nn.Module, example: Tensor, *, fixed_batch: bool = False) -> Graph:
+def capture(model: nn.Module, example: Tensor, *, fixed_batch: bool = False, copies: bool = False) -> Graph:
     """The steps of a model in eval, for images of the size of `example`.
 
     Args:
         model: unwrapped; left as it was found.
         example: (n, c, *spatial); only shape, dtype and device count.
         fixed_batch: the steps need hold for this batch size only.
+        copies: the model is given a copy, because it changes its input.
 
     Raises:
         CaptureError: with what torch.export says, in one sentence, and what to do.
     """
     images = len(example) if fixed_batch else 2
     probe = torch.zeros((images, *example.shape[1:]), dtype=example.dtype, device=example.device)
-    recording = _Recording(model)
+    recording = _Recording(model, copies=copies)
     with _undisturbed(model), _quiet():
         try:
             shapes = None if fixed_batch else ({0: Dim.AUTO},)
@@ -113,14 +115,16 @@ def capture(model: nn.Module, example: Tensor, *, fixed_batch: bool = False) -> 
             program = program.run_decompositions({})
         except Exception as error:
             raise CaptureError(_explain(error, example)) from error
+    if program.graph_signature.user_inputs_to_mutate:
+        return capture(model, example, fixed_batch=fixed_batch, copies=True)
     graph = _Reader(program, recording, model).graph()
     if graph.images is not None and not fixed_batch:
-        return capture(model, example, fixed_batch=True)
+        return capture(model, example, fixed_batch=True, copies=copies)
     return graph
 
 
 class _Aliases:
-    """Layer name -> the layer that gave the very same tensor. (torch.export undoes changes to a plain dict.)"""
+    """Layer name -> the layer that gave the very same tensor; torch.export would undo changes to a dict."""
 
     def __init__(self) -> None:
         self.of: dict[str, str] = {}
@@ -133,16 +137,15 @@ class _Recording(nn.Module):
     the clone's argument in the traced graph is then exactly the value that the module gave.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *, copies: bool) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.copies = model, copies
         self.aliases = _Aliases()
 
     def forward(self, x: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         returned: dict[str, Tensor] = {}
         seen: dict[int, tuple[Tensor, int, str]] = {}
-        calls: Counter[nn.Module] = Counter()
-        names = {module: name for name, module in self.model.named_modules() if name}
+        calls: Counter[str] = Counter()
 
         def keep(name: str, tensor: Any) -> None:
             if not isinstance(tensor, Tensor):
@@ -154,9 +157,9 @@ class _Recording(nn.Module):
                 seen[id(tensor)] = (tensor, tensor._version, name)
                 returned[name] = tensor.clone()
 
-        def record(module: nn.Module, inputs: Any, output: Any) -> None:
-            calls[module] += 1
-            name = names[module] + (f"#{calls[module]}" if calls[module] > 1 else "")
+        def record(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+            calls[name] += 1
+            name += f"#{calls[name]}" if calls[name] > 1 else ""
             if isinstance(output, Tensor):
                 keep(name, output)
             elif isinstance(output, tuple | list):
@@ -166,9 +169,14 @@ class _Recording(nn.Module):
                 for key, tensor in output.items():
                     keep(f"{name}[{key}]", tensor)
 
-        handles = [module.register_forward_hook(record) for module in names]
+        # the name is bound here: inside a trace, a module that has two names is not itself
+        handles = [
+            module.register_forward_hook(partial(record, name))
+            for name, module in self.model.named_modules()
+            if name
+        ]
         try:
-            outputs = dict(named_outputs(self.model(x)))
+            outputs = dict(named_outputs(self.model(x.clone() if self.copies else x)))
         finally:
             for handle in handles:
                 handle.remove()
@@ -507,7 +515,9 @@ def _may_answer(hook: Any) -> bool:
 def _quiet() -> Iterator[None]:
     """Without the notes that torch.export writes for its own developers."""
     known = list(logging.root.manager.loggerDict.items())
-    loggers = [one for name, one in known if name.split(".")[0] == "torch" and isinstance(one, logging.Logger)]
+    loggers = [
+        one for name, one in known if name.split(".")[0] == "torch" and isinstance(one, logging.Logger)
+    ]
     before = [logger.disabled for logger in loggers]
     try:
         for logger in loggers:
@@ -532,8 +542,8 @@ def _explain(error: Exception, example: Tensor) -> str:
         )
     return (
         f"torch.export cannot trace the model on an input of shape (n, {', '.join(map(str, shape))}): "
-        f"{_first_sentence(text) or type(error).__name__} Check that the model runs on such an input in eval, "
-        "without hooks."
+        f"{_first_sentence(text) or type(error).__name__} Check that the model runs on such an input in "
+        "eval, without hooks."
     )
 
 

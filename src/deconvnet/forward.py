@@ -29,6 +29,15 @@ class Trace:
     tensors: Mapping[str, Tensor]
 
 
+_MAKES_ITS_OWN = {
+    "aten.conv1d",
+    "aten.conv2d",
+    "aten.conv3d",
+    "aten.linear",
+    "batch_norm",
+}  # no view of anything
+
+
 def steps_towards(graph: Graph, wanted: Iterable[str]) -> list[Step]:
     """The steps, in order, that lead to any of the named values."""
     names, needed = set(wanted), []
@@ -62,12 +71,16 @@ def forward(
     memory: dict[str, Memory] = {}
     steps = steps_towards(graph, wanted)
     last_use = {value.name: i for i, step in enumerate(steps) for value in step.inputs}
+    own = {step.output.name for step in steps if step.operation in _MAKES_ITS_OWN} - wanted
     for i, step in enumerate(steps):
+        below = step.inputs[0].name
         inputs = {value.name: values[value.name] for value in step.inputs}
         call = Call(step, rules, len(x), {**tensors, **inputs})
         rule = chosen.get(step.output.name)
         if rule is not None and rule.up is not None:
             values[step.output.name], memory[step.output.name] = rule.up(call)
+        elif step.operation == "relu" and step.cap is None and below in own and last_use[below] == i:
+            values[step.output.name] = values[below].relu_()
         else:
             values[step.output.name] = call.compute()
         for name in inputs:

@@ -109,7 +109,9 @@ class DeconvNet:
     def __str__(self) -> str:
         rows = [COLUMNS, *(layer_row(info) for info in self.layers.values())]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines = [
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
+        ]
         return "\n".join([f"DeconvNet, rules: {self.rules.name}", *lines])
 
     def __repr__(self) -> str:
@@ -147,7 +149,7 @@ class DeconvNet:
         return trace.values[value.name]
 
     def probabilities(self, x: Float[Tensor, "n c *spatial"]) -> Tensor:
-        """What the network thinks of each class: the sigmoid of the scores if it ends in one, else their softmax.
+        """How likely the network finds each class: the scores' sigmoid if it ends in one, else their softmax.
 
         Returns:
             Shaped as `scores`, 0 to 1.
@@ -181,8 +183,8 @@ class DeconvNet:
                 of the layer's own shape, (n, c, *spatial), that is carried down as it is.
             to: carry the signal only down to this layer.
             memory: budget for this call.
-            path: single units are carried in "windowed" maps of the size of their receptive fields or on whole maps
-                ("dense"), by a count of the work ("auto"); the results are the same.
+            path: single units are carried in windows of their receptive fields ("windowed") or on whole
+                maps ("dense"); "auto" counts the work and picks. The results are the same.
 
         Returns:
             Units in order of images, then channels.
@@ -297,10 +299,12 @@ class DeconvNet:
             with_hooks = dict(capturing.named_outputs(self.model(_ordinary(x))))
             without = forward(graph, self.model, _ordinary(x), wanted, self.rules, {}).values
         for name, value in graph.outputs.items():
-            if not torch.allclose(with_hooks[name], without[value.name], rtol=1e-3, atol=1e-5, equal_nan=True):
+            if not torch.allclose(
+                with_hooks[name], without[value.name], rtol=1e-3, atol=1e-5, equal_nan=True
+            ):
                 raise CaptureError(
-                    f"the hooks on {', '.join(map(repr, names[:3]))} change what the model computes, and hooks "
-                    "are left out of a capture: move what they do into the model's forward, or remove them."
+                    f"the hooks on {', '.join(map(repr, names[:3]))} change what the model computes, and "
+                    "hooks are left out of a capture: move that into the model's forward, or remove them."
                 )
 
     def _layer_name(self, layer: Layer) -> str:
@@ -373,8 +377,8 @@ class DeconvNet:
             share = (budget / (need * (images or 1))) ** (1 / max(x.ndim - 2, 1))
             fits = "x".join(str(int(length * share)) for length in x.shape[2:])
             raise MemoryBudgetError(
-                f"one image of {'x'.join(map(str, x.shape[2:]))} needs about {need / 1e6:.0f} MB, and the budget "
-                f"is {budget / 1e6:.0f} MB: give more with memory=, or images of about {fits} or less."
+                f"one image of {'x'.join(map(str, x.shape[2:]))} needs about {need / 1e6:.0f} MB, and the "
+                f"budget is {budget / 1e6:.0f} MB: give more with memory=, or images of about {fits} or less."
             )
         if images is not None:
             return images
@@ -417,7 +421,7 @@ def layer_infos(graph: Graph, rules: RuleSet) -> dict[str, LayerInfo]:
 
 
 def layer_row(info: LayerInfo) -> tuple[str, ...]:
-    """A layer as the cells of a table: layer, forward, way down, shape, stride, receptive field, switches below."""
+    """A layer as the cells of a table; see `COLUMNS`."""
 
     def times(numbers: Sequence[float]) -> str:
         return "x".join(f"{number:g}" for number in numbers) or "-"

@@ -56,7 +56,8 @@ def filter_transposed(
     if set(weight.shape[2:]) == {1} and groups == 1 and not transposed and not any(padding):
         return _point_filter_transposed(signal, weight, size, stride)
     if size[2:] == tuple(weight.shape[2:]) and groups == 1 and not transposed and not any(padding):
-        return (signal.flatten(1) @ weight.flatten(1)).view(size)  # from a single place
+        one_place: Tensor = signal.flatten(1) @ weight.flatten(1)
+        return one_place.view(size)
     below = signal.new_empty(1).expand(size)  # only its shape is read
     grad: Tensor = torch.ops.aten.convolution_backward(
         signal, below, weight, None, list(stride), list(padding), list(dilation),
@@ -69,7 +70,8 @@ def _point_filter_transposed(
     signal: Tensor, weight: Tensor, size: Sequence[int], stride: Sequence[int]
 ) -> Tensor:
     """A filter of one pixel transposed: one matrix product, spread to every stride-th pixel."""
-    values = torch.matmul(weight.flatten(1).t(), signal.flatten(2)).unflatten(2, signal.shape[2:])
+    values = weight.flatten(1).t() @ signal.flatten(2)
+    values = values.view(len(signal), -1, *signal.shape[2:])
     if all(step == 1 for step in stride):
         return values
     below = values.new_zeros(*size)
@@ -141,24 +143,28 @@ def switch_offsets(
     Returns:
         One byte for each window where a window spans at most 256 pixels, else four.
     """
-    small = torch.uint8 if math.prod(axis.span for axis in windows) <= 256 else torch.int32
-    offset = torch.zeros_like(places)
-    sizes = [axis.size for axis in windows]
-    for i, (axis, place) in enumerate(zip(windows, _unravel(places, sizes), strict=True)):
-        offset = offset * axis.span + place - _along(axis.starts, i, len(windows)).to(places.device)
-    return offset.to(small)
+    firsts, steps = _firsts_and_steps(windows, places.device)
+    small = torch.uint8 if len(steps) <= 256 else torch.int32
+    offset_of = torch.zeros(int(steps.max()) + 1, dtype=small, device=places.device)
+    offset_of[steps] = torch.arange(len(steps), device=places.device).to(small)
+    return offset_of[places - firsts]
 
 
 def switch_places(
     offsets: Integer[Tensor, "n c *pooled"], windows: Sequence[Windows]
 ) -> Int[Tensor, "n c *pooled"]:
     """The flat places in each feature map that `switch_offsets` was made from."""
-    places = torch.zeros_like(offsets, dtype=torch.int64)
-    spans = [axis.span for axis in windows]
-    for i, (axis, inside) in enumerate(zip(windows, _unravel(offsets.long(), spans), strict=True)):
-        start = _along(axis.starts, i, len(windows)).to(offsets.device)
-        places = places * axis.size + inside + start
-    return places
+    firsts, steps = _firsts_and_steps(windows, offsets.device)
+    return steps[offsets.int()].add_(firsts)
+
+
+def _firsts_and_steps(windows: Sequence[Windows], device: torch.device) -> tuple[Tensor, Tensor]:
+    """The flat place of each window's first pixel, and how much further each pixel of a window lies."""
+    firsts, steps = torch.zeros((), dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
+    for i, axis in enumerate(windows):
+        firsts = firsts * axis.size + _along(axis.starts, i, len(windows))
+        steps = (steps[:, None] * axis.size + torch.arange(axis.span)).flatten()
+    return firsts.to(device), steps.to(device)
 
 
 def centre_places(windows: Sequence[Windows]) -> Int[Tensor, "1 1 *pooled"]:
@@ -202,9 +208,7 @@ def unpool(
     return below.view(*values.shape[:2], *size)
 
 
-def spread(
-    signal: Float[Tensor, "m c *pooled"], windows: Sequence[Windows]
-) -> Float[Tensor, "m c *size"]:
+def spread(signal: Float[Tensor, "m c *pooled"], windows: Sequence[Windows]) -> Float[Tensor, "m c *size"]:
     """Each value spread evenly over its window's pixels: unpooling by the average, without switches."""
     for i, axis in enumerate(windows):
         signal = torch.tensordot(signal, axis.shares.to(signal), dims=([i + 2], [0])).movedim(-1, i + 2)
@@ -266,12 +270,3 @@ def response_norm_divisor(
 def _along(values: Tensor, axis: int, axes: int) -> Tensor:
     """Values laid along one of the last `axes` axes, for broadcasting."""
     return values.reshape(-1, *[1] * (axes - 1 - axis))
-
-
-def _unravel(flat: Tensor, size: Sequence[int]) -> list[Tensor]:
-    """Flat places as one index per axis, first axis first."""
-    places = []
-    for length in reversed(size):
-        places.append(flat % length)
-        flat = torch.div(flat, length, rounding_mode="floor")
-    return places[::-1]

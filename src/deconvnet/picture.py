@@ -293,18 +293,14 @@ def sheet(
     return ImageOps.expand(page, _MARGIN, _WHITE)
 
 
-def side_by_side(
-    images: Sequence[Image.Image], captions: Sequence[str], *, title: str = ""
-) -> Image.Image:
+def side_by_side(images: Sequence[Image.Image], captions: Sequence[str], *, title: str = "") -> Image.Image:
     """The images in one row, each with its caption, such as "photo" and "projection"; RGB.
 
     Raises:
         ArgumentError: no images, or not one caption for each.
     """
     if len(images) != len(captions):
-        raise ArgumentError(
-            f"{len(images)} images came with {len(captions)} captions. Give one for each."
-        )
+        raise ArgumentError(f"{len(images)} images came with {len(captions)} captions. Give one for each.")
     cells = [Cell((image,), caption) for image, caption in zip(images, captions, strict=True)]
     longest = max((max(image.size) for image in images), default=0)
     return sheet(cells, columns=len(cells) or 1, cell_size=min(max(longest, 224), 512), title=title)

@@ -126,9 +126,7 @@ def load_photo(photo: PhotoLike) -> Photo:
 
 def _sample(name: str) -> Photo:
     if name not in SAMPLES:
-        raise PhotoError(
-            f"there is no sample photo {name!r}. The samples are {', '.join(SAMPLES)}."
-        )
+        raise PhotoError(f"there is no sample photo {name!r}. The samples are {', '.join(SAMPLES)}.")
     return _from_array(getattr(skimage.data, name)(), name, f"the sample {name!r}")
 
 
@@ -325,9 +323,7 @@ class Preprocess:
             positive = _are_finite(values) and min(values) > 0
             _require(positive, f"{field}={values}, but it has to be finite and above 0.")
         known = get_args(Interpolation)
-        _require(
-            self.interpolation in known, f"interpolation={self.interpolation!r} not in {known}."
-        )
+        _require(self.interpolation in known, f"interpolation={self.interpolation!r} not in {known}.")
 
     def images(self, photos: PhotoLike | Iterable[PhotoLike]) -> Float[Tensor, "n c h w"]:
         """The batch for one photo or several, in their order, float32.

@@ -236,9 +236,7 @@ def _of_images(memory: Tensor, image: Int[Tensor, " m"] | None, images: int) -> 
     return chosen.flatten(0, 1) if several.shape[1] > 1 else chosen.squeeze(1)
 
 
-def project_seeds(
-    way: Plan, trace: Trace, seeds: Seeds, budget: int, path: Carry = "auto"
-) -> Reconstruction:
+def project_seeds(way: Plan, trace: Trace, seeds: Seeds, budget: int, path: Carry = "auto") -> Reconstruction:
     """Every seed carried down alone, as many at a time as the memory budget allows."""
     size = tuple(length.of(1) for length in way.stop.shape[2:])
     positions = [unit.position or None for unit in seeds.units]
@@ -263,7 +261,9 @@ def project_seeds(
             windows[chosen] = cut(_carry_batch(way, trace, seeds, chosen), inside)
         else:
             windows[chosen] = _carry_units(way, windowed, trace, seeds, chosen, inside)
-    corners = torch.tensor([[box.low, box.high] for box in boxes]).view(len(boxes), 2, len(size))
+    corners = torch.tensor([[box.low, box.high] for box in boxes], dtype=torch.int64).view(
+        len(boxes), 2, len(size)
+    )
     return Reconstruction(
         units=seeds.units,
         activations=seeds.activations,
@@ -275,9 +275,7 @@ def project_seeds(
     )
 
 
-def _boxes(
-    way: Plan, positions: Sequence[tuple[int, ...] | None], size: tuple[int, ...]
-) -> list[Box]:
+def _boxes(way: Plan, positions: Sequence[tuple[int, ...] | None], size: tuple[int, ...]) -> list[Box]:
     """Each unit's box, all of one size; the whole input for what is not a single unit."""
     if way.field is None or any(position is None for position in positions):
         return [Box((0,) * len(size), size)] * len(positions)
@@ -308,9 +306,7 @@ def _batches(images: list[int], at_once: int, select: bool, shared: bool) -> Ite
             yield [numbers[turn] for numbers in of_image.values() if turn < len(numbers)]
 
 
-def _carry_batch(
-    way: Plan, trace: Trace, seeds: Seeds, chosen: list[int]
-) -> Float[Tensor, "m c *size"]:
+def _carry_batch(way: Plan, trace: Trace, seeds: Seeds, chosen: list[int]) -> Float[Tensor, "m c *size"]:
     """Some of the seeds on whole maps."""
     images = seeds.images[chosen]
     signal = torch.stack([seeds.signal(number) for number in chosen])

@@ -23,7 +23,7 @@ class Field:
     high: Fraction
 
     def through(self, scale: Fraction | int, low: Fraction | int, high: Fraction | int) -> "Field":
-        """The field of a unit y that sees, of units with this field, those from `scale * y + low` to `scale * y + high`."""
+        """The field of a unit y that sees those from `scale * y + low` to `scale * y + high` of this field."""
         return Field(self.scale * scale, self.scale * low + self.low, self.scale * high + self.high)
 
     def union(self, other: "Field") -> "Field | None":
@@ -45,9 +45,7 @@ class Field:
 Fields = tuple[Field, ...] | None  # per spatial axis; None: the whole input
 
 
-def fields(
-    steps: Iterable[Step], source: Value, closed: Mapping[str, frozenset[int]]
-) -> dict[str, Fields]:
+def fields(steps: Iterable[Step], source: Value, closed: Mapping[str, frozenset[int]]) -> dict[str, Fields]:
     """The field of every value above `source`, in positions of `source`.
 
     Args:
@@ -108,7 +106,7 @@ _SAME_MAPS = frozenset(f"aten.{name}" for name in """
 
 
 def step_windows(step: Step, below: Value, axes: int) -> list[Window] | None:
-    """Per axis the window (scale, low, high) of `below` that a unit of the step's output sees; None if it is no window."""
+    """Per axis the window (scale, low, high) of `below` that a unit above the step sees; None if none."""
     operation = step.operation.removeprefix("aten.")
     sizes = [size.of(1) for size in below.shape[-axes:]]
     above = [size.of(1) for size in step.output.shape[-axes:]]
@@ -165,9 +163,7 @@ def _sliding(arguments: Mapping[str, Any], axes: int) -> list[Window] | None:
     kernel = _per_axis(_kernel(arguments), axes)
     stride = _per_axis(arguments.get("stride") or kernel, axes)
     pads, dilation = _per_axis(padding, axes), _per_axis(arguments.get("dilation", 1), axes)
-    return [
-        (s, -p, d * (k - 1) - p) for k, s, p, d in zip(kernel, stride, pads, dilation, strict=True)
-    ]
+    return [(s, -p, d * (k - 1) - p) for k, s, p, d in zip(kernel, stride, pads, dilation, strict=True)]
 
 
 def _padded_by_word(arguments: Mapping[str, Any], word: str, axes: int) -> list[Window]:

@@ -30,8 +30,7 @@ _BENT = frozenset(f"aten.{name}" for name in """
 _SELECTING = frozenset(f"aten.{name}" for name in "mul div where maximum minimum masked_fill".split())
 _FURTHEST = 4  # roots tried for each step
 _PROBES = torch.tensor(
-    [-1e4, -700.0, -7.5, -6.0, -3.0, -1.0, -0.3, -1e-3, 0.0]
-    + [1e-3, 0.3, 0.5, 1.0, 2.5, 3.0, 5.99, 6.0, 6.01, 7.5, 20.0, 700.0, 1e4],
+    [-1e4, -700, -7.5, -6, -3, -1, -0.3, -1e-3, 0, 1e-3, 0.3, 0.5, 1, 2.5, 3, 5.99, 6, 6.01, 20, 700, 1e4],
     dtype=torch.float64,
 )
 
@@ -47,6 +46,7 @@ def recognise(steps: Sequence[Step], uniform: Uniform) -> list[Step]:
     roots: dict[str, list[Value]] = {}
     meant = []
     for step in steps:
+        step = _unexpanded(step, made)
         step = _norm(step, made) or _elementwise(step, made, roots, uniform) or step
         made[step.output.name] = step
         meant.append(step)
@@ -79,9 +79,7 @@ def _elementwise(
     return None
 
 
-def _common_roots(
-    step: Step, steers: list[Value], roots: Mapping[str, list[Value]]
-) -> list[Value]:
+def _common_roots(step: Step, steers: list[Value], roots: Mapping[str, list[Value]]) -> list[Value]:
     """The values of which the step may be a function one by one, nearest first."""
     ways = []
     for value in steers:
@@ -122,7 +120,7 @@ def _evaluate(step: Step, root: Value, made: Mapping[str, Step], uniform: Unifor
 
 
 def _rectifier_cap(result: Tensor) -> float | None:
-    """The bound of a rectifier that gave this result on the probes; infinity for none; None if it is no rectifier."""
+    """The bound of the rectifier that gave this result; infinity for none; None if it is no rectifier."""
     cap = float(result[-1])
     if cap <= 0:
         return None
@@ -199,6 +197,24 @@ def _between(step: Step, root: Value, made: Mapping[str, Step], uniform: Uniform
 
 def _is_number(value: Value, uniform: Uniform) -> bool:
     return uniform(value) is not None
+
+
+def _unexpanded(step: Step, made: Mapping[str, Step]) -> Step:
+    """A product with a gate that was expanded to maps first, as the product with the gate itself."""
+    if step.operation != "aten.mul" or len(step.signals) != 2:
+        return step
+    plain = {}
+    for value in step.signals:
+        maker = made.get(value.name)
+        if maker is not None and maker.operation in ("aten.expand", "aten.expand_as"):
+            (gate,) = maker.signals[:1]
+            if len(gate.shape) == len(value.shape):
+                plain[value.name] = gate
+    arguments = {
+        name: plain.get(one.name, one) if isinstance(one, Value) else one
+        for name, one in step.arguments.items()
+    }
+    return replace(step, arguments=arguments, inputs=tuple(plain.get(v.name, v) for v in step.inputs))
 
 
 # Local response normalisation: x / (k + alpha * mean of x² over neighbouring maps)^beta.

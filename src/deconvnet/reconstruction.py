@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from jaxtyping import Float, Int
 from PIL import Image
@@ -50,7 +50,7 @@ class Reconstruction:
         """The signal over the whole input, zero outside each unit's box."""
         whole = self.windows.new_zeros(*self.windows.shape[:2], *self.input_size)
         for i in range(len(self)):
-            inside, part = _overlap(self.shown(i, "field"), self.input_size)
+            inside, part = self.shown(i, "field").overlap(self.input_size)
             whole[i][inside] = self.windows[i][part]
         return whole
 
@@ -58,9 +58,7 @@ class Reconstruction:
         """The root of the sum of squares over the input's channels, over the whole input."""
         return pictures.magnitude(self.full(), axes=len(self.input_size))
 
-    def picture(
-        self, i: int = 0, *, crop: Crop = "energy", scale: Scale = "logistic"
-    ) -> Image.Image:
+    def picture(self, i: int = 0, *, crop: Crop = "energy", scale: Scale = "logistic") -> Image.Image:
         """Unit i as a picture: zero is mid-grey.
 
         Args:
@@ -117,7 +115,7 @@ class Reconstruction:
     def beside(
         self, photo: PhotoLike, preprocess: Preprocess, i: int = 0, *, words: str = "", title: str = ""
     ) -> Image.Image:
-        """A photo, unit i's picture over the whole input, and the photo where the picture is strong, in a row.
+        """A photo, unit i's picture over the whole input, and the photo where that is strong, in a row.
 
         Args:
             photo: the one that the unit's image was made of.
@@ -165,17 +163,6 @@ def cut(pictures: Float[Tensor, "m c *size"], boxes: Sequence[Box]) -> Float[Ten
         return pictures
     windows = pictures.new_zeros(*pictures.shape[:2], *boxes[0].size)
     for i, box in enumerate(boxes):
-        inside, part = _overlap(box, size)
+        inside, part = box.overlap(size)
         windows[i][part] = pictures[i][inside]
     return windows
-
-
-def _overlap(box: Box, size: Sequence[int]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The part of a box inside an input: as slices of the input, and as slices of the box."""
-    spans = [
-        (max(low, 0), max(min(high, length), max(low, 0)), low)
-        for low, high, length in zip(box.low, box.high, size, strict=True)
-    ]
-    inside = (..., *(slice(first, last) for first, last, _ in spans))
-    part = (..., *(slice(first - low, last - low) for first, last, low in spans))
-    return inside, part

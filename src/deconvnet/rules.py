@@ -122,9 +122,7 @@ class Call:
 
     def compute(self) -> Tensor:
         """What the step computes (on the way up)."""
-        result: Tensor = self.step.function(
-            **fill(dict(self.step.arguments), self.images, self._tensor)
-        )
+        result: Tensor = self.step.function(**fill(dict(self.step.arguments), self.images, self._tensor))
         return result
 
     def compute_from(self, signals: Iterator[Tensor]) -> Tensor:
@@ -329,7 +327,7 @@ def _weights_transposed(call: Call, signal: Tensor) -> Tensor:
 @_table("batch_norm")
 def _batch_norm(step: Step, rules: RuleSet) -> Rule:
     def down(call: Call, signal: Tensor) -> Tensor:
-        scale = (call["running_var"] + call["eps"]).rsqrt()
+        scale: Tensor = (call["running_var"] + call["eps"]).rsqrt()
         if call["weight"] is not None:
             scale = scale * call["weight"]
         return signal * scale.view(-1, *[1] * (signal.ndim - 2))

@@ -91,7 +91,8 @@ def unit_seeds(
     """One seed for each chosen unit or map of each image."""
     if start not in ("activation", "one"):
         raise ArgumentError(f"start is 'activation', 'one' or a tensor; got {start!r}.")
-    whole = isinstance(position, str) and position == "all"
+    whole = isinstance(position, str) and position == "all" and values.ndim > 2
+    position = None if isinstance(position, str) and position == "all" else position
     peaks = strongest(values)
     if not whole and position is not None:
         place = _checked_position(position, tuple(values.shape[2:]), layer)
@@ -126,9 +127,7 @@ def _channels(channel: Channel | None, values: Tensor, layer: str) -> list[list[
     return [_checked_classes(channel, count, f"feature maps in {layer!r}", ArgumentError)] * len(values)
 
 
-def _checked_classes(
-    given: Any, count: int, what: str, error: type[ArgumentError]
-) -> list[int]:
+def _checked_classes(given: Any, count: int, what: str, error: type[ArgumentError]) -> list[int]:
     """Numbers of maps or classes as a list, each checked."""
     several = list(given) if isinstance(given, Sequence | range) and not isinstance(given, str) else [given]
     if not several:
@@ -147,7 +146,9 @@ def _checked_position(position: Any, size: tuple[int, ...], layer: str) -> tuple
         )
     for y, length in zip(place, size, strict=True):
         if isinstance(y, bool) or not isinstance(y, int) or not -length <= y < length:
-            raise ArgumentError(f"position {tuple(place)} lies outside the maps of {layer!r}, which are {size}.")
+            raise ArgumentError(
+                f"position {tuple(place)} lies outside the maps of {layer!r}, which are {size}."
+            )
     return tuple(y % length for y, length in zip(place, size, strict=True))
 
 
@@ -167,9 +168,7 @@ def own_signal(
     return Seeds(units, part.flatten(1).amax(1), "activation", part, first)
 
 
-def class_seeds(
-    layer: str, values: Tensor, target: Target, start: Start, first: int, images: int
-) -> Seeds:
+def class_seeds(layer: str, values: Tensor, target: Target, start: Start, first: int, images: int) -> Seeds:
     """One seed for each chosen class of each image."""
     if start not in ("activation", "one"):
         raise ArgumentError(f"start is 'activation' or 'one'; got {start!r}.")
@@ -191,14 +190,14 @@ def class_seeds(
     return Seeds(tuple(units), activations, start, values, first)
 
 
-def _place_seeds(
-    layer: str, values: Tensor, target: Target, start: Start, first: int, images: int
-) -> Seeds:
+def _place_seeds(layer: str, values: Tensor, target: Target, start: Start, first: int, images: int) -> Seeds:
     """One seed for each image at a place of an output that is a map, or all over a mask."""
     count, size = values.shape[1], tuple(values.shape[2:])
     if isinstance(target, Tensor) and target.dtype == torch.bool:
         if tuple(target.shape) not in ((count, *size), (images, count, *size)):
-            raise TargetError(f"a mask has shape {(count, *size)} or {(images, count, *size)}; got {tuple(target.shape)}.")
+            raise TargetError(
+                f"a mask has shape {(count, *size)} or {(images, count, *size)}; got {tuple(target.shape)}."
+            )
         mask = target.expand(images, count, *size)[first : first + len(values)].to(values.device)
         signal = mask.to(values) * (values if start == "activation" else 1)
         units = tuple(Unit(layer, None, None, first + i) for i in range(len(values)))
@@ -206,7 +205,7 @@ def _place_seeds(
     if not isinstance(target, tuple) or len(target) != 1 + len(size):
         raise TargetError(
             f"the output has {count} maps of {'x'.join(map(str, size))}: target is (class, "
-            f"{', '.join('zyx'[-len(size):])}) or a mask of its shape; got {target!r}."
+            f"{', '.join('zyx'[-len(size) :])}) or a mask of its shape; got {target!r}."
         )
     (c,) = _checked_classes(target[0], count, "classes", TargetError)
     place = _checked_position(target[1:], size, layer)

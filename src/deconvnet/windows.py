@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from deconvnet._types import Size, Step, Value
+from deconvnet._types import Box, Size, Step, Value
 from deconvnet.receptive_field import step_windows
 from deconvnet.rules import Memory, Rule, RuleSet
 
@@ -39,7 +39,7 @@ class Window:
         return Window(self.scale, low, tuple(max(a + s, b + t) - c for a, s, b, t, c in ends))
 
     def below(self, moves: Sequence[tuple[int, int, int]]) -> "Window":
-        """What this window sees of a map below, of which a unit y sees `scale * y + low` to `scale * y + high`."""
+        """What this window sees of a map below; `moves` as `step_windows` gives them."""
         return Window(
             tuple(a * s for a, (s, _, _) in zip(self.scale, moves, strict=True)),
             tuple(y * s + low for y, (s, low, _) in zip(self.low, moves, strict=True)),
@@ -101,7 +101,9 @@ def windowed_way(
     steps: list[WindowedStep] = []
     for step, rule in down if axes > 0 else []:
         # every step that reaches this step's output has been seen, so its window is final
-        one = _in_window(step, rule, windows[step.output.name], rules) if step.output.name in windows else None
+        one = (
+            _in_window(step, rule, windows[step.output.name], rules) if step.output.name in windows else None
+        )
         united = None if one is None else _united(one.reached, windows)
         if one is None or united is None:
             break
@@ -200,12 +202,14 @@ def _values(arguments: Any) -> list[Value]:
 
 
 def _point_or_map(value: Value, step: Step) -> bool:
-    """Whether a value has one number per map, or is a map like the step's output that varies with the image."""
+    """Whether a value is a map like the step's output, or has one number per map."""
     if value in step.signals:
         return value.shape[2:] == step.output.shape[2:] or math.prod(_map(value)) == 1
     if step.operation == "batch_norm":
         return True
-    return not value.shape or math.prod(size.of(1) for size in value.shape[-len(step.output.shape) + 2 :]) == 1
+    return (
+        not value.shape or math.prod(size.of(1) for size in value.shape[-len(step.output.shape) + 2 :]) == 1
+    )
 
 
 def _inside(step: Step, axes: int) -> bool:
@@ -219,9 +223,7 @@ def _leaves_map(step: Step) -> bool:
     return "conv" in step.operation and any([padding] if isinstance(padding, int) else padding)
 
 
-def _worthwhile(
-    steps: Sequence[WindowedStep], down: Sequence[Step]
-) -> int:
+def _worthwhile(steps: Sequence[WindowedStep], down: Sequence[Step]) -> int:
     """How many of the first steps run in windows for the least work."""
     dense = [_work(step, _map(step.output), [_map(value) for value in step.signals]) for step in down]
     small = [_work(s.step, s.window.size, [_map(value) for value in s.step.signals]) for s in steps]
@@ -250,9 +252,11 @@ def place(
     if part.shape[2:] == torch.Size(window.size):
         return part
     whole = part.new_zeros(*part.shape[:2], *window.size)
-    offsets = [a - b for a, b in zip(low, window.low, strict=True)]
-    inside = tuple(slice(o, o + n) for o, n in zip(offsets, part.shape[2:], strict=True))
-    whole[(..., *inside)] = part
+    first = tuple(a - b for a, b in zip(low, window.low, strict=True))
+    inside, _ = Box(first, tuple(a + n for a, n in zip(first, part.shape[2:], strict=True))).overlap(
+        window.size
+    )
+    whole[inside] = part
     return whole
 
 
@@ -271,7 +275,11 @@ def zero_outside(
 
 
 def memory_windows(
-    memory: Memory, image: Int[Tensor, " m"], origins: Int[Tensor, "m axes"], window: Window, map_size: Sequence[int]
+    memory: Memory,
+    image: Int[Tensor, " m"],
+    origins: Int[Tensor, "m axes"],
+    window: Window,
+    map_size: Sequence[int],
 ) -> dict[str, Tensor]:
     """What was remembered, cut to each unit's window; zero beyond the border."""
     return {
@@ -296,8 +304,8 @@ def gather_windows(
     for axis, length in enumerate(size):
         maps = maps.unfold(2 + axis, length, 1)
     shifted = origins + torch.tensor(before)
-    index = (image, slice(None), *(shifted[:, axis] for axis in range(axes)))
-    return maps[tuple(i.to(maps.device) if isinstance(i, Tensor) else i for i in index)]
+    places = [shifted[:, axis].to(maps.device) for axis in range(axes)]
+    return maps[image.to(maps.device), :, *places]
 
 
 def spread_out(
@@ -306,10 +314,7 @@ def spread_out(
     """Each window in its place in a whole map, zero elsewhere."""
     whole = windows.new_zeros(*windows.shape[:2], *size)
     for i, low in enumerate(origins.tolist()):
-        inside, part = [], []
-        for a, n, length in zip(low, windows.shape[2:], size, strict=True):
-            first, last = max(a, 0), max(min(a + n, length), max(a, 0))
-            inside.append(slice(first, last))
-            part.append(slice(first - a, last - a))
-        whole[(i, slice(None), *inside)] = windows[(i, slice(None), *part)]
+        high = [first + length for first, length in zip(low, windows.shape[2:], strict=True)]
+        of_map, of_window = Box(tuple(low), tuple(high)).overlap(size)
+        whole[i][of_map] = windows[i][of_window]
     return whole

@@ -275,7 +275,7 @@ def demo(
 ) -> None:
     """Explain a photo of a cat with the bundled network: a first look that fetches nothing."""
     again = force or output == DEMO  # the demo's own picture may be made anew
-    (place,) = _places(["sample:chelsea"], output, "", again)
+    (place,) = _places(["sample:chelsea"], output, ".explain.png", again)
     flags = o.ModelFlags()
     loaded = flags.load()
     row = _explain(flags.attach(loaded), loaded, "sample:chelsea", None, place, again)
@@ -292,10 +292,11 @@ def demo(
 
 
 def _channel(text: str) -> int | list[int] | str:
-    if text == "all" or text.startswith("top:"):
+    """Feature maps as `project` takes them, which refuses what is none of its words."""
+    if not re.fullmatch(r"-?\d+(,-?\d+)*", text):
         return text
-    several = o.numbers("--channel", text, whole=True)
-    return several if isinstance(several, int) else list(several)
+    several = [int(number) for number in text.split(",")]
+    return several[0] if len(several) == 1 else several
 
 
 def _places(photos: list[str], output: Path | None, suffix: str, force: bool) -> list[Path]:
