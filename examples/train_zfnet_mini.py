@@ -195,7 +195,7 @@ def main() -> None:
         "model": "zfnet-mini",
         "parameters": sum(p.numel() for p in plain.parameters()),
         "labels": names,
-        "preprocess": {"short_side": 144, "size": SIZE, "mean": MEAN, "std": STD},
+        "preprocess": {"short_side": 160, "size": SIZE, "mean": MEAN, "std": STD},
         "data": "Imagenette (ten ImageNet classes) and domestic cats of the Asirra set; "
         f"{len(photos)} training photos of 144x144. The photos are not part of this project.",
         "recipe": f"python examples/train_zfnet_mini.py --epochs {args.epochs} --batch {args.batch} "

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any
 
-
 Index = tuple[EllipsisType | slice, ...]
 
 
@@ -44,7 +43,7 @@ class Box:
             (max(low, 0), max(min(high, length), low, 0), low)
             for low, high, length in zip(self.low, self.high, size, strict=True)
         ]
-        of_map = (..., *(slice(first, last) for first, last, _ in spans))
+        of_map: Index = (..., *(slice(first, last) for first, last, _ in spans))
         return of_map, (..., *(slice(first - low, last - low) for first, last, low in spans))
 
 

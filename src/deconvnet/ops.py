@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
+from deconvnet._types import Index
+
 Overlap = Literal["sum", "max"]
 
 
@@ -75,7 +77,8 @@ def _point_filter_transposed(
     if all(step == 1 for step in stride):
         return values
     below = values.new_zeros(*size)
-    below[(..., *(slice(None, None, step) for step in stride))] = values
+    every: Index = (..., *(slice(None, None, step) for step in stride))
+    below[every] = values
     return below
 
 

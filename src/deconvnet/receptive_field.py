@@ -23,7 +23,7 @@ class Field:
     high: Fraction
 
     def through(self, scale: Fraction | int, low: Fraction | int, high: Fraction | int) -> "Field":
-        """The field of a unit y that sees those from `scale * y + low` to `scale * y + high` of this field."""
+        """The field of a unit y that sees those from `scale * y + low` to `scale * y + high`."""
         return Field(self.scale * scale, self.scale * low + self.low, self.scale * high + self.high)
 
     def union(self, other: "Field") -> "Field | None":

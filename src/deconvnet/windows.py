@@ -304,8 +304,8 @@ def gather_windows(
     for axis, length in enumerate(size):
         maps = maps.unfold(2 + axis, length, 1)
     shifted = origins + torch.tensor(before)
-    places = [shifted[:, axis].to(maps.device) for axis in range(axes)]
-    return maps[image.to(maps.device), :, *places]
+    windows = maps.movedim(1, 1 + axes)  # images and places first, then channels
+    return windows[tuple(index.to(maps.device) for index in (image, *shifted.unbind(1)))]
 
 
 def spread_out(
