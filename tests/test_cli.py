@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 import deconvnet as package
-from deconvnet import DeconvNet, load_model
+from deconvnet import DeconvNet, LoadedModel, load_model
 from deconvnet.cli import main
 from deconvnet.cli.commands import app
 from deconvnet.cli.options import ModelFlags
@@ -155,6 +155,16 @@ def told(done: Done, *words: str) -> None:
     assert done.err.startswith("deconvnet: ") and done.err.count("\n") == 1, done.err
     for word in words:
         assert word in done.err
+
+
+def pixels(path: str | Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+@torch.no_grad()
+def outputs(loaded: LoadedModel, photo: str) -> torch.Tensor:
+    return loaded.model(loaded.preprocess.images(photo))[0]
 
 
 def photo(path: Path, size: tuple[int, int] = (40, 50), mode: str = "RGB", seed: int = 0) -> Path:
@@ -300,7 +310,7 @@ def test_a_disk_that_refuses_is_told_and_leaves_nothing_behind(deconvnet, spec, 
     ("model", "words"),
     [
         ("vgg", "'vgg' is no model spec. A spec is zfnet-mini, torchvision:NAME"),
-        ("torchvision:vgg61", "torchvision has no network 'vgg61' for photos. Did you mean vgg16"),
+        ("torchvision:vgg61", "torchvision has no network 'vgg61' for photos. Did you mean vgg"),
         ("gone.pt2", "there is no file 'gone.pt2'"),
         ("gone.py:make", "there is no file 'gone.py'"),
         ("NETS:mak", "there is no function 'mak' in"),
@@ -322,8 +332,7 @@ def test_flags_give_what_a_model_does_not_bring(deconvnet, spec, tmp_path):
     assert done.code == 0, done.err
     (row,) = json.loads(done.out)
     loaded = load_model(spec("grey"), mean=0.4, std=0.2, labels=tuple("abcde"))
-    x = loaded.preprocess.images("sample:coffee")
-    assert row["label"] == loaded.label(int(loaded.model(x).argmax()))
+    assert row["label"] == loaded.label(int(outputs(loaded, "sample:coffee").argmax()))
 
 
 @pytest.mark.parametrize(
@@ -372,8 +381,8 @@ def test_explain_shows_a_photo_beside_its_class_carried_down(deconvnet, spec, tm
     loaded = load_model(spec("colour"))
     net = DeconvNet(loaded.model, loaded.example_input)
     x = loaded.preprocess.images("sample:coffee")
-    answer = int(loaded.model(x).argmax())
-    chance = round(100 * float(loaded.model(x).softmax(1).max()))
+    chances = outputs(loaded, "sample:coffee").softmax(0)
+    answer, chance = int(chances.argmax()), round(100 * float(chances.max()))
     label = loaded.label(answer)
     assert done.out.startswith(f"sample:coffee: {label}, {chance} %")
     picture = net.explain(x).beside(
@@ -382,7 +391,7 @@ def test_explain_shows_a_photo_beside_its_class_carried_down(deconvnet, spec, tm
         words=f"{label}, carried down (deconvnet)",
         title=f"{label}, {chance} %",
     )
-    assert np.array_equal(np.asarray(Image.open("coffee.explain.png")), np.asarray(picture))
+    assert np.array_equal(pixels("coffee.explain.png"), np.asarray(picture))
 
 
 def test_explain_takes_a_class_by_name_part_of_a_name_or_number(deconvnet, spec):
@@ -440,7 +449,7 @@ def test_a_network_that_answers_with_a_map_is_asked_for_a_place(deconvnet, spec,
     done = deconvnet("explain", "sample:coffee", "-t", "owl,9,3", "--json", *model)
     (row,) = json.loads(done.out)
     loaded = load_model(spec("segmenter"))
-    there = loaded.model(loaded.preprocess.images("sample:coffee")).softmax(1)[0, :, 9, 3]
+    there = outputs(loaded, "sample:coffee").softmax(0)[:, 9, 3]
     assert row["label"] == "owl"
     assert row["probability"] == pytest.approx(float(there[2]), rel=1e-4)
     assert row["answer"]["class"] == int(there.argmax())
@@ -470,7 +479,7 @@ def test_a_softmax_at_the_end_is_skipped_and_said(deconvnet, spec):
     done = deconvnet("explain", "sample:coffee", "-m", spec("chances"))
     assert "softmax at the output was skipped" in done.out
     loaded = load_model(spec("chances"))
-    chance = float(loaded.model(loaded.preprocess.images("sample:coffee")).max())
+    chance = float(outputs(loaded, "sample:coffee").max())
     assert f", {100 * chance:.0f} % ->" in done.out
 
 
@@ -533,7 +542,7 @@ def test_no_picture_is_overwritten_without_force(deconvnet, spec, tmp_path):
     assert kept.read_bytes() == b"mine"
     assert names(tmp_path) == ["coffee.explain.png"]
     assert deconvnet("explain", "sample:coffee", "--force", *model).code == 0
-    assert Image.open(kept).size[0] > 300
+    assert pixels(kept).shape[1] > 300
 
 
 @pytest.mark.parametrize(
@@ -559,7 +568,8 @@ def test_the_suffix_names_the_format(deconvnet, spec, tmp_path, suffix):
     done = deconvnet("explain", "sample:coffee", "-m", spec("colour"), "-o", f"a.{suffix}")
     assert done.code == 0
     formats = {"png": "PNG", "JPG": "JPEG", "webp": "WEBP", "tiff": "TIFF", "bmp": "BMP"}
-    assert Image.open(tmp_path / f"a.{suffix}").format == formats[suffix]
+    with Image.open(tmp_path / f"a.{suffix}") as picture:
+        assert picture.format == formats[suffix]
 
 
 @pytest.mark.parametrize(
@@ -606,34 +616,39 @@ def test_project_lays_each_unit_beside_its_patch(deconvnet, spec, tmp_path):
     result = net.project(loaded.preprocess.images("sample:rocket"), "4", channel="top:9")
     title = "layer 4 of nets.py:colour on rocket (deconvnet)"
     sheet = result.sheet(["sample:rocket"], loaded.preprocess, title=title)
-    assert np.array_equal(np.asarray(Image.open("rocket.4.png")), np.asarray(sheet))
+    assert np.array_equal(pixels("rocket.4.png"), np.asarray(sheet))
 
 
-@pytest.mark.parametrize(
-    ("flags", "channels"),
-    [
-        (["--channel", "5"], [5]),
-        (["--channel", "5,0,2"], [5, 0, 2]),
-        (["--channel", "all"], [0, 1, 2, 3, 4, 5, 6, 7]),
-        (["--channel", "3", "--position", "2,7"], [3]),
-    ],
-)
-def test_project_takes_maps_and_positions(deconvnet, spec, flags, channels):
-    done = deconvnet("project", "sample:rocket", "-l", "4", "-m", spec("colour"), "--json", *flags)
+@pytest.mark.parametrize(("channel", "channels"), [("5", [5]), ("5,0,2", [5, 0, 2]), ("all", list(range(8)))])
+def test_project_takes_feature_maps_at_their_strongest_position(deconvnet, spec, channel, channels):
+    done = deconvnet("project", "sample:rocket", "-l", "4", "-m", spec("colour"), "--json", "-c", channel)
     report = json.loads(done.out)
     assert (report["photo"], report["layer"], report["rules"]) == ("sample:rocket", "4", "deconvnet")
     assert report["file"] == "rocket.4.png"
-    units = report["units"]
-    assert [unit["channel"] for unit in units] == channels
-    if "--position" in flags:
-        assert units[0]["position"] == [2, 7]
-    loaded = load_model(spec("colour"))
-    maps = loaded.model[:5](loaded.preprocess.images("sample:rocket"))[0]
-    for unit in units:
+    assert [unit["channel"] for unit in report["units"]] == channels
+    maps = maps_of_layer_4(load_model(spec("colour")))
+    for unit in report["units"]:
+        values = maps[unit["channel"]]
         y, x = unit["position"]
-        assert unit["activation"] == pytest.approx(float(maps[unit["channel"], y, x]), rel=1e-4)
-        (low, high) = unit["box"]
+        assert unit["activation"] == pytest.approx(float(values.max()), rel=1e-4)
+        assert unit["activation"] == pytest.approx(float(values[y, x]), rel=1e-4)
+        low, high = unit["box"]
         assert all(b > a for a, b in zip(low, high, strict=True))
+
+
+def test_project_takes_a_position(deconvnet, spec):
+    maps = maps_of_layer_4(load_model(spec("colour")))
+    y, x = (int(i) for i in (maps[3] > 0).nonzero()[0])
+    flags = ["-l", "4", "-c", "3", "--position", f"{y},{x}"]
+    done = deconvnet("project", "sample:rocket", "-m", spec("colour"), "--json", *flags)
+    (unit,) = json.loads(done.out)["units"]
+    assert unit["position"] == [y, x]
+    assert unit["activation"] == pytest.approx(float(maps[3, y, x]), rel=1e-4)
+
+
+@torch.no_grad()
+def maps_of_layer_4(loaded: LoadedModel) -> torch.Tensor:
+    return loaded.model[:5](loaded.preprocess.images("sample:rocket"))[0]  # type: ignore[index]
 
 
 def test_project_takes_the_strongest_maps_in_order(deconvnet, spec):

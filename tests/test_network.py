@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from deconvnet import (
     ArgumentError,
@@ -134,14 +135,24 @@ def test_activations_are_what_hooks_see(net: DeconvNet):
         assert close(tensor, seen[name], 1e-12)
 
 
-def test_activations_run_no_further_than_the_deepest_layer_asked_for(monkeypatch: pytest.MonkeyPatch):
-    from deconvnet.rules import Call
+class Counting(TorchDispatchMode):
+    """Which operations on tensors run while it is on."""
 
-    model, ran = network(), []
-    net, real = DeconvNet(model, images()), Call.compute
-    monkeypatch.setattr(Call, "compute", lambda call: ran.append(call.step.operation) or real(call))
-    net.activations(images(), ["relu1", "conv2"])
-    assert ran == ["aten.conv2d", "relu", "aten.max_pool2d", "aten.conv2d"]
+    def __init__(self) -> None:
+        super().__init__()
+        self.ran: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.ran.append(function.overloadpacket.__name__)
+        return function(*args, **(kwargs or {}))
+
+
+def test_activations_run_no_further_than_the_deepest_layer_asked_for(net: DeconvNet):
+    for layers, convolutions in ((["conv1"], 1), (["relu1", "conv2"], 2), (["conv2", "conv1"], 2)):
+        with Counting() as counting:
+            net.activations(images(), layers)
+        assert counting.ran.count("convolution") == convolutions
+        assert not {"addmm", "mm", "linear"} & set(counting.ran)
 
 
 def test_one_layer_may_be_given_alone_and_as_a_module(net: DeconvNet):
@@ -311,20 +322,19 @@ def test_a_silent_unit_gives_nothing_with_a_warning(net: DeconvNet):
     x = images(1)
     values = net.activations(x, "relu2")["relu2"]
     place = tuple(int(i) for i in torch.nonzero(values[0] == 0)[0])
-    with pytest.warns(DeconvNetWarning, match="1 of 1 units have activation 0.*is all zero") as caught:
+    with pytest.warns(DeconvNetWarning, match="1 of 1 units have activation 0.*is all zero"):
         result = net.project(x, "relu2", channel=place[0], position=place[1:])
-    assert Path(caught[0].filename) == Path(__file__)
     assert not result.full().any()
 
 
-def test_some_silent_units_among_others_are_warned_of_too(net: DeconvNet):
+def test_a_silent_unit_among_others_gives_nothing_and_the_others_their_pictures(net: DeconvNet):
     x = images(1)
-    values = net.activations(x, "relu2")["relu2"]
-    rows = values[0].flatten(1)
+    rows = net.activations(x, "relu2")["relu2"][0].flatten(1)
     position = next(p for p in range(36) if 0 < (rows[:, p] == 0).sum() < 8)
-    with pytest.warns(DeconvNetWarning, match="of 8 units have activation 0"):
-        result = net.project(x, "relu2", channel="all", position=divmod(position, 6))
-    assert result.full().any()
+    result = net.project(x, "relu2", channel="all", position=divmod(position, 6))
+    silent = rows[:, position] == 0
+    assert not result.full()[silent].any()
+    assert result.full()[~silent].flatten(1).any(1).all()
 
 
 def test_images_that_require_a_gradient_stay_as_they_are(net: DeconvNet):
@@ -660,9 +670,7 @@ def test_chunks_of_a_signal_or_a_mask_of_ones_own(segmenter: DeconvNet):
 def test_too_small_a_budget_is_refused_with_a_size_that_fits():
     x = images(1, size=64)
     net = DeconvNet(maps(), x, memory="200KB")
-    with pytest.raises(
-        MemoryBudgetError, match=r"of 64x64 needs about .* budget .* is 0 MB|0\.2 MB"
-    ) as refusal:
+    with pytest.raises(MemoryBudgetError, match=r"of 64x64 needs about .* is 0\.2 MB: give more") as refusal:
         net.project(x, "3", channel=0)
     words = str(refusal.value).rstrip(".").split()
     height, width = map(int, words[words.index("about", words.index("images")) + 1].split("x"))
@@ -819,9 +827,9 @@ def test_a_weight_that_is_not_finite_and_hidden_by_a_rectifier_is_named():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_an_overflow_on_the_way_up_names_its_layer(dtype: torch.dtype):
     model = maps().to(dtype)
-    huge = torch.finfo(dtype).max / 8
     with torch.no_grad():
-        model[3].weight.fill_(huge)
+        model[0].weight.mul_(50)
+        model[3].weight.fill_(torch.finfo(dtype).max)
     x = images().to(dtype)
     net = DeconvNet(model, x)
     with pytest.raises(NotFiniteError, match=rf"first appears at layer '3' \(aten\.conv2d\).* in {dtype}"):
@@ -836,8 +844,6 @@ def test_an_overflow_on_the_way_down_is_refused():
     nn.init.zeros_(model[0].bias)
     x = torch.full((1, 1, 6, 6), 1e-4).half()
     net = DeconvNet(model, x)
-    with pytest.raises(NotFiniteError, match="on the way down"):
-        net.project(x, "3", channel=0, position=(0, 0), start=torch.full((1, 1, 2, 2), 60.0).half())
     with pytest.raises(NotFiniteError, match="on the way down"):
         net.project(x, "3", start=torch.full((1, 1, 2, 2), 60.0).half())
 
@@ -943,7 +949,7 @@ def test_of_several_outputs_one_must_be_named():
     for call in (lambda: net.explain(x, 0), lambda: net.scores(x)):
         with pytest.raises(ArgumentError, match=r"returns 2 tensors \(a, b\): say which .*output='a'"):
             call()
-    assert net.project(x, "a", channel=0).full().any()
+    assert net.project(x, "a", channel=0, to="body").full().shape == (2, 4, 12, 12)
     with pytest.raises(ArgumentError, match="the model returns no 'c'; it returns a, b"):
         DeconvNet(model, x, output="c").explain(x, 0)
     assert DeconvNet(model, x, output="b").scores(x).shape == (2, 3)

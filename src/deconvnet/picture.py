@@ -183,7 +183,7 @@ def _trimmed(profile: NDArray[np.float64], tail: float) -> int:
     return int(np.searchsorted(np.cumsum(profile), tail, side="right"))
 
 
-def crop(signal: Float[Tensor, "*any"], box: Box) -> Float[Tensor, "*any"]:
+def crop(signal: Float[Tensor, "*any"], box: Box) -> Float[Tensor, "*cropped"]:
     """The signal inside the box, as a new tensor, with 0 where the box leaves the signal.
 
     Args:
