@@ -121,9 +121,7 @@ def test_every_command_line_in_the_documents_is_understood(line):
 
 
 def words() -> str:
-    return "\n".join(
-        document.read_text(encoding="utf-8") for document in DOCUMENTS if document.parent != ROOT
-    )
+    return "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS if document.parent != ROOT)
 
 
 @pytest.mark.parametrize("public", deconvnet.__all__)
@@ -139,7 +137,8 @@ def test_every_command_is_documented(command):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_every_link_between_the_documents_leads_somewhere(document):
-    for place in re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8")):
+    prose = re.sub(r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for place in re.findall(r"\]\(([^)\s]+)\)", prose):
         if re.match(r"\w+:", place):
             continue
         path, _, heading = place.partition("#")

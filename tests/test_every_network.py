@@ -100,13 +100,14 @@ class PaperWayDown(TorchFunctionMode):
 
     @staticmethod
     def _gated(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        """A factor with one value per map is a constant, if the other is a map."""
+        """A factor with one value per map, expanded or not, is a constant if the other is a map."""
         if a.requires_grad and b.requires_grad and a.ndim == b.ndim > 2:
-            points = [one.shape[2:].numel() for one in (a, b)]
-            if points[0] == 1 < points[1]:
-                return a.detach(), b
-            if points[1] == 1 < points[0]:
-                return a, b.detach()
+            single = [
+                all(n == 1 or step == 0 for n, step in zip(one.shape[2:], one.stride()[2:], strict=True))
+                for one in (a, b)
+            ]
+            if single[0] != single[1]:
+                return (a.detach(), b) if single[0] else (a, b.detach())
         return a, b
 
 

@@ -202,9 +202,7 @@ def test_magnitude_of_faint_float32_signals_does_not_vanish() -> None:
     seed=st.integers(0, 99),
     power=st.integers(1, 9),
 )
-def test_the_energy_box_holds_its_share(
-    size: list[int], share: float, seed: int, power: int
-) -> None:
+def test_the_energy_box_holds_its_share(size: list[int], share: float, seed: int, power: int) -> None:
     signal = noise(2, *size, seed=seed) ** power
     box = energy_box(signal, share)
     inside = crop(signal, box).square().sum()
@@ -311,9 +309,7 @@ def extent_of(image: Image.Image, colour: tuple[int, int, int]) -> tuple[int, in
     [(7, 7, (96, 96)), (96, 48, (96, 48)), (400, 100, (96, 24)), (3, 12, (24, 96)),
      (1000, 1, (96, 1)), (1, 1, (96, 96))],
 )  # fmt: skip
-def test_images_fit_the_cell_and_keep_their_shape(
-    width: int, height: int, shown: tuple[int, int]
-) -> None:
+def test_images_fit_the_cell_and_keep_their_shape(width: int, height: int, shown: tuple[int, int]) -> None:
     page = sheet([Cell((solid(width, height),), "")], cell_size=96)
     left, top, right, bottom = extent_of(page, (255, 0, 0))
     assert (right - left, bottom - top) == shown
@@ -469,9 +465,7 @@ def test_a_picture_that_is_there_is_kept_unless_forced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "a.gif", "a.pdf", ".png", "a.png.txt"])
-def test_a_suffix_without_a_format_is_refused_with_those_that_have_one(
-    tmp_path: Path, name: str
-) -> None:
+def test_a_suffix_without_a_format_is_refused_with_those_that_have_one(tmp_path: Path, name: str) -> None:
     with pytest.raises(ArgumentError, match=r"does not end in one of \.png, \.webp, \.jpg"):
         save_picture(solid(3, 3), tmp_path / name)
 

@@ -228,9 +228,7 @@ def test_a_decompression_bomb_is_refused_already_where_pillow_warns(
 ) -> None:
     path = on_disk(tmp_path, Image.new("L", (100, 60)))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", int(6000 / factor))
-    with pytest.raises(
-        PhotoError, match=r"a\.png.*decompression bomb.*6000 pixels.*MAX_IMAGE_PIXELS"
-    ):
+    with pytest.raises(PhotoError, match=r"a\.png.*decompression bomb.*6000 pixels.*MAX_IMAGE_PIXELS"):
         load_photo(path)
 
 
@@ -333,9 +331,7 @@ def torchvision_batch(preprocess: Preprocess, photo: Image.Image) -> torch.Tenso
 @pytest.mark.parametrize("name", SAMPLES)
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_eight_bit_photos_give_what_torchvision_gives(
-    name: str, interpolation: Any, channels: int
-) -> None:
+def test_eight_bit_photos_give_what_torchvision_gives(name: str, interpolation: Any, channels: int) -> None:
     array = getattr(skimage.data, name)()
     for size, short in (((224, 224), 256), ((64, 100), 101), ((97, 33), None)):
         mean, std = (0.485, 0.456, 0.406)[:channels], (0.229, 0.224, 0.225)[:channels]

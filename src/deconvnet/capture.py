@@ -11,10 +11,11 @@ import re
 import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
-from operator import getitem
+from io import StringIO
+from operator import attrgetter, getitem
 from typing import Any
 
 import torch
@@ -30,14 +31,11 @@ from deconvnet._types import Size, Step, Value
 from deconvnet.recognise import recognise
 
 _WEIGHT_HOOKS = (WeightNorm, SpectralNorm, prune.BasePruningMethod)
-_HOOKS = tuple(
-    name for name in vars(nn.Module()) if name.endswith("_hooks") or name.endswith("_hooks_with_kwargs")
-)
+_HOOKS = tuple(name for name in vars(nn.Module()) if name.endswith("_hooks") or name.endswith("_hooks_with_kwargs"))
 _FILLED = {
     "zeros": 0.0, "zeros_like": 0.0, "new_zeros": 0.0, "ones": 1.0, "ones_like": 1.0, "new_ones": 1.0,
     "full": None, "full_like": None, "new_full": None, "scalar_tensor": None,
 }  # fmt: skip
-_RANDOM = re.compile(r"aten\.(bernoulli|rand|randn|normal|multinomial|poisson|uniform|exponential)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +84,10 @@ def unwrap(model: nn.Module) -> nn.Module:
     if isinstance(model, torch.jit.ScriptModule):
         raise CaptureError("a ScriptModule cannot be captured: give the Python model it was made from.")
     for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise CaptureError(f"layer '{name}' is a ScriptModule, which cannot be captured: give the Python module.")
         if any(isinstance(p, nn.UninitializedParameter) for p in module._parameters.values()):
-            raise CaptureError(
-                f"layer '{name}' is lazy and has no weights yet: run the model once on an image first."
-            )
+            raise CaptureError(f"layer '{name}' is lazy and has no weights yet: run the model once on an image first.")
     return model
 
 
@@ -108,7 +106,8 @@ def capture(model: nn.Module, example: Tensor, *, fixed_batch: bool = False, cop
     images = len(example) if fixed_batch else 2
     probe = torch.zeros((images, *example.shape[1:]), dtype=example.dtype, device=example.device)
     recording = _Recording(model, copies=copies)
-    with _undisturbed(model), _quiet():
+    with undisturbed(model), computing(), _quiet():
+        _exportable(model)
         try:
             shapes = None if fixed_batch else ({0: Dim.AUTO},)
             program = export(recording, (probe,), dynamic_shapes=shapes, strict=False)
@@ -121,6 +120,16 @@ def capture(model: nn.Module, example: Tensor, *, fixed_batch: bool = False, cop
     if graph.images is not None and not fixed_batch:
         return capture(model, example, fixed_batch=True, copies=copies)
     return graph
+
+
+def _exportable(model: nn.Module) -> None:
+    """Put ordinary copies in the place of weights made under inference mode; `undisturbed` puts them back."""
+    for module in model.modules():
+        for weights in (module._parameters, module._buffers):
+            for name, weight in weights.items():
+                if weight is not None and weight.is_inference():
+                    copy = weight.clone()
+                    weights[name] = nn.Parameter(copy) if isinstance(weight, nn.Parameter) else copy
 
 
 class _Aliases:
@@ -151,10 +160,10 @@ class _Recording(nn.Module):
             if not isinstance(tensor, Tensor):
                 return
             known = seen.get(id(tensor))
-            if known is not None and known[1] == tensor._version:
+            if known is not None and known[1] == version(tensor):
                 self.aliases.of[name] = known[2]
             else:
-                seen[id(tensor)] = (tensor, tensor._version, name)
+                seen[id(tensor)] = (tensor, version(tensor), name)
                 returned[name] = tensor.clone()
 
         def record(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
@@ -171,9 +180,7 @@ class _Recording(nn.Module):
 
         # the name is bound here: inside a trace, a module that has two names is not itself
         handles = [
-            module.register_forward_hook(partial(record, name))
-            for name, module in self.model.named_modules()
-            if name
+            module.register_forward_hook(partial(record, name)) for name, module in self.model.named_modules() if name
         ]
         try:
             outputs = dict(named_outputs(self.model(x.clone() if self.copies else x)))
@@ -217,10 +224,10 @@ class _Reader:
         held = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
         self.weights = {name: dotted.removeprefix("model.") for name, dotted in held.items()}
         self.parameters = set(signature.inputs_to_parameters)
-        self.tensors = {
-            name: program.constants[dotted]
-            for name, dotted in signature.inputs_to_lifted_tensor_constants.items()
-        }
+        lifted = signature.inputs_to_lifted_tensor_constants
+        attributes = {name: dotted.removeprefix("model.") for name, dotted in lifted.items()}
+        self.weights.update({n: dotted for n, dotted in attributes.items() if _has_tensor(model, dotted)})
+        self.tensors = {n: program.constants[lifted[n]] for n in lifted if n not in self.weights}
         self.known = {**self.tensors, **weights_of(model, self.weights)}
         self.values: dict[Node, Value] = {}
         self.several: dict[Node, Step] = {}
@@ -270,7 +277,8 @@ class _Reader:
         arguments = self._arguments(node)
         operation = node.target._schema.name.replace("::", ".").replace("_with_indices", "")
         module = _module_of(node)
-        if _RANDOM.match(operation) or ("dropout" in operation and arguments.get("train")):
+        seeded = torch.Tag.nondeterministic_seeded in node.target.tags
+        if seeded and arguments.get("train") is not False and arguments.get("training") is not False:
             raise CaptureError(
                 f"'{module or 'the model itself'}' draws random numbers ({operation}) although the model "
                 "is in eval: pass `training=self.training` to functional dropout."
@@ -311,6 +319,10 @@ class _Reader:
         if isinstance(length, int):
             return Size(length)
         expression = length.node.expr
+        if expression.free_symbols - {self.symbol}:
+            raise CaptureError(
+                _DATA_DEPENDENT.format(f"an axis has a length that is only known as it runs ({expression}).")
+            )
         fixed, per_image = expression.subs(self.symbol, 0), expression.coeff(self.symbol, 1)
         if expression != fixed + per_image * self.symbol or not fixed.is_Integer:
             raise CaptureError(
@@ -417,15 +429,25 @@ def _all_names(layers: dict[str, Value], entry: Value, steps: list[Step]) -> dic
             calls[name] += 1
             names = [name + (f"#{calls[name]}" if calls[name] > 1 else "")]
         named.update(dict.fromkeys(names, step.output))
-    return {name: value for name, value in named.items() if value.signal and value.image_first}
+    return {
+        name: value
+        for name, value in named.items()
+        if value.signal and (value.image_first or (not entry.image_first and value.shape[:1] == entry.shape[:1]))
+    }
 
 
 def _find(model: nn.Module, dotted: str) -> Tensor:
-    found: Any = model
-    for part in dotted.split("."):
-        found = getattr(found, part)
+    found = attrgetter(dotted)(model)
     assert isinstance(found, Tensor)
-    return found.detach()
+    return found.clone() if found.is_inference() else found.detach()
+
+
+def _has_tensor(model: nn.Module, dotted: str) -> bool:
+    """Whether a tensor that is neither parameter nor buffer can be read from the model itself."""
+    try:
+        return isinstance(attrgetter(dotted)(model), Tensor)
+    except AttributeError:
+        return False
 
 
 def weights_of(model: nn.Module, names: Mapping[str, str]) -> dict[str, Tensor]:
@@ -441,11 +463,37 @@ def signature(model: nn.Module) -> tuple[Any, ...]:
         for name, tensor in group(remove_duplicate=False):
             place = places.setdefault(id(tensor), len(places))
             parts.append((name, tensor.shape, tensor.dtype, tensor.device, place))
+    for name, module in model.named_modules():
+        options = (item for item in vars(module).items() if item[0] not in _NO_OPTIONS)
+        plain = tuple((key, value) for key, value in options if _is_plain(value))
+        parts.append((name, type(module), plain))
     return tuple(parts)
 
 
+_NO_OPTIONS = {"training"}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a module's attribute is a number, a word, or several of them."""
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, bool | int | float | str | type(None))
+
+
+def version(tensor: Tensor) -> int:
+    """How often a tensor was changed in place; -1 where that is not counted."""
+    return -1 if tensor.is_inference() else tensor._version
+
+
 @contextmanager
-def _undisturbed(model: nn.Module) -> Iterator[None]:
+def computing() -> Iterator[None]:
+    """No derivatives are recorded, and results are ordinary tensors."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
     """The model in eval and without its user's hooks, and afterwards exactly as it was."""
     modules = list(model.modules())
     before = [dict(vars(module)) for module in modules]
@@ -484,24 +532,26 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def hooks_that_may_answer(model: nn.Module) -> list[str]:
-    """Names of the modules with hooks that may change what passes through them by returning a value."""
-    return [
-        name or "the model itself"
+def hooks_that_may_answer(model: nn.Module) -> dict[int, str]:
+    """The hooks that may change what passes through a module, by identity, and the modules' names."""
+    return {
+        id(hook): name or "the model itself"
         for name, module in model.named_modules()
         for kind in ("_forward_hooks", "_forward_pre_hooks")
         for hook in vars(module).get(kind, {}).values()
         if not isinstance(hook, _WEIGHT_HOOKS) and _may_answer(hook)
-    ]
+    }
 
 
 def _may_answer(hook: Any) -> bool:
-    """Whether a function may return anything but None, as far as its code tells."""
+    """Whether a function may return anything but None or work in place, as far as its code tells."""
     code = getattr(getattr(hook, "__func__", hook), "__code__", None)
     if code is None:
         return True
     before: dis.Instruction | None = None
     for instruction in dis.get_instructions(code):
+        if str(instruction.argval).endswith("_") and not str(instruction.argval).endswith("__"):
+            return True  # a method that works in place
         if instruction.opname == "RETURN_CONST" and instruction.argval is not None:
             return True
         nothing = before is not None and before.opname == "LOAD_CONST" and before.argval is None
@@ -515,14 +565,12 @@ def _may_answer(hook: Any) -> bool:
 def _quiet() -> Iterator[None]:
     """Without the notes that torch.export writes for its own developers."""
     known = list(logging.root.manager.loggerDict.items())
-    loggers = [
-        one for name, one in known if name.split(".")[0] == "torch" and isinstance(one, logging.Logger)
-    ]
+    loggers = [one for name, one in known if name.split(".")[0] == "torch" and isinstance(one, logging.Logger)]
     before = [logger.disabled for logger in loggers]
     try:
         for logger in loggers:
             logger.disabled = True
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -530,16 +578,18 @@ def _quiet() -> Iterator[None]:
             logger.disabled = disabled
 
 
+_DATA_DEPENDENT = (
+    "the model's way depends on the values of its input (an `if`, a loop or an index computed from activations), "
+    "so it has no fixed list of steps: {} Give the part of the model that computes the same steps for every image."
+)
+
+
 def _explain(error: Exception, example: Tensor) -> str:
     """Why a model cannot be captured, in one sentence, and what to do."""
     text = str(error)
     shape = tuple(example.shape[1:])
     if re.search(r"data-dependent|GuardOnDataDependent|Could not (guard|extract)|item\(\)|tolist", text):
-        return (
-            "the model's way depends on the values of its input (an `if`, a loop or an index computed from "
-            f"activations), so it has no fixed list of steps: {_first_sentence(text)} "
-            "Give the part of the model that computes the same steps for every image."
-        )
+        return _DATA_DEPENDENT.format(_first_sentence(text))
     return (
         f"torch.export cannot trace the model on an input of shape (n, {', '.join(map(str, shape))}): "
         f"{_first_sentence(text) or type(error).__name__} Check that the model runs on such an input in "

@@ -2,11 +2,9 @@
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from functools import cached_property
 from typing import Any, Literal
 
 import psutil
@@ -14,19 +12,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deconvnet import capture as capturing
 from deconvnet import receptive_field
 from deconvnet._errors import (
     ArgumentError,
-    CaptureError,
     DeconvNetWarning,
     LayerNotFoundError,
     MemoryBudgetError,
+    NotFiniteError,
     UnsupportedOperationError,
 )
 from deconvnet._types import LayerInfo, Step, Value
-from deconvnet.capture import Graph
-from deconvnet.forward import Trace, assumptions_hold, check_finite, forward
+from deconvnet.capture import Graph, computing
+from deconvnet.captured import Captured, ordinary
+from deconvnet.forward import Trace, check_finite, forward
 from deconvnet.project import Carry, Plan, plan, project_seeds
 from deconvnet.reconstruction import Reconstruction
 from deconvnet.rules import RuleSet, Smooth, rule_for, rule_set
@@ -78,13 +76,16 @@ class DeconvNet:
         memory: str | int | None = None,
     ) -> None:
         self.rules = rule_set(rules, smooth)
-        self.model = capturing.unwrap(model)
+        self._captured = Captured(model, example_input)
         self._output = None if output is None else str(output)
         self._memory = None if memory is None else _bytes(memory)
-        self._example = _checked_images(example_input)[:1].detach().clone()
-        self._captured: dict[Any, Graph] = {}
         self._plans: dict[Any, Plan] = {}
-        self._graph(self._example)
+        self._captured.graph(self._captured.example)
+
+    @property
+    def model(self) -> nn.Module:
+        """The network itself, out of DataParallel and torch.compile."""
+        return self._captured.model
 
     def with_rules(self, rules: str | RuleSet, *, smooth: Smooth | None = None) -> "DeconvNet":
         """The same capture with another way down.
@@ -97,30 +98,25 @@ class DeconvNet:
             smooth = self.rules.smooth
         other = object.__new__(DeconvNet)
         vars(other).update(vars(self))
-        vars(other).pop("layers", None)
         other.rules = rule_set(rules, smooth)
         return other
 
-    @cached_property
+    @property
     def layers(self) -> Mapping[str, LayerInfo]:
         """Every layer by name, in the order in which the network computes them."""
-        return layer_infos(self._graph(self._example), self.rules)
+        return layer_infos(self._captured.graph(self._captured.like_model()), self.rules)
 
     def __str__(self) -> str:
         rows = [COLUMNS, *(layer_row(info) for info in self.layers.values())]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        lines = [
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
-        ]
+        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         return "\n".join([f"DeconvNet, rules: {self.rules.name}", *lines])
 
     def __repr__(self) -> str:
-        size = "x".join(map(str, self._example.shape[1:]))
+        size = "x".join(map(str, self._captured.example.shape[1:]))
         return f"<DeconvNet of {type(self.model).__name__}, input {size}, rules: {self.rules.name}>"
 
-    def activations(
-        self, x: Float[Tensor, "n c *spatial"], layers: Sequence[Layer] | Layer
-    ) -> dict[str, Tensor]:
+    def activations(self, x: Float[Tensor, "n c *spatial"], layers: Sequence[Layer] | Layer) -> dict[str, Tensor]:
         """What layers give for images, running no further than the deepest of them.
 
         Returns:
@@ -131,20 +127,22 @@ class DeconvNet:
             NotFiniteError: NaN or infinity in the input, a weight or one of the layers.
         """
         several = [layers] if isinstance(layers, str | nn.Module) else list(layers)
-        graph = self._graph(x)
+        graph = self._captured.graph(x)
         values = {name: self._value(graph, name) for name in map(self._layer_name, several)}
         wanted = frozenset(value.name for value in values.values())
-        with _computing():
-            trace = forward(graph, self.model, _ordinary(x), wanted, self.rules, {})
+        with computing():
+            trace = forward(graph, self.model, ordinary(x), wanted, self.rules, {})
             self._check(trace, graph, x, wanted)
-        return {name: trace.values[value.name] for name, value in values.items()}
+        results = {name: trace.values[value.name] for name, value in values.items()}
+        given = {value.name for value in values.values()} & {graph.input.name}
+        return {name: t.clone() if given else t for name, t in results.items()}
 
     def scores(self, x: Float[Tensor, "n c *spatial"]) -> Tensor:
         """The model's output before its softmax or sigmoid, if it ends in one: what `explain` starts from."""
-        graph = self._graph(x)
+        graph = self._captured.graph(x)
         value, _ = self._class_scores(graph)
-        with _computing():
-            trace = forward(graph, self.model, _ordinary(x), frozenset([value.name]), self.rules, {})
+        with computing():
+            trace = forward(graph, self.model, ordinary(x), frozenset([value.name]), self.rules, {})
             self._check(trace, graph, x, frozenset([value.name]))
         return trace.values[value.name]
 
@@ -154,7 +152,7 @@ class DeconvNet:
         Returns:
             Shaped as `scores`, 0 to 1.
         """
-        graph = self._graph(x)
+        graph = self._captured.graph(x)
         _, notes = self._class_scores(graph)
         scores = self.scores(x)
         several = scores.ndim < 2 or any("sigmoid" in note for note in notes)
@@ -195,7 +193,7 @@ class DeconvNet:
             NotFiniteError: NaN or infinity in the input, a weight or the layer.
             MemoryBudgetError: a single image or unit does not fit the budget.
         """
-        graph = self._graph(x)
+        graph = self._captured.graph(x)
         name = self._layer_name(layer)
         value = self._value(graph, name)
         stop = graph.input if to is None else self._value(graph, self._layer_name(to))
@@ -232,7 +230,7 @@ class DeconvNet:
             TargetError: no such class, or the output needs another kind of target.
             UnsupportedOperationError, NotFiniteError, MemoryBudgetError: as in `project`.
         """
-        graph = self._graph(x)
+        graph = self._captured.graph(x)
         value, notes = self._class_scores(graph)
         name = next((n for n, v in graph.layers.items() if v == value), "output")
         stop = graph.input if to is None else self._value(graph, self._layer_name(to))
@@ -252,60 +250,15 @@ class DeconvNet:
         budget = self._budget(memory)
         at_once = self._images_at_once(way, x, budget)
         parts = []
-        with _computing():
+        with computing():
             for first in range(0, len(x), at_once):
-                images = _ordinary(x[first : first + at_once])
+                images = ordinary(x[first : first + at_once])
                 wanted = frozenset([way.start.name])
                 trace = forward(way.graph, self.model, images, wanted, self.rules, way.chosen)
                 self._check(trace, way.graph, images, wanted)
                 seeds = choose(trace.values[way.start.name], first)
                 parts.append(project_seeds(way, trace, seeds, budget, path))
         return _joined(parts, way, notes)
-
-    def _graph(self, x: Tensor) -> Graph:
-        """The capture for images of this size, made now if there is none or the model has changed."""
-        _checked_images(x)
-        self._check_against_model(x)
-        key = (x.shape[1:], x.dtype, x.device, capturing.signature(self.model))
-        graph = self._captured.get((key, None)) or self._captured.get((key, len(x)))
-        if graph is None or not assumptions_hold(graph, self.model):
-            graph = capturing.capture(self.model, x)
-            self._refuse_hooks_that_matter(graph, x)
-            self._captured[key, graph.images] = graph
-        return graph
-
-    def _check_against_model(self, x: Tensor) -> None:
-        example = getattr(self, "_example", x)
-        if x.ndim != example.ndim:
-            raise ArgumentError(
-                f"images come as (n, c, *spatial) with {example.ndim} axes; got shape {tuple(x.shape)}"
-                + (" (add the batch axis: x[None])." if x.ndim == example.ndim - 1 else ".")
-            )
-        if x.shape[1] != example.shape[1]:
-            raise ArgumentError(f"the network takes {example.shape[1]} channels; got {x.shape[1]}.")
-        weight = next((p for p in self.model.parameters() if p.is_floating_point()), None)
-        if weight is not None and (weight.dtype, weight.device) != (x.dtype, x.device):
-            raise ArgumentError(
-                f"the model's weights are {weight.dtype} on {weight.device}, the images {x.dtype} on "
-                f"{x.device}: pass x.to({str(weight.device)!r}, {weight.dtype})."
-            )
-
-    def _refuse_hooks_that_matter(self, graph: Graph, x: Tensor) -> None:
-        names = capturing.hooks_that_may_answer(self.model)
-        if not names or not graph.outputs:
-            return
-        wanted = frozenset(value.name for value in graph.outputs.values())
-        with _computing(), capturing.evaluating(self.model):
-            with_hooks = dict(capturing.named_outputs(self.model(_ordinary(x))))
-            without = forward(graph, self.model, _ordinary(x), wanted, self.rules, {}).values
-        for name, value in graph.outputs.items():
-            if not torch.allclose(
-                with_hooks[name], without[value.name], rtol=1e-3, atol=1e-5, equal_nan=True
-            ):
-                raise CaptureError(
-                    f"the hooks on {', '.join(map(repr, names[:3]))} change what the model computes, and "
-                    "hooks are left out of a capture: move that into the model's forward, or remove them."
-                )
 
     def _layer_name(self, layer: Layer) -> str:
         if isinstance(layer, str):
@@ -365,8 +318,8 @@ class DeconvNet:
             return _bytes(memory)
         if self._memory is not None:
             return self._memory
-        if self._example.is_cuda:
-            return torch.cuda.mem_get_info(self._example.device)[0] // 4
+        if self._captured.example.is_cuda:
+            return torch.cuda.mem_get_info(self._captured.example.device)[0] // 4
         return int(psutil.virtual_memory().available) // 4
 
     def _images_at_once(self, way: Plan, x: Tensor, budget: int) -> int:
@@ -377,8 +330,8 @@ class DeconvNet:
             share = (budget / (need * (images or 1))) ** (1 / max(x.ndim - 2, 1))
             fits = "x".join(str(int(length * share)) for length in x.shape[2:])
             raise MemoryBudgetError(
-                f"one image of {'x'.join(map(str, x.shape[2:]))} needs about {need / 1e6:.0f} MB, and the "
-                f"budget is {budget / 1e6:.0f} MB: give more with memory=, or images of about {fits} or less."
+                f"one image of {'x'.join(map(str, x.shape[2:]))} needs about {need / 1e6:.3g} MB, and the "
+                f"budget is {budget / 1e6:.3g} MB: give more with memory=, or images of about {fits} or less."
             )
         if images is not None:
             return images
@@ -456,6 +409,11 @@ def _joined(parts: list[Reconstruction], way: Plan, notes: tuple[str, ...]) -> R
     if way.rules.smooth == "gradient" and any(rule.words == "derivative" for _, rule in way.down):
         notes += ('Smooth operations were differentiated (smooth="gradient").',)
     notes += tuple(dict.fromkeys(note for part in parts for note in part.notes))
+    if not bool(torch.isfinite(one.windows).all()):
+        raise NotFiniteError(
+            f"the signal overflows on the way down in {one.windows.dtype}: use a wider floating-point type, or "
+            'start="one".'
+        )
     silent = [unit for unit, a in zip(one.units, one.activations.tolist(), strict=True) if a == 0]
     if silent and not bool(one.windows.any()):
         warnings.warn(
@@ -465,30 +423,6 @@ def _joined(parts: list[Reconstruction], way: Plan, notes: tuple[str, ...]) -> R
             stacklevel=4,
         )
     return replace(one, notes=notes)
-
-
-@contextmanager
-def _computing() -> Iterator[None]:
-    """No derivatives are recorded, and results are ordinary tensors."""
-    with torch.inference_mode(False), torch.no_grad():
-        yield
-
-
-def _ordinary(x: Tensor) -> Tensor:
-    return x.clone() if x.is_inference() else x.detach()
-
-
-def _checked_images(x: Any) -> Tensor:
-    if not isinstance(x, Tensor):
-        raise ArgumentError(f"images come as one tensor (n, c, *spatial); got {type(x).__name__}.")
-    if not x.is_floating_point():
-        raise ArgumentError(f"images are floating-point numbers; got {x.dtype}: preprocess them first.")
-    if not 3 <= x.ndim <= 5 or 0 in x.shape:
-        raise ArgumentError(
-            f"images come as (n, c, *spatial) with one to three spatial axes, none of them empty; got shape "
-            f"{tuple(x.shape)}."
-        )
-    return x
 
 
 def _bytes(memory: str | int) -> int:

@@ -81,9 +81,7 @@ def _filter_flipped(signal: Tensor, weight: Tensor, padding: Sequence[int]) -> T
     return below
 
 
-def _point_filter_transposed(
-    signal: Tensor, weight: Tensor, size: Sequence[int], stride: Sequence[int]
-) -> Tensor:
+def _point_filter_transposed(signal: Tensor, weight: Tensor, size: Sequence[int], stride: Sequence[int]) -> Tensor:
     """A filter of one pixel transposed: one matrix product, spread to every stride-th pixel."""
     values = weight.flatten(1).t() @ signal.flatten(2)
     values = values.view(len(signal), -1, *signal.shape[2:])
@@ -131,9 +129,7 @@ class Windows:
         return inside.double() / inside.sum(1, keepdim=True)
 
 
-def regular_windows(
-    size: int, windows: int, kernel: int, stride: int, padding: int, dilation: int
-) -> Windows:
+def regular_windows(size: int, windows: int, kernel: int, stride: int, padding: int, dilation: int) -> Windows:
     """The windows of a pooling with a kernel, along one axis."""
     starts = torch.arange(windows) * stride - padding
     return Windows(size, starts, torch.full_like(starts, kernel), dilation)
@@ -147,9 +143,7 @@ def adaptive_windows(size: int, windows: int) -> Windows:
     return Windows(size, starts, ends - starts)
 
 
-def switch_offsets(
-    places: Int[Tensor, "n c *pooled"], windows: Sequence[Windows]
-) -> Integer[Tensor, "n c *pooled"]:
+def switch_offsets(places: Int[Tensor, "n c *pooled"], windows: Sequence[Windows]) -> Integer[Tensor, "n c *pooled"]:
     """Switches: for each pooling window the place of its maximum, counted inside the window.
 
     Args:
@@ -166,9 +160,7 @@ def switch_offsets(
     return _looked_up(offset_of, places - firsts)
 
 
-def switch_places(
-    offsets: Integer[Tensor, "n c *pooled"], windows: Sequence[Windows]
-) -> Int[Tensor, "n c *pooled"]:
+def switch_places(offsets: Integer[Tensor, "n c *pooled"], windows: Sequence[Windows]) -> Int[Tensor, "n c *pooled"]:
     """The flat places in each feature map that `switch_offsets` was made from."""
     firsts, steps = _firsts_and_steps(windows, offsets.device)
     return _looked_up(steps, offsets.int()).add_(firsts)
@@ -253,9 +245,7 @@ def adjoint(
     return derivative(function, [zero.expand(tuple(shape)) for shape in shapes], signal)
 
 
-def derivative(
-    function: Callable[..., Tensor], at: Sequence[Tensor], signal: Tensor
-) -> tuple[Tensor | None, ...]:
+def derivative(function: Callable[..., Tensor], at: Sequence[Tensor], signal: Tensor) -> tuple[Tensor | None, ...]:
     """The signal carried down through the transposed derivative of a function at a point.
 
     Args:

@@ -40,9 +40,7 @@ _SPELLINGS = str.maketrans(
 _Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-def render(
-    signal: Float[Tensor, "c h w"], *, scale: Scale = "logistic", limit: float | None = None
-) -> Image.Image:
+def render(signal: Float[Tensor, "c h w"], *, scale: Scale = "logistic", limit: float | None = None) -> Image.Image:
     """The signal as an RGB picture in which zero is exactly (128, 128, 128).
 
     Args:
@@ -73,10 +71,8 @@ def render(
     if not (math.isfinite(limit) and limit > 0):
         raise ArgumentError(f"limit={limit!r}, but it has to be finite and above 0.")
     relative = signal.detach().double().cpu() / limit
-    if scale == "logistic":  # Mahendran and Vedaldi: logistic(log 99) = 0.99
-        brightness = torch.sigmoid(relative * math.log(99))
-    else:
-        brightness = (relative.clamp(-1, 1) + 1) / 2
+    linear = (relative.clamp(-1, 1) + 1) / 2
+    brightness = torch.sigmoid(relative * math.log(99)) if scale == "logistic" else linear  # log 99 becomes 0.99
     pixels = (brightness * 255 + 0.5).floor().byte().permute(1, 2, 0)
     return Image.fromarray(pixels.expand(-1, -1, 3).contiguous().numpy())
 
@@ -113,7 +109,7 @@ def limit_of(signal: Float[Tensor, "*any"], *, scale: Scale = "logistic") -> flo
     return low if scale == "logistic" and low > size / 4 else size
 
 
-def magnitude(signal: Float[Tensor, "*n c h w"], *, axes: int = 2) -> Float[Tensor, "*n h w"]:
+def magnitude(signal: Float[Tensor, "*signal"], *, axes: int = 2) -> Float[Tensor, "*magnitude"]:
     """The length of the signal at each position: the root of the sum of squares over channels.
 
     Args:
@@ -254,14 +250,10 @@ class Cell:
             raise ArgumentError(f"the cell {self.caption!r} has no image. Give at least one.")
         for image in self.images:
             if 0 in image.size:
-                raise ArgumentError(
-                    f"the cell {self.caption!r} has an image of {image.height} x {image.width}."
-                )
+                raise ArgumentError(f"the cell {self.caption!r} has an image of {image.height} x {image.width}.")
 
 
-def sheet(
-    cells: Sequence[Cell], *, columns: int | None = None, cell_size: int = 160, title: str = ""
-) -> Image.Image:
+def sheet(cells: Sequence[Cell], *, columns: int | None = None, cell_size: int = 160, title: str = "") -> Image.Image:
     """A white sheet with the cells in rows, captions below them, RGB.
 
     Small images are enlarged with their pixels kept square and sharp, large ones reduced with
@@ -279,9 +271,7 @@ def sheet(
     if not cells:
         raise ArgumentError("a sheet needs at least one cell.")
     if cell_size < 16 or (columns is not None and columns < 1):
-        raise ArgumentError(
-            f"cell_size={cell_size!r} and columns={columns!r}, but at least 16 and 1 are needed."
-        )
+        raise ArgumentError(f"cell_size={cell_size!r} and columns={columns!r}, but at least 16 and 1 are needed.")
     across = min(len(cells), columns or math.ceil(math.sqrt(len(cells))))
     most = max(len(cell.images) for cell in cells)
     width = most * cell_size + (most - 1) * _GAP
@@ -382,9 +372,7 @@ def _fitted(image: Image.Image, size: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BOX)
 
 
-def _pasted(
-    width: int, height: int, images: Iterable[Image.Image], corners: Iterable[tuple[int, int]]
-) -> Image.Image:
+def _pasted(width: int, height: int, images: Iterable[Image.Image], corners: Iterable[tuple[int, int]]) -> Image.Image:
     """White, with each image at its (left, top)."""
     canvas = Image.new("RGB", (width, height), _WHITE)
     for image, corner in zip(images, corners, strict=True):

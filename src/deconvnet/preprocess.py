@@ -165,9 +165,7 @@ def _decode(picture: Image.Image, name: str, what: str) -> Photo:
     except (PhotoError, MemoryError):
         raise
     except Exception as fault:  # on broken data Pillow's decoders raise whatever they meet
-        raise PhotoError(
-            f"{what} is damaged or cut off: {fault}. Fetch the file again, or leave it out."
-        ) from fault
+        raise PhotoError(f"{what} is damaged or cut off: {fault}. Fetch the file again, or leave it out.") from fault
     return _from_array(pixels, name, what)
 
 
@@ -224,9 +222,7 @@ def _unit_range(array: NDArray[np.generic], what: str) -> NDArray[np.float32]:
         top = np.float32(255 if array.dtype.itemsize == 1 else 65535)
         return np.asarray(array.astype(np.float32) / top)
     if array.dtype.kind != "f":
-        raise ArgumentError(
-            f"{what} has pixels of type {array.dtype}. Give uint8, uint16 or floats from 0 to 1."
-        )
+        raise ArgumentError(f"{what} has pixels of type {array.dtype}. Give uint8, uint16 or floats from 0 to 1.")
     if not np.isfinite(array).all():
         raise PhotoError(f"{what} holds NaN or infinity. Replace these pixels first.")
     low, high = float(np.min(array)), float(np.max(array))
@@ -252,9 +248,7 @@ def _eight_bit(pixels: NDArray[np.float32]) -> Image.Image:
 
 def _check_box(box: Box) -> None:
     if len(box.low) != 2 or len(box.high) != 2 or min(box.size) < 1:
-        raise ArgumentError(
-            f"a box in a photo has (row, column) corners with low below high, but {box} came."
-        )
+        raise ArgumentError(f"a box in a photo has (row, column) corners with low below high, but {box} came.")
 
 
 def _with_channels(pixels: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
@@ -307,8 +301,7 @@ class Preprocess:
             object.__setattr__(self, field, _as_tuple(field, getattr(self, field)))
         _require(_is_size(self.size), f"size is (height, width) in pixels, not {self.size!r}.")
         _require(
-            self.short_side is None
-            or (_is_size((self.short_side,) * 2) and self.short_side >= max(self.size)),
+            self.short_side is None or (_is_size((self.short_side,) * 2) and self.short_side >= max(self.size)),
             f"short_side={self.short_side!r} cannot hold a crop of {self.size}. Give a whole number"
             f" of at least {max(self.size)}, or None to stretch photos to the input's size.",
         )

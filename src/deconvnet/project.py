@@ -70,9 +70,7 @@ class Plan:
     def selects(self) -> bool:
         """Whether what was remembered for an image can be taken out for each of its units."""
         single = self.graph.images is None
-        return single and all(
-            value.image_first for step, _ in self.down for value in (step.output, *step.signals)
-        )
+        return single and all(value.image_first for step, _ in self.down for value in (step.output, *step.signals))
 
     def bytes_up(self, width: int) -> int:
         """Memory that the forward pass of one image takes at its peak, from the sizes of its values."""
@@ -91,7 +89,7 @@ class Plan:
             for name in {value.name for value in step.inputs}:
                 if last_use[name] == i and name != self.start.name:
                     live.pop(name, None)
-        return peak
+        return max(peak, 1)
 
     def bytes_down(self, width: int, windowed: WindowedWay | None = None) -> int:
         """Memory that one signal takes at its peak on the way down, from the sizes of its values."""
@@ -249,8 +247,8 @@ def project_seeds(way: Plan, trace: Trace, seeds: Seeds, budget: int, path: Carr
     single = way.bytes_down(width, windowed)
     if result + single > budget:
         raise MemoryBudgetError(
-            f"{len(boxes)} reconstructions take about {(result + single) / 1e6:.0f} MB, and the budget is "
-            f"{budget / 1e6:.0f} MB: ask for fewer units at a time, or give more with memory=."
+            f"{len(boxes)} reconstructions take about {(result + single) / 1e6:.3g} MB, and the budget is "
+            f"{budget / 1e6:.3g} MB: ask for fewer units at a time, or give more with memory=."
         )
     at_once = max(1, min(budget - result, _CHUNK) // single)
     windows = seeds.values.new_zeros(len(boxes), way.stop.shape[1].of(1), *boxes[0].size)
@@ -261,9 +259,7 @@ def project_seeds(way: Plan, trace: Trace, seeds: Seeds, budget: int, path: Carr
             windows[chosen] = cut(_carry_batch(way, trace, seeds, chosen), inside)
         else:
             windows[chosen] = _carry_units(way, windowed, trace, seeds, chosen, inside)
-    corners = torch.tensor([[box.low, box.high] for box in boxes], dtype=torch.int64).view(
-        len(boxes), 2, len(size)
-    )
+    corners = torch.tensor([[box.low, box.high] for box in boxes], dtype=torch.int64).view(len(boxes), 2, len(size))
     return Reconstruction(
         units=seeds.units,
         activations=seeds.activations,
@@ -281,10 +277,7 @@ def _boxes(way: Plan, positions: Sequence[tuple[int, ...] | None], size: tuple[i
         return [Box((0,) * len(size), size)] * len(positions)
     tight = [box(way.field, position, size) for position in positions if position is not None]
     lengths = [max(lengths) for lengths in zip(*(one.size for one in tight), strict=True)]
-    return [
-        Box(one.low, tuple(low + length for low, length in zip(one.low, lengths, strict=True)))
-        for one in tight
-    ]
+    return [Box(one.low, tuple(low + length for low, length in zip(one.low, lengths, strict=True))) for one in tight]
 
 
 def _batches(images: list[int], at_once: int, select: bool, shared: bool) -> Iterator[list[int]]:

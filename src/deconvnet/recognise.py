@@ -53,9 +53,7 @@ def recognise(steps: Sequence[Step], uniform: Uniform) -> list[Step]:
     return meant
 
 
-def _elementwise(
-    step: Step, made: Mapping[str, Step], roots: dict[str, list[Value]], uniform: Uniform
-) -> Step | None:
+def _elementwise(step: Step, made: Mapping[str, Step], roots: dict[str, list[Value]], uniform: Uniform) -> Step | None:
     """The step as a rectifier or an activation of an earlier value, if it is one."""
     if step.operation not in _LINEAR_ONE_BY_ONE | _BENT:
         return None
@@ -145,9 +143,7 @@ def _as(
         function = _Capped(cap)
     else:
         function = _Chain(root, inner, uniform)
-    return replace(
-        step, operation=operation, function=function, arguments={"input": root}, inputs=(root,), cap=cap
-    )
+    return replace(step, operation=operation, function=function, arguments={"input": root}, inputs=(root,), cap=cap)
 
 
 class _Capped:
@@ -211,8 +207,7 @@ def _unexpanded(step: Step, made: Mapping[str, Step]) -> Step:
             if len(gate.shape) == len(value.shape):
                 plain[value.name] = gate
     arguments = {
-        name: plain.get(one.name, one) if isinstance(one, Value) else one
-        for name, one in step.arguments.items()
+        name: plain.get(one.name, one) if isinstance(one, Value) else one for name, one in step.arguments.items()
     }
     return replace(step, arguments=arguments, inputs=tuple(plain.get(v.name, v) for v in step.inputs))
 

@@ -107,9 +107,7 @@ class Reconstruction:
         cells = []
         for i, (unit, activation) in enumerate(zip(self.units, self.activations.tolist(), strict=True)):
             patch = preprocess.patch(photos[unit.image], self.shown(i, crop))
-            cells.append(
-                pictures.Cell((self.picture(i, crop=crop, scale=scale), patch), caption(unit, activation))
-            )
+            cells.append(pictures.Cell((self.picture(i, crop=crop, scale=scale), patch), caption(unit, activation)))
         return pictures.sheet(cells, title=title)
 
     def beside(

@@ -89,9 +89,7 @@ def rule_set(rules: str | RuleSet, smooth: Smooth | None = None) -> RuleSet:
     """
     if isinstance(rules, str):
         if rules not in RULE_SETS:
-            raise ArgumentError(
-                f"no rule set is called {rules!r}: use one of {', '.join(RULE_SETS)}, or a RuleSet."
-            )
+            raise ArgumentError(f"no rule set is called {rules!r}: use one of {', '.join(RULE_SETS)}, or a RuleSet.")
         rules = RULE_SETS[rules]
     if not isinstance(rules, RuleSet):
         raise ArgumentError(f"rules is a name or a RuleSet; got {type(rules).__name__}.")
@@ -405,8 +403,7 @@ def pooling_windows(step: Step, below: tuple[int, ...]) -> list[ops.Windows]:
     padding = _per_axis(step.arguments["padding"], len(sizes))
     dilation = _per_axis(step.arguments["dilation"], len(sizes))
     return [
-        ops.regular_windows(*numbers)
-        for numbers in zip(sizes, pooled, kernel, stride, padding, dilation, strict=True)
+        ops.regular_windows(*numbers) for numbers in zip(sizes, pooled, kernel, stride, padding, dilation, strict=True)
     ]
 
 

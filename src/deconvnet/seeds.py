@@ -68,8 +68,7 @@ class Seeds:
         """What a reader should know of the starts."""
         alone = [unit.channel is not None and unit.position is not None for unit in self.units]
         turned = self.start == "activation" and any(
-            single and activation < 0
-            for single, activation in zip(alone, self.activations.tolist(), strict=True)
+            single and activation < 0 for single, activation in zip(alone, self.activations.tolist(), strict=True)
         )
         return ("A unit with a negative activation starts from its magnitude.",) if turned else ()
 
@@ -85,9 +84,7 @@ def strongest(values: Float[Tensor, "n c *spatial"]) -> Int[Tensor, "n c axes"]:
     return torch.stack(places[::-1], -1) if axes else flat.new_zeros(*values.shape, 0)
 
 
-def unit_seeds(
-    layer: str, values: Tensor, channel: Channel | None, position: Any, start: Start, first: int
-) -> Seeds:
+def unit_seeds(layer: str, values: Tensor, channel: Channel | None, position: Any, start: Start, first: int) -> Seeds:
     """One seed for each chosen unit or map of each image."""
     if start not in ("activation", "one"):
         raise ArgumentError(f"start is 'activation', 'one' or a tensor; got {start!r}.")
@@ -141,14 +138,10 @@ def _checked_classes(given: Any, count: int, what: str, error: type[ArgumentErro
 def _checked_position(position: Any, size: tuple[int, ...], layer: str) -> tuple[int, ...]:
     place = (position,) if isinstance(position, int) else position
     if not isinstance(place, Sequence) or isinstance(place, str) or len(place) != len(size):
-        raise ArgumentError(
-            f"a position in {layer!r} has {len(size)} numbers (its maps are {size}); got {position!r}."
-        )
+        raise ArgumentError(f"a position in {layer!r} has {len(size)} numbers (its maps are {size}); got {position!r}.")
     for y, length in zip(place, size, strict=True):
         if isinstance(y, bool) or not isinstance(y, int) or not -length <= y < length:
-            raise ArgumentError(
-                f"position {tuple(place)} lies outside the maps of {layer!r}, which are {size}."
-            )
+            raise ArgumentError(f"position {tuple(place)} lies outside the maps of {layer!r}, which are {size}.")
     return tuple(y % length for y, length in zip(place, size, strict=True))
 
 

@@ -101,9 +101,7 @@ def windowed_way(
     steps: list[WindowedStep] = []
     for step, rule in down if axes > 0 else []:
         # every step that reaches this step's output has been seen, so its window is final
-        one = (
-            _in_window(step, rule, windows[step.output.name], rules) if step.output.name in windows else None
-        )
+        one = _in_window(step, rule, windows[step.output.name], rules) if step.output.name in windows else None
         united = None if one is None else _united(one.reached, windows)
         if one is None or united is None:
             break
@@ -207,9 +205,7 @@ def _point_or_map(value: Value, step: Step) -> bool:
         return value.shape[2:] == step.output.shape[2:] or math.prod(_map(value)) == 1
     if step.operation == "batch_norm":
         return True
-    return (
-        not value.shape or math.prod(size.of(1) for size in value.shape[-len(step.output.shape) + 2 :]) == 1
-    )
+    return not value.shape or math.prod(size.of(1) for size in value.shape[-len(step.output.shape) + 2 :]) == 1
 
 
 def _inside(step: Step, axes: int) -> bool:
@@ -245,17 +241,13 @@ def _work(step: Step, above: Sequence[int], below: Sequence[Sequence[int]]) -> f
     return products + _COPIED * moved
 
 
-def place(
-    part: Float[Tensor, "m c *part"], low: Sequence[int], window: Window
-) -> Float[Tensor, "m c *window"]:
+def place(part: Float[Tensor, "m c *part"], low: Sequence[int], window: Window) -> Float[Tensor, "m c *window"]:
     """A part that begins at `low` inside its union window."""
     if part.shape[2:] == torch.Size(window.size):
         return part
     whole = part.new_zeros(*part.shape[:2], *window.size)
     first = tuple(a - b for a, b in zip(low, window.low, strict=True))
-    inside, _ = Box(first, tuple(a + n for a, n in zip(first, part.shape[2:], strict=True))).overlap(
-        window.size
-    )
+    inside, _ = Box(first, tuple(a + n for a, n in zip(first, part.shape[2:], strict=True))).overlap(window.size)
     whole[inside] = part
     return whole
 

@@ -137,9 +137,7 @@ def _explain(
     title = f"{label}, {_percent(chance)}"
     if shown != answer:
         title += f"; the network's answer: {loaded.label(answer)}, {_percent(float(chances[answer]))}"
-    picture = result.beside(
-        read, loaded.preprocess, words=f"{label}, carried down ({net.rules.name})", title=title
-    )
+    picture = result.beside(read, loaded.preprocess, words=f"{label}, carried down ({net.rules.name})", title=title)
     save_picture(picture, place, force=force)
     return {
         "photo": photo,
@@ -161,21 +159,15 @@ def _check_target(target: int | tuple[int, int, int] | None, size: tuple[int, ..
     """
     if size and not isinstance(target, tuple):
         across = "x".join(map(str, size))
-        raise TargetError(
-            f"the network answers with maps of {across}: choose a class and a place, --target CLASS,Y,X."
-        )
+        raise TargetError(f"the network answers with maps of {across}: choose a class and a place, --target CLASS,Y,X.")
     if not size and isinstance(target, tuple):
-        raise TargetError(
-            "the network's answer is no map and has no places: choose a class alone, --target CLASS."
-        )
+        raise TargetError("the network's answer is no map and has no places: choose a class alone, --target CLASS.")
 
 
 def _explained(row: dict[str, Any]) -> str:
     words = f"{row['photo']}: {row['label']}, {_percent(row['probability'])}"
     if row["class"] != row["answer"]["class"]:
-        words += (
-            f" (the network's answer: {row['answer']['label']}, {_percent(row['answer']['probability'])})"
-        )
+        words += f" (the network's answer: {row['answer']['label']}, {_percent(row['answer']['probability'])})"
     return "\n".join([f"{words} -> {row['file']}", *(f"  note: {note}" for note in row["notes"])])
 
 
@@ -189,23 +181,17 @@ def _percent(chance: float) -> str:
 @o.with_model_flags
 def project(
     photo: Photo,
-    layer: Annotated[
-        str, typer.Option("--layer", "-l", help="A layer's name, as deconvnet layers prints it.")
-    ],
+    layer: Annotated[str, typer.Option("--layer", "-l", help="A layer's name, as deconvnet layers prints it.")],
     channel: Annotated[
         str, typer.Option("--channel", "-c", help="Feature maps: a number, 3,5,8, all, or top:16.")
     ] = "top:9",
     position: Annotated[
         str | None,
-        typer.Option(
-            "--position", help="y,x of the units; each map's strongest by default.", show_default=False
-        ),
+        typer.Option("--position", help="y,x of the units; each map's strongest by default.", show_default=False),
     ] = None,
     crop: Annotated[
         Literal["energy", "field", "none"],
-        typer.Option(
-            help="What a picture shows: where 99 % of its energy lies, the receptive field, or all."
-        ),
+        typer.Option(help="What a picture shows: where 99 % of its energy lies, the receptive field, or all."),
     ] = "energy",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The sheet's file.", show_default="./NAME.LAYER.png")
@@ -235,9 +221,7 @@ def project(
     save_picture(sheet, place, force=force)
     units = [
         {"channel": unit.channel, "position": unit.position, "activation": activation, "box": box}
-        for unit, activation, box in zip(
-            result.units, result.activations.tolist(), result.boxes.tolist(), strict=True
-        )
+        for unit, activation, box in zip(result.units, result.activations.tolist(), result.boxes.tolist(), strict=True)
     ]
     report = {"photo": photo, "layer": layer, "units": units, "rules": result.rules.name,
               "notes": list(result.notes), "file": str(place)}  # fmt: skip
@@ -314,9 +298,7 @@ def _places(photos: list[str], output: Path | None, suffix: str, force: bool) ->
     there = [folder / name for name in names if os.path.lexists(folder / name)]
     if there and not force:
         more = f" and {len(there) - 1} more are" if len(there) > 1 else " is"
-        raise ArgumentError(
-            f"{str(there[0])!r}{more} there already. Pass --force to overwrite, or -o another place."
-        )
+        raise ArgumentError(f"{str(there[0])!r}{more} there already. Pass --force to overwrite, or -o another place.")
     return [folder / name for name in names]
 
 

@@ -34,22 +34,16 @@ class ModelFlags:
     size: Annotated[
         str | None, typer.Option(help="Input size: 224, or 240,320 (height, width).", rich_help_panel=PANEL)
     ] = None
-    mean: Annotated[
-        str | None, typer.Option(help="Mean per channel: 0.485,0.456,0.406.", rich_help_panel=PANEL)
-    ] = None
+    mean: Annotated[str | None, typer.Option(help="Mean per channel: 0.485,0.456,0.406.", rich_help_panel=PANEL)] = None
     std: Annotated[
         str | None, typer.Option(help="Deviation per channel: 0.229,0.224,0.225.", rich_help_panel=PANEL)
     ] = None
-    channels: Annotated[
-        int | None, typer.Option(help="Channels of the input: 1 or 3.", rich_help_panel=PANEL)
-    ] = None
+    channels: Annotated[int | None, typer.Option(help="Channels of the input: 1 or 3.", rich_help_panel=PANEL)] = None
     labels: Annotated[
         str | None,
         typer.Option(help="Class names: a file, one a line; or imagenet, imagenette.", rich_help_panel=PANEL),
     ] = None
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...", rich_help_panel=PANEL)] = (
-        None
-    )
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...", rich_help_panel=PANEL)] = None
     output_name: Annotated[
         str | None, typer.Option(help="Which of several outputs holds the classes.", rich_help_panel=PANEL)
     ] = None
@@ -103,9 +97,7 @@ def with_model_flags(command: Callable[..., None]) -> Callable[..., None]:
     return expanding
 
 
-Rules = Annotated[
-    Literal["deconvnet", "guided", "gradient"], typer.Option(help="The way down.", case_sensitive=False)
-]
+Rules = Annotated[Literal["deconvnet", "guided", "gradient"], typer.Option(help="The way down.", case_sensitive=False)]
 Smooth = Annotated[
     Literal["refuse", "rectify", "gradient"],
     typer.Option(help="Activations that are no rectifiers: refuse, treat as rectifiers, or differentiate."),

@@ -32,11 +32,11 @@ EXAMPLES = {
     "explain": """\
 deconvnet explain sample:chelsea
 deconvnet explain holiday/*.jpg -o explained --json > explained.json
-deconvnet explain sample:coffee --target "golden retriever" --rules guided -o coffee.png
+deconvnet explain sample:coffee --target "golf ball" --rules guided -o coffee.png
 """,
     "project": """\
-deconvnet project sample:chelsea --layer relu5
-deconvnet project sample:chelsea --layer relu3 --channel 3,5,8 --position 4,4 -o units.png
+deconvnet project sample:chelsea --layer relu3
+deconvnet project sample:chelsea --layer relu3 --channel 145,119,8 --position 2,1 -o units.png
 deconvnet project sample:rocket --layer features.12 --channel top:16 --model torchvision:squeezenet1_1
 """,
     "layers": """\
@@ -73,9 +73,7 @@ def _page(callback: Callable[..., Any]) -> Iterator[str]:
 
 
 def _flags(callback: Callable[..., Any]) -> list[Flag]:
-    return [
-        (p, get_args(p.annotation)[1]) for p in inspect.signature(callback, eval_str=True).parameters.values()
-    ]
+    return [(p, get_args(p.annotation)[1]) for p in inspect.signature(callback, eval_str=True).parameters.values()]
 
 
 def _table(flags: Iterable[Flag]) -> Iterator[str]:
@@ -96,9 +94,7 @@ def _spelling(parameter: Parameter, info: Any) -> str:
 
 def _choices(parameter: Parameter) -> str:
     kind = get_args(parameter.annotation)[0]
-    return (
-        f" One of {', '.join(f'`{name}`' for name in get_args(kind))}." if get_origin(kind) is Literal else ""
-    )
+    return f" One of {', '.join(f'`{name}`' for name in get_args(kind))}." if get_origin(kind) is Literal else ""
 
 
 def _default(parameter: Parameter, info: Any) -> str:

@@ -59,9 +59,7 @@ def from_function(path: Path, function: str) -> Any:
             raise ModelLoadError(f"{str(path)!r} does not run: {_told(fault, path)}.") from fault
         make = vars(module).get(function)
         if not callable(make):
-            own = [
-                n for n, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__
-            ]
+            own = [n for n, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
             found = f"It has {', '.join(own)}." if own else "It has none."
             raise ModelLoadError(f"there is no function {function!r} in {str(path)!r}. {found}")
         try:

@@ -109,13 +109,9 @@ class LoadedModel:
         originals = {name.casefold(): name for name in self.labels}
         near = difflib.get_close_matches(str(sought).casefold(), originals, n=3, cutoff=0.5)
         hint = (
-            f"Did you mean {', '.join(repr(originals[name]) for name in near)}?"
-            if near
-            else "Give a name or an index."
+            f"Did you mean {', '.join(repr(originals[name]) for name in near)}?" if near else "Give a name or an index."
         )
-        return (
-            f"there is no class {sought!r} among the {len(self.labels)} (0 to {len(self.labels) - 1}). {hint}"
-        )
+        return f"there is no class {sought!r} among the {len(self.labels)} (0 to {len(self.labels) - 1}). {hint}"
 
 
 def load_model(
@@ -222,9 +218,7 @@ def _own(made: object, spec: str) -> Found:
         return made.model, known, made.labels
     if isinstance(made, nn.Module):
         return made, {}, None
-    raise ModelLoadError(
-        f"{spec!r} returned {type(made).__name__}, but a torch.nn.Module or a LoadedModel is needed."
-    )
+    raise ModelLoadError(f"{spec!r} returned {type(made).__name__}, but a torch.nn.Module or a LoadedModel is needed.")
 
 
 @contextmanager
