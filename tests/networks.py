@@ -985,9 +985,7 @@ def _(p: Any) -> nn.Module:
 
 
 def _conv_norm(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs)
-    )
+    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs))
 
 
 @network("batch norm with and without affine", (2, 9, 9), "0", "1", "2", "4", "5", rectifiers_only=True)

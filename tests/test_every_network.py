@@ -70,9 +70,7 @@ class PaperWayDown(TorchFunctionMode):
     CLAMPS = (F.relu6, F.hardtanh, F.hardtanh_, torch.clamp, Tensor.clamp, Tensor.clamp_)
     PRODUCTS = (torch.mul, Tensor.mul, Tensor.__mul__, Tensor.__rmul__, Tensor.mul_, Tensor.__imul__)
 
-    def __torch_function__(
-        self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if function in self.RELUS or (function in self.CLAMPS and self._from_zero(function, args, kwargs)):
             return self._rectified(function, args, kwargs)
@@ -204,9 +202,7 @@ def _errors(net: DeconvNet, model: nn.Module, x: Tensor) -> dict[str, float | st
     return {**errors, "deconvnet": error(picture, truth)}
 
 
-@pytest.mark.parametrize(
-    "name", [f"torchvision:{name}" for name in TORCHVISION] + [f"timm:{name}" for name in TIMM]
-)
+@pytest.mark.parametrize("name", [f"torchvision:{name}" for name in TORCHVISION] + [f"timm:{name}" for name in TIMM])
 def test_no_network_is_silently_wrong(name: str):
     row = check(name)
     if table := os.environ.get("DECONVNET_TABLE"):

@@ -197,9 +197,7 @@ def test_unknown_names_are_answered_with_near_ones(spec, words):
         load_model(spec)
 
 
-@pytest.mark.parametrize(
-    ("spec", "module"), [("torchvision:vgg16", "torchvision.models"), ("timm:vgg16", "timm")]
-)
+@pytest.mark.parametrize(("spec", "module"), [("torchvision:vgg16", "torchvision.models"), ("timm:vgg16", "timm")])
 def test_a_missing_library_names_the_extra(spec, module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     words = rf"'{spec}' needs {module.split('.')[0]}.*pip install \"deconvnet\[zoo\]\""
@@ -214,9 +212,7 @@ def test_a_missing_library_names_the_extra(spec, module, monkeypatch):
     "spec", ["", "vgg16", "torchvision:", "timm:", "net.pth", "net.py:", ":make", "zfnet-mini@random"]
 )
 def test_a_spec_of_no_known_form_is_answered_with_the_forms(spec):
-    with pytest.raises(
-        ModelLoadError, match=r"is no model spec.*torchvision:NAME.*FILE\.pt2 or FILE\.py:FUNCTION"
-    ):
+    with pytest.raises(ModelLoadError, match=r"is no model spec.*torchvision:NAME.*FILE\.pt2 or FILE\.py:FUNCTION"):
         load_model(spec)
 
 
@@ -372,8 +368,7 @@ WRAPPINGS = {
 @pytest.fixture
 def normed_file(tmp_path: Path) -> Path:
     (tmp_path / "net.py").write_text(
-        "from torch import nn\n"
-        "def make(): return nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.BatchNorm2d(2))\n"
+        "from torch import nn\ndef make(): return nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.BatchNorm2d(2))\n"
     )
     return tmp_path / "net.py"
 
@@ -390,10 +385,7 @@ def test_checkpoints_are_read_however_they_were_wrapped(wrapping, normed_file, t
 
 
 def test_half_weights_become_the_models_dtype(normed_file, tmp_path):
-    state = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in small().state_dict().items()
-    }
+    state = {name: value.half() if value.is_floating_point() else value for name, value in small().state_dict().items()}
     save_file(state, tmp_path / "w.fp16.safetensors")
     model = load_small(normed_file, tmp_path / "w.fp16.safetensors")
     assert model[0].weight.dtype == torch.float32
@@ -449,9 +441,7 @@ def test_weights_that_do_not_fit_change_nothing():
 
 def test_pickled_objects_are_never_loaded(normed_file, tmp_path):
     torch.save(small(), tmp_path / "w.pt")
-    with pytest.raises(
-        ModelLoadError, match=r"pickled objects, which are not loaded because they can run code"
-    ):
+    with pytest.raises(ModelLoadError, match=r"pickled objects, which are not loaded because they can run code"):
         load_small(normed_file, tmp_path / "w.pt")
 
 
@@ -459,9 +449,7 @@ def test_pickled_objects_are_never_loaded(normed_file, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"hello", b"garbage of some length" * 9, b"PK\x03\x04 half a zip"])
 def test_damaged_weights_are_refused(name, content, normed_file, tmp_path):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(
-        ModelLoadError, match=rf"cannot read the weights .*{name}': the file is damaged or of another"
-    ):
+    with pytest.raises(ModelLoadError, match=rf"cannot read the weights .*{name}': the file is damaged or of another"):
         load_small(normed_file, tmp_path / name)
 
 

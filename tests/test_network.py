@@ -589,13 +589,9 @@ def test_narrow_floating_point_types_give_the_same_picture_less_exactly(dtype: A
 # memory ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "memory", ["64MB", "64 MB", "0.064GB", "64000KB", "64000000", 64_000_000, "64m", "0.064 gb"]
-)
+@pytest.mark.parametrize("memory", ["64MB", "64 MB", "0.064GB", "64000KB", "64000000", 64_000_000, "64m", "0.064 gb"])
 def test_a_budget_is_a_number_of_bytes_or_a_size(net: DeconvNet, memory: Any):
-    assert torch.equal(
-        net.explain(images(), 1, memory=memory).full(), net.explain(images(), 1, memory="64MB").full()
-    )
+    assert torch.equal(net.explain(images(), 1, memory=memory).full(), net.explain(images(), 1, memory="64MB").full())
 
 
 @pytest.mark.parametrize("memory", ["lots", "", "-2GB", "0", 0, -5, "2XB", True, "1KiB", "GB", 1.5e9j])
@@ -910,18 +906,14 @@ def test_a_wrong_start_is_refused(net: DeconvNet, options: Any, message: str):
 
 
 def test_a_way_that_does_not_lead_down_is_refused(net: DeconvNet):
-    with pytest.raises(
-        ArgumentError, match="no signal travels from 'relu1' down to the layer that `to` names"
-    ):
+    with pytest.raises(ArgumentError, match="no signal travels from 'relu1' down to the layer that `to` names"):
         net.project(images(), "relu1", channel=0, to="conv2")
     with pytest.raises(LayerNotFoundError, match="no layer 'conv9'"):
         net.project(images(), "relu1", channel=0, to="conv9")
 
 
 def test_a_wrong_layer_gets_the_nearest_names(net: DeconvNet):
-    with pytest.raises(
-        LayerNotFoundError, match=r"no layer 'relu_2'; the nearest names are 'relu2', .*print\(net\)"
-    ):
+    with pytest.raises(LayerNotFoundError, match=r"no layer 'relu_2'; the nearest names are 'relu2', .*print\(net\)"):
         net.project(images(), "relu_2", channel=0)
     with pytest.raises(LayerNotFoundError, match=r"no layer 'zzz'; the nearest names are none"):
         net.activations(images(), ["relu1", "zzz"])

@@ -86,9 +86,7 @@ def test_the_limit_is_nearly_white_on_one_scale_and_white_on_the_other() -> None
 @settings(max_examples=50, deadline=None)
 @given(factor=st.floats(1e-30, 1e30), seed=st.integers(0, 5), scale=st.sampled_from(
     ["logistic", "linear"]))  # fmt: skip
-def test_a_picture_does_not_change_with_the_strength_of_its_signal(
-    factor: float, seed: int, scale: Any
-) -> None:
+def test_a_picture_does_not_change_with_the_strength_of_its_signal(factor: float, seed: int, scale: Any) -> None:
     signal = noise(3, 16, 16, seed=seed)
     assert render(signal * factor, scale=scale).tobytes() == render(signal, scale=scale).tobytes()
 
@@ -471,7 +469,7 @@ def test_a_suffix_without_a_format_is_refused_with_those_that_have_one(tmp_path:
 
 
 def test_folders_that_are_missing_or_in_the_way_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="there is no folder .*nowhere"):
+    with pytest.raises(ArgumentError, match=r"there is no folder .*nowhere"):
         save_picture(solid(3, 3), tmp_path / "nowhere" / "a.png")
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(ArgumentError, match=r"folder\.png' is a folder"):

@@ -233,9 +233,7 @@ def test_a_decompression_bomb_is_refused_already_where_pillow_warns(
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_a_bomb_is_refused_also_where_warnings_are_silenced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bomb_is_refused_also_where_warnings_are_silenced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = on_disk(tmp_path, Image.new("L", (100, 60)))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4000)
     with pytest.raises(PhotoError, match="60 x 100 pixels"):
@@ -337,9 +335,7 @@ def test_eight_bit_photos_give_what_torchvision_gives(name: str, interpolation: 
         mean, std = (0.485, 0.456, 0.406)[:channels], (0.229, 0.224, 0.225)[:channels]
         preprocess = Preprocess(size, short, mean, std, channels, interpolation=interpolation)
         got = preprocess.images(array)
-        torch.testing.assert_close(
-            got[0], torchvision_batch(preprocess, Image.fromarray(array)), rtol=0, atol=1e-6
-        )
+        torch.testing.assert_close(got[0], torchvision_batch(preprocess, Image.fromarray(array)), rtol=0, atol=1e-6)
 
 
 @settings(max_examples=60, deadline=None)
@@ -349,9 +345,7 @@ def test_eight_bit_photos_give_what_torchvision_gives(name: str, interpolation: 
     crop=st.tuples(st.integers(1, 40), st.integers(1, 40)),
     more=st.integers(0, 30),
 )
-def test_sizes_and_crops_round_as_torchvisions_do(
-    height: int, width: int, crop: tuple[int, int], more: int
-) -> None:
+def test_sizes_and_crops_round_as_torchvisions_do(height: int, width: int, crop: tuple[int, int], more: int) -> None:
     array = np.random.default_rng(height * 100 + width).integers(0, 256, (height, width, 3))
     image = Image.fromarray(array.astype(np.uint8))
     preprocess = raw(crop, max(crop) + more)
@@ -523,9 +517,7 @@ def test_a_patch_of_a_grey_networks_photo_keeps_its_colours() -> None:
     assert np.ptp(np.asarray(patch).astype(int), axis=2).max() > 20
 
 
-@pytest.mark.parametrize(
-    "box", [Box((0,), (3,)), Box((0, 0), (3, 0)), Box((4, 0), (3, 2)), Box((0, 0, 0), (1, 1, 1))]
-)
+@pytest.mark.parametrize("box", [Box((0,), (3,)), Box((0, 0), (3, 0)), Box((4, 0), (3, 2)), Box((0, 0, 0), (1, 1, 1))])
 def test_a_box_without_pixels_or_with_other_axes_is_refused(box: Box) -> None:
     with pytest.raises(ArgumentError, match="low below high"):
         raw((8, 8)).box_in_photo(box, (8, 8))

@@ -673,9 +673,7 @@ def _agrees_with_the_paper(model: nn.Sequential, x: Tensor, way: WayDown) -> Non
     first=conv_options(2, 2),
     pool=pool_options(2),
     second=conv_options(2, 4),
-    way=st.sampled_from(
-        [DECONVNET, WayDown(overlap="max"), WayDown(unpool="centre"), WayDown(unpool="average")]
-    ),
+    way=st.sampled_from([DECONVNET, WayDown(overlap="max"), WayDown(unpool="centre"), WayDown(unpool="average")]),
 )
 @geometry
 def test_any_convolution_and_any_pool_in_the_plane(size, first, pool, second, way):

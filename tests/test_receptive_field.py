@@ -187,13 +187,9 @@ def all_that_can_reach(model: nn.Sequential) -> nn.Sequential:
     layers: list[nn.Module] = []
     for module in model:
         if isinstance(module, nn.MaxPool2d):
-            layers.append(
-                nn.AvgPool2d(module.kernel_size, module.stride, module.padding, ceil_mode=module.ceil_mode)
-            )
+            layers.append(nn.AvgPool2d(module.kernel_size, module.stride, module.padding, ceil_mode=module.ceil_mode))
         elif isinstance(module, nn.Conv2d):
-            twin = nn.Conv2d(
-                2, 2, module.kernel_size, module.stride, module.padding, module.dilation, bias=False
-            )
+            twin = nn.Conv2d(2, 2, module.kernel_size, module.stride, module.padding, module.dilation, bias=False)
             nn.init.ones_(twin.weight)
             layers.append(twin)
         else:

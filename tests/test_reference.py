@@ -384,9 +384,7 @@ def test_captum_agrees_for_one_unit_of_a_layer(name):
     assert_equal(picture, oracle.picture(layer, signal))
 
 
-@pytest.mark.parametrize(
-    "name", ["relu as module", "one tensor feeds a relu and a skip", "resnet, post-activation"]
-)
+@pytest.mark.parametrize("name", ["relu as module", "one tensor feeds a relu and a skip", "resnet, post-activation"])
 def test_zennit_agrees_also_where_a_skip_shares_the_input_of_a_relu(name):
     network = BY_NAME[name]
     x = network.images().requires_grad_()

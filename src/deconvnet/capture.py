@@ -125,11 +125,12 @@ def capture(model: nn.Module, example: Tensor, *, fixed_batch: bool = False, cop
 def _exportable(model: nn.Module) -> None:
     """Put ordinary copies in the place of weights made under inference mode; `undisturbed` puts them back."""
     for module in model.modules():
-        for weights in (module._parameters, module._buffers):
+        several: list[dict[str, Any]] = [module._parameters, module._buffers]
+        for weights in several:
             for name, weight in weights.items():
                 if weight is not None and weight.is_inference():
                     copy = weight.clone()
-                    weights[name] = nn.Parameter(copy) if isinstance(weight, nn.Parameter) else copy
+                    weights[name] = nn.Parameter(copy) if weights is module._parameters else copy
 
 
 class _Aliases:
@@ -278,7 +279,7 @@ class _Reader:
         operation = node.target._schema.name.replace("::", ".").replace("_with_indices", "")
         module = _module_of(node)
         seeded = torch.Tag.nondeterministic_seeded in node.target.tags
-        if seeded and arguments.get("train") is not False and arguments.get("training") is not False:
+        if seeded and not any(arguments.get(name, 1) in (False, 0.0) for name in ("train", "training", "dropout_p")):
             raise CaptureError(
                 f"'{module or 'the model itself'}' draws random numbers ({operation}) although the model "
                 "is in eval: pass `training=self.training` to functional dropout."

@@ -21,7 +21,7 @@ from deconvnet._errors import (
     NotFiniteError,
     UnsupportedOperationError,
 )
-from deconvnet._types import LayerInfo, Step, Value
+from deconvnet._types import LayerInfo, Step, Unit, Value
 from deconvnet.capture import Graph, computing
 from deconvnet.captured import Captured, ordinary
 from deconvnet.forward import Trace, check_finite, forward
@@ -155,7 +155,7 @@ class DeconvNet:
         graph = self._captured.graph(x)
         _, notes = self._class_scores(graph)
         scores = self.scores(x)
-        several = scores.ndim < 2 or any("sigmoid" in note for note in notes)
+        several = scores.ndim < 2 or scores.shape[1] == 1 or any("sigmoid" in note for note in notes)
         return scores.sigmoid() if several else scores.softmax(1)
 
     def project(
@@ -249,7 +249,8 @@ class DeconvNet:
     ) -> Reconstruction:  # fmt: skip
         budget = self._budget(memory)
         at_once = self._images_at_once(way, x, budget)
-        parts = []
+        parts: list[Reconstruction] = []
+        silent: list[Unit] = []
         with computing():
             for first in range(0, len(x), at_once):
                 images = ordinary(x[first : first + at_once])
@@ -257,8 +258,18 @@ class DeconvNet:
                 trace = forward(way.graph, self.model, images, wanted, self.rules, way.chosen)
                 self._check(trace, way.graph, images, wanted)
                 seeds = choose(trace.values[way.start.name], first)
+                silent += seeds.silent
                 parts.append(project_seeds(way, trace, seeds, budget, path))
-        return _joined(parts, way, notes)
+        result = _joined(parts, way, notes)
+        if not silent:
+            return result
+        words = (
+            f"{len(silent)} of {len(result)} units have activation 0, the first is {silent[0]}: a reconstruction "
+            "that starts from it is all zero."
+        )
+        if len(silent) == len(result):
+            warnings.warn(words, DeconvNetWarning, stacklevel=3)
+        return replace(result, notes=(*result.notes, words))
 
     def _layer_name(self, layer: Layer) -> str:
         if isinstance(layer, str):
@@ -413,14 +424,6 @@ def _joined(parts: list[Reconstruction], way: Plan, notes: tuple[str, ...]) -> R
         raise NotFiniteError(
             f"the signal overflows on the way down in {one.windows.dtype}: use a wider floating-point type, or "
             'start="one".'
-        )
-    silent = [unit for unit, a in zip(one.units, one.activations.tolist(), strict=True) if a == 0]
-    if silent and not bool(one.windows.any()):
-        warnings.warn(
-            f"{len(silent)} of {len(one.units)} units have activation 0, the first is {silent[0]}: a "
-            "reconstruction that starts from it is all zero.",
-            DeconvNetWarning,
-            stacklevel=4,
         )
     return replace(one, notes=notes)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
 from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
@@ -48,11 +49,7 @@ class Reconstruction:
 
     def full(self) -> Float[Tensor, "m c *size"]:
         """The signal over the whole input, zero outside each unit's box."""
-        whole = self.windows.new_zeros(*self.windows.shape[:2], *self.input_size)
-        for i in range(len(self)):
-            inside, part = self.shown(i, "field").overlap(self.input_size)
-            whole[i][inside] = self.windows[i][part]
-        return whole
+        return torch.stack([self._whole(i) for i in range(len(self))])
 
     def magnitude(self) -> Float[Tensor, "m *size"]:
         """The root of the sum of squares over the input's channels, over the whole input."""
@@ -70,7 +67,7 @@ class Reconstruction:
         Raises:
             ArgumentError: the input has not one or three channels, or not two spatial axes.
         """
-        return pictures.render(pictures.crop(self.full()[i], self.shown(i, crop)), scale=scale)
+        return pictures.render(pictures.crop(self._whole(i), self.shown(i, crop)), scale=scale)
 
     def shown(self, i: int, crop: Crop = "energy") -> Box:
         """The box of input pixels that a picture of unit i shows; see `picture`."""
@@ -123,13 +120,20 @@ class Reconstruction:
             title: above the row.
         """
         shown = preprocess.shown(photo)
-        signal = self.full()[i]
+        signal = self._whole(i)
         unit, activation = self.units[i], float(self.activations[i])
         return pictures.side_by_side(
             [shown, pictures.render(signal), pictures.overlay(shown, pictures.magnitude(signal))],
             ["what the network sees", words or caption(unit, activation), "where it lies in the photo"],
             title=title,
         )
+
+    def _whole(self, i: int) -> Float[Tensor, "c *size"]:
+        """Unit i's signal over the whole input."""
+        whole = self.windows.new_zeros(self.windows.shape[1], *self.input_size)
+        inside, part = self.shown(i, "field").overlap(self.input_size)
+        whole[inside] = self.windows[i][part]
+        return whole
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write every unit's picture to one image file, captioned where there are several; the file's place.
@@ -148,7 +152,8 @@ class Reconstruction:
 
 def caption(unit: Unit, activation: float) -> str:
     """A unit in a few words, for people."""
-    parts = [] if unit.channel is None else [f"map {unit.channel}"]
+    word = "unit" if unit.position == () else "map"
+    parts = [] if unit.channel is None else [f"{word} {unit.channel}"]
     if unit.position:
         parts.append("at " + ",".join(map(str, unit.position)))
     return " ".join([*parts, f"= {activation:.3g}"])

@@ -64,6 +64,12 @@ class Seeds:
         return alone
 
     @property
+    def silent(self) -> list[Unit]:
+        """The units that start from an activation of zero, and so start nothing."""
+        zero = self.activations == 0 if self.start == "activation" else torch.zeros(len(self.units))
+        return [unit for unit, nothing in zip(self.units, zero.tolist(), strict=True) if nothing]
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know of the starts."""
         alone = [unit.channel is not None and unit.position is not None for unit in self.units]

@@ -141,11 +141,8 @@ class OracleMaxPool(nn.Module):
                 for place in places:
                     at, new = place[..., None], arriving[..., None]
                     old = below.gather(-1, at)
-                    if self.way.overlap == "sum":
-                        chosen = old + new
-                    else:
-                        chosen = torch.where(new.abs() > old.abs(), new, old)
-                    below.scatter_(-1, at, chosen)
+                    larger = torch.where(new.abs() > old.abs(), new, old)
+                    below.scatter_(-1, at, old + new if self.way.overlap == "sum" else larger)
             return below.reshape(x.shape)
 
         return with_way_down(x, value, down)
@@ -267,9 +264,7 @@ class Oracle:
 
     def picture(self, layer: str, signal: Tensor) -> Tensor:
         """What the signal on that layer becomes on the input (zeros where nothing arrives)."""
-        (picture,) = torch.autograd.grad(
-            self.outputs[layer], self.x, signal, retain_graph=True, allow_unused=True
-        )
+        (picture,) = torch.autograd.grad(self.outputs[layer], self.x, signal, retain_graph=True, allow_unused=True)
         return torch.zeros_like(self.x) if picture is None else picture
 
 

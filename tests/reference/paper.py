@@ -73,8 +73,7 @@ def convolve(
             total = 0.0 if bias is None else float(bias[o])
             for offset in places(kernel):
                 source = tuple(
-                    a * s - p + t * d
-                    for a, s, p, t, d in zip(place, stride, pad, offset, dilation, strict=True)
+                    a * s - p + t * d for a, s, p, t, d in zip(place, stride, pad, offset, dilation, strict=True)
                 )
                 if inside(source, size):
                     for i in range(inputs):
@@ -103,8 +102,7 @@ def filter_transposed(
         for place in places(signal.shape[1:]):
             for offset in places(kernel):
                 target = tuple(
-                    a * s - p + t * d
-                    for a, s, p, t, d in zip(place, stride, pad, offset, dilation, strict=True)
+                    a * s - p + t * d for a, s, p, t, d in zip(place, stride, pad, offset, dilation, strict=True)
                 )
                 if inside(target, size):
                     for i in range(inputs):
@@ -152,8 +150,7 @@ def convolve_transposed(
     axes = maps.ndim - 1
     s, p, e, d = (per_axis(v, axes) for v in (stride, pad, output_padding, dilation))
     size = [
-        (maps.shape[1 + a] - 1) * s[a] - 2 * p[a] + d[a] * (filters.shape[2 + a] - 1) + e[a] + 1
-        for a in range(axes)
+        (maps.shape[1 + a] - 1) * s[a] - 2 * p[a] + d[a] * (filters.shape[2 + a] - 1) + e[a] + 1 for a in range(axes)
     ]
     result = filter_transposed(maps, filters, size, stride=stride, pad=pad, dilation=dilation, groups=groups)
     if bias is not None:
@@ -185,9 +182,7 @@ def rectify(signal: np.ndarray) -> np.ndarray:
 # pool -----------------------------------------------------------------------------------------------
 
 
-def window_spans(
-    length: int, kernel: int, stride: int, pad: int, dilation: int, ceil_mode: bool
-) -> list[list[int]]:
+def window_spans(length: int, kernel: int, stride: int, pad: int, dilation: int, ceil_mode: bool) -> list[list[int]]:
     """The cells of every window along one axis, those outside the map included."""
     room = length + 2 * pad - dilation * (kernel - 1) - 1
     count = (-(-room // stride) if ceil_mode else room // stride) + 1
@@ -215,17 +210,13 @@ def pool_spans(
     return [window_spans(size[a], *(option[a] for option in options), ceil_mode) for a in range(axes)]
 
 
-def window_places(
-    spans: list[list[list[int]]], window: Sequence[int], size: Sequence[int]
-) -> list[tuple[int, ...]]:
+def window_places(spans: list[list[list[int]]], window: Sequence[int], size: Sequence[int]) -> list[tuple[int, ...]]:
     """The places of one window that lie on the map, in row-major order."""
     cells = product(*(span[i] for span, i in zip(spans, window, strict=True)))
     return [place for place in cells if inside(place, size)]
 
 
-def window_centre(
-    spans: list[list[list[int]]], window: Sequence[int], size: Sequence[int]
-) -> tuple[int, ...]:
+def window_centre(spans: list[list[list[int]]], window: Sequence[int], size: Sequence[int]) -> tuple[int, ...]:
     """The middle place of one window (see the top of this file)."""
     centre = []
     for span, i, length in zip(spans, window, size, strict=True):
@@ -463,9 +454,7 @@ def up(layer: Layer, maps: np.ndarray) -> np.ndarray:
     raise TypeError(layer)
 
 
-def down(
-    layer: Layer, signal: np.ndarray, maps: np.ndarray, *, placement: str, overlap: str, lrn: str
-) -> np.ndarray:
+def down(layer: Layer, signal: np.ndarray, maps: np.ndarray, *, placement: str, overlap: str, lrn: str) -> np.ndarray:
     """The signal below one layer whose input was `maps`. No bias anywhere."""
     match layer:
         case Convolution(filters, _, stride, pad, dilation, groups):
