@@ -177,7 +177,7 @@ def check(name: str) -> dict[str, Any]:
     began = time.perf_counter()
     net = DeconvNet(model, x, rules="gradient", smooth="gradient")
     seconds = time.perf_counter() - began
-    (graph,) = net._captured.values()
+    graph = net._captured.graph(x)
     facts = {"name": name, "size": x.shape[-1], "seconds": round(seconds, 2), "steps": len(graph.steps)}
     errors = _errors(net, model, x)
     wide = {}

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from deconvnet import capture as capturing
 from deconvnet._errors import ArgumentError, CaptureError, NotFiniteError
 from deconvnet.capture import Graph
-from deconvnet.forward import assumptions_hold, forward
+from deconvnet.forward import all_finite, assumptions_hold, forward
 from deconvnet.rules import RuleSet
 
 _CHECKED_UP_TO = 16  # images; beyond, a model that branches on its batch size is beyond belief
@@ -155,7 +155,7 @@ class Captured:
                 f"the model's weights are {weight.dtype} on {weight.device}, the images {x.dtype} on "
                 f"{x.device}: pass x.to({str(weight.device)!r}, {weight.dtype})."
             )
-        if not bool(torch.isfinite(x).all()):
+        if not all_finite(x):
             place = tuple(torch.nonzero(~torch.isfinite(x))[0].tolist())
             raise NotFiniteError(f"the input holds {float(x[place])} at index {place}; every value must be finite.")
 
@@ -166,7 +166,7 @@ class Captured:
         if state == self._finite:
             return
         for name, weight in weights.items():
-            if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
+            if weight.is_floating_point() and not all_finite(weight):
                 raise NotFiniteError(
                     f"the weight '{graph.weights[name]}' holds NaN or infinity; load the model's weights again."
                 )

@@ -1,9 +1,9 @@
 """`DeconvNet`: a deconvnet attached to a network. Joins capture, rules, forward and project."""
 
+import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Literal
 
@@ -15,17 +15,18 @@ from torch import Tensor, nn
 from deconvnet import receptive_field
 from deconvnet._errors import (
     ArgumentError,
+    CaptureError,
     DeconvNetWarning,
     LayerNotFoundError,
     MemoryBudgetError,
     NotFiniteError,
     UnsupportedOperationError,
 )
-from deconvnet._types import LayerInfo, Step, Unit, Value
+from deconvnet._types import Box, LayerInfo, Step, Value
 from deconvnet.capture import Graph, computing
 from deconvnet.captured import Captured, ordinary
-from deconvnet.forward import Trace, check_finite, forward
-from deconvnet.project import Carry, Plan, plan, project_seeds
+from deconvnet.forward import Trace, all_finite, check_finite, forward
+from deconvnet.project import Carry, Plan, boxes_of, plan, project_seeds
 from deconvnet.reconstruction import Reconstruction
 from deconvnet.rules import RuleSet, Smooth, rule_for, rule_set
 from deconvnet.seeds import Channel, Seeds, Start, Target, class_seeds, own_signal, unit_seeds
@@ -249,8 +250,9 @@ class DeconvNet:
     ) -> Reconstruction:  # fmt: skip
         budget = self._budget(memory)
         at_once = self._images_at_once(way, x, budget)
-        parts: list[Reconstruction] = []
-        silent: list[Unit] = []
+        passes: list[Seeds] = []
+        boxes: list[Box] = []
+        windows = x.new_zeros(0)
         with computing():
             for first in range(0, len(x), at_once):
                 images = ordinary(x[first : first + at_once])
@@ -258,18 +260,39 @@ class DeconvNet:
                 trace = forward(way.graph, self.model, images, wanted, self.rules, way.chosen)
                 self._check(trace, way.graph, images, wanted)
                 seeds = choose(trace.values[way.start.name], first)
-                silent += seeds.silent
-                parts.append(project_seeds(way, trace, seeds, budget, path))
-        result = _joined(parts, way, notes)
-        if not silent:
-            return result
-        words = (
-            f"{len(silent)} of {len(result)} units have activation 0, the first is {silent[0]}: a reconstruction "
-            "that starts from it is all zero."
-        )
-        if len(silent) == len(result):
-            warnings.warn(words, DeconvNetWarning, stacklevel=3)
-        return replace(result, notes=(*result.notes, words))
+                here = boxes_of(way, seeds.units)
+                if not boxes:  # every image has as many units as the others
+                    windows = self._room(way, seeds, here[0], len(here) * len(x) // len(images), budget)
+                into = windows[len(boxes) : len(boxes) + len(here)]
+                project_seeds(way, trace, seeds, here, into, budget - windows.nbytes, path)
+                passes.append(seeds)
+                boxes += here
+            if not all_finite(windows):
+                raise NotFiniteError(
+                    f"the signal overflows on the way down in {windows.dtype}: use a wider floating-point type, or "
+                    'start="one".'
+                )
+            return Reconstruction(
+                units=tuple(unit for seeds in passes for unit in seeds.units),
+                activations=torch.cat([seeds.activations for seeds in passes]),
+                windows=windows,
+                boxes=torch.tensor([[box.low, box.high] for box in boxes], dtype=torch.int64),
+                input_size=way.size,
+                rules=self.rules,
+                notes=notes + _notes(way, passes),
+            )
+
+    def _room(self, way: Plan, seeds: Seeds, box: Box, units: int, budget: int) -> Tensor:
+        """Memory for the windows of that many units."""
+        shape = (units, way.stop.shape[1].of(1), *box.size)
+        width = seeds.values.element_size()
+        need = width * math.prod(shape) + way.bytes_down(width)
+        if need > budget:
+            raise MemoryBudgetError(
+                f"{units} reconstructions take about {need / 1e6:.3g} MB, and the budget is "
+                f"{budget / 1e6:.3g} MB: ask for fewer units at a time, or give more with memory=."
+            )
+        return seeds.values.new_zeros(shape)
 
     def _layer_name(self, layer: Layer) -> str:
         if isinstance(layer, str):
@@ -318,10 +341,16 @@ class DeconvNet:
             step = made[value.name]
             notes = (f"The {step.operation.removeprefix('aten.')} at the output was skipped.",)
             value = step.inputs[0]
+        if value.shape[:1] != graph.input.shape[:1]:
+            images, shape = (graph.images or 1), value.sizes(graph.images or 1)
+            raise CaptureError(
+                f"for {images} image{'s' * (images > 1)} the model returns a tensor of shape {shape}, which has no "
+                "axis for images, so no image has scores of its own: give a model that keeps the batch axis first."
+            )
         return value, notes
 
     def _check(self, trace: Trace, graph: Graph, x: Tensor, wanted: frozenset[str]) -> None:
-        if not all(bool(torch.isfinite(value).all()) for value in trace.values.values()):
+        if not all(map(all_finite, trace.values.values())):
             check_finite(graph, self.model, x, wanted)
 
     def _budget(self, memory: str | int | None) -> int:
@@ -401,15 +430,9 @@ def layer_row(info: LayerInfo) -> tuple[str, ...]:
     )
 
 
-def _joined(parts: list[Reconstruction], way: Plan, notes: tuple[str, ...]) -> Reconstruction:
-    """The parts of a batch as one result, with what a reader of the pictures should know."""
-    one = parts[0] if len(parts) == 1 else replace(
-        parts[0],
-        units=tuple(unit for part in parts for unit in part.units),
-        activations=torch.cat([part.activations for part in parts]),
-        windows=torch.cat([part.windows for part in parts]),
-        boxes=torch.cat([part.boxes for part in parts]),
-    )  # fmt: skip
+def _notes(way: Plan, passes: list[Seeds]) -> tuple[str, ...]:
+    """What a reader of the pictures should know; warns where all of them are empty."""
+    notes: tuple[str, ...] = ()
     if way.image_free:
         notes += (
             "This picture does not depend on the image: nothing between the unit and the picture, such as a "
@@ -419,13 +442,18 @@ def _joined(parts: list[Reconstruction], way: Plan, notes: tuple[str, ...]) -> R
         notes += ('Activations that are no rectifiers were treated as rectifiers (smooth="rectify").',)
     if way.rules.smooth == "gradient" and any(rule.words == "derivative" for _, rule in way.down):
         notes += ('Smooth operations were differentiated (smooth="gradient").',)
-    notes += tuple(dict.fromkeys(note for part in parts for note in part.notes))
-    if not bool(torch.isfinite(one.windows).all()):
-        raise NotFiniteError(
-            f"the signal overflows on the way down in {one.windows.dtype}: use a wider floating-point type, or "
-            'start="one".'
+    notes += tuple(dict.fromkeys(note for seeds in passes for note in seeds.notes))
+    silent = [unit for seeds in passes for unit in seeds.silent]
+    if silent:
+        units = sum(len(seeds.units) for seeds in passes)
+        words = (
+            f"{len(silent)} of {units} units have activation 0, the first is {silent[0]}: a reconstruction "
+            "that starts from it is all zero."
         )
-    return replace(one, notes=notes)
+        if len(silent) == units:
+            warnings.warn(words, DeconvNetWarning, stacklevel=4)
+        notes += (words,)
+    return notes
 
 
 def _bytes(memory: str | int) -> int:

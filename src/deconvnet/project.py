@@ -10,12 +10,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from deconvnet._errors import MemoryBudgetError
-from deconvnet._types import Box, Step, Value
+from deconvnet._types import Box, Step, Unit, Value
 from deconvnet.capture import Graph
 from deconvnet.forward import Trace, steps_towards
 from deconvnet.receptive_field import Fields, box, fields
-from deconvnet.reconstruction import Reconstruction, cut
+from deconvnet.reconstruction import cut
 from deconvnet.rules import Call, Rule, RuleSet, rule_for
 from deconvnet.seeds import Seeds
 from deconvnet.windows import (
@@ -60,6 +59,11 @@ class Plan:
         steps = [step for step, _ in reversed(self.down)]
         closed = {name: rule.closed for name, rule in self.chosen.items()}
         return fields(steps, self.stop, closed).get(self.start.name)
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Of the maps of `stop`, per spatial axis."""
+        return tuple(length.of(1) for length in self.stop.shape[2:])
 
     @property
     def image_free(self) -> bool:
@@ -234,24 +238,42 @@ def _of_images(memory: Tensor, image: Int[Tensor, " m"] | None, images: int) -> 
     return chosen.flatten(0, 1) if several.shape[1] > 1 else chosen.squeeze(1)
 
 
-def project_seeds(way: Plan, trace: Trace, seeds: Seeds, budget: int, path: Carry = "auto") -> Reconstruction:
-    """Every seed carried down alone, as many at a time as the memory budget allows."""
-    size = tuple(length.of(1) for length in way.stop.shape[2:])
-    positions = [unit.position or None for unit in seeds.units]
-    boxes = _boxes(way, positions, size)
+def boxes_of(way: Plan, units: Sequence[Unit]) -> list[Box]:
+    """Each unit's box, all of one size; the whole input for what is not a single unit."""
+    size = way.size
+    positions = [unit.position for unit in units if unit.position]
+    if way.field is None or len(positions) < len(units):
+        return [Box((0,) * len(size), size)] * len(units)
+    lows = [box(way.field, position, size).low for position in positions]
+    lengths = [axis.size for axis in way.field]
+    return [Box(low, tuple(map(sum, zip(low, lengths, strict=True)))) for low in lows]
+
+
+def project_seeds(
+    way: Plan,
+    trace: Trace,
+    seeds: Seeds,
+    boxes: Sequence[Box],
+    windows: Float[Tensor, "m c *box"],
+    budget: int,
+    path: Carry = "auto",
+) -> None:
+    """Carry every seed down alone, as many at a time as the memory budget allows.
+
+    Args:
+        way: the plan.
+        trace: the forward pass whose switches are used.
+        seeds: what to carry.
+        boxes: of each, as `boxes_of` gives them.
+        windows: filled with the signal inside each box.
+        budget: bytes that may be taken.
+        path: the way of single units.
+    """
     windowed = None
-    if path != "dense" and way.selects and None not in positions:
+    if path != "dense" and way.selects and all(unit.position for unit in seeds.units):
         windowed = way.windowed(force=path == "windowed")
-    width = seeds.values.element_size()
-    result = width * len(boxes) * math.prod(boxes[0].size) * way.stop.shape[1].of(1)
-    single = way.bytes_down(width, windowed)
-    if result + single > budget:
-        raise MemoryBudgetError(
-            f"{len(boxes)} reconstructions take about {(result + single) / 1e6:.3g} MB, and the budget is "
-            f"{budget / 1e6:.3g} MB: ask for fewer units at a time, or give more with memory=."
-        )
-    at_once = max(1, min(budget - result, _CHUNK) // single)
-    windows = seeds.values.new_zeros(len(boxes), way.stop.shape[1].of(1), *boxes[0].size)
+    single = way.bytes_down(seeds.values.element_size(), windowed)
+    at_once = max(1, min(budget, _CHUNK) // single)
     shared = windowed is None or len(windowed.steps) < len(way.down)
     for chosen in _batches(seeds.images.tolist(), at_once, way.selects, shared):
         inside = [boxes[number] for number in chosen]
@@ -259,25 +281,6 @@ def project_seeds(way: Plan, trace: Trace, seeds: Seeds, budget: int, path: Carr
             windows[chosen] = cut(_carry_batch(way, trace, seeds, chosen), inside)
         else:
             windows[chosen] = _carry_units(way, windowed, trace, seeds, chosen, inside)
-    corners = torch.tensor([[box.low, box.high] for box in boxes], dtype=torch.int64).view(len(boxes), 2, len(size))
-    return Reconstruction(
-        units=seeds.units,
-        activations=seeds.activations,
-        windows=windows,
-        boxes=corners,
-        input_size=size,
-        rules=way.rules,
-        notes=seeds.notes,
-    )
-
-
-def _boxes(way: Plan, positions: Sequence[tuple[int, ...] | None], size: tuple[int, ...]) -> list[Box]:
-    """Each unit's box, all of one size; the whole input for what is not a single unit."""
-    if way.field is None or any(position is None for position in positions):
-        return [Box((0,) * len(size), size)] * len(positions)
-    tight = [box(way.field, position, size) for position in positions if position is not None]
-    lengths = [max(lengths) for lengths in zip(*(one.size for one in tight), strict=True)]
-    return [Box(one.low, tuple(low + length for low, length in zip(one.low, lengths, strict=True))) for one in tight]
 
 
 def _batches(images: list[int], at_once: int, select: bool, shared: bool) -> Iterator[list[int]]:

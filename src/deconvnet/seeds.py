@@ -23,7 +23,7 @@ class Seeds:
 
     Attributes:
         units: a unit each, a whole map each (position None), or a whole signal each (channel None).
-        activations: (m,) of each.
+        activations: (m,) of each; of a whole signal its value of largest magnitude.
         start: each unit starts from its "activation" or from "one".
         values: (n, c, *spatial) of the layer for the images of the pass; a whole signal is taken from it.
         first: number of the first of these images among all.
@@ -66,8 +66,10 @@ class Seeds:
     @property
     def silent(self) -> list[Unit]:
         """The units that start from an activation of zero, and so start nothing."""
-        zero = self.activations == 0 if self.start == "activation" else torch.zeros(len(self.units))
-        return [unit for unit, nothing in zip(self.units, zero.tolist(), strict=True) if nothing]
+        if self.start != "activation":
+            return []
+        zero = (self.activations == 0).tolist()
+        return [unit for i, unit in enumerate(self.units) if zero[i] and not bool(self.signal(i).any())]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -164,7 +166,9 @@ def own_signal(
         raise ArgumentError("the signal to start from holds NaN or infinity.")
     part = signal[first : first + len(values)].detach().clone().to(values)
     units = tuple(Unit(layer, None, None, first + i) for i in range(len(values)))
-    return Seeds(units, part.flatten(1).amax(1), "activation", part, first)
+    flat = part.flatten(1)
+    strength = flat.gather(1, flat.abs().argmax(1, keepdim=True)).squeeze(1)
+    return Seeds(units, strength, "activation", part, first)
 
 
 def class_seeds(layer: str, values: Tensor, target: Target, start: Start, first: int, images: int) -> Seeds:
