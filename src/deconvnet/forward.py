@@ -1,7 +1,7 @@
 """Steps up, remembering what the way down will need."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from deconvnet._errors import NotFiniteError
 from deconvnet._types import Step
 from deconvnet.capture import Graph, weights_of
 from deconvnet.rules import Call, Memory, Rule, RuleSet
+from deconvnet.windows import Frames
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,14 @@ class Trace:
         values: the values that were asked for, by name.
         memory: what each rule remembered, by the name of its step's output.
         tensors: the weights and what is computed of weights alone, by name.
+        frames: by the name of a value, where the windows lie in which it was computed; whole maps elsewhere.
     """
 
     images: int
     values: Mapping[str, Tensor]
     memory: Mapping[str, Memory]
     tensors: Mapping[str, Tensor]
+    frames: Mapping[str, Frames] = field(default_factory=dict)
 
 
 _MAKES_ITS_OWN = {

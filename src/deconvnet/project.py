@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -14,17 +15,9 @@ from deconvnet._types import Box, Step, Unit, Value
 from deconvnet.capture import Graph
 from deconvnet.forward import Trace, steps_towards
 from deconvnet.receptive_field import Fields, box, fields
-from deconvnet.reconstruction import cut
 from deconvnet.rules import Call, Rule, RuleSet, rule_for
 from deconvnet.seeds import Seeds
-from deconvnet.windows import (
-    WindowedWay,
-    memory_windows,
-    place,
-    spread_out,
-    windowed_way,
-    zero_outside,
-)
+from deconvnet.windows import Frames, LocalStep, WindowedWay, added, map_size, moved, united, whole_maps, windowed_way
 
 Carry = Literal["auto", "windowed", "dense"]
 _CHUNK = 64 * 2**20  # bytes that a batch of signals may take, so that it stays near the processor
@@ -97,16 +90,26 @@ class Plan:
 
     def bytes_down(self, width: int, windowed: WindowedWay | None = None) -> int:
         """Memory that one signal takes at its peak on the way down, from the sizes of its values."""
-        small = windowed.steps if windowed else ()
-        steps = [one.step for one in small] + [step for step, _ in self.down[len(small) :]]
-        live: dict[str, int] = {self.start.name: 1 if small else _numbers(self.start)}
-        peak = live[self.start.name]
-        for step in steps:
-            below = {value.name: _numbers(value) for value in step.signals}
-            peak = max(peak, sum(live.values()) + _numbers(step.output) + 3 * sum(below.values()))
-            live.pop(step.output.name, None)
+        return max(self.bytes_of_steps(width, windowed))
+
+    def bytes_of_steps(self, width: int, windowed: WindowedWay | None = None) -> list[int]:
+        """Memory that one signal takes at every step of the way down, what waits for later steps included."""
+        count = len(windowed.steps) if windowed else 0
+
+        def numbers(value: Value, i: int) -> int:
+            if windowed is None or i >= count:
+                return _numbers(value)
+            return value.shape[1].of(1) * math.prod(windowed.spans[value.name].most)
+
+        live: dict[str, int] = {self.start.name: 0}
+        needs = []
+        for i, (step, rule) in enumerate(self.down):
+            live[step.output.name] = numbers(step.output, i)
+            below = {v.name: numbers(v, i) for k, v in enumerate(step.signals) if k not in rule.closed}
+            needs.append(width * (sum(live.values()) + live[step.output.name] + 3 * sum(below.values())))
+            live.pop(step.output.name)
             live.update(below)
-        return peak * width
+        return needs or [width * _numbers(self.start)]
 
     def windowed(self, *, force: bool = False) -> WindowedWay:
         """The first steps in windows, where that pays; see `windowed_way`."""
@@ -153,63 +156,112 @@ def plan(graph: Graph, start: Value, stop: Value, rules: RuleSet) -> Plan:
     return Plan(graph, start, stop, rules, tuple(down))
 
 
-def carry_down(
-    way: Plan, trace: Trace, signals: Mapping[str, Tensor], image: Int[Tensor, " m"] | None, *, first: int = 0
-) -> Float[Tensor, "m *below"]:
-    """Signals carried to the plan's end on whole maps.
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Signals of several units on their way down.
 
-    Args:
+    Attributes:
+        numbers: of the units among all.
+        images: the image of the forward pass that each belongs to.
+        arrived: by the name of a value, what has come to it: signals, and the windows that they lie in.
+    """
+
+    numbers: Int[np.ndarray, " m"]
+    images: Int[np.ndarray, " m"]
+    arrived: Mapping[str, Sequence[tuple[Tensor, Frames]]]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def halves(self) -> Iterator["_Batch"]:
+        """The first half and the second."""
+        middle = len(self) // 2
+        for chosen in (slice(0, middle), slice(middle, len(self))):
+            arrived = {
+                name: [(signal[chosen], frames.of(chosen)) for signal, frames in parts]
+                for name, parts in self.arrived.items()
+            }
+            yield _Batch(self.numbers[chosen], self.images[chosen], arrived)
+
+
+@dataclass(frozen=True, eq=False)
+class _Carrier:
+    """One way down, with all that a batch of signals needs on it.
+
+    Attributes:
         way: the plan.
         trace: the forward pass whose switches are used.
-        signals: by the name of the value that they have arrived at; m of each.
-        image: the image of the batch that each signal belongs to; None if there is one for each.
-        first: number of the first step still to take.
+        steps: the first steps of the way, as they run in windows; the rest runs on whole maps.
+        needs: memory that one signal takes at every step.
+        room: memory that a batch may take at a step before it is split.
     """
-    arrived = dict(signals)
-    count = len(next(iter(signals.values())))
-    for step, rule in way.down[first:]:
-        if step.output.name in arrived:
-            remembered = trace.memory.get(step.output.name, {})
-            memory = {name: _of_images(t, image, trace.images) for name, t in remembered.items()}
-            call = Call(step, way.rules, count, trace.tensors, memory)
-            for value, part in _undone(call, rule, arrived.pop(step.output.name)):
-                arrived[value.name] = _added(arrived.get(value.name), part)
-    if way.stop.name not in arrived:
-        return next(iter(signals.values())).new_zeros(way.stop.sizes(count))
-    return arrived[way.stop.name]
+
+    way: Plan
+    trace: Trace
+    steps: Sequence[LocalStep]
+    needs: Sequence[int]
+    room: int
+
+    def down(self, batch: _Batch, first: int = 0) -> Iterator[tuple[_Batch, Tensor, Frames]]:
+        """The signals at the plan's end, in batches, each with the windows that they lie in."""
+        arrived = {name: list(parts) for name, parts in batch.arrived.items()}
+        for i, (step, rule) in enumerate(self.way.down[first:], first):
+            if step.output.name not in arrived:
+                continue
+            if self._too_many(batch, arrived, self.needs[i]):
+                for half in _Batch(batch.numbers, batch.images, arrived).halves():
+                    yield from self.down(half, i)
+                return
+            signal, frames = _together(arrived.pop(step.output.name), map_size(step.output))
+            carry = self._in_windows if i < len(self.steps) else self._on_whole_maps
+            for name, part, at in carry(i, step, rule, batch.images, signal, frames):
+                arrived.setdefault(name, []).append((part, at))
+        stop = self.way.stop
+        if stop.name not in arrived:
+            empty = next(iter(batch.arrived.values()))[0][0].new_zeros(stop.sizes(len(batch)))
+            arrived[stop.name] = [(empty, whole_maps(len(batch), self.way.size))]
+        yield batch, *_together(arrived[stop.name], self.way.size)
+
+    def _too_many(self, batch: _Batch, arrived: Mapping[str, Sequence[tuple[Tensor, Frames]]], need: int) -> bool:
+        """Whether a batch must and can be split before a step."""
+        if len(batch) == 1 or need * len(batch) <= self.room or not self.way.selects:
+            return False
+        return all(len(signal) == len(batch) for parts in arrived.values() for signal, _ in parts)
+
+    def _in_windows(
+        self, i: int, step: Step, rule: Rule, images: np.ndarray, signal: Tensor, frames: Frames
+    ) -> Iterator[tuple[str, Tensor, Frames]]:
+        local = self.steps[i]
+        below, above = local.reached(frames)
+        at = self.trace.frames.get(step.output.name) or whole_maps(self.trace.images, map_size(step.output))
+        memory = {
+            name: moved(tensor, at, above, images) if tuple(tensor.shape[2:]) == at.size else tensor[images]
+            for name, tensor in self.trace.memory.get(step.output.name, {}).items()
+        }
+        small = local.sized(above.size, below.size)
+        call = Call(small, self.way.rules, len(signal), self.trace.tensors, memory)
+        for value, part in _undone(call, rule, moved(signal, frames, above)):
+            yield value.name, part, below
+
+    def _on_whole_maps(
+        self, i: int, step: Step, rule: Rule, images: np.ndarray, signal: Tensor, frames: Frames
+    ) -> Iterator[tuple[str, Tensor, Frames]]:
+        if frames.size != map_size(step.output):
+            signal = moved(signal, frames, whole_maps(len(signal), map_size(step.output)))
+        shared = images if self.way.selects else None
+        remembered = self.trace.memory.get(step.output.name, {})
+        memory = {name: _of_images(tensor, shared, self.trace.images) for name, tensor in remembered.items()}
+        call = Call(step, self.way.rules, len(signal), self.trace.tensors, memory)
+        for value, part in _undone(call, rule, signal):
+            yield value.name, part, whole_maps(len(part), map_size(value))
 
 
-def carry_windows(
-    way: Plan, windowed: WindowedWay, trace: Trace, signal: Tensor, image: Tensor, positions: Tensor
-) -> dict[str, Tensor]:
-    """Single units carried through the first steps in windows.
-
-    Args:
-        way: the plan.
-        windowed: its first steps, in windows.
-        trace: the forward pass whose switches are used.
-        signal: (m, c, 1, ...) on the units themselves.
-        image: (m,) the image of the batch that each unit belongs to.
-        positions: (m, axes) of each unit.
-
-    Returns:
-        By the name of the value that they have arrived at, each signal in its window.
-    """
-    arrived = {way.start.name: signal}
-    for one in windowed.steps:
-        name = one.step.output.name
-        if name not in arrived:
-            continue
-        memory = memory_windows(
-            trace.memory.get(name, {}), image, one.window.origins(positions), one.window, windowed.maps[name]
-        )
-        call = Call(one.step, way.rules, len(signal), trace.tensors, memory)
-        for value, part in _undone(call, one.rule, arrived.pop(name)):
-            own, whole = one.reached[value.name], windowed.windows[value.name]
-            if one.leaves_map:
-                part = zero_outside(part, own.origins(positions), windowed.maps[value.name])
-            arrived[value.name] = _added(arrived.get(value.name), place(part, own.low, whole))
-    return arrived
+def _together(parts: Sequence[tuple[Tensor, Frames]], size: tuple[int, ...]) -> tuple[Tensor, Frames]:
+    """The sum of what has come to a value, in windows that hold it as far as it lies on the map."""
+    if all(frames.size == size and not frames.low.any() for _, frames in parts):
+        return sum((part for part, _ in parts[1:]), parts[0][0]), parts[0][1]
+    frames = united([frames for _, frames in parts], size)
+    return added(parts, frames), frames
 
 
 def _undone(call: Call, rule: Rule, signal: Tensor) -> Iterator[tuple[Value, Tensor]]:
@@ -221,17 +273,12 @@ def _undone(call: Call, rule: Rule, signal: Tensor) -> Iterator[tuple[Value, Ten
             yield value, part
 
 
-def _added(known: Tensor | None, part: Tensor) -> Tensor:
-    return part if known is None else known + part
-
-
-def _of_images(memory: Tensor, image: Int[Tensor, " m"] | None, images: int) -> Tensor:
+def _of_images(memory: Tensor, image: Int[np.ndarray, " m"] | None, images: int) -> Tensor:
     """What was remembered for each unit's image; a view where all units share one image."""
     if image is None:
         return memory
-    image = image.to(memory.device)
     several = memory.view(images, len(memory) // images, *memory.shape[1:])
-    if bool((image == image[0]).all()):
+    if (image == image[0]).all():
         chosen = several[int(image[0])].unsqueeze(0).expand(len(image), *several.shape[1:])
     else:
         chosen = several[image]
@@ -272,58 +319,49 @@ def project_seeds(
     windowed = None
     if path != "dense" and way.selects and all(unit.position for unit in seeds.units):
         windowed = way.windowed(force=path == "windowed")
-    single = way.bytes_down(seeds.values.element_size(), windowed)
-    at_once = max(1, min(budget, _CHUNK) // single)
-    shared = windowed is None or len(windowed.steps) < len(way.down)
-    for chosen in _batches(seeds.images.tolist(), at_once, way.selects, shared):
-        inside = [boxes[number] for number in chosen]
-        if windowed is None or not windowed.steps:
-            windows[chosen] = cut(_carry_batch(way, trace, seeds, chosen), inside)
-        else:
-            windows[chosen] = _carry_units(way, windowed, trace, seeds, chosen, inside)
+    width = seeds.values.element_size()
+    needs = way.bytes_of_steps(width, windowed)
+    room = min(budget // 3, _CHUNK)  # halves of halves wait in memory
+    carrier = _Carrier(way, trace, windowed.steps if windowed else (), needs, room)
+    lows = np.array([box.low for box in boxes], dtype=np.int64).reshape(len(boxes), len(way.size))
+    for numbers in _batches(seeds, lows, boxes, way, max(1, room // max(needs[0], 1))):
+        for batch, signal, frames in carrier.down(_started(way, trace, seeds, numbers, single=windowed is not None)):
+            if way.size:
+                signal = moved(signal, frames, Frames(lows[batch.numbers], boxes[0].size))
+            windows[batch.numbers] = signal if way.selects else signal[batch.images]
 
 
-def _batches(images: list[int], at_once: int, select: bool, shared: bool) -> Iterator[list[int]]:
+def _batches(
+    seeds: Seeds, lows: np.ndarray, boxes: Sequence[Box], way: Plan, at_once: int
+) -> Iterator[Int[np.ndarray, " m"]]:
     """Numbers of the units that are carried down together.
 
-    Where what was remembered can be selected: any units, or units of one image if they shall share it;
-    elsewhere one unit of each image, so that the batch is that of the way up.
+    Where what was remembered can be selected, any units: those together whose boxes lie alike in the
+    input, and of these those of one image. Elsewhere one unit of each image, so that the batch is that
+    of the way up.
     """
-    of_image: dict[int, list[int]] = {}
-    for number, image in enumerate(images):
-        of_image.setdefault(image, []).append(number)
-    if select and (not shared or max(map(len, of_image.values())) == 1):
-        yield from (list(range(i, min(i + at_once, len(images)))) for i in range(0, len(images), at_once))
-    elif select:
-        for numbers in of_image.values():
-            yield from (numbers[i : i + at_once] for i in range(0, len(numbers), at_once))
-    else:
-        for turn in range(max(map(len, of_image.values()))):
-            yield [numbers[turn] for numbers in of_image.values() if turn < len(numbers)]
-
-
-def _carry_batch(way: Plan, trace: Trace, seeds: Seeds, chosen: list[int]) -> Float[Tensor, "m c *size"]:
-    """Some of the seeds on whole maps."""
-    images = seeds.images[chosen]
-    signal = torch.stack([seeds.signal(number) for number in chosen])
+    images = seeds.images
     if way.selects:
-        return carry_down(way, trace, {way.start.name: signal}, images)
-    whole = signal.new_zeros(trace.images, *signal.shape[1:])
-    whole[images] = signal
-    return carry_down(way, trace, {way.start.name: whole}, None)[images]
+        length, size = np.array(way.size, dtype=np.int64), np.array(boxes[0].size, dtype=np.int64)
+        inside = (np.minimum(lows + size, length) - np.maximum(lows, 0)).prod(1)
+        order = np.lexsort((images, inside))
+        yield from (order[i : i + at_once] for i in range(0, len(order), at_once))
+        return
+    turn = np.array([(images[:i] == image).sum() for i, image in enumerate(images)])
+    for number in range(turn.max() + 1):
+        yield np.flatnonzero(turn == number)
 
 
-def _carry_units(
-    way: Plan, windowed: WindowedWay, trace: Trace, seeds: Seeds, chosen: list[int], boxes: Sequence[Box]
-) -> Float[Tensor, "m c *box"]:
-    """Some of the seeds, all single units, in windows as far as these go, then on whole maps; their boxes."""
-    images = seeds.images[chosen]
-    positions = torch.tensor([seeds.units[number].position for number in chosen])
-    arrived = carry_windows(way, windowed, trace, seeds.points(chosen), images, positions)
-    if len(windowed.steps) == len(way.down) and way.stop.name in arrived:
-        return arrived[way.stop.name]
-    whole = {
-        name: spread_out(part, windowed.windows[name].origins(positions), windowed.maps[name])
-        for name, part in arrived.items()
-    }
-    return cut(carry_down(way, trace, whole, images, first=len(windowed.steps)), boxes)
+def _started(way: Plan, trace: Trace, seeds: Seeds, numbers: np.ndarray, *, single: bool) -> _Batch:
+    """Some of the seeds where they start: on single units, or on whole maps."""
+    images = seeds.images[numbers]
+    if single:
+        points = np.array([seeds.units[number].position for number in numbers])
+        frames = Frames(points, (1,) * points.shape[1])
+        return _Batch(numbers, images, {way.start.name: [(seeds.points(numbers.tolist()), frames)]})
+    signal = torch.stack([seeds.signal(number) for number in numbers.tolist()])
+    if not way.selects:
+        whole = signal.new_zeros(trace.images, *signal.shape[1:])
+        whole[images] = signal
+        signal = whole
+    return _Batch(numbers, images, {way.start.name: [(signal, whole_maps(len(signal), map_size(way.start)))]})

@@ -157,15 +157,3 @@ def caption(unit: Unit, activation: float) -> str:
     if unit.position:
         parts.append("at " + ",".join(map(str, unit.position)))
     return " ".join([*parts, f"= {activation:.3g}"])
-
-
-def cut(pictures: Float[Tensor, "m c *size"], boxes: Sequence[Box]) -> Float[Tensor, "m c *window"]:
-    """Each picture inside its box, zero where the box reaches past the border; boxes are of one size."""
-    size = tuple(pictures.shape[2:])
-    if all(box.low == (0,) * len(size) and box.high == size for box in boxes):
-        return pictures
-    windows = pictures.new_zeros(*pictures.shape[:2], *boxes[0].size)
-    for i, box in enumerate(boxes):
-        inside, part = box.overlap(size)
-        windows[i][part] = pictures[i][inside]
-    return windows

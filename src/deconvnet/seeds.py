@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -36,9 +37,9 @@ class Seeds:
     first: int
 
     @property
-    def images(self) -> Int[Tensor, " m"]:
+    def images(self) -> Int[np.ndarray, " m"]:
         """Each unit's image, counted in this pass."""
-        return torch.tensor([unit.image - self.first for unit in self.units])
+        return np.array([unit.image - self.first for unit in self.units])
 
     def signal(self, number: int) -> Float[Tensor, "*shape"]:
         """The signal that one unit starts."""

@@ -1,159 +1,191 @@
-"""Windows: a unit reaches only its receptive field, so its signal is carried in a window that grows.
+"""Windows: a unit reaches only its receptive field, so it needs no more than a window of every map.
 
-At every value on the way down a unit at y lives in a window that begins at `scale * y + low`, of one
-size for all units of the layer, so units of any images and positions run as one batch. A step in a
-window is the same step on a small map without padding: the rules need not know. Values that fall
-outside the map are set to zero, which makes borders exact.
+On the way down a unit's signal is carried in a window that grows with every step; on the way up a
+window of the image is enough. A step in windows is the same step on small maps without padding: the
+rules need not know. Units of any images and positions run as one batch, whose windows have one size
+and each its own place, inside the map: what lies beyond a border is not carried.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any
 
-import torch
-from jaxtyping import Float, Int
+import numpy as np
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from deconvnet._types import Box, Size, Step, Value
+from deconvnet._types import Size, Step, Value
 from deconvnet.receptive_field import step_windows
-from deconvnet.rules import Memory, Rule, RuleSet
+from deconvnet.rules import Rule, RuleSet
 
 _COPIED = 8  # multiplications that take as long as moving one number through memory
 
 
-@dataclass(frozen=True)
-class Window:
-    """Where the signals of units live in one value: per axis from `scale * y + low`, `size` long."""
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Where the windows of a batch of units lie in one value.
 
-    scale: tuple[int, ...]
-    low: tuple[int, ...]
+    Attributes:
+        low: first pixel of each window, per spatial axis.
+        size: length of every window, per spatial axis.
+    """
+
+    low: Int[np.ndarray, "m axes"]
     size: tuple[int, ...]
 
-    def union(self, other: "Window") -> "Window | None":
-        """The window that holds both; None if they do not move together."""
-        if self.scale != other.scale:
-            return None
-        low = tuple(map(min, self.low, other.low))
-        ends = zip(self.low, self.size, other.low, other.size, low, strict=True)
-        return Window(self.scale, low, tuple(max(a + s, b + t) - c for a, s, b, t, c in ends))
+    @property
+    def high(self) -> Int[np.ndarray, "m axes"]:
+        """The pixel after the last of each window."""
+        return self.low + np.array(self.size, dtype=np.int64)
 
-    def below(self, moves: Sequence[tuple[int, int, int]]) -> "Window":
-        """What this window sees of a map below; `moves` as `step_windows` gives them."""
-        return Window(
-            tuple(a * s for a, (s, _, _) in zip(self.scale, moves, strict=True)),
-            tuple(y * s + low for y, (s, low, _) in zip(self.low, moves, strict=True)),
-            tuple((n - 1) * s + high - low + 1 for n, (s, low, high) in zip(self.size, moves, strict=True)),
-        )
+    def of(self, chosen: slice) -> "Frames":
+        """Those of some of the units."""
+        return Frames(self.low[chosen], self.size)
 
-    def origins(self, positions: Int[Tensor, "m axes"]) -> Int[Tensor, "m axes"]:
-        """The first pixel of each unit's window, per axis; negative beyond the border."""
-        return positions * torch.tensor(self.scale) + torch.tensor(self.low)
+
+def whole_maps(count: int, size: Sequence[int]) -> Frames:
+    """Windows that are the whole map."""
+    return Frames(np.zeros((count, len(size)), dtype=np.int64), tuple(size))
+
+
+def united(parts: Sequence[Frames], size: Sequence[int]) -> Frames:
+    """Windows that hold those of all parts as far as they lie inside a map of `size`."""
+    length = np.array(size)
+    low, high = parts[0].low, parts[0].high
+    for part in parts[1:]:
+        low, high = np.minimum(low, part.low), np.maximum(high, part.high)
+    low = np.maximum(low, 0)
+    longest = np.maximum((np.minimum(high, length) - low).max(0), 1)
+    return Frames(np.minimum(low, length - longest), tuple(longest.tolist()))
+
+
+def moved(
+    source: Shaped[Tensor, "n c *before"],
+    at: Frames,
+    to: Frames,
+    rows: Int[np.ndarray, " m"] | None = None,
+    *,
+    fill: float = 0,
+) -> Shaped[Tensor, "m c *after"]:
+    """The windows `to` of what lies in the windows `at`.
+
+    Args:
+        source: one window for each of `at`.
+        at: where they lie.
+        to: what is wanted.
+        rows: for each window wanted, the number of the one that it is taken from; its own by default.
+        fill: stands where there is none.
+    """
+    shifts = to.low - (at.low if rows is None else at.low[rows])
+    alike = rows is None and not (shifts != shifts[0]).any()
+    if alike and to.size == at.size and not shifts[0].any():
+        return source
+    result = source.new_full((len(shifts), source.shape[1], *to.size), fill)
+    for i, (here, there) in _shared(shifts, at.size, to.size, alike=alike):
+        number = i if rows is None else int(rows[i])
+        result[(i, slice(None), *there)] = source[(number, slice(None), *here)]
+    return result
+
+
+def added(parts: Sequence[tuple[Float[Tensor, "m c *before"], Frames]], to: Frames) -> Float[Tensor, "m c *after"]:
+    """The sum of several parts, each in windows of its own, in the windows `to`, which hold them all."""
+    covering = next((i for i, (_, at) in enumerate(parts) if at.size == to.size and not (at.low != to.low).any()), 0)
+    total = moved(*parts[covering], to)
+    if len(parts) == 1:
+        return total
+    if total is parts[covering][0]:
+        total = total.clone()
+    for part, at in (*parts[:covering], *parts[covering + 1 :]):
+        shifts = to.low - at.low
+        for i, (here, there) in _shared(shifts, at.size, to.size, alike=not (shifts != shifts[0]).any()):
+            total[(i, slice(None), *there)] += part[(i, slice(None), *here)]
+    return total
+
+
+Slices = tuple[slice, ...]
+
+
+def _shared(
+    shifts: np.ndarray, before: Sequence[int], after: Sequence[int], *, alike: bool
+) -> Iterator[tuple[int | slice, tuple[Slices, Slices]]]:
+    """For each window, or all at once where they are alike, what it shares with another: as seen from each."""
+    for i, shift in enumerate(shifts[:1].tolist() if alike else shifts.tolist()):
+        here, there = zip(*map(_common, shift, before, after), strict=True)
+        yield slice(None) if alike else i, (here, there)
+
+
+def _common(shift: int, before: int, after: int) -> tuple[slice, slice]:
+    """What a window of one length shares with another that begins `shift` later: as seen from each."""
+    first, last = max(shift, 0), min(shift + after, before)
+    last = max(first, last)
+    return slice(first, last), slice(first - shift, last - shift)
+
+
+Move = tuple[Fraction, Fraction, Fraction]  # along one axis, what a unit sees of the map below; see `step_windows`
 
 
 @dataclass(frozen=True, eq=False)
-class WindowedStep:
-    """A step as it runs in windows.
+class LocalStep:
+    """A step that can run in windows.
 
     Attributes:
-        step: on maps of the size of its windows, without padding.
-        rule: of the way down, the same as on whole maps.
-        window: of its output.
-        reached: the window of each input that this step alone reaches, by name.
-        leaves_map: whether it may put values where the map has none.
+        step: as it is on whole maps.
+        below: the maps that a signal is carried to.
+        moves: what a unit above sees of each of them.
+        spreads: whether a unit below reaches several above, as in a transposed convolution.
     """
 
     step: Step
-    rule: Rule
-    window: Window
-    reached: Mapping[str, Window]
-    leaves_map: bool
+    below: tuple[Value, ...]
+    moves: tuple[Move, ...]  # per spatial axis
+    spreads: bool
+    _sized: dict[Any, Step] = field(default_factory=dict)
+
+    @property
+    def fill(self) -> float:
+        """What the step takes for pixels beyond the border."""
+        return -math.inf if "max_pool" in self.step.operation else 0
+
+    def reached(self, above: Frames) -> tuple[Frames, Frames]:
+        """The windows below that these reach, and those above that the step gives from exactly these."""
+        ends = [_reached(move, above.low[:, i], above.high[:, i] - 1) for i, move in enumerate(self.moves)]
+        longest = tuple(max(int((high - low).max()) + 1, 1) for low, high in ends)
+        below = Frames(np.stack([low for low, _ in ends], 1), longest)
+        if not self.spreads:
+            return below, above
+        reach = [(int(1 / scale), int(low / scale), int(high / scale)) for scale, low, high in self.moves]
+        lows = np.stack([below.low[:, i] * factor - last for i, (factor, _, last) in enumerate(reach)], 1)
+        sizes = [(n - 1) * factor + last - first + 1 for n, (factor, first, last) in zip(longest, reach, strict=True)]
+        return below, Frames(lows, tuple(sizes))
+
+    def sized(self, above: tuple[int, ...], below: tuple[int, ...]) -> Step:
+        """The step on maps of these sizes, without padding."""
+        if (above, below) not in self._sized:
+            self._sized[above, below] = _small(self, above, below)
+        return self._sized[above, below]
 
 
-@dataclass(frozen=True, eq=False)
-class WindowedWay:
-    """The first steps of a way down, in windows; the rest runs on whole maps.
-
-    Attributes:
-        steps: in the order of the way down.
-        windows: of each value, by name; of what several steps reach, their union.
-        maps: length of each value's feature maps per axis, by name.
-    """
-
-    steps: tuple[WindowedStep, ...]
-    windows: Mapping[str, Window]
-    maps: Mapping[str, tuple[int, ...]]
+def _reached(move: Move, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels below that the pixels from `low` to `high` see along one axis, both ends included."""
+    scale, before, after = move
+    d = math.lcm(scale.denominator, before.denominator, after.denominator)
+    first, last = low * int(scale * d) + int(before * d), high * int(scale * d) + int(after * d)
+    return (first, last) if d == 1 else (-(-first // d), last // d)
 
 
-def windowed_way(
-    start: Value, down: Sequence[tuple[Step, Rule]], rules: RuleSet, *, force: bool = False
-) -> WindowedWay:
-    """As many of the first steps as pay in windows, by a count of multiplications and copies.
-
-    Args:
-        start: the value that units are of.
-        down: the steps and rules of the way down.
-        rules: the rule set.
-        force: take every step that can run in windows, whether it pays or not.
-    """
-    axes = len(start.shape) - 2
-    windows = {start.name: Window((1,) * axes, (0,) * axes, (1,) * axes)}
-    steps: list[WindowedStep] = []
-    for step, rule in down if axes > 0 else []:
-        # every step that reaches this step's output has been seen, so its window is final
-        one = _in_window(step, rule, windows[step.output.name], rules) if step.output.name in windows else None
-        united = None if one is None else _united(one.reached, windows)
-        if one is None or united is None:
-            break
-        steps.append(one)
-        windows.update(united)
-    count = len(steps) if force else _worthwhile(steps, [step for step, _ in down])
-    values = [start, *(value for step, _ in down for value in (step.output, *step.signals))]
-    return WindowedWay(tuple(steps[:count]), windows, {value.name: _map(value) for value in values})
-
-
-def _united(reached: Mapping[str, Window], windows: Mapping[str, Window]) -> dict[str, Window] | None:
-    """The windows that hold what was known and what is reached now; None if they do not move together."""
-    united = {}
-    for name, window in reached.items():
-        both = windows[name].union(window) if name in windows else window
-        if both is None:
-            return None
-        united[name] = both
-    return united
-
-
-def _map(value: Value) -> tuple[int, ...]:
-    return tuple(size.of(1) for size in value.shape[2:])
-
-
-def _in_window(step: Step, rule: Rule, window: Window, rules: RuleSet) -> WindowedStep | None:
-    """The step on maps of the size of its windows, without padding; None where it cannot run so."""
-    axes = len(window.size)
-    if not _local(step, rules, axes):
-        return None
-    reached: dict[str, Window] = {}
-    for i, value in enumerate(step.signals):
-        if i not in rule.closed:
-            moves = step_windows(step, value, axes)
-            if moves is None or any(not isinstance(number, int) for move in moves for number in move):
-                return None
-            reached[value.name] = window.below([(int(s), int(low), int(high)) for s, low, high in moves])
-    inputs = {
-        value.name: replace(value, shape=(*value.shape[:2], *map(Size, reached[value.name].size)))
-        for value in step.signals
-        if value.name in reached
-    }
+def _small(local: LocalStep, above: tuple[int, ...], below: tuple[int, ...]) -> Step:
+    step = local.step
+    inputs = {v.name: replace(v, shape=(*v.shape[:2], *map(Size, below))) for v in local.below}
     arguments = {name: _renamed(argument, inputs) for name, argument in step.arguments.items()}
-    if "padding" in arguments:
-        arguments["padding"] = [0] * axes
-    small = replace(
-        step,
-        output=replace(step.output, shape=(*step.output.shape[:2], *map(Size, window.size))),
-        arguments=arguments,
-        inputs=tuple(inputs.get(value.name, value) for value in step.inputs),
-    )
-    return WindowedStep(small, rule, window, reached, _leaves_map(step))
+    for name in ("padding", "output_padding"):
+        if name in arguments:
+            arguments[name] = [0] * len(above)
+    if arguments.get("output_size") is not None:
+        arguments["output_size"] = list(above)
+    output = replace(step.output, shape=(*step.output.shape[:2], *map(Size, above)))
+    return replace(step, output=output, arguments=arguments, inputs=tuple(inputs.get(v.name, v) for v in step.inputs))
 
 
 def _renamed(argument: Any, inputs: Mapping[str, Value]) -> Any:
@@ -172,22 +204,45 @@ _POINTWISE = frozenset(
 _CHANNELWISE = {"aten.cat", "aten.split", "aten.chunk", "aten.slice", "aten.narrow", "aten.split_with_sizes"}
 
 
-def _local(step: Step, rules: RuleSet, axes: int) -> bool:
-    """Whether the step is the same at every place of its maps, borders included once zeros are set."""
+def local_step(step: Step, rules: RuleSet, closed: frozenset[int] = frozenset()) -> LocalStep | None:
+    """The step as it runs in windows, up and down; None if it must see whole maps.
+
+    Args:
+        step: as it is on whole maps.
+        rules: the rule set.
+        closed: numbers of the signal inputs to which no signal is carried.
+    """
+    axes = len(step.output.shape) - 2
+    below = tuple(value for i, value in enumerate(step.signals) if i not in closed)
+    if axes < 1 or not below or len(step.signals) < len(step.inputs):
+        return None
+    if any(len(value.shape) != axes + 2 for value in below) or not _same_everywhere(step, below, rules, axes):
+        return None
+    ways = [step_windows(step, value, axes) for value in below]
+    if ways[0] is None or any(way != ways[0] for way in ways):
+        return None
+    moves = tuple((Fraction(s), Fraction(low), Fraction(high)) for s, low, high in ways[0])
+    spreads = any(word in step.operation for word in ("transpose", "upsample", "shuffle"))
+    if any((scale.numerator if spreads else scale.denominator) > 1 for scale, _, _ in moves):
+        return None
+    return LocalStep(step, below, moves, spreads)
+
+
+def _same_everywhere(step: Step, below: tuple[Value, ...], rules: RuleSet, axes: int) -> bool:
+    """Whether the step is the same at every place of its maps, and at the border as if the maps went on."""
     operation, arguments = step.operation, step.arguments
-    if len(step.output.shape) != axes + 2 or any(len(v.shape) != axes + 2 for v in step.signals):
-        return False
     if operation in _POINTWISE:
-        return all(_point_or_map(value, step) for value in _values(arguments))
+        return all(_point_or_map(value, step, below) for value in _values(arguments))
     if operation in _CHANNELWISE:
         return arguments.get("dim") in (1, -axes - 1)
-    if operation in ("aten.conv1d", "aten.conv2d", "aten.conv3d"):
+    kind = operation.removeprefix("aten.")
+    if kind in ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"):
         return len(step.signals) == 1 and not isinstance(arguments["padding"], str)
-    if operation in ("aten.max_pool1d", "aten.max_pool2d", "aten.max_pool3d"):
-        return rules.unpool == "switches" or _inside(step, axes)
-    if operation in ("aten.avg_pool1d", "aten.avg_pool2d", "aten.avg_pool3d"):
-        return _inside(step, axes)
-    return False
+    if kind in ("max_pool1d", "max_pool2d", "max_pool3d"):
+        return rules.unpool == "switches" or _inside(step)
+    if kind in ("avg_pool1d", "avg_pool2d", "avg_pool3d"):
+        return _inside(step)
+    return kind in ("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "pixel_shuffle")
 
 
 def _values(arguments: Any) -> list[Value]:
@@ -199,114 +254,120 @@ def _values(arguments: Any) -> list[Value]:
     return [value for one in inner for value in _values(one)]
 
 
-def _point_or_map(value: Value, step: Step) -> bool:
+def _point_or_map(value: Value, step: Step, below: tuple[Value, ...]) -> bool:
     """Whether a value is a map like the step's output, or has one number per map."""
-    if value in step.signals:
-        return value.shape[2:] == step.output.shape[2:] or math.prod(_map(value)) == 1
+    if value in below:
+        return value.shape[2:] == step.output.shape[2:]
     if step.operation == "batch_norm":
         return True
     return not value.shape or math.prod(size.of(1) for size in value.shape[-len(step.output.shape) + 2 :]) == 1
 
 
-def _inside(step: Step, axes: int) -> bool:
+def _inside(step: Step) -> bool:
     """Whether every window of a pooling lies inside the map, so that none is smaller than the others."""
     padding, ceil = step.arguments["padding"], step.arguments["ceil_mode"]
     return not ceil and not any([padding] if isinstance(padding, int) else padding)
 
 
-def _leaves_map(step: Step) -> bool:
-    padding = step.arguments.get("padding", 0)
-    return "conv" in step.operation and any([padding] if isinstance(padding, int) else padding)
+# What windows cost.
 
 
-def _worthwhile(steps: Sequence[WindowedStep], down: Sequence[Step]) -> int:
-    """How many of the first steps run in windows for the least work."""
-    dense = [_work(step, _map(step.output), [_map(value) for value in step.signals]) for step in down]
-    small = [_work(s.step, s.window.size, [_map(value) for value in s.step.signals]) for s in steps]
-    total = [sum(small[:i]) + sum(dense[i:]) for i in range(len(steps) + 1)]
-    return min(range(len(total)), key=lambda i: (total[i], i))
+@dataclass(frozen=True)
+class Span:
+    """How long the windows of one value are, per spatial axis: on average over all units, and at most."""
+
+    mean: tuple[float, ...]
+    most: tuple[int, ...]
 
 
-def _work(step: Step, above: Sequence[int], below: Sequence[Sequence[int]]) -> float:
-    """Multiplications and copies of one signal's way down through a step, on maps of these sizes."""
-    places = math.prod(above)
-    channels = step.output.shape[1].of(1) if len(step.output.shape) > 1 else 1
-    moved = places * channels + sum(
-        math.prod(size) * value.shape[1].of(1)
-        for size, value in zip(below, step.signals, strict=True)
-        if len(value.shape) > 1
-    )
-    weight = step.arguments.get("weight") if "conv" in step.operation or "linear" in step.operation else None
-    products = places * math.prod(size.of(1) for size in weight.shape) if isinstance(weight, Value) else 0
-    return products + _COPIED * moved
-
-
-def place(part: Float[Tensor, "m c *part"], low: Sequence[int], window: Window) -> Float[Tensor, "m c *window"]:
-    """A part that begins at `low` inside its union window."""
-    if part.shape[2:] == torch.Size(window.size):
-        return part
-    whole = part.new_zeros(*part.shape[:2], *window.size)
-    first = tuple(a - b for a, b in zip(low, window.low, strict=True))
-    inside, _ = Box(first, tuple(a + n for a, n in zip(first, part.shape[2:], strict=True))).overlap(window.size)
-    whole[inside] = part
-    return whole
-
-
-def zero_outside(
-    signal: Float[Tensor, "m c *window"], origins: Int[Tensor, "m axes"], size: Sequence[int]
-) -> Float[Tensor, "m c *window"]:
-    """The signal with what lies outside the map set to zero."""
-    for axis, length in enumerate(size):
-        places = origins[:, axis, None] + torch.arange(signal.shape[2 + axis])
-        inside = (places >= 0) & (places < length)
-        if not bool(inside.all()):
-            shape = [len(signal), 1, *[1] * len(size)]
-            shape[2 + axis] = -1
-            signal = signal * inside.to(signal).view(shape)
-    return signal
-
-
-def memory_windows(
-    memory: Memory,
-    image: Int[Tensor, " m"],
-    origins: Int[Tensor, "m axes"],
-    window: Window,
-    map_size: Sequence[int],
-) -> dict[str, Tensor]:
-    """What was remembered, cut to each unit's window; zero beyond the border."""
+def spans(start: Value, steps: Sequence[LocalStep]) -> dict[str, Span]:
+    """The spans of what the units of `start` see of every value that the steps, from the top down, lead to."""
+    axes = len(start.shape) - 2
+    known = {start.name: [(np.arange(size.of(1)), np.arange(size.of(1))) for size in start.shape[2:]]}
+    for local in steps:
+        above = known.get(local.step.output.name)
+        if above is None:
+            continue
+        for value in local.below:
+            lengths = map_size(value)
+            ends = [_reached(local.moves[i], *above[i]) for i in range(axes)]
+            new = [(np.maximum(low, 0), np.minimum(high, n - 1)) for (low, high), n in zip(ends, lengths, strict=True)]
+            old = known.get(value.name, new)
+            known[value.name] = [(np.minimum(a, c), np.maximum(b, d)) for (a, b), (c, d) in zip(new, old, strict=True)]
+    seen = {name: [np.maximum(high - low + 1, 1) for low, high in ends] for name, ends in known.items()}
     return {
-        name: tensor[image.to(tensor.device)]
-        if tuple(tensor.shape[2:]) != tuple(map_size)
-        else gather_windows(tensor, image, origins, window.size)
-        for name, tensor in memory.items()
+        name: Span(tuple(float(n.mean()) for n in one), tuple(int(n.max()) for n in one)) for name, one in seen.items()
     }
 
 
-def gather_windows(
-    maps: Tensor, image: Int[Tensor, " m"], origins: Int[Tensor, "m axes"], size: Sequence[int]
-) -> Tensor:
-    """(m, c, *size) windows of (n, c, *map), one for each unit; zero beyond the border."""
-    axes = len(size)
-    ends = origins + torch.tensor(size)
-    before = (-origins.min(0).values).clamp(min=0).tolist()
-    after = (ends.max(0).values - torch.tensor(maps.shape[2:])).clamp(min=0).tolist()
-    if any(before) or any(after):
-        pads = [amount for pair in zip(reversed(before), reversed(after), strict=True) for amount in pair]
-        maps = torch.nn.functional.pad(maps, pads)
-    for axis, length in enumerate(size):
-        maps = maps.unfold(2 + axis, length, 1)
-    shifted = origins + torch.tensor(before)
-    windows = maps.movedim(1, 1 + axes)  # images and places first, then channels
-    return windows[tuple(index.to(maps.device) for index in (image, *shifted.unbind(1)))]
+def map_size(value: Value) -> tuple[int, ...]:
+    """Length of a value's feature maps, per spatial axis."""
+    return tuple(size.of(1) for size in value.shape[2:])
 
 
-def spread_out(
-    windows: Float[Tensor, "m c *window"], origins: Int[Tensor, "m axes"], size: Sequence[int]
-) -> Float[Tensor, "m c *size"]:
-    """Each window in its place in a whole map, zero elsewhere."""
-    whole = windows.new_zeros(*windows.shape[:2], *size)
-    for i, low in enumerate(origins.tolist()):
-        high = [first + length for first, length in zip(low, windows.shape[2:], strict=True)]
-        of_map, of_window = Box(tuple(low), tuple(high)).overlap(size)
-        whole[i][of_map] = windows[i][of_window]
-    return whole
+def work(step: Step, known: Mapping[str, Span] | None = None) -> float:
+    """Multiplications and copies, in multiplications, of one signal's way down through a step.
+
+    Args:
+        step: as it is on whole maps.
+        known: the spans of its values where it runs in windows.
+    """
+
+    def places(value: Value) -> float:
+        return math.prod(map_size(value) if known is None else known[value.name].mean)
+
+    def numbers(value: Value) -> float:
+        return places(value) * value.shape[1].of(1) if len(value.shape) > 1 else 1
+
+    weight = step.arguments.get("weight") if "conv" in step.operation or "linear" in step.operation else None
+    seen = step.signals[0] if "transpose" in step.operation and step.signals else step.output
+    products = places(seen) * math.prod(size.of(1) for size in weight.shape) if isinstance(weight, Value) else 0
+    below = [value for value in step.signals if known is None or value.name in known]
+    return products + _COPIED * (numbers(step.output) + sum(map(numbers, below)))
+
+
+@dataclass(frozen=True, eq=False)
+class WindowedWay:
+    """The first steps of a way down, in windows; the rest runs on whole maps.
+
+    Attributes:
+        steps: in the order of the way down.
+        spans: of each value on it, by name.
+        windowed: work of one unit's way down where each of `steps` runs in windows.
+        dense: work of every step of the way on whole maps.
+    """
+
+    steps: tuple[LocalStep, ...]
+    spans: Mapping[str, Span]
+    windowed: tuple[float, ...]
+    dense: tuple[float, ...]
+
+    @property
+    def work(self) -> float:
+        """Of one unit's way down."""
+        return sum(self.windowed) + sum(self.dense[len(self.steps) :])
+
+
+def windowed_way(
+    start: Value, down: Sequence[tuple[Step, Rule]], rules: RuleSet, *, force: bool = False
+) -> WindowedWay:
+    """As many of the first steps as pay in windows, by a count of multiplications and copies.
+
+    Args:
+        start: the value that units are of.
+        down: the steps and rules of the way down.
+        rules: the rule set.
+        force: take every step that can run in windows, whether it pays or not.
+    """
+    steps: list[LocalStep] = []
+    for step, rule in down if len(start.shape) > 2 else []:
+        local = local_step(step, rules, rule.closed)
+        if local is None:
+            break
+        steps.append(local)
+    known = spans(start, steps)
+    dense = tuple(work(step) for step, _ in down)
+    windowed = tuple(work(local.step, known) for local in steps)
+    total = [sum(windowed[:i]) + sum(dense[i:]) for i in range(len(steps) + 1)]
+    count = len(steps) if force else min(range(len(total)), key=lambda i: (total[i], i))
+    return WindowedWay(tuple(steps[:count]), known, windowed[:count], dense)
