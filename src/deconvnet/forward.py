@@ -1,16 +1,17 @@
 """Steps up, remembering what the way down will need."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from deconvnet._errors import NotFiniteError
-from deconvnet._types import Step
+from deconvnet._types import Step, Unit
 from deconvnet.capture import Graph, weights_of
 from deconvnet.rules import Call, Memory, Rule, RuleSet
-from deconvnet.windows import Frames
+from deconvnet.windows import Frames, LocalStep, map_size, moved, united, whole_maps
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,69 @@ def forward(
                 del values[name]
     kept = {name: tensor for name, tensor in values.items() if name in wanted}
     return Trace(len(x), kept, memory, tensors)
+
+
+def forward_in_windows(
+    steps: Sequence[LocalStep],
+    graph: Graph,
+    model: nn.Module,
+    x: Tensor,
+    units: Sequence[Unit],
+    rules: RuleSet,
+    chosen: Mapping[str, Rule],
+) -> Trace:
+    """Run the steps for single units, each on no more of its image than it sees.
+
+    A step in windows is given what lies around a window, and its padding only where the image ends, so
+    every unit gets what it gets in the whole image, up to the order of sums.
+
+    Args:
+        steps: those that lead to the units, from the top down.
+        graph: captured from `model` for images of this size.
+        model: its weights are read as they are now.
+        x: (n, c, *spatial).
+        units: single ones of the layer that the first of `steps` makes.
+        rules: the rule set of the way down.
+        chosen: the rule of each step that will be undone, by the name of its output.
+
+    Returns:
+        A pass with one row for each unit.
+    """
+    tensors = tensors_of(graph, model, len(units))
+    positions = np.array([unit.position for unit in units])
+    top = steps[0].step.output
+    wanted = {top.name: [Frames(positions, (1,) * positions.shape[1])]}
+    at: dict[str, Frames] = {}
+    for local in steps:
+        name = local.step.output.name
+        at[name] = united(wanted.pop(name), map_size(local.step.output))
+        for value in local.below:
+            wanted.setdefault(value.name, []).append(local.reached(at[name])[0])
+    source = graph.input.name
+    at[source] = united(wanted[source], map_size(graph.input))
+    rows = np.array([unit.image for unit in units])
+    values = {source: moved(x, whole_maps(len(x), map_size(graph.input)), at[source], rows)}
+    memory: dict[str, Memory] = {}
+    remembered_at: dict[str, Frames] = {}
+    last_use = {value.name: i for i, local in reversed(list(enumerate(steps))) for value in local.below}
+    for i, local in reversed(list(enumerate(steps))):
+        name = local.step.output.name
+        below, above = local.reached(at[name])
+        inputs = {
+            value.name: moved(values[value.name], at[value.name], below, fill=local.fill) for value in local.below
+        }
+        call = Call(local.sized(above.size, below.size), rules, len(units), {**tensors, **inputs})
+        rule = chosen.get(name)
+        if rule is not None and rule.up is not None:
+            output, memory[name] = rule.up(call)
+            remembered_at[name] = above
+        else:
+            output = call.compute()
+        values[name] = moved(output, above, at[name])
+        for value in local.below:
+            if last_use[value.name] == i:
+                values.pop(value.name, None)
+    return Trace(len(units), {top.name: values[top.name]}, memory, tensors, remembered_at)
 
 
 def tensors_of(graph: Graph, model: nn.Module, images: int) -> dict[str, Tensor]:

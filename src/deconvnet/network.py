@@ -3,10 +3,11 @@
 import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal
 
+import numpy as np
 import psutil
 import torch
 from jaxtyping import Float
@@ -22,14 +23,25 @@ from deconvnet._errors import (
     NotFiniteError,
     UnsupportedOperationError,
 )
-from deconvnet._types import Box, LayerInfo, Step, Value
+from deconvnet._types import Box, LayerInfo, Step, Unit, Value
 from deconvnet.capture import Graph, computing
 from deconvnet.captured import Captured, ordinary
-from deconvnet.forward import Trace, all_finite, check_finite, forward
-from deconvnet.project import Carry, Plan, boxes_of, plan, project_seeds
+from deconvnet.forward import Trace, all_finite, check_finite, forward, forward_in_windows
+from deconvnet.plan import Plan, plan, words_of
+from deconvnet.project import CHUNK, Carry, boxes_of, project_seeds
 from deconvnet.reconstruction import Reconstruction
 from deconvnet.rules import RuleSet, Smooth, rule_for, rule_set
-from deconvnet.seeds import Channel, Seeds, Start, Target, class_seeds, own_signal, unit_seeds
+from deconvnet.seeds import (
+    Channel,
+    Seeds,
+    Start,
+    Target,
+    checked_units,
+    class_seeds,
+    listed_seeds,
+    own_signal,
+    unit_seeds,
+)
 
 Layer = str | nn.Module
 
@@ -166,6 +178,7 @@ class DeconvNet:
         *,
         channel: Channel | None = None,
         position: tuple[int, ...] | int | Literal["all"] | None = None,
+        units: Sequence[Unit] | None = None,
         start: Start | Tensor = "activation",
         to: Layer | None = None,
         memory: str | int | None = None,
@@ -178,15 +191,19 @@ class DeconvNet:
             layer: name or module; see `layers`.
             channel: a feature map, several, "all", or "top:16" for those of strongest activation.
             position: index per spatial axis; None for each map's strongest; "all" keeps the whole map.
+            units: single units of the layer, of any maps, positions and images, in place of channel and
+                position.
             start: the unit's "activation" (as the paper; its magnitude if negative), "one", or a signal
                 of the layer's own shape, (n, c, *spatial), that is carried down as it is.
             to: carry the signal only down to this layer.
             memory: budget for this call.
             path: single units are carried in windows of their receptive fields ("windowed") or on whole
-                maps ("dense"); "auto" counts the work and picks. The results are the same.
+                maps ("dense"); "auto" counts the work and picks, and runs the forward pass for listed
+                `units` on no more of their images than they see if that is less. The results are the
+                same up to the order of sums; see `plan`.
 
         Returns:
-            Units in order of images, then channels.
+            Units in order of images, then channels; listed units as listed.
 
         Raises:
             LayerNotFoundError, ArgumentError: no such layer, channel or position.
@@ -200,12 +217,40 @@ class DeconvNet:
         stop = graph.input if to is None else self._value(graph, self._layer_name(to))
         way = self._plan(graph, value, stop, name)
 
+        budget = self._budget(memory)
+        if units is not None:
+            if channel is not None or position is not None or isinstance(start, Tensor):
+                raise ArgumentError("units say all: leave out channel, position and a signal of your own.")
+            listed = checked_units(units, name, value.sizes(1)[1:], len(x))
+            order = sorted(range(len(listed)), key=lambda i: listed[i].image)
+            passes = self._by_units(way, x, [listed[i] for i in order], start, budget, path)
+            result = self._run(way, passes, lambda trace, seeds: len(listed), (), budget, path)
+            return result if order == list(range(len(order))) else result[np.argsort(order).tolist()]
+
         def choose(values: Tensor, first: int) -> Seeds:
             if isinstance(start, Tensor):
                 return own_signal(name, start, values, channel, position, first, len(x))
             return unit_seeds(name, values, channel, position, start, first)
 
-        return self._run(way, x, choose, (), memory, path)
+        return self._run(way, self._by_images(way, x, choose, budget), _as_many_each(len(x)), (), budget, path)
+
+    def plan(self, layer: Layer, *, to: Layer | None = None) -> str:
+        """How a single unit of a layer is carried down, and at what cost, in words.
+
+        The costs are counts of multiplications, in which a number moved through memory counts as several.
+
+        Args:
+            layer: name or module; see `layers`.
+            to: carry the signal only down to this layer.
+
+        Raises:
+            LayerNotFoundError, UnsupportedOperationError: as in `project`.
+        """
+        graph = self._captured.graph(self._captured.like_model())
+        name = self._layer_name(layer)
+        value = self._value(graph, name)
+        stop = graph.input if to is None else self._value(graph, self._layer_name(to))
+        return words_of(self._plan(graph, value, stop, name), name)
 
     def explain(
         self,
@@ -240,47 +285,85 @@ class DeconvNet:
         def choose(values: Tensor, first: int) -> Seeds:
             return class_seeds(name, values, target, start, first, len(x))
 
-        return self._run(way, x, choose, notes, memory)
+        budget = self._budget(memory)
+        return self._run(way, self._by_images(way, x, choose, budget), _as_many_each(len(x)), notes, budget)
 
     # From here on: how.
 
     def _run(
-        self, way: Plan, x: Tensor, choose: Any, notes: tuple[str, ...],
-        memory: str | int | None, path: Carry = "auto",
+        self, way: Plan, passes: Iterator[tuple[Trace, Seeds]], units: Callable[[Trace, Seeds], int],
+        notes: tuple[str, ...], budget: int, path: Carry = "auto",
     ) -> Reconstruction:  # fmt: skip
-        budget = self._budget(memory)
-        at_once = self._images_at_once(way, x, budget)
-        passes: list[Seeds] = []
+        """Carry down what was chosen in each of several forward passes; `units` tells how many there will be."""
+        done: list[Unit] = []
+        silent: list[Unit] = []
+        activations: list[Tensor] = []
         boxes: list[Box] = []
-        windows = x.new_zeros(0)
+        windows = torch.empty(0)
         with computing():
-            for first in range(0, len(x), at_once):
-                images = ordinary(x[first : first + at_once])
-                wanted = frozenset([way.start.name])
-                trace = forward(way.graph, self.model, images, wanted, self.rules, way.chosen)
-                self._check(trace, way.graph, images, wanted)
-                seeds = choose(trace.values[way.start.name], first)
+            for trace, seeds in passes:
                 here = boxes_of(way, seeds.units)
-                if not boxes:  # every image has as many units as the others
-                    windows = self._room(way, seeds, here[0], len(here) * len(x) // len(images), budget)
+                if not boxes:
+                    windows = self._room(way, seeds, here[0], units(trace, seeds), budget)
                 into = windows[len(boxes) : len(boxes) + len(here)]
                 project_seeds(way, trace, seeds, here, into, budget - windows.nbytes, path)
-                passes.append(seeds)
+                done += seeds.units
+                silent += seeds.silent
                 boxes += here
+                activations.append(seeds.activations)
+                notes = tuple(dict.fromkeys((*notes, *seeds.notes)))
             if not all_finite(windows):
                 raise NotFiniteError(
                     f"the signal overflows on the way down in {windows.dtype}: use a wider floating-point type, or "
                     'start="one".'
                 )
             return Reconstruction(
-                units=tuple(unit for seeds in passes for unit in seeds.units),
-                activations=torch.cat([seeds.activations for seeds in passes]),
+                units=tuple(done),
+                activations=torch.cat(activations),
                 windows=windows,
                 boxes=torch.tensor([[box.low, box.high] for box in boxes], dtype=torch.int64),
                 input_size=way.size,
                 rules=self.rules,
-                notes=notes + _notes(way, passes),
+                notes=(*notes, *_notes(way), *_silence(silent, len(done))),
             )
+
+    def _by_images(
+        self, way: Plan, x: Tensor, choose: Callable[[Tensor, int], Seeds], budget: int
+    ) -> Iterator[tuple[Trace, Seeds]]:
+        """Forward passes over as many images at once as the budget allows, with the seeds chosen in each."""
+        at_once = self._images_at_once(way, x, budget)
+        for first in range(0, len(x), at_once):
+            trace = self._forward(way, x[first : first + at_once])
+            yield trace, choose(trace.values[way.start.name], first)
+
+    def _by_units(
+        self, way: Plan, x: Tensor, units: Sequence[Unit], start: Start, budget: int, path: Carry
+    ) -> Iterator[tuple[Trace, Seeds]]:
+        """Forward passes over single units, in order of their images, or over those images if that is less work."""
+        images = sorted({unit.image for unit in units})
+        if path == "auto" and way.up is not None and way.sees_little(len(units), len(images)):
+            at_once = max(1, min(budget // 3, CHUNK) // way.bytes_up_of_unit(x.element_size()))
+            for first in range(0, len(units), at_once):
+                some = units[first : first + at_once]
+                trace = forward_in_windows(way.up, way.graph, self.model, ordinary(x), some, self.rules, way.chosen)
+                self._check(trace, way.graph, x, frozenset([way.start.name]))
+                yield trace, listed_seeds(some, trace.values[way.start.name], np.arange(len(some)), start)
+            return
+        if way.graph.images is not None:
+            images = list(range(len(x)))
+        at_once = self._images_at_once(way, x, budget)
+        for first in range(0, len(images), at_once):
+            row_of = {image: row for row, image in enumerate(images[first : first + at_once])}
+            trace = self._forward(way, x[list(row_of)])
+            some = [unit for unit in units if unit.image in row_of]
+            rows = np.array([row_of[unit.image] for unit in some])
+            yield trace, listed_seeds(some, trace.values[way.start.name], rows, start)
+
+    def _forward(self, way: Plan, x: Tensor) -> Trace:
+        wanted = frozenset([way.start.name])
+        trace = forward(way.graph, self.model, ordinary(x), wanted, self.rules, way.chosen)
+        self._check(trace, way.graph, ordinary(x), wanted)
+        return trace
 
     def _room(self, way: Plan, seeds: Seeds, box: Box, units: int, budget: int) -> Tensor:
         """Memory for the windows of that many units."""
@@ -430,8 +513,13 @@ def layer_row(info: LayerInfo) -> tuple[str, ...]:
     )
 
 
-def _notes(way: Plan, passes: list[Seeds]) -> tuple[str, ...]:
-    """What a reader of the pictures should know; warns where all of them are empty."""
+def _as_many_each(images: int) -> Callable[[Trace, Seeds], int]:
+    """How many units there will be, every image having as many as the others, from those of the first pass."""
+    return lambda trace, seeds: len(seeds.units) * images // trace.images
+
+
+def _notes(way: Plan) -> tuple[str, ...]:
+    """What a reader of the pictures should know of the way down."""
     notes: tuple[str, ...] = ()
     if way.image_free:
         notes += (
@@ -442,18 +530,20 @@ def _notes(way: Plan, passes: list[Seeds]) -> tuple[str, ...]:
         notes += ('Activations that are no rectifiers were treated as rectifiers (smooth="rectify").',)
     if way.rules.smooth == "gradient" and any(rule.words == "derivative" for _, rule in way.down):
         notes += ('Smooth operations were differentiated (smooth="gradient").',)
-    notes += tuple(dict.fromkeys(note for seeds in passes for note in seeds.notes))
-    silent = [unit for seeds in passes for unit in seeds.silent]
-    if silent:
-        units = sum(len(seeds.units) for seeds in passes)
-        words = (
-            f"{len(silent)} of {units} units have activation 0, the first is {silent[0]}: a reconstruction "
-            "that starts from it is all zero."
-        )
-        if len(silent) == units:
-            warnings.warn(words, DeconvNetWarning, stacklevel=4)
-        notes += (words,)
     return notes
+
+
+def _silence(silent: list[Unit], units: int) -> tuple[str, ...]:
+    """What to say of the units that start nothing; warns where that is all of them."""
+    if not silent:
+        return ()
+    words = (
+        f"{len(silent)} of {units} units have activation 0, the first is {silent[0]}: a reconstruction "
+        "that starts from it is all zero."
+    )
+    if len(silent) == units:
+        warnings.warn(words, DeconvNetWarning, stacklevel=4)
+    return (words,)
 
 
 def _bytes(memory: str | int) -> int:

@@ -359,7 +359,7 @@ def _relu(step: Step, rules: RuleSet) -> Rule:
 def _max_pool(step: Step, rules: RuleSet) -> Rule:
     def up(call: Call) -> tuple[Tensor, Memory]:
         output, places = _pool(call)
-        return output, {"switches": ops.switch_offsets(places, pooling_windows(step, call.sizes()))}
+        return output, {"switches": ops.switch_offsets(places, pooling_windows(call.step, call.sizes()))}
 
     def down(call: Call, signal: Tensor) -> Tensor:
         windows = pooling_windows(call.step, call.sizes())

@@ -26,25 +26,20 @@ class Seeds:
         units: a unit each, a whole map each (position None), or a whole signal each (channel None).
         activations: (m,) of each; of a whole signal its value of largest magnitude.
         start: each unit starts from its "activation" or from "one".
-        values: (n, c, *spatial) of the layer for the images of the pass; a whole signal is taken from it.
-        first: number of the first of these images among all.
+        values: (n, c, *spatial) of the layer as the forward pass gave it; a whole signal is taken from it.
+        rows: (m,) which of these each unit belongs to.
     """
 
     units: tuple[Unit, ...]
     activations: Float[Tensor, " m"]
     start: str
     values: Float[Tensor, "n *shape"]
-    first: int
-
-    @property
-    def images(self) -> Int[np.ndarray, " m"]:
-        """Each unit's image, counted in this pass."""
-        return np.array([unit.image - self.first for unit in self.units])
+    rows: Int[np.ndarray, " m"]
 
     def signal(self, number: int) -> Float[Tensor, "*shape"]:
         """The signal that one unit starts."""
         unit = self.units[number]
-        values = self.values[unit.image - self.first]
+        values = self.values[self.rows[number]]
         if unit.channel is None:
             return values
         alone = torch.zeros_like(values)
@@ -69,8 +64,9 @@ class Seeds:
         """The units that start from an activation of zero, and so start nothing."""
         if self.start != "activation":
             return []
-        zero = (self.activations == 0).tolist()
-        return [unit for i, unit in enumerate(self.units) if zero[i] and not bool(self.signal(i).any())]
+        zero = [i for i, activation in enumerate(self.activations.tolist()) if activation == 0]
+        single = [unit.channel is not None and unit.position is not None for unit in self.units]
+        return [self.units[i] for i in zero if single[i] or not bool(self.signal(i).any())]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -80,6 +76,11 @@ class Seeds:
             single and activation < 0 for single, activation in zip(alone, self.activations.tolist(), strict=True)
         )
         return ("A unit with a negative activation starts from its magnitude.",) if turned else ()
+
+
+def _rows(units: Sequence[Unit], first: int) -> Int[np.ndarray, " m"]:
+    """Each unit's image, counted from the first of the pass."""
+    return np.array([unit.image - first for unit in units])
 
 
 def strongest(values: Float[Tensor, "n c *spatial"]) -> Int[Tensor, "n c axes"]:
@@ -109,7 +110,44 @@ def unit_seeds(layer: str, values: Tensor, channel: Channel | None, position: An
             place = tuple(peaks[image, c].tolist())
             units.append(Unit(layer, c, None if whole else place, first + image))
             activations.append(values[(image, c, *place)])
-    return Seeds(tuple(units), torch.stack(activations), start, values, first)
+    return Seeds(tuple(units), torch.stack(activations), start, values, _rows(units, first))
+
+
+def checked_units(units: Any, layer: str, shape: Sequence[int], images: int) -> list[Unit]:
+    """Units of a layer, each in its own image, with all numbers counted from zero.
+
+    Args:
+        units: as a caller gave them.
+        layer: the layer's name.
+        shape: (c, *spatial) of the layer.
+        images: how many there are.
+
+    Raises:
+        ArgumentError: none at all, or one of them is of another layer or lies outside.
+    """
+    several = list(units) if isinstance(units, Sequence) and not isinstance(units, str) else []
+    if not several or not all(isinstance(unit, Unit) for unit in several):
+        raise ArgumentError(f"units is a list of Unit(layer, channel, position, image), not empty; got {units!r}.")
+    checked = []
+    for unit in several:
+        if unit.layer != layer:
+            raise ArgumentError(f"the units are of layer {layer!r}; got {unit}.")
+        (channel,) = _checked_classes(unit.channel, shape[0], f"feature maps in {layer!r}", ArgumentError)
+        (image,) = _checked_classes(unit.image, images, "images", ArgumentError)
+        checked.append(Unit(layer, channel, _checked_position(unit.position, tuple(shape[1:]), layer), image))
+    return checked
+
+
+def listed_seeds(units: Sequence[Unit], values: Tensor, rows: np.ndarray, start: Start) -> Seeds:
+    """One seed for each of the units; where `values` holds one place for each, it is the unit's own."""
+    if start not in ("activation", "one"):
+        raise ArgumentError(f"start is 'activation' or 'one' for units; got {start!r}.")
+    alone = all(length == 1 for length in values.shape[2:])
+    activations = [
+        values[(row, unit.channel, *((0,) * (values.ndim - 2) if alone else unit.position or ()))]
+        for unit, row in zip(units, rows.tolist(), strict=True)
+    ]
+    return Seeds(tuple(units), torch.stack(activations), start, values, rows)
 
 
 def _channels(channel: Channel | None, values: Tensor, layer: str) -> list[list[int]]:
@@ -169,7 +207,7 @@ def own_signal(
     units = tuple(Unit(layer, None, None, first + i) for i in range(len(values)))
     flat = part.flatten(1)
     strength = flat.gather(1, flat.abs().argmax(1, keepdim=True)).squeeze(1)
-    return Seeds(units, strength, "activation", part, first)
+    return Seeds(units, strength, "activation", part, _rows(units, first))
 
 
 def class_seeds(layer: str, values: Tensor, target: Target, start: Start, first: int, images: int) -> Seeds:
@@ -191,7 +229,7 @@ def class_seeds(layer: str, values: Tensor, target: Target, start: Start, first:
         classes = [_checked_classes(numbers, count, "classes", TargetError)] * len(values)
     units = [Unit(layer, c, (), first + i) for i, row in enumerate(classes) for c in row]
     activations = torch.stack([scores[i, c] for i, row in enumerate(classes) for c in row])
-    return Seeds(tuple(units), activations, start, values, first)
+    return Seeds(tuple(units), activations, start, values, _rows(units, first))
 
 
 def _place_seeds(layer: str, values: Tensor, target: Target, start: Start, first: int, images: int) -> Seeds:
@@ -205,7 +243,7 @@ def _place_seeds(layer: str, values: Tensor, target: Target, start: Start, first
         mask = target.expand(images, count, *size)[first : first + len(values)].to(values.device)
         signal = mask.to(values) * (values if start == "activation" else 1)
         units = tuple(Unit(layer, None, None, first + i) for i in range(len(values)))
-        return Seeds(units, (mask * values).flatten(1).sum(1), "activation", signal, first)
+        return Seeds(units, (mask * values).flatten(1).sum(1), "activation", signal, _rows(units, first))
     if not isinstance(target, tuple) or len(target) != 1 + len(size):
         raise TargetError(
             f"the output has {count} maps of {'x'.join(map(str, size))}: target is (class, "
@@ -215,7 +253,7 @@ def _place_seeds(layer: str, values: Tensor, target: Target, start: Start, first
     place = _checked_position(target[1:], size, layer)
     units = tuple(Unit(layer, c, place, first + i) for i in range(len(values)))
     at_place = values[:, c].flatten(1)[:, _flat(place, size)]
-    return Seeds(units, at_place, start, values, first)
+    return Seeds(units, at_place, start, values, _rows(units, first))
 
 
 def _flat(place: tuple[int, ...], size: tuple[int, ...]) -> int:

@@ -89,7 +89,7 @@ def moved(
     return result
 
 
-def added(parts: Sequence[tuple[Float[Tensor, "m c *before"], Frames]], to: Frames) -> Float[Tensor, "m c *after"]:
+def added(parts: Sequence[tuple[Tensor, Frames]], to: Frames) -> Float[Tensor, "m c *after"]:
     """The sum of several parts, each in windows of its own, in the windows `to`, which hold them all."""
     covering = next((i for i, (_, at) in enumerate(parts) if at.size == to.size and not (at.low != to.low).any()), 0)
     total = moved(*parts[covering], to)
@@ -225,6 +225,8 @@ def local_step(step: Step, rules: RuleSet, closed: frozenset[int] = frozenset())
     spreads = any(word in step.operation for word in ("transpose", "upsample", "shuffle"))
     if any((scale.numerator if spreads else scale.denominator) > 1 for scale, _, _ in moves):
         return None
+    if spreads and any(high - low + scale < 1 for scale, low, high in moves):
+        return None  # between the pixels that it reaches lie some that it does not
     return LocalStep(step, below, moves, spreads)
 
 

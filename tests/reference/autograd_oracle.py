@@ -275,7 +275,8 @@ RELUS_IN_PLACE = {torch.relu_, Tensor.relu_, F.relu_}
 class Rectifying(TorchFunctionMode):
     """Runs an untouched model with the way down in every ReLU that is *called* a ReLU.
 
-    Modules, functions, methods, in-place forms, `clamp(min=0)`, `threshold(0, 0)`, ReLU6. Spellings
+    Modules, functions, methods, in-place forms, `clamp(min=0)`, `threshold(0, 0)`, ReLU6; contrast
+    normalisation, where it is passed over. Spellings
     that only compute a ReLU (`x * (x > 0)`) cannot be seen here: those need a twin.
     """
 
@@ -289,6 +290,8 @@ class Rectifying(TorchFunctionMode):
             return args[0].copy_(OracleReLU(self.way)(args[0].clone()))
         if func in RELUS or (func in {torch.clamp, Tensor.clamp} and args[1:] == () and kwargs == {"min": 0}):
             return OracleReLU(self.way)(args[0])
+        if func is F.local_response_norm and self.way.lrn == "identity":
+            return with_way_down(args[0], func(args[0].detach(), *args[1:], **kwargs), lambda signal: signal)
         six = {"min_val": 0.0, "max_val": 6.0}
         if func is F.relu6 or (func is F.hardtanh and six.items() <= kwargs.items()):
             return OracleReLU6(self.way)(args[0])

@@ -1,0 +1,125 @@
+"""The engine: explaining a photo, and units of a layer, beside Captum; captures; memory; the first answer.
+
+    python benchmarks/engine.py                    # random weights, scikit-image's photo
+    python benchmarks/engine.py --data FOLDER      # weights and photos of a folder
+
+One process, float32, the median of five runs, with one thread and with all. Pictures are compared before anything
+is timed, where Captum's are right: ResNet-50 shares a tensor between a rectifier and a skip nowhere, so they are.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import torch
+import torchvision
+from captum.attr import Deconvolution, NeuronDeconvolution
+from measure import difference, machine, median, network, photo, table
+
+from deconvnet import DeconvNet
+
+EXPLAINED = ("SqueezeNet 1.1", "VGG-16", "ResNet-50")
+LAYERS = {"SqueezeNet 1.1": "features.12", "VGG-16": "features.29", "ResNet-50": "layer3.5.relu"}
+UNITS, TIMED = 32, 4
+
+
+def explained(folder: Path | None) -> Iterator[list[str]]:
+    for name in EXPLAINED:
+        model, x = network(name, folder), photo(folder)
+        net, peer = DeconvNet(model, x), Deconvolution(model)
+        target = int(model(x).argmax())
+        assert difference(net.explain(x, target).full(), peer.attribute(x, target=target)) < 1e-4
+        ours = median(lambda net=net, x=x, target=target: net.explain(x, target))
+        theirs = median(lambda peer=peer, x=x, target=target: peer.attribute(x, target=target))
+        forward = median(lambda model=model, x=x: model(x))
+        yield [name, *(f"{1e3 * seconds:.0f}" for seconds in (forward, ours, theirs)), f"{ours / theirs:.2f}"]
+
+
+def units(folder: Path | None) -> Iterator[list[str]]:
+    for name in EXPLAINED:
+        model, x, layer = network(name, folder), photo(folder), LAYERS[name]
+        net, peer = DeconvNet(model, x), NeuronDeconvolution(model, model.get_submodule(layer))
+        chosen = net.project(x, layer, channel=f"top:{UNITS}").units
+        ours = median(partial(net.project, x, layer, channel=f"top:{UNITS}"))
+        places = [(unit.channel, *unit.position) for unit in chosen[:TIMED]]
+        loop = UNITS / TIMED * median(lambda peer=peer, x=x, places=places: [peer.attribute(x, p) for p in places])
+        yield [name, layer, f"{1e3 * ours:.0f}", f"{1e3 * loop:.0f}", f"{loop / ours:.1f}"]
+
+
+MEASURED = """
+import re, sys, torch
+sys.path.insert(0, "benchmarks")
+from measure import network, photo
+from deconvnet import DeconvNet
+def taken(what):
+    return int(re.search(what + r":\\s*(\\d+) kB", open("/proc/self/status").read()).group(1))
+x = photo()
+net = DeconvNet(network("VGG-16", None), x)
+net.project(x, "features.22", channel=0)
+before = taken("VmRSS")
+open("/proc/self/clear_refs", "w").write("5")
+net.project(x, "features.22", channel="all", start="one", memory=sys.argv[1])
+print(1.024 * (taken("VmHWM") - before) / 1e3)
+"""
+
+
+def memory() -> Iterator[list[str]]:
+    for budget in ("400MB", "800MB"):
+        call = [sys.executable, "-c", MEASURED, budget]
+        root = Path(__file__).parents[1]
+        peak = float(subprocess.run(call, check=True, capture_output=True, text=True, cwd=root).stdout)
+        yield ["VGG-16 features.22, all 512 maps", budget, f"{peak:.0f} MB"]
+
+
+def captures() -> Iterator[list[str]]:
+    slowest = (
+        "densenet201",
+        "efficientnet_b7",
+        "regnet_y_32gf",
+        "inception_v3",
+        "convnext_large",
+        "resnet152",
+        "vgg19",
+    )
+    for name in slowest:
+        model, x = torchvision.models.get_model(name, weights=None, **(
+            {"init_weights": False} if name == "inception_v3" else {})).eval(), torch.zeros(1, 3, 224, 224)  # fmt: skip
+        began = time.perf_counter()
+        DeconvNet(model, x, rules="gradient", smooth="gradient")
+        yield [name, f"{time.perf_counter() - began:.1f}"]
+
+
+def command() -> Iterator[list[str]]:
+    deconvnet = Path(sys.executable).with_name("deconvnet")
+    for arguments in (["--help"], ["explain", "--help"]):
+        call = partial(subprocess.run, [deconvnet, *arguments], check=True, capture_output=True)
+        yield [" ".join(["deconvnet", *arguments]), f"{median(call):.2f}"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder with weights/ and imagenet1000/")
+    folder = parser.parse_args().data
+    warnings.filterwarnings("ignore", module="captum")
+    for threads in dict.fromkeys((1, os.cpu_count() or 1)):
+        torch.set_num_threads(threads)
+        print(f"\n{machine()}\n\nA class of one photo, ms:\n")
+        table(["network", "forward", "explain", "Captum", "ratio"], explained(folder))
+        print(f"\n{UNITS} units of one photo, ms:\n")
+        table(["network", "layer", "project", "Captum", "times faster"], units(folder))
+    print("\nPeak memory:\n")
+    table(["what", "budget", "taken"], memory())
+    print("\nCapture, s:\n")
+    table(["network", "seconds"], captures())
+    print("\nThe command line, s:\n")
+    table(["command", "seconds"], command())
+
+
+if __name__ == "__main__":
+    main()
