@@ -59,47 +59,45 @@ def rows(networks: list[str], folder: Path | None, device: str) -> Iterator[list
 
 
 STRONGEST = {"features.15": 30, "features.22": 7, "features.29": 2.5}
-BEST, MAPS, PEER_MAPS = 9, 40, 20
+BEST, MAPS = 9, 20
 
 
 def strongest(folder: Path | None, count: int) -> Iterator[list[str]]:
-    """The strongest nine of every map of VGG-16 over photos, the winners known; from some maps, evenly chosen."""
+    """The strongest nine of every map of VGG-16 over photos, the winners known; timed on some maps, multiplied."""
     net = DeconvNet(network("VGG-16", folder), photo(folder))
     x = torch.cat(list(photos(count, folder)))
-    values: dict[str, list[torch.Tensor]] = {}
+    peaks: dict[str, list[torch.Tensor]] = {layer: [] for layer in STRONGEST}
     for batch in x.split(16):
         for layer, maps in net.activations(batch, list(STRONGEST)).items():
-            values.setdefault(layer, []).append(torch.stack(maps.flatten(2).max(2), -1).double())
-    for layer, aim in STRONGEST.items():
-        peaks = torch.cat(values.pop(layer))  # photo, map, (activation, place)
-        width, channels = net.layers[layer].size[1], peaks.shape[1]
-        images = peaks[..., 0].topk(BEST, 0).indices
-        chosen = range(0, channels, channels // MAPS)[:MAPS]
+            peaks[layer].append(torch.stack(maps.flatten(2).max(2), -1).double())
+    for layer in STRONGEST:
+        yield strongest_row(net, x, layer, torch.cat(peaks[layer]))
 
-        def winners(channel: int, peaks=peaks, images=images, width=width, layer=layer) -> list[Unit]:
-            places = [int(peaks[image, channel, 1]) for image in images[:, channel]]
-            return [Unit(layer, channel, divmod(place, width), int(image))
-                    for place, image in zip(places, images[:, channel], strict=True)]  # fmt: skip
 
-        units = [unit for channel in chosen for unit in winners(channel)]
-        peer = NeuronDeconvolution(net.model, net.model.get_submodule(layer))
+def strongest_row(net: DeconvNet, x: torch.Tensor, layer: str, peaks: torch.Tensor) -> list[str]:
+    """One layer; `peaks` holds each photo's and map's highest activation and its place."""
+    channels, width = net.layers[layer].channels, net.layers[layer].size[1]
+    images = peaks[..., 0].topk(BEST, 0).indices
+    chosen = range(0, channels, channels // MAPS)[:MAPS]
+    units = [
+        Unit(layer, channel, divmod(int(peaks[image, channel, 1]), width), int(image))
+        for channel in chosen
+        for image in images[:, channel]
+    ]
+    peer = NeuronDeconvolution(net.model, net.model.get_submodule(layer))
 
-        def nine(some: list[Unit], peer=peer) -> torch.Tensor:
-            y, z = (torch.tensor([unit.position[i] for unit in some]) for i in range(2))
-            return peer.attribute(
-                x[[unit.image for unit in some]], lambda maps: maps[torch.arange(len(some)), some[0].channel, y, z]
-            )
+    def nine(some: list[Unit]) -> torch.Tensor:
+        rows, (y, z) = torch.arange(len(some)), torch.tensor([unit.position for unit in some]).unbind(1)
+        return peer.attribute(x[[unit.image for unit in some]], lambda maps: maps[rows, some[0].channel, y, z])
 
-        ours = net.project(x, layer, units=units)
-        whole = net.project(x, layer, units=units, path="windowed")
-        flips = sum(difference(a, b) > 1e-5 for a, b in zip(ours.windows, whole.windows, strict=True))
-        signal = nine(units[:BEST]) * whole.activations[:BEST].view(-1, 1, 1, 1)
-        assert difference(whole.full()[:BEST], signal) < 1e-4
-        seconds = median(lambda: net.project(x, layer, units=units), 3) * channels / MAPS
-        loop = median(lambda: [nine(units[BEST * i : BEST * (i + 1)]) for i in range(PEER_MAPS)], 1)
-        loop *= channels / PEER_MAPS
-        yield [layer, f"{channels * BEST}", f"{seconds:.0f}", f"{loop:.0f}", f"{loop / seconds:.1f}", str(aim),
-               f"{flips} of {len(units)}"]  # fmt: skip
+    ours, whole = (net.project(x, layer, units=units, path=path) for path in ("auto", "windowed"))
+    others = sum(difference(a, b) > 1e-5 for a, b in zip(ours.windows, whole.windows, strict=True))
+    assert difference(whole.full()[:BEST], nine(units[:BEST]) * whole.activations[:BEST].view(-1, 1, 1, 1)) < 1e-4
+    share = channels / MAPS
+    seconds = share * median(lambda: net.project(x, layer, units=units), 1)
+    loop = share * median(lambda: [nine(units[BEST * i : BEST * (i + 1)]) for i in range(MAPS)], 1)
+    return [layer, f"{channels * BEST}", f"{seconds:.0f}", f"{loop:.0f}", f"{loop / seconds:.1f}",
+            str(STRONGEST[layer]), f"{others} of {len(units)}"]  # fmt: skip
 
 
 def main() -> None:

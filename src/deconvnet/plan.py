@@ -84,6 +84,16 @@ class Plan:
 
     def bytes_of_steps(self, width: int, windowed: WindowedWay | None = None) -> list[int]:
         """Memory that one signal takes at every step of the way down, what waits for later steps included."""
+        key = 0 if windowed is None else len(windowed.steps)
+        if key not in self._numbers_of_steps:
+            self._numbers_of_steps[key] = self._numbers_at(windowed)
+        return [width * numbers for numbers in self._numbers_of_steps[key]]
+
+    @cached_property
+    def _numbers_of_steps(self) -> dict[int, list[int]]:
+        return {}
+
+    def _numbers_at(self, windowed: WindowedWay | None) -> list[int]:
         count = len(windowed.steps) if windowed else 0
 
         def numbers(value: Value, i: int) -> int:
@@ -96,10 +106,10 @@ class Plan:
         for i, (step, rule) in enumerate(self.down):
             live[step.output.name] = numbers(step.output, i)
             below = {v.name: numbers(v, i) for k, v in enumerate(step.signals) if k not in rule.closed}
-            needs.append(width * (sum(live.values()) + live[step.output.name] + 3 * sum(below.values())))
+            needs.append(sum(live.values()) + live[step.output.name] + 3 * sum(below.values()))
             live.pop(step.output.name)
             live.update(below)
-        return needs or [width * _numbers(self.start)]
+        return needs or [_numbers(self.start)]
 
     @cached_property
     def up(self) -> tuple[LocalStep, ...] | None:

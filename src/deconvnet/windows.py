@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -169,10 +170,17 @@ class LocalStep:
 
 def _reached(move: Move, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The pixels below that the pixels from `low` to `high` see along one axis, both ends included."""
-    scale, before, after = move
-    d = math.lcm(scale.denominator, before.denominator, after.denominator)
-    first, last = low * int(scale * d) + int(before * d), high * int(scale * d) + int(after * d)
+    scale, before, after, d = _in_whole_numbers(move)
+    first, last = low * scale + before, high * scale + after
     return (first, last) if d == 1 else (-(-first // d), last // d)
+
+
+@cache
+def _in_whole_numbers(move: Move) -> tuple[int, int, int, int]:
+    """A move's numbers times their common denominator, and that."""
+    d = math.lcm(*(number.denominator for number in move))
+    scale, before, after = (int(number * d) for number in move)
+    return scale, before, after, d
 
 
 def _small(local: LocalStep, above: tuple[int, ...], below: tuple[int, ...]) -> Step:
