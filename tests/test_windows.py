@@ -1,5 +1,8 @@
 """Single units in windows: the same pictures as on whole maps, at borders too, whatever lies between."""
 
+from pathlib import Path
+from unittest import mock
+
 import pytest
 import torch
 from hypothesis import given
@@ -9,10 +12,11 @@ from test_project_exact import assert_equal, attached, one_thread, silent_units_
 from test_receptive_field import built, convolutions, others, pools, random_networks
 from torch import Tensor, nn
 
-from deconvnet import ArgumentError, DeconvNet, RuleSet, Unit
+from deconvnet import ArgumentError, DeconvNet, RuleSet, Unit, load_model
 
 __all__ = ["one_thread"]
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
 RULES = [
     RuleSet(),
     RuleSet(forward_mask=True),
@@ -66,6 +70,9 @@ def test_windows_whole_maps_and_autograd_agree_on_any_stack(builds, data):
     for path in ("windowed", "dense"):
         picture = net.project(x, layer, channel=1, position=position, start="one", path=path).full()
         assert_equal(picture, truth)
+    units = [Unit(layer, 1, position, image) for image in range(2)]
+    with mock.patch("deconvnet.plan.Plan.sees_little", lambda self, units, images: True):
+        assert_equal(net.project(x, layer, units=units, start="one").full(), truth)
 
 
 SPREADING = {
@@ -184,6 +191,19 @@ def test_a_pass_over_what_a_unit_sees_goes_through_steps_that_enlarge(kind: str,
     ).double()  # fmt: skip
     x = torch.randn(2, 2, 33, 37, dtype=torch.float64)
     alone(DeconvNet(model, x), x, "5", monkeypatch)
+
+
+@silent_units_are_fine
+@pytest.mark.parametrize("size", [127, 128, 150])
+@pytest.mark.parametrize(
+    ("spec", "layer"),
+    [("torchvision:squeezenet1_1@random", "features.7"), (f"{EXAMPLES / 'googlenet.py'}:googlenet", "i4a")],
+)
+def test_networks_with_pools_in_ceil_mode_see_the_same_at_any_size(spec: str, layer: str, size: int, monkeypatch):
+    torch.manual_seed(0)
+    model = load_model(spec, size=size, mean=(0, 0, 0), std=(1, 1, 1)).model.double()
+    x = torch.randn(2, 3, size, size, dtype=torch.float64)
+    alone(DeconvNet(model, x), x, layer, monkeypatch)
 
 
 def deep() -> tuple[DeconvNet, Tensor]:
