@@ -4,7 +4,7 @@
     python benchmarks/engine.py --data FOLDER      # weights and photos of a folder
 
 One process, float32, the median of five runs, with one thread and with all. Pictures are compared before anything
-is timed, where Captum's are right: ResNet-50 shares a tensor between a rectifier and a skip nowhere, so they are.
+is timed; Captum's are right for these three, which share no rectifier's input with a skip.
 """
 
 import argparse

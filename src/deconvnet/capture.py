@@ -465,20 +465,17 @@ def signature(model: nn.Module) -> tuple[Any, ...]:
             place = places.setdefault(id(tensor), len(places))
             parts.append((name, tensor.shape, tensor.dtype, tensor.device, place))
     for name, module in model.named_modules():
-        options = (item for item in vars(module).items() if item[0] not in _NO_OPTIONS)
-        plain = tuple((key, value) for key, value in options if _is_plain(value))
+        plain = tuple((key, value) for key, value in vars(module).items() if key != "training" and _is_plain(value))
         parts.append((name, type(module), plain))
     return tuple(parts)
 
 
-_NO_OPTIONS = {"training"}
+_PLAIN = (bool, int, float, str, type(None))
 
 
 def _is_plain(value: Any) -> bool:
     """Whether a module's attribute is a number, a word, or several of them."""
-    if isinstance(value, tuple):
-        return all(map(_is_plain, value))
-    return isinstance(value, bool | int | float | str | type(None))
+    return isinstance(value, _PLAIN) or (isinstance(value, tuple) and all(map(_is_plain, value)))
 
 
 def version(tensor: Tensor) -> int:
