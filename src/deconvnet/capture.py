@@ -238,15 +238,14 @@ class _Reader:
         self.assumed: dict[str, float] = {}
 
     def graph(self) -> Graph:
-        nodes = self.program.graph.nodes
-        given = [node for node in nodes if node.op == "placeholder"]
+        given = self.program.graph.find_nodes(op="placeholder")
         entries = set(self.program.graph_signature.user_inputs)
         (entry,) = [node for node in given if node.name in entries]
         batch = entry.meta["val"].shape[0]
         self.symbol = None if isinstance(batch, int) else batch.node.expr
         for node in given:
             self.values[node] = self._value(node, signal=node is entry, varies=node is entry)
-        for node in nodes:
+        for node in self.program.graph.nodes:
             if node.op == "call_function":
                 self._read(node)
         outputs, layers = self._names()
@@ -370,7 +369,7 @@ class _Reader:
 
     def _names(self) -> tuple[dict[str, Value], dict[str, Value]]:
         """What the model returned, and what each of its modules returned, by name."""
-        (nodes,) = next(node for node in self.program.graph.nodes if node.op == "output").args
+        (nodes,) = self.program.graph.output_node().args
         outputs, returned = torch.utils._pytree.tree_unflatten(list(nodes), self.program.call_spec.out_spec)
         layers = {name: self.values[clone.args[0]] for name, clone in returned.items()}
         layers.update({name: layers[other] for name, other in self.recording.aliases.of.items()})

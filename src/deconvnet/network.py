@@ -342,10 +342,10 @@ class DeconvNet:
         """Forward passes over single units, in order of their images, or over those images if that is less work."""
         images = sorted({unit.image for unit in units})
         if path == "auto" and way.up is not None and way.sees_little(len(units), len(images)):
-            at_once = max(1, min(budget // 3, CHUNK) // way.bytes_up_of_unit(x.element_size()))
+            x, at_once = ordinary(x), max(1, min(budget // 3, CHUNK) // way.bytes_up_of_unit(x.element_size()))
             for first in range(0, len(units), at_once):
                 some = units[first : first + at_once]
-                trace = forward_in_windows(way.up, way.graph, self.model, ordinary(x), some, self.rules, way.chosen)
+                trace = forward_in_windows(way.up, way.graph, self.model, x, some, self.rules, way.chosen)
                 self._check(trace, way.graph, x, frozenset([way.start.name]))
                 yield trace, listed_seeds(some, trace.values[way.start.name], np.arange(len(some)), start)
             return
@@ -360,9 +360,9 @@ class DeconvNet:
             yield trace, listed_seeds(some, trace.values[way.start.name], rows, start)
 
     def _forward(self, way: Plan, x: Tensor) -> Trace:
-        wanted = frozenset([way.start.name])
-        trace = forward(way.graph, self.model, ordinary(x), wanted, self.rules, way.chosen)
-        self._check(trace, way.graph, ordinary(x), wanted)
+        images, wanted = ordinary(x), frozenset([way.start.name])
+        trace = forward(way.graph, self.model, images, wanted, self.rules, way.chosen)
+        self._check(trace, way.graph, images, wanted)
         return trace
 
     def _room(self, way: Plan, seeds: Seeds, box: Box, units: int, budget: int) -> Tensor:

@@ -65,7 +65,7 @@ def filter_transposed(
     if plain and size[1] <= _FEW and max(stride) > 1:
         return _filter_phases(signal, weight, size, stride, padding)
     plain = plain and max(stride) == 1
-    if plain and size[1] <= _FEW and len(stride) == 2:
+    if plain and size[1] <= _FEW and len(stride) == 2 and weight[0].numel() <= weight.shape[0]:
         columns = weight.flatten(1).t() @ signal.flatten(2)
         return torch.nn.functional.fold(columns, size[2:], weight.shape[2:], 1, tuple(padding))
     crops = [k - 1 - p for k, p in zip(weight.shape[2:], padding, strict=True)]
