@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from deconvnet._errors import NotFiniteError
-from deconvnet._types import Step, Unit
+from deconvnet._types import Step, Unit, Value
 from deconvnet.capture import Graph, weights_of
 from deconvnet.rules import Call, Memory, Rule, RuleSet
 from deconvnet.windows import Frames, LocalStep, map_size, moved, united, whole_maps
@@ -94,6 +94,20 @@ def forward(
     return Trace(len(x), kept, memory, tensors)
 
 
+def finite_forward(
+    graph: Graph, model: nn.Module, x: Tensor, wanted: frozenset[str], rules: RuleSet, chosen: Mapping[str, Rule]
+) -> Trace:
+    """As `forward`, and the wanted values are finite.
+
+    Raises:
+        NotFiniteError: names the layer where NaN or infinity first appears.
+    """
+    trace = forward(graph, model, x, wanted, rules, chosen)
+    if not all(map(all_finite, trace.values.values())):
+        check_finite(graph, model, x, wanted)
+    return trace
+
+
 def forward_in_windows(
     steps: Sequence[LocalStep],
     graph: Graph,
@@ -118,20 +132,14 @@ def forward_in_windows(
         chosen: the rule of each step that will be undone, by the name of its output.
 
     Returns:
-        A pass with one row for each unit.
+        One row for each unit.
+
+    Raises:
+        NotFiniteError: names the layer where NaN or infinity first appears.
     """
     tensors = tensors_of(graph, model, len(units))
-    positions = np.array([unit.position for unit in units])
-    top = steps[0].step.output
-    wanted = {top.name: [Frames(positions, (1,) * positions.shape[1])]}
-    at: dict[str, Frames] = {}
-    for local in steps:
-        name = local.step.output.name
-        at[name] = united(wanted.pop(name), map_size(local.step.output))
-        for value in local.below:
-            wanted.setdefault(value.name, []).append(local.reached(at[name])[0])
-    source = graph.input.name
-    at[source] = united(wanted[source], map_size(graph.input))
+    at = _seen(steps, graph.input, units)
+    source, top = graph.input.name, steps[0].step.output.name
     rows = np.array([unit.image for unit in units])
     values = {source: moved(x, whole_maps(len(x), map_size(graph.input)), at[source], rows)}
     memory: dict[str, Memory] = {}
@@ -154,7 +162,22 @@ def forward_in_windows(
         for value in local.below:
             if last_use[value.name] == i:
                 values.pop(value.name, None)
-    return Trace(len(units), {top.name: values[top.name]}, memory, tensors, remembered_at)
+    if not all_finite(values[top]):
+        check_finite(graph, model, x, frozenset([top]))
+    return Trace(len(units), {top: values[top]}, memory, tensors, remembered_at)
+
+
+def _seen(steps: Sequence[LocalStep], source: Value, units: Sequence[Unit]) -> dict[str, Frames]:
+    """By the name of a value, the windows of it that the units see."""
+    positions = np.array([unit.position for unit in units])
+    wanted = {steps[0].step.output.name: [Frames(positions, (1,) * positions.shape[1])]}
+    at: dict[str, Frames] = {}
+    for local in steps:
+        name = local.step.output.name
+        at[name] = united(wanted[name], map_size(local.step.output))
+        for value in local.below:
+            wanted.setdefault(value.name, []).append(local.reached(at[name])[0])
+    return {**at, source.name: united(wanted[source.name], map_size(source))}
 
 
 def tensors_of(graph: Graph, model: nn.Module, images: int) -> dict[str, Tensor]:

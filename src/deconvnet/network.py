@@ -3,7 +3,7 @@
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal
 
@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deconvnet import receptive_field
 from deconvnet._errors import (
     ArgumentError,
     CaptureError,
@@ -21,16 +20,17 @@ from deconvnet._errors import (
     LayerNotFoundError,
     MemoryBudgetError,
     NotFiniteError,
-    UnsupportedOperationError,
 )
 from deconvnet._types import Box, LayerInfo, Step, Unit, Value
 from deconvnet.capture import Graph, computing
 from deconvnet.captured import Captured, ordinary
-from deconvnet.forward import Trace, all_finite, check_finite, forward, forward_in_windows
-from deconvnet.plan import Plan, plan, words_of
-from deconvnet.project import CHUNK, Carry, boxes_of, project_seeds
+from deconvnet.forward import all_finite, finite_forward
+from deconvnet.layers import layer_infos, table
+from deconvnet.passes import Pass, by_images, by_units
+from deconvnet.plan import Carry, Plan, plan, words_of
+from deconvnet.project import boxes_of, project_seeds
 from deconvnet.reconstruction import Reconstruction
-from deconvnet.rules import RuleSet, Smooth, rule_for, rule_set
+from deconvnet.rules import RuleSet, Smooth, rule_set
 from deconvnet.seeds import (
     Channel,
     Seeds,
@@ -38,14 +38,12 @@ from deconvnet.seeds import (
     Target,
     checked_units,
     class_seeds,
-    listed_seeds,
     own_signal,
     unit_seeds,
 )
 
 Layer = str | nn.Module
 
-COLUMNS = ("layer", "forward", "way down", "shape", "stride", "receptive field", "switches below")
 _CLASS_SCORES = {"aten.softmax", "aten.log_softmax", "aten._softmax", "aten._log_softmax", "aten.sigmoid"}
 
 
@@ -120,10 +118,7 @@ class DeconvNet:
         return layer_infos(self._captured.graph(self._captured.like_model()), self.rules)
 
     def __str__(self) -> str:
-        rows = [COLUMNS, *(layer_row(info) for info in self.layers.values())]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([f"DeconvNet, rules: {self.rules.name}", *lines])
+        return "\n".join([f"DeconvNet, rules: {self.rules.name}", *table(self.layers)])
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self._captured.example.shape[1:]))
@@ -144,8 +139,7 @@ class DeconvNet:
         values = {name: self._value(graph, name) for name in map(self._layer_name, several)}
         wanted = frozenset(value.name for value in values.values())
         with computing():
-            trace = forward(graph, self.model, ordinary(x), wanted, self.rules, {})
-            self._check(trace, graph, x, wanted)
+            trace = finite_forward(graph, self.model, ordinary(x), wanted, self.rules, {})
         results = {name: trace.values[value.name] for name, value in values.items()}
         given = {value.name for value in values.values()} & {graph.input.name}
         return {name: t.clone() if given else t for name, t in results.items()}
@@ -155,8 +149,7 @@ class DeconvNet:
         graph = self._captured.graph(x)
         value, _ = self._class_scores(graph)
         with computing():
-            trace = forward(graph, self.model, ordinary(x), frozenset([value.name]), self.rules, {})
-            self._check(trace, graph, x, frozenset([value.name]))
+            trace = finite_forward(graph, self.model, ordinary(x), frozenset([value.name]), self.rules, {})
         return trace.values[value.name]
 
     def probabilities(self, x: Float[Tensor, "n c *spatial"]) -> Tensor:
@@ -222,17 +215,14 @@ class DeconvNet:
             if channel is not None or position is not None or isinstance(start, Tensor):
                 raise ArgumentError("units say all: leave out channel, position and a signal of your own.")
             listed = checked_units(units, name, value.sizes(1)[1:], len(x))
-            order = sorted(range(len(listed)), key=lambda i: listed[i].image)
-            passes = self._by_units(way, x, [listed[i] for i in order], start, budget, path)
-            result = self._run(way, passes, lambda trace, seeds: len(listed), (), budget, path)
-            return result if order == list(range(len(order))) else result[np.argsort(order).tolist()]
+            return self._carried(way, by_units(way, self.model, x, listed, start, budget, path), (), budget, path)
 
         def choose(values: Tensor, first: int) -> Seeds:
             if isinstance(start, Tensor):
                 return own_signal(name, start, values, channel, position, first, len(x))
             return unit_seeds(name, values, channel, position, start, first)
 
-        return self._run(way, self._by_images(way, x, choose, budget), _as_many_each(len(x)), (), budget, path)
+        return self._carried(way, by_images(way, self.model, x, choose, budget), (), budget, path)
 
     def plan(self, layer: Layer, *, to: Layer | None = None) -> str:
         """How a single unit of a layer is carried down, and at what cost, in words.
@@ -286,96 +276,59 @@ class DeconvNet:
             return class_seeds(name, values, target, start, first, len(x))
 
         budget = self._budget(memory)
-        return self._run(way, self._by_images(way, x, choose, budget), _as_many_each(len(x)), notes, budget)
+        return self._carried(way, by_images(way, self.model, x, choose, budget), notes, budget)
 
     # From here on: how.
 
-    def _run(
-        self, way: Plan, passes: Iterator[tuple[Trace, Seeds]], units: Callable[[Trace, Seeds], int],
-        notes: tuple[str, ...], budget: int, path: Carry = "auto",
-    ) -> Reconstruction:  # fmt: skip
-        """Carry down what was chosen in each of several forward passes; `units` tells how many there will be."""
-        done: list[Unit] = []
+    def _carried(
+        self, way: Plan, passes: Iterable[Pass], notes: tuple[str, ...], budget: int, path: Carry = "auto"
+    ) -> Reconstruction:
+        """Carry down what was chosen in each of several forward passes; in the order of their places."""
+        places: list[int] = []
+        units: list[Unit] = []
         silent: list[Unit] = []
         activations: list[Tensor] = []
         boxes: list[Box] = []
         windows = torch.empty(0)
         with computing():
-            for trace, seeds in passes:
-                here = boxes_of(way, seeds.units)
+            for one in passes:
+                here = boxes_of(way, one.seeds.units)
                 if not boxes:
-                    windows = self._room(way, seeds, here[0], units(trace, seeds), budget)
-                into = windows[len(boxes) : len(boxes) + len(here)]
-                project_seeds(way, trace, seeds, here, into, budget - windows.nbytes, path)
-                done += seeds.units
-                silent += seeds.silent
+                    windows = self._room(way, one, here[0], budget)
+                project_seeds(way, one, here, windows, budget - windows.nbytes, path)
+                places += one.places.tolist()
+                units += one.seeds.units
+                silent += one.seeds.silent
+                activations.append(one.seeds.activations)
                 boxes += here
-                activations.append(seeds.activations)
-                notes = tuple(dict.fromkeys((*notes, *seeds.notes)))
+                notes = tuple(dict.fromkeys((*notes, *one.seeds.notes)))
             if not all_finite(windows):
                 raise NotFiniteError(
                     f"the signal overflows on the way down in {windows.dtype}: use a wider floating-point type, or "
                     'start="one".'
                 )
+            order = np.argsort(places).tolist()
             return Reconstruction(
-                units=tuple(done),
-                activations=torch.cat(activations),
+                units=tuple(units[i] for i in order),
+                activations=torch.cat(activations)[order],
                 windows=windows,
-                boxes=torch.tensor([[box.low, box.high] for box in boxes], dtype=torch.int64),
+                boxes=torch.tensor([[boxes[i].low, boxes[i].high] for i in order], dtype=torch.int64),
                 input_size=way.size,
                 rules=self.rules,
-                notes=(*notes, *_notes(way), *_silence(silent, len(done))),
+                notes=(*notes, *_notes(way), *_silence(silent, len(units))),
             )
 
-    def _by_images(
-        self, way: Plan, x: Tensor, choose: Callable[[Tensor, int], Seeds], budget: int
-    ) -> Iterator[tuple[Trace, Seeds]]:
-        """Forward passes over as many images at once as the budget allows, with the seeds chosen in each."""
-        at_once = self._images_at_once(way, x, budget)
-        for first in range(0, len(x), at_once):
-            trace = self._forward(way, x[first : first + at_once])
-            yield trace, choose(trace.values[way.start.name], first)
-
-    def _by_units(
-        self, way: Plan, x: Tensor, units: Sequence[Unit], start: Start, budget: int, path: Carry
-    ) -> Iterator[tuple[Trace, Seeds]]:
-        """Forward passes over single units, in order of their images, or over those images if that is less work."""
-        images = sorted({unit.image for unit in units})
-        if path == "auto" and way.up is not None and way.sees_little(len(units), len(images)):
-            x, at_once = ordinary(x), max(1, min(budget // 3, CHUNK) // way.bytes_up_of_unit(x.element_size()))
-            for first in range(0, len(units), at_once):
-                some = units[first : first + at_once]
-                trace = forward_in_windows(way.up, way.graph, self.model, x, some, self.rules, way.chosen)
-                self._check(trace, way.graph, x, frozenset([way.start.name]))
-                yield trace, listed_seeds(some, trace.values[way.start.name], np.arange(len(some)), start)
-            return
-        if way.graph.images is not None:
-            images = list(range(len(x)))
-        at_once = self._images_at_once(way, x, budget)
-        for first in range(0, len(images), at_once):
-            row_of = {image: row for row, image in enumerate(images[first : first + at_once])}
-            trace = self._forward(way, x[list(row_of)])
-            some = [unit for unit in units if unit.image in row_of]
-            rows = np.array([row_of[unit.image] for unit in some])
-            yield trace, listed_seeds(some, trace.values[way.start.name], rows, start)
-
-    def _forward(self, way: Plan, x: Tensor) -> Trace:
-        images, wanted = ordinary(x), frozenset([way.start.name])
-        trace = forward(way.graph, self.model, images, wanted, self.rules, way.chosen)
-        self._check(trace, way.graph, images, wanted)
-        return trace
-
-    def _room(self, way: Plan, seeds: Seeds, box: Box, units: int, budget: int) -> Tensor:
-        """Memory for the windows of that many units."""
-        shape = (units, way.stop.shape[1].of(1), *box.size)
-        width = seeds.values.element_size()
+    def _room(self, way: Plan, one: Pass, box: Box, budget: int) -> Tensor:
+        """Memory for the windows of the units of all passes."""
+        shape = (one.units, way.stop.shape[1].of(1), *box.size)
+        width = one.seeds.values.element_size()
         need = width * math.prod(shape) + way.bytes_down(width)
         if need > budget:
             raise MemoryBudgetError(
-                f"{units} reconstructions take about {need / 1e6:.3g} MB, and the budget is "
+                f"{one.units} reconstructions take about {need / 1e6:.3g} MB, and the budget is "
                 f"{budget / 1e6:.3g} MB: ask for fewer units at a time, or give more with memory=."
             )
-        return seeds.values.new_zeros(shape)
+        return one.seeds.values.new_zeros(shape)
 
     def _layer_name(self, layer: Layer) -> str:
         if isinstance(layer, str):
@@ -432,10 +385,6 @@ class DeconvNet:
             )
         return value, notes
 
-    def _check(self, trace: Trace, graph: Graph, x: Tensor, wanted: frozenset[str]) -> None:
-        if not all(map(all_finite, trace.values.values())):
-            check_finite(graph, self.model, x, wanted)
-
     def _budget(self, memory: str | int | None) -> int:
         if memory is not None:
             return _bytes(memory)
@@ -444,78 +393,6 @@ class DeconvNet:
         if self._captured.example.is_cuda:
             return torch.cuda.mem_get_info(self._captured.example.device)[0] // 4
         return int(psutil.virtual_memory().available) // 4
-
-    def _images_at_once(self, way: Plan, x: Tensor, budget: int) -> int:
-        width = x.element_size()
-        need = way.bytes_up(width) + way.bytes_down(width)
-        images = way.graph.images
-        if need * (images or 1) > budget:
-            share = (budget / (need * (images or 1))) ** (1 / max(x.ndim - 2, 1))
-            fits = "x".join(str(int(length * share)) for length in x.shape[2:])
-            raise MemoryBudgetError(
-                f"one image of {'x'.join(map(str, x.shape[2:]))} needs about {need / 1e6:.3g} MB, and the "
-                f"budget is {budget / 1e6:.3g} MB: give more with memory=, or images of about {fits} or less."
-            )
-        if images is not None:
-            return images
-        return max(1, min(len(x), (budget - way.bytes_down(width)) // way.bytes_up(width)))
-
-
-def layer_infos(graph: Graph, rules: RuleSet) -> dict[str, LayerInfo]:
-    """What is known of each layer before any image is seen."""
-    words, closed = {graph.input.name: "the input"}, {}
-    pools: dict[str, frozenset[str]] = {graph.input.name: frozenset()}
-    kinds = {graph.input.name: "input"}
-    for step in graph.steps:
-        name = step.output.name
-        try:
-            rule = rule_for(step, rules)
-            words[name], closed[name] = rule.words, rule.closed
-        except UnsupportedOperationError:
-            words[name] = "refused"
-        kinds[name] = step.operation.removeprefix("aten.")
-        open_inputs = [v for i, v in enumerate(step.signals) if i not in closed.get(name, ())]
-        below = frozenset[str]().union(*(pools.get(v.name, frozenset()) for v in open_inputs))
-        pools[name] = below | {name} if "max_pool" in step.operation else below
-    fields = receptive_field.fields(graph.steps, graph.input, closed)
-    size = tuple(length.of(1) for length in graph.input.shape[2:])
-    infos = {}
-    for layer, value in graph.layers.items():
-        field = fields.get(value.name)
-        shape = value.sizes(1)
-        infos[layer] = LayerInfo(
-            name=layer,
-            kind=kinds[value.name],
-            way_down=words[value.name],
-            channels=shape[1] if len(shape) > 1 else 1,
-            size=shape[2:],
-            stride=None if field is None else tuple(float(axis.scale) for axis in field),
-            receptive_field=size if field is None else tuple(axis.size for axis in field),
-            switches_below=len(pools[value.name]),
-        )
-    return infos
-
-
-def layer_row(info: LayerInfo) -> tuple[str, ...]:
-    """A layer as the cells of a table; see `COLUMNS`."""
-
-    def times(numbers: Sequence[float]) -> str:
-        return "x".join(f"{number:g}" for number in numbers) or "-"
-
-    return (
-        info.name or "the model itself",
-        info.kind,
-        info.way_down,
-        times((info.channels, *info.size)),
-        "-" if info.stride is None else times(info.stride),
-        times(info.receptive_field),
-        str(info.switches_below),
-    )
-
-
-def _as_many_each(images: int) -> Callable[[Trace, Seeds], int]:
-    """How many units there will be, every image having as many as the others, from those of the first pass."""
-    return lambda trace, seeds: len(seeds.units) * images // trace.images
 
 
 def _notes(way: Plan) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from deconvnet._types import Step, Value
 from deconvnet.capture import Graph
@@ -11,6 +12,9 @@ from deconvnet.forward import steps_towards
 from deconvnet.receptive_field import Fields, fields
 from deconvnet.rules import Rule, RuleSet, rule_for
 from deconvnet.windows import LocalStep, Span, WindowedWay, local_step, map_size, spans, windowed_way, work
+
+Carry = Literal["auto", "windowed", "dense"]
+CHUNK = 64 * 2**20  # bytes that a batch of signals may take, so that it stays near the processor
 
 
 @dataclass(frozen=True, eq=False)

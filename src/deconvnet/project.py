@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -11,14 +10,12 @@ from torch import Tensor
 
 from deconvnet._types import Box, Step, Unit, Value
 from deconvnet.forward import Trace
-from deconvnet.plan import Plan
+from deconvnet.passes import Pass
+from deconvnet.plan import CHUNK, Carry, Plan
 from deconvnet.receptive_field import box
 from deconvnet.rules import Call, Rule
 from deconvnet.seeds import Seeds
 from deconvnet.windows import Frames, LocalStep, added, map_size, moved, united, whole_maps
-
-Carry = Literal["auto", "windowed", "dense"]
-CHUNK = 64 * 2**20  # bytes that a batch of signals may take, so that it stays near the processor
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,25 +162,23 @@ def boxes_of(way: Plan, units: Sequence[Unit]) -> list[Box]:
 
 def project_seeds(
     way: Plan,
-    trace: Trace,
-    seeds: Seeds,
+    one: Pass,
     boxes: Sequence[Box],
-    windows: Float[Tensor, "m c *box"],
+    windows: Float[Tensor, "all c *box"],
     budget: int,
     path: Carry = "auto",
 ) -> None:
-    """Carry every seed down alone, as many at a time as the memory budget allows.
+    """Carry every seed of a pass down alone, as many at a time as the memory budget allows.
 
     Args:
         way: the plan.
-        trace: the forward pass whose switches are used.
-        seeds: what to carry.
+        one: the forward pass, whose switches are used, and its seeds.
         boxes: of each, as `boxes_of` gives them.
-        windows: filled with the signal inside each box.
+        windows: filled with the signal inside each box, at the places of the units.
         budget: bytes that may be taken.
         path: the way of single units.
     """
-    windowed = None
+    trace, seeds, windowed = one.trace, one.seeds, None
     if path != "dense" and way.selects and all(unit.position for unit in seeds.units):
         windowed = way.windowed(force=path == "windowed" or bool(trace.frames))
     width = seeds.values.element_size()
@@ -197,7 +192,7 @@ def project_seeds(
                 signal, frames = signal[batch.images], whole_maps(len(batch), way.size)
             if way.size:
                 signal = moved(signal, frames, Frames(lows[batch.numbers], boxes[0].size))
-            windows[batch.numbers] = signal
+            windows[one.places[batch.numbers]] = signal
 
 
 def _batches(

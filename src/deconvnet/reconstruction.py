@@ -1,7 +1,7 @@
 """`Reconstruction`: what came down, with what is needed to show it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -46,17 +46,6 @@ class Reconstruction:
 
     def __len__(self) -> int:
         return len(self.units)
-
-    def __getitem__(self, numbers: Sequence[int]) -> "Reconstruction":
-        """Some of the units, in the order of their numbers."""
-        chosen = list(numbers)
-        return replace(
-            self,
-            units=tuple(self.units[i] for i in chosen),
-            activations=self.activations[chosen],
-            windows=self.windows[chosen],
-            boxes=self.boxes[chosen],
-        )
 
     def full(self) -> Float[Tensor, "m c *size"]:
         """The signal over the whole input, zero outside each unit's box."""
