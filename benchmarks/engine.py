@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -29,15 +29,18 @@ LAYERS = {"SqueezeNet 1.1": "features.12", "VGG-16": "features.29", "ResNet-50":
 UNITS, TIMED = 32, 4
 
 
+def agreed(name: str, folder: Path | None) -> tuple[Callable[[], object], ...]:
+    """The forward pass of a photo, and its likeliest class explained by us and by Captum, which agree."""
+    model, x = network(name, folder), photo(folder)
+    net, peer = DeconvNet(model, x), Deconvolution(model)
+    target = int(model(x).argmax())
+    assert difference(net.explain(x, target).full(), peer.attribute(x, target=target)) < 1e-4, "not the same picture"
+    return partial(model, x), partial(net.explain, x, target), partial(peer.attribute, x, target=target)
+
+
 def explained(folder: Path | None) -> Iterator[list[str]]:
     for name in EXPLAINED:
-        model, x = network(name, folder), photo(folder)
-        net, peer = DeconvNet(model, x), Deconvolution(model)
-        target = int(model(x).argmax())
-        assert difference(net.explain(x, target).full(), peer.attribute(x, target=target)) < 1e-4
-        ours = median(lambda net=net, x=x, target=target: net.explain(x, target))
-        theirs = median(lambda peer=peer, x=x, target=target: peer.attribute(x, target=target))
-        forward = median(lambda model=model, x=x: model(x))
+        forward, ours, theirs = map(median, agreed(name, folder))
         yield [name, *(f"{1e3 * seconds:.0f}" for seconds in (forward, ours, theirs)), f"{ours / theirs:.2f}"]
 
 

@@ -29,8 +29,12 @@ LAYERS = {
 UNITS, TIMED = 32, 4
 
 
-def row(name: str, net: DeconvNet, x: torch.Tensor, layer: str, aim: int) -> list[str]:
-    """One layer: the pictures compared, then the times of the three ways and of Captum's loop."""
+def all_units(net: DeconvNet, x: torch.Tensor, layer: str, path: str) -> Reconstruction:
+    return net.project(x, layer, channel=f"top:{UNITS}", path=path)
+
+
+def agreed(net: DeconvNet, x: torch.Tensor, layer: str) -> Callable[[int], torch.Tensor]:
+    """Captum's picture of one of the units by its number, after all have been compared."""
     peer = NeuronDeconvolution(net.model, net.model.get_submodule(layer))
     # Captum differentiates contrast normalisation: compared under that rule, timed under the paper's
     ours = net.with_rules(RuleSet(lrn="gradient")).project(x, layer, channel=f"top:{UNITS}")
@@ -38,19 +42,24 @@ def row(name: str, net: DeconvNet, x: torch.Tensor, layer: str, aim: int) -> lis
     def one(i: int) -> torch.Tensor:
         return peer.attribute(x, (ours.units[i].channel, *ours.units[i].position))
 
-    def all_units(path: str) -> Reconstruction:
-        return net.project(x, layer, channel=f"top:{UNITS}", path=path)
-
     for i in range(TIMED):
         assert difference(ours.full()[i], one(i)[0] * ours.activations[i]) < 1e-4, "not the same picture"
     for path in ("auto", "windowed"):
-        assert difference(all_units(path).full(), all_units("dense").full()) < 1e-5, "not the same pictures"
-    auto, dense, windowed = (median(partial(all_units, path)) for path in ("auto", "dense", "windowed"))
+        windowed, dense = (all_units(net, x, layer, way).full() for way in (path, "dense"))
+        assert difference(windowed, dense) < 1e-5, "not the same pictures"
+    return one
+
+
+def row(name: str, net: DeconvNet, x: torch.Tensor, layer: str, aim: int) -> list[str]:
+    """One layer: the pictures compared, then the times of the three ways and of Captum's loop."""
+    one = agreed(net, x, layer)
+    ways = {path: partial(all_units, net, x, layer, path) for path in ("auto", "dense", "windowed")}
+    auto, dense, windowed = map(median, ways.values())
     forward = median(lambda: net.activations(x, layer))
     loop = UNITS / TIMED * median(lambda: [one(i) for i in range(TIMED)])
     square = torch.rand(1024, 1024, device=x.device)
     product = 2 * 1024**3 / median(lambda: square @ square)
-    rate = (operations(partial(all_units, "auto")) - operations(lambda: net.activations(x, layer))) / (auto - forward)
+    rate = (operations(ways["auto"]) - operations(lambda: net.activations(x, layer))) / (auto - forward)
     milliseconds = [f"{1e3 * seconds:.0f}" for seconds in (forward, auto, dense, windowed, loop)]
     return [
         name,

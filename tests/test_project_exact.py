@@ -120,6 +120,22 @@ def test_any_signal_goes_down_as_the_oracle_says(network: Network, rules: str, w
         assert_equal(picture, truth.picture(layer, signal))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 9))
+@every_network
+def test_any_weights_and_images_go_down_as_the_oracle_says(network: Network, seed: int):
+    torch.manual_seed(seed)
+    model, twin = network.model(), network.make(OracleParts(DECONVNET))
+    for ours, theirs in zip(model.parameters(), twin.parameters(), strict=True):
+        ours.data = theirs.data = ours.data * (1 + 0.5 * torch.randn_like(ours))
+    options = {} if network.output is None else {"output": network.output}
+    x = network.images(2, seed)
+    net, truth = DeconvNet(model, x, **options), Oracle(twin, x)
+    for layer in network.layers:
+        signal = start_on(truth.outputs[layer], seed)
+        assert_equal(net.project(x, layer, start=signal).full(), truth.picture(layer, signal))
+
+
 def _has(network: Network, part: type) -> bool:
     return any(isinstance(m, part) for m in network.make(OracleParts(DECONVNET)).modules())
 

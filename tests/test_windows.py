@@ -95,7 +95,7 @@ def test_a_step_that_enlarges_the_map_runs_in_windows_at_every_phase(kind: str):
     net = DeconvNet(model, x)
     graph = net._captured.graph(x)
     way = net._plan(graph, graph.layers["6"], graph.input, "6")
-    assert (len(way.windowed(force=True).steps) == len(way.down)) == (kind != "transposed with gaps")
+    assert (len(way.routes["windowed"].local) == len(way.down)) == (kind != "transposed with gaps")
     _, _, height, width = model(x).shape
     for y in range(height):
         for position in {(y, 0), (y, y % width), (y, width - 1)}:

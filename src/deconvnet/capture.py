@@ -459,11 +459,12 @@ def signature(model: nn.Module) -> tuple[Any, ...]:
     """What a capture depends on besides the values of the weights: their names, shapes, types, ties."""
     places: dict[int, int] = {}
     parts: list[Any] = []
-    for group in (model.named_parameters, model.named_buffers):
-        for name, tensor in group(remove_duplicate=False):
-            place = places.setdefault(id(tensor), len(places))
-            parts.append((name, tensor.shape, tensor.dtype, tensor.device, place))
-    for name, module in model.named_modules():
+    for name, module in model.named_modules(remove_duplicate=False):
+        for kind in (module._parameters, module._buffers):
+            for own, tensor in kind.items():
+                if tensor is not None:
+                    place = places.setdefault(id(tensor), len(places))
+                    parts.append((own, tensor.shape, tensor.dtype, tensor.device, place))
         plain = tuple((key, value) for key, value in vars(module).items() if key != "training" and _is_plain(value))
         parts.append((name, type(module), plain))
     return tuple(parts)

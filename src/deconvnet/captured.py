@@ -27,6 +27,7 @@ class Captured:
     def __init__(self, model: nn.Module, example: Float[Tensor, "n c *spatial"]) -> None:
         self.model = capturing.unwrap(model)
         self.example = _random_like(checked_images(example)[:1])
+        self._kinds: dict[Any, int] = {}
         self._graphs: dict[Any, Graph] = {}
         self._checked: set[Any] = set()
         self._finite: Any = None
@@ -40,7 +41,8 @@ class Captured:
         """
         self._check_kind(x)
         hooks = capturing.hooks_that_may_answer(self.model)
-        kind = (x.shape[1:], x.dtype, x.device, capturing.signature(self.model), tuple(hooks.items()))
+        look = (x.shape[1:], x.dtype, x.device, capturing.signature(self.model), tuple(hooks.items()))
+        kind = self._kinds.setdefault(look, len(self._kinds))  # a number, since the look is long
         for images in (None, len(x)):
             known = self._graphs.get((kind, images))
             if known is not None and assumptions_hold(known, self.model):
@@ -78,7 +80,7 @@ class Captured:
             )
         return graph
 
-    def _holds(self, graph: Graph, x: Tensor, kind: Any) -> bool:
+    def _holds(self, graph: Graph, x: Tensor, kind: int) -> bool:
         """Whether a known capture computes what the model computes for this number of images."""
         mark = (id(graph), len(x), kind)
         if mark not in self._checked and len(x) <= _CHECKED_UP_TO:

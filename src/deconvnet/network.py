@@ -27,7 +27,7 @@ from deconvnet.captured import Captured, ordinary
 from deconvnet.forward import all_finite, finite_forward
 from deconvnet.layers import layer_infos, table
 from deconvnet.passes import Pass, by_images, by_units
-from deconvnet.plan import Carry, Plan, plan, words_of
+from deconvnet.plan import Plan, plan, words_of
 from deconvnet.project import boxes_of, project_seeds
 from deconvnet.reconstruction import Reconstruction
 from deconvnet.rules import RuleSet, Smooth, rule_set
@@ -41,6 +41,7 @@ from deconvnet.seeds import (
     own_signal,
     unit_seeds,
 )
+from deconvnet.windows import Path
 
 Layer = str | nn.Module
 
@@ -175,7 +176,7 @@ class DeconvNet:
         start: Start | Tensor = "activation",
         to: Layer | None = None,
         memory: str | int | None = None,
-        path: Carry = "auto",
+        path: Path = "auto",
     ) -> Reconstruction:
         """Units of a layer, each carried down alone, all other activations zero.
 
@@ -281,7 +282,7 @@ class DeconvNet:
     # From here on: how.
 
     def _carried(
-        self, way: Plan, passes: Iterable[Pass], notes: tuple[str, ...], budget: int, path: Carry = "auto"
+        self, way: Plan, passes: Iterable[Pass], notes: tuple[str, ...], budget: int, path: Path = "auto"
     ) -> Reconstruction:
         """Carry down what was chosen in each of several forward passes; in the order of their places."""
         places: list[int] = []

@@ -11,8 +11,9 @@ from deconvnet._errors import MemoryBudgetError
 from deconvnet._types import Unit
 from deconvnet.captured import ordinary
 from deconvnet.forward import Trace, finite_forward, forward_in_windows
-from deconvnet.plan import CHUNK, Carry, Plan
+from deconvnet.plan import CHUNK, Plan
 from deconvnet.seeds import Seeds, Start, listed_seeds
+from deconvnet.windows import Path
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,7 @@ def by_images(
 
 
 def by_units(
-    way: Plan, model: nn.Module, x: Tensor, units: Sequence[Unit], start: Start, budget: int, path: Carry
+    way: Plan, model: nn.Module, x: Tensor, units: Sequence[Unit], start: Start, budget: int, path: Path
 ) -> Iterator[Pass]:
     """Passes over the images of single units, or over no more than the units see if that is less work.
 
@@ -99,7 +100,8 @@ def _over_images(way: Plan, model: nn.Module, x: Tensor) -> Trace:
 
 def _images_at_once(way: Plan, x: Tensor, budget: int) -> int:
     width = x.element_size()
-    need = way.bytes_up(width) + way.bytes_down(width)
+    up, down = way.bytes_up(width), way.bytes_down(width)
+    need = up + down
     images = way.graph.images
     if need * (images or 1) > budget:
         share = (budget / (need * (images or 1))) ** (1 / max(x.ndim - 2, 1))
@@ -110,4 +112,4 @@ def _images_at_once(way: Plan, x: Tensor, budget: int) -> int:
         )
     if images is not None:
         return images
-    return max(1, min(len(x), (budget - way.bytes_down(width)) // way.bytes_up(width)))
+    return max(1, min(len(x), (budget - down) // up))

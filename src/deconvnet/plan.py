@@ -4,16 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 from deconvnet._types import Step, Value
 from deconvnet.capture import Graph
 from deconvnet.forward import steps_towards
 from deconvnet.receptive_field import Fields, fields
 from deconvnet.rules import Rule, RuleSet, rule_for
-from deconvnet.windows import LocalStep, Span, WindowedWay, local_step, map_size, spans, windowed_way, work
+from deconvnet.windows import LocalStep, Path, Route, Span, local_step, map_size, routes, spans, work
 
-Carry = Literal["auto", "windowed", "dense"]
 CHUNK = 64 * 2**20  # bytes that a batch of signals may take, so that it stays near the processor
 
 
@@ -63,57 +61,41 @@ class Plan:
         single = self.graph.images is None
         return single and all(value.image_first for step, _ in self.down for value in (step.output, *step.signals))
 
-    def bytes_up(self, width: int) -> int:
-        """Memory that the forward pass of one image takes at its peak, from the sizes of its values."""
+    @cached_property
+    def _live_up(self) -> list[tuple[int, int]]:
+        """At every step of one image's forward pass: how many numbers of the network's type are held, and bytes."""
         steps = steps_towards(self.graph, {self.start.name})
         last_use = {value.name: i for i, step in enumerate(steps) for value in step.inputs}
         live: dict[str, int] = {self.graph.input.name: _numbers(self.graph.input)}
-        peak, kept = 0, 0
+        held, kept, kept_bytes = [(_numbers(self.graph.input), 0)], 0, 0
         for i, step in enumerate(steps):
             live[step.output.name] = _numbers(step.output)
             rule = self.chosen.get(step.output.name)
-            pooled = rule is not None and rule.up is not None
-            scratch = 8 * _numbers(step.output) * 3 if pooled else 0  # places, offsets and their sum
+            remembers = rule is not None and rule.up is not None
+            scratch = 8 * _numbers(step.output) * 3 if remembers else 0  # places, offsets and their sum
             working = max((_numbers(value) for value in step.signals), default=0)
-            peak = max(peak, width * (sum(live.values()) + working) + kept + scratch)
-            kept += _remembered(step, rule, width)
+            held.append((sum(live.values()) + working + kept, kept_bytes + scratch))
+            if remembers and ("max_pool" in step.operation or step.operation == "relu"):
+                kept_bytes += _numbers(step.output)
+            elif remembers:
+                kept += sum(_numbers(value) for value in step.inputs)
             for name in {value.name for value in step.inputs}:
                 if last_use[name] == i and name != self.start.name:
                     live.pop(name, None)
-        return max(peak, 1)
+        return held
 
-    def bytes_down(self, width: int, windowed: WindowedWay | None = None) -> int:
-        """Memory that one signal takes at its peak on the way down, from the sizes of its values."""
-        return max(self.bytes_of_steps(width, windowed))
-
-    def bytes_of_steps(self, width: int, windowed: WindowedWay | None = None) -> list[int]:
-        """Memory that one signal takes at every step of the way down, what waits for later steps included."""
-        key = 0 if windowed is None else len(windowed.steps)
-        if key not in self._numbers_of_steps:
-            self._numbers_of_steps[key] = self._numbers_at(windowed)
-        return [width * numbers for numbers in self._numbers_of_steps[key]]
+    def bytes_up(self, width: int) -> int:
+        """Memory that the forward pass of one image takes at its peak, from the sizes of its values."""
+        return max(width * numbers + more for numbers, more in self._live_up)
 
     @cached_property
-    def _numbers_of_steps(self) -> dict[int, list[int]]:
-        return {}
+    def routes(self) -> Mapping[Path, Route]:
+        """The ways down for single units; all else takes the dense one."""
+        return routes(self.start, self.down, self.rules)
 
-    def _numbers_at(self, windowed: WindowedWay | None) -> list[int]:
-        count = len(windowed.steps) if windowed else 0
-
-        def numbers(value: Value, i: int) -> int:
-            if windowed is None or i >= count:
-                return _numbers(value)
-            return value.shape[1].of(1) * math.prod(windowed.spans[value.name].most)
-
-        live: dict[str, int] = {self.start.name: 0}
-        needs = []
-        for i, (step, rule) in enumerate(self.down):
-            live[step.output.name] = numbers(step.output, i)
-            below = {v.name: numbers(v, i) for k, v in enumerate(step.signals) if k not in rule.closed}
-            needs.append(sum(live.values()) + live[step.output.name] + 3 * sum(below.values()))
-            live.pop(step.output.name)
-            live.update(below)
-        return needs or [_numbers(self.start)]
+    def bytes_down(self, width: int) -> int:
+        """Memory that one signal takes at its peak on the way down on whole maps, from the sizes of its values."""
+        return width * max(self.routes["dense"].held)
 
     @cached_property
     def up(self) -> tuple[LocalStep, ...] | None:
@@ -125,7 +107,7 @@ class Plan:
         local = tuple(step for step in steps if step is not None)
         if not self.selects or not local or len(local) < len(steps):
             return None
-        return local if len(self.windowed(force=True).steps) == len(self.down) else None
+        return local if len(self.routes["windowed"].local) == len(self.down) else None
 
     @cached_property
     def spans_up(self) -> Mapping[str, Span]:
@@ -151,28 +133,9 @@ class Plan:
             for value in (local.step.output, *local.below)
         )
 
-    def windowed(self, *, force: bool = False) -> WindowedWay:
-        """The first steps in windows, where that pays; see `windowed_way`."""
-        if force:
-            return windowed_way(self.start, self.down, self.rules, force=True)
-        return self._windowed
-
-    @cached_property
-    def _windowed(self) -> WindowedWay:
-        return windowed_way(self.start, self.down, self.rules)
-
 
 def _numbers(value: Value) -> int:
     return math.prod(value.sizes(1))
-
-
-def _remembered(step: Step, rule: Rule | None, width: int) -> int:
-    """Bytes that a rule remembers for one image."""
-    if rule is None or rule.up is None:
-        return 0
-    if "max_pool" in step.operation or step.operation == "relu":
-        return _numbers(step.output)
-    return width * sum(_numbers(value) for value in step.inputs)
 
 
 def plan(graph: Graph, start: Value, stop: Value, rules: RuleSet) -> Plan:
@@ -198,23 +161,22 @@ def plan(graph: Graph, start: Value, stop: Value, rules: RuleSet) -> Plan:
 
 def words_of(way: Plan, layer: str) -> str:
     """A plan for single units of a layer, for people."""
-    windowed, count = way.windowed(), len(way.down)
-    whole = sum(windowed.dense)
+    route, whole, count = way.routes["auto"], way.routes["dense"].work, len(way.down)
 
     def times(sizes: Sequence[int]) -> str:
         return "x".join(map(str, sizes))
 
-    if not way.selects or not windowed.steps:
+    if not way.selects or not route.local:
         lines = [f"way down: all {count} steps on whole maps, {whole:.3g} for each unit"]
         if not way.selects:
             lines.append("  the network does not keep its images apart, so one unit of each image goes down at a time")
     else:
-        small, more = len(windowed.steps), whole / windowed.work
-        most = times(windowed.spans[windowed.steps[-1].below[0].name].most)
+        small = len(route.local)
+        most = times(route.spans[route.local[-1].below[0].name].most)
         rest = f", the last {count - small} on whole maps" if small < count else ""
         lines = [
             f"way down: {small} of {count} steps in windows of 1 pixel to {most}{rest}",
-            f"  {windowed.work:.3g} for each unit; on whole maps {whole:.3g}, {more:.3g} times as much",
+            f"  {route.work:.3g} for each unit; on whole maps {whole:.3g}, {whole / route.work:.3g} times as much",
         ]
     for_image, for_unit = way.work_up
     lines.append(f"way up: {for_image:.3g} for each image")

@@ -11,11 +11,11 @@ from torch import Tensor
 from deconvnet._types import Box, Step, Unit, Value
 from deconvnet.forward import Trace
 from deconvnet.passes import Pass
-from deconvnet.plan import CHUNK, Carry, Plan
+from deconvnet.plan import CHUNK, Plan
 from deconvnet.receptive_field import box
 from deconvnet.rules import Call, Rule
 from deconvnet.seeds import Seeds
-from deconvnet.windows import Frames, LocalStep, added, map_size, moved, united, whole_maps
+from deconvnet.windows import Frames, Path, Route, added, map_size, moved, united, whole_maps
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,15 +54,13 @@ class _Carrier:
     Attributes:
         way: the plan.
         trace: the forward pass whose switches are used.
-        steps: the first steps of the way, as they run in windows; the rest runs on whole maps.
-        needs: memory that one signal takes at every step.
-        room: memory that a batch may take at a step before it is split.
+        route: which of its steps run in windows.
+        room: how many numbers a batch may take at a step before it is split.
     """
 
     way: Plan
     trace: Trace
-    steps: Sequence[LocalStep]
-    needs: Sequence[int]
+    route: Route
     room: int
 
     def down(self, batch: _Batch, first: int = 0) -> Iterator[tuple[_Batch, Tensor, Frames]]:
@@ -71,12 +69,12 @@ class _Carrier:
         for i, (step, rule) in enumerate(self.way.down[first:], first):
             if step.output.name not in arrived:
                 continue
-            if self._too_many(batch, self.needs[i]):
+            if self._too_many(batch, self.route.held[i]):
                 for half in batch.halves():
                     yield from self.down(half, i)
                 return
             signal, frames = _together(arrived.pop(step.output.name), map_size(step.output))
-            carry = self._in_windows if i < len(self.steps) else self._on_whole_maps
+            carry = self._in_windows if i < len(self.route.local) else self._on_whole_maps
             for name, part, at in carry(i, step, rule, batch.images, signal, frames):
                 arrived.setdefault(name, []).append((part, at))
         stop = self.way.stop
@@ -94,7 +92,7 @@ class _Carrier:
     def _in_windows(
         self, i: int, step: Step, rule: Rule, images: np.ndarray, signal: Tensor, frames: Frames
     ) -> Iterator[tuple[str, Tensor, Frames]]:
-        local = self.steps[i]
+        local = self.route.local[i]
         below, above = local.reached(frames)
         at = self.trace.frames.get(step.output.name) or whole_maps(self.trace.images, map_size(step.output))
         memory = {
@@ -166,7 +164,7 @@ def project_seeds(
     boxes: Sequence[Box],
     windows: Float[Tensor, "all c *box"],
     budget: int,
-    path: Carry = "auto",
+    path: Path = "auto",
 ) -> None:
     """Carry every seed of a pass down alone, as many at a time as the memory budget allows.
 
@@ -178,16 +176,14 @@ def project_seeds(
         budget: bytes that may be taken.
         path: the way of single units.
     """
-    trace, seeds, windowed = one.trace, one.seeds, None
-    if path != "dense" and way.selects and all(unit.position for unit in seeds.units):
-        windowed = way.windowed(force=path == "windowed" or bool(trace.frames))
-    width = seeds.values.element_size()
-    needs = way.bytes_of_steps(width, windowed)
-    room = min(budget // 4, CHUNK)  # halves of halves wait in memory
-    carrier = _Carrier(way, trace, windowed.steps if windowed else (), needs, room)
+    trace, seeds = one.trace, one.seeds
+    single = way.selects and all(unit.position for unit in seeds.units)
+    route = way.routes[("windowed" if trace.frames else path) if single else "dense"]
+    room = min(budget // 4, CHUNK) // seeds.values.element_size()  # halves of halves wait in memory
+    carrier = _Carrier(way, trace, route, room)
     lows = np.array([box.low for box in boxes], dtype=np.int64).reshape(len(boxes), len(way.size))
-    for numbers in _batches(seeds, lows, boxes, way, max(1, room // max(needs[0], 1))):
-        for batch, signal, frames in carrier.down(_started(way, trace, seeds, numbers, single=windowed is not None)):
+    for numbers in _batches(seeds, lows, boxes, way, max(1, room // route.held[0])):
+        for batch, signal, frames in carrier.down(_started(way, trace, seeds, numbers, single=bool(route.local))):
             if not way.selects:  # a row for every image
                 signal, frames = signal[batch.images], whole_maps(len(batch), way.size)
             if way.size:

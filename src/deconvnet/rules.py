@@ -251,7 +251,7 @@ def _remember_all(call: Call) -> tuple[Tensor, Memory]:
 
 @_table(*(f"aten.{name}" for name in """
     add sub rsub neg sum mean cumsum view _unsafe_view reshape flatten unflatten permute transpose t
-    movedim squeeze unsqueeze expand expand_as repeat tile repeat_interleave cat concat stack split
+    movedim squeeze unsqueeze expand expand_as repeat tile repeat_interleave stack split
     split_with_sizes chunk unbind slice select narrow slice_scatter select_scatter flip roll rot90
     diagonal tril triu pad constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d
     replication_pad1d replication_pad2d replication_pad3d pixel_shuffle pixel_unshuffle
@@ -269,6 +269,18 @@ def _linear(step: Step, rules: RuleSet) -> Rule:
         return Rule("the same signal to both", lambda call, signal: (signal, signal))
     others = any(not value.signal for value in step.inputs)
     return Rule("adjoint", _adjoint, _remember_others if others else None)
+
+
+@_table("aten.cat")
+def _concatenation(step: Step, rules: RuleSet) -> Rule:
+    if len(step.arguments["tensors"]) > len(step.signals):
+        return _linear(step, rules)
+
+    def down(call: Call, signal: Tensor) -> tuple[Tensor, ...]:
+        axis = call["dim"]
+        return torch.split(signal, [call.sizes(i)[axis] for i in range(len(step.signals))], axis)
+
+    return Rule("to each its part", down)
 
 
 def _plain_sum(step: Step) -> bool:

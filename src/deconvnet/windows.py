@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -337,47 +337,61 @@ def work(step: Step, known: Mapping[str, Span] | None = None) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class WindowedWay:
-    """The first steps of a way down, in windows; the rest runs on whole maps.
+class Route:
+    """A way down: the first steps in windows, the rest on whole maps.
 
     Attributes:
-        steps: in the order of the way down.
-        spans: of each value on it, by name.
-        windowed: work of one unit's way down where each of `steps` runs in windows.
-        dense: work of every step of the way on whole maps.
+        local: the first steps, in the order of the way down.
+        spans: of each value that these lead to, by name.
+        work: of one unit's way down; see the function `work`.
+        held: how many numbers one signal takes at every step, with what waits for later steps.
     """
 
-    steps: tuple[LocalStep, ...]
+    local: tuple[LocalStep, ...]
     spans: Mapping[str, Span]
-    windowed: tuple[float, ...]
-    dense: tuple[float, ...]
-
-    @property
-    def work(self) -> float:
-        """Of one unit's way down."""
-        return sum(self.windowed) + sum(self.dense[len(self.steps) :])
+    work: float
+    held: tuple[int, ...]
 
 
-def windowed_way(
-    start: Value, down: Sequence[tuple[Step, Rule]], rules: RuleSet, *, force: bool = False
-) -> WindowedWay:
-    """As many of the first steps as pay in windows, by a count of multiplications and copies.
+Path = Literal["auto", "windowed", "dense"]
+
+
+def routes(start: Value, down: Sequence[tuple[Step, Rule]], rules: RuleSet) -> dict[Path, Route]:
+    """The ways down for single units: as many steps in windows as pay, as many as can run so, or none.
 
     Args:
         start: the value that units are of.
         down: the steps and rules of the way down.
         rules: the rule set.
-        force: take every step that can run in windows, whether it pays or not.
     """
-    steps: list[LocalStep] = []
+    local: list[LocalStep] = []
     for step, rule in down if len(start.shape) > 2 else []:
-        local = local_step(step, rules, rule.closed)
-        if local is None:
+        one = local_step(step, rules, rule.closed)
+        if one is None:
             break
-        steps.append(local)
-    known = spans(start, steps)
-    dense = tuple(work(step) for step, _ in down)
-    windowed = tuple(work(local.step, known) for local in steps)
-    total = [sum(windowed[:i]) + sum(dense[i:]) for i in range(len(steps) + 1)]
-    count = len(steps) if force else min(range(len(total)), key=lambda i: (total[i], i))
-    return WindowedWay(tuple(steps[:count]), known, windowed[:count], dense)
+        local.append(one)
+    known = spans(start, local)
+    dense = [work(step) for step, _ in down]
+    windowed = [work(one.step, known) for one in local]
+    total = [sum(windowed[:i]) + sum(dense[i:]) for i in range(len(local) + 1)]
+    cheapest = min(range(len(total)), key=lambda i: (total[i], i))
+    counts: dict[Path, int] = {"auto": cheapest, "windowed": len(local), "dense": 0}
+    return {
+        path: Route(tuple(local[:count]), known, total[count], tuple(_held(start, down, known, count)))
+        for path, count in counts.items()
+    }
+
+
+def _held(start: Value, down: Sequence[tuple[Step, Rule]], known: Mapping[str, Span], windowed: int) -> Iterator[int]:
+    def numbers(value: Value, i: int) -> int:
+        return math.prod((*value.sizes(1)[:2], *known[value.name].most) if i < windowed else value.sizes(1))
+
+    live = {start.name: math.prod(start.sizes(1))}
+    if not down:
+        yield live[start.name]
+    for i, (step, rule) in enumerate(down):
+        live[step.output.name] = numbers(step.output, i)
+        below = {v.name: numbers(v, i) for k, v in enumerate(step.signals) if k not in rule.closed}
+        yield sum(live.values()) + live[step.output.name] + 3 * sum(below.values())
+        live.pop(step.output.name)
+        live.update(below)
