@@ -1,6 +1,7 @@
 """The flags that every command shares, and what they become."""
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -102,6 +103,19 @@ Smooth = Annotated[
     Literal["refuse", "rectify", "gradient"],
     typer.Option(help="Activations that are no rectifiers: refuse, treat as rectifiers, or differentiate."),
 ]
+PHOTO_HELP = "A photo's file, or sample:chelsea, sample:astronaut, sample:coffee, sample:rocket."
+Photos = Annotated[list[str], typer.Argument(metavar="PHOTO...", help=PHOTO_HELP, show_default=False)]
+Photo = Annotated[str, typer.Argument(metavar="PHOTO", help=PHOTO_HELP, show_default=False)]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        "-t",
+        metavar="CLASS",
+        help="A class by name or number; CLASS,Y,X for networks that answer with a map.",
+        show_default="the network's answer",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files.")]
 
@@ -119,3 +133,11 @@ def numbers(flag: str, text: str | None, *, whole: bool = False) -> Any:
     except ValueError:
         raise ArgumentError(f"{flag} takes numbers separated by commas; got {text!r}.") from None
     return several[0] if whole and len(several) == 1 else several
+
+
+def channels(text: str) -> int | list[int] | str:
+    """Feature maps as `project` takes them, which refuses what is none of its words."""
+    if not re.fullmatch(r"-?\d+(,-?\d+)*", text):
+        return text
+    several = [int(number) for number in text.split(",")]
+    return several[0] if len(several) == 1 else several

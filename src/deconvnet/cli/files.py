@@ -1,0 +1,60 @@
+"""Where results go, and how far the work is."""
+
+import itertools
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from deconvnet._errors import ArgumentError
+
+
+def places(photos: list[str], output: Path | None, suffix: str, force: bool) -> list[Path]:
+    """Where each photo's picture goes, checked before any work; photos of one name get numbers.
+
+    Raises:
+        ArgumentError: a folder is missing, a format is unknown, or a file is there already.
+    """
+    several = len(photos) > 1 or (output is not None and output.is_dir())
+    folder = Path() if output is None else output if several else output.parent
+    if not folder.is_dir():
+        raise ArgumentError(f"-o {str(output)!r}: there is no folder {str(folder)!r}. Make it first.")
+    names = _names(photos, suffix) if several or output is None else [output.name]
+    _check_suffix(names[0])
+    there = [folder / name for name in names if os.path.lexists(folder / name)]
+    if there and not force:
+        more = f" and {len(there) - 1} more are" if len(there) > 1 else " is"
+        raise ArgumentError(f"{str(there[0])!r}{more} there already. Pass --force to overwrite, or -o another place.")
+    return [folder / name for name in names]
+
+
+def _names(photos: list[str], suffix: str) -> list[str]:
+    """A file name for each photo's picture, no two alike on any disk."""
+    names: dict[str, str] = {}
+    for photo in photos:
+        stem = Path(photo.removeprefix("sample:")).stem
+        numbered = itertools.chain([stem], (f"{stem}-{n}" for n in itertools.count(2)))
+        name = next(name for name in numbered if name.casefold() not in names)
+        names[name.casefold()] = name + suffix
+    return list(names.values())
+
+
+def _check_suffix(name: str) -> None:
+    from deconvnet.picture import SUFFIXES
+
+    if Path(name).suffix.lower() not in SUFFIXES:
+        raise ArgumentError(f"{name!r} does not end in one of {', '.join(SUFFIXES)}.")
+
+
+def progress(items: list[Any]) -> Iterator[Any]:
+    """The items, with a bar on stderr where there are several and someone watches."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    if len(items) < 2 or not sys.stderr.isatty():
+        yield from items
+        return
+    # results that go to a file or a pipe must not be drawn into the bar
+    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()) as bar:
+        yield from bar.track(items, description="photos")
