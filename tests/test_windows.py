@@ -93,8 +93,7 @@ def test_a_step_that_enlarges_the_map_runs_in_windows_at_every_phase(kind: str):
     ).double()  # fmt: skip
     x = torch.randn(2, 2, 33, 37, dtype=torch.float64)
     net = DeconvNet(model, x)
-    graph = net._captured.graph(x)
-    way = net._plan(graph, graph.layers["6"], graph.input, "6")
+    _, way = net._way(net._captured.graph(x), "6", None)
     assert (len(way.routes["windowed"].local) == len(way.down)) == (kind != "transposed with gaps")
     _, _, height, width = model(x).shape
     for y in range(height):
@@ -175,8 +174,7 @@ def test_listed_units_are_the_same_from_any_network(network: Network, monkeypatc
     for layer in network.layers:
         if not net.layers[layer].size:
             continue
-        graph = net._captured.graph(x)
-        if net._plan(graph, graph.layers[layer], graph.input, layer).up:
+        if net._way(net._captured.graph(x), layer, None)[1].up:
             alone(net, x, layer, monkeypatch)
         else:
             units = some_units(net, layer, len(x))

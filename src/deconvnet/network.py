@@ -4,6 +4,7 @@ import math
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ from deconvnet.capture import Graph, computing
 from deconvnet.captured import Captured, ordinary
 from deconvnet.forward import all_finite, finite_forward
 from deconvnet.layers import layer_infos, table
+from deconvnet.mechanism import Steps, steps_down
 from deconvnet.passes import Pass, by_images, by_units
 from deconvnet.plan import Plan, plan, words_of
 from deconvnet.project import boxes_of, project_seeds
@@ -205,17 +207,12 @@ class DeconvNet:
             NotFiniteError: NaN or infinity in the input, a weight or the layer.
             MemoryBudgetError: a single image or unit does not fit the budget.
         """
-        graph = self._captured.graph(x)
-        name = self._layer_name(layer)
-        value = self._value(graph, name)
-        stop = graph.input if to is None else self._value(graph, self._layer_name(to))
-        way = self._plan(graph, value, stop, name)
-
+        name, way = self._way(self._captured.graph(x), layer, to)
         budget = self._budget(memory)
         if units is not None:
             if channel is not None or position is not None or isinstance(start, Tensor):
                 raise ArgumentError("units say all: leave out channel, position and a signal of your own.")
-            listed = checked_units(units, name, value.sizes(1)[1:], len(x))
+            listed = checked_units(units, name, way.start.sizes(1)[1:], len(x))
             return self._carried(way, by_units(way, self.model, x, listed, start, budget, path), (), budget, path)
 
         def choose(values: Tensor, first: int) -> Seeds:
@@ -237,11 +234,8 @@ class DeconvNet:
         Raises:
             LayerNotFoundError, UnsupportedOperationError: as in `project`.
         """
-        graph = self._captured.graph(self._captured.like_model())
-        name = self._layer_name(layer)
-        value = self._value(graph, name)
-        stop = graph.input if to is None else self._value(graph, self._layer_name(to))
-        return words_of(self._plan(graph, value, stop, name), name)
+        name, way = self._way(self._captured.graph(self._captured.like_model()), layer, to)
+        return words_of(way, name)
 
     def explain(
         self,
@@ -267,17 +261,63 @@ class DeconvNet:
             TargetError: no such class, or the output needs another kind of target.
             UnsupportedOperationError, NotFiniteError, MemoryBudgetError: as in `project`.
         """
-        graph = self._captured.graph(x)
-        value, notes = self._class_scores(graph)
-        name = next((n for n, v in graph.layers.items() if v == value), "output")
-        stop = graph.input if to is None else self._value(graph, self._layer_name(to))
-        way = self._plan(graph, value, stop, name)
+        name, way, notes = self._way_of_classes(self._captured.graph(x), to)
 
         def choose(values: Tensor, first: int) -> Seeds:
             return class_seeds(name, values, target, start, first, len(x))
 
         budget = self._budget(memory)
         return self._carried(way, by_images(way, self.model, x, choose, budget), notes, budget)
+
+    def steps(
+        self,
+        x: Float[Tensor, "1 c *spatial"],
+        layer: Layer | None = None,
+        *,
+        channel: int | str | None = None,
+        position: tuple[int, ...] | int | Literal["all"] | None = None,
+        target: Target = None,
+        to: Layer | None = None,
+        memory: str | int | None = None,
+    ) -> Steps:
+        """One unit's way down, step by step: each signal beside what the forward pass had there (section 2.1).
+
+        Args:
+            x: one image, as the model takes it.
+            layer: name or module; None for the classes.
+            channel: a feature map, as in `project`; the one of strongest activation by default.
+            position: as in `project`.
+            target: where layer is None, a class, as in `explain`.
+            to: end at this layer.
+            memory: budget for this call; the signals that are kept count as well.
+
+        Raises:
+            ArgumentError: several images or units.
+            LayerNotFoundError, TargetError, UnsupportedOperationError, NotFiniteError, MemoryBudgetError: as
+                in `project` and `explain`.
+        """
+        graph = self._captured.graph(x)
+        if len(x) != 1:
+            raise ArgumentError(f"the steps are those of one image; got {len(x)}: give x[i : i + 1].")
+        if layer is not None and target is not None:
+            raise ArgumentError("a target is a class: leave out the layer, or give a channel of it.")
+        if layer is None and not channel is position is None:
+            raise ArgumentError("a channel and a position are of a layer: name it, or give a target.")
+        name, way, notes = self._way_of_classes(graph, to) if layer is None else (*self._way(graph, layer, to), ())
+
+        def choose(values: Tensor, first: int) -> Seeds:
+            if layer is None:
+                return class_seeds(name, values, target, "one", first, 1)
+            return unit_seeds(name, values, "top:1" if channel is None else channel, position, "activation", first)
+
+        values = {value.name: value for step, _ in way.down for value in (step.output, *step.signals)}
+        budget = self._budget(memory)
+        with computing():
+            (one,) = by_images(way, self.model, x, choose, budget, values)
+            if len(one.seeds.units) != 1:
+                raise ArgumentError(f"the steps are those of one unit; {len(one.seeds.units)} were asked for.")
+            found = steps_down(way, one, budget)
+        return replace(found, notes=(*notes, *found.notes, *_notes(way)))
 
     # From here on: how.
 
@@ -351,7 +391,19 @@ class DeconvNet:
             )
         return graph.layers[name]
 
-    def _plan(self, graph: Graph, start: Value, stop: Value, name: str) -> Plan:
+    def _way(self, graph: Graph, layer: Layer, to: Layer | None) -> tuple[str, Plan]:
+        """A layer's name, and the way down from it."""
+        name = self._layer_name(layer)
+        return name, self._plan(graph, self._value(graph, name), to, name)
+
+    def _way_of_classes(self, graph: Graph, to: Layer | None) -> tuple[str, Plan, tuple[str, ...]]:
+        """The name of the class scores, the way down from them, and what to note of them."""
+        value, notes = self._class_scores(graph)
+        name = next((n for n, v in graph.layers.items() if v == value), "output")
+        return name, self._plan(graph, value, to, name), notes
+
+    def _plan(self, graph: Graph, start: Value, to: Layer | None, name: str) -> Plan:
+        stop = graph.input if to is None else self._value(graph, self._layer_name(to))
         key = (id(graph), start.name, stop.name, self.rules)
         if key not in self._plans or self._plans[key].graph is not graph:
             way = plan(graph, start, stop, self.rules)

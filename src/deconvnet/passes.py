@@ -1,6 +1,7 @@
 """Forward passes, over whole images or over what single units see, and what is carried down from each."""
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from deconvnet._errors import MemoryBudgetError
-from deconvnet._types import Unit
+from deconvnet._types import Unit, Value
 from deconvnet.captured import ordinary
 from deconvnet.forward import Trace, finite_forward, forward_in_windows
 from deconvnet.plan import CHUNK, Plan
@@ -34,7 +35,12 @@ class Pass:
 
 
 def by_images(
-    way: Plan, model: nn.Module, x: Tensor, choose: Callable[[Tensor, int], Seeds], budget: int
+    way: Plan,
+    model: nn.Module,
+    x: Tensor,
+    choose: Callable[[Tensor, int], Seeds],
+    budget: int,
+    keep: Mapping[str, Value] = {},
 ) -> Iterator[Pass]:
     """Passes over as many images at once as the budget allows.
 
@@ -44,14 +50,15 @@ def by_images(
         x: all images.
         choose: (values of the layer, number of the first image) -> what starts; as much from each image.
         budget: bytes that may be taken.
+        keep: values that the traces shall hold besides the layer's, by name; their signals are thought to be kept too.
 
     Raises:
         MemoryBudgetError: not even one image fits.
         NotFiniteError: NaN or infinity on the way.
     """
-    at_once = _images_at_once(way, x, budget)
+    at_once = _images_at_once(way, x, budget, kept=2 * sum(math.prod(value.sizes(1)) for value in keep.values()))
     for first in range(0, len(x), at_once):
-        trace = _over_images(way, model, x[first : first + at_once])
+        trace = _over_images(way, model, x[first : first + at_once], frozenset(keep))
         seeds = choose(trace.values[way.start.name], first)
         each = len(seeds.units) // trace.images
         yield Pass(trace, seeds, first * each + np.arange(len(seeds.units)), len(x) * each)
@@ -94,13 +101,13 @@ def by_units(
         yield Pass(trace, listed_seeds(some, trace.values[way.start.name], rows, start), places, len(units))
 
 
-def _over_images(way: Plan, model: nn.Module, x: Tensor) -> Trace:
-    return finite_forward(way.graph, model, ordinary(x), frozenset([way.start.name]), way.rules, way.chosen)
+def _over_images(way: Plan, model: nn.Module, x: Tensor, keep: frozenset[str] = frozenset()) -> Trace:
+    return finite_forward(way.graph, model, ordinary(x), keep | {way.start.name}, way.rules, way.chosen)
 
 
-def _images_at_once(way: Plan, x: Tensor, budget: int) -> int:
+def _images_at_once(way: Plan, x: Tensor, budget: int, kept: int = 0) -> int:
     width = x.element_size()
-    up, down = way.bytes_up(width), way.bytes_down(width)
+    up, down = way.bytes_up(width) + width * kept, way.bytes_down(width)
     need = up + down
     images = way.graph.images
     if need * (images or 1) > budget:

@@ -1,6 +1,6 @@
 """Steps down: one activation, all others zero, carried to the pixels (section 2.1 of the paper)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ from deconvnet.receptive_field import box
 from deconvnet.rules import Call, Rule
 from deconvnet.seeds import Seeds
 from deconvnet.windows import Frames, Path, Route, added, map_size, moved, united, whole_maps
+
+Watch = Callable[[Value, Int[np.ndarray, " m"], Tensor, Frames], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,15 +58,17 @@ class _Carrier:
         trace: the forward pass whose switches are used.
         route: which of its steps run in windows.
         room: how many numbers a batch may take at a step before it is split.
+        watch: called with a value, numbers of units, and all that came to it of their signals.
     """
 
     way: Plan
     trace: Trace
     route: Route
     room: int
+    watch: Watch | None
 
-    def down(self, batch: _Batch, first: int = 0) -> Iterator[tuple[_Batch, Tensor, Frames]]:
-        """The signals at the plan's end, in batches, each with the windows that they lie in."""
+    def down(self, batch: _Batch, first: int = 0) -> Iterator[tuple[np.ndarray, Tensor, Frames]]:
+        """The signals at the plan's end, in batches: numbers of units, and the windows that their signals lie in."""
         arrived = batch.arrived
         for i, (step, rule) in enumerate(self.way.down[first:], first):
             if step.output.name not in arrived:
@@ -74,6 +78,8 @@ class _Carrier:
                     yield from self.down(half, i)
                 return
             signal, frames = _together(arrived.pop(step.output.name), map_size(step.output))
+            if self.watch is not None:
+                self.watch(step.output, batch.numbers, *self._of_units(batch, step.output, signal, frames))
             carry = self._in_windows if i < len(self.route.local) else self._on_whole_maps
             for name, part, at in carry(i, step, rule, batch.images, signal, frames):
                 arrived.setdefault(name, []).append((part, at))
@@ -81,7 +87,16 @@ class _Carrier:
         if stop.name not in arrived:
             empty = self.trace.values[self.way.start.name].new_zeros(stop.sizes(len(batch)))
             arrived[stop.name] = [(empty, whole_maps(len(batch), self.way.size))]
-        yield batch, *_together(arrived[stop.name], self.way.size)
+        signal, frames = self._of_units(batch, stop, *_together(arrived[stop.name], self.way.size))
+        if self.watch is not None:
+            self.watch(stop, batch.numbers, signal, frames)
+        yield batch.numbers, signal, frames
+
+    def _of_units(self, batch: _Batch, value: Value, signal: Tensor, frames: Frames) -> tuple[Tensor, Frames]:
+        """A row for each unit, where there may be one for every image."""
+        if self.way.selects:
+            return signal, frames
+        return signal[batch.images], whole_maps(len(batch), map_size(value))
 
     def _too_many(self, batch: _Batch, need: int) -> bool:
         """Whether a batch must and can be split before a step."""
@@ -165,6 +180,7 @@ def project_seeds(
     windows: Float[Tensor, "all c *box"],
     budget: int,
     path: Path = "auto",
+    watch: Watch | None = None,
 ) -> None:
     """Carry every seed of a pass down alone, as many at a time as the memory budget allows.
 
@@ -175,20 +191,21 @@ def project_seeds(
         windows: filled with the signal inside each box, at the places of the units.
         budget: bytes that may be taken.
         path: the way of single units.
+        watch: called with each value on the way as soon as all of a signal has come to it: the value, the
+            units' places, (m, c, *window) their signals, and where these lie.
     """
     trace, seeds = one.trace, one.seeds
     single = way.selects and all(unit.position for unit in seeds.units)
     route = way.routes[("windowed" if trace.frames else path) if single else "dense"]
     room = min(budget // 4, CHUNK) // seeds.values.element_size()  # halves of halves wait in memory
-    carrier = _Carrier(way, trace, route, room)
+    placed = watch and (lambda value, numbers, *signal: watch(value, one.places[numbers], *signal))
+    carrier = _Carrier(way, trace, route, room, placed)
     lows = np.array([box.low for box in boxes], dtype=np.int64).reshape(len(boxes), len(way.size))
     for numbers in _batches(seeds, lows, boxes, way, max(1, room // route.held[0])):
-        for batch, signal, frames in carrier.down(_started(way, trace, seeds, numbers, single=bool(route.local))):
-            if not way.selects:  # a row for every image
-                signal, frames = signal[batch.images], whole_maps(len(batch), way.size)
+        for some, signal, frames in carrier.down(_started(way, trace, seeds, numbers, single=bool(route.local))):
             if way.size:
-                signal = moved(signal, frames, Frames(lows[batch.numbers], boxes[0].size))
-            windows[one.places[batch.numbers]] = signal
+                signal = moved(signal, frames, Frames(lows[some], boxes[0].size))
+            windows[one.places[some]] = signal
 
 
 def _batches(
