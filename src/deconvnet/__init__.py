@@ -30,6 +30,7 @@ _MODULES = {
     "preprocess": ("Preprocess", "load_photo"),
     "reconstruction": ("Reconstruction",),
     "rules": ("RuleSet", "rule"),
+    "viewer.report": ("Report", "report"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

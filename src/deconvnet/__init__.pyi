@@ -26,5 +26,7 @@ from deconvnet.preprocess import load_photo as load_photo
 from deconvnet.reconstruction import Reconstruction as Reconstruction
 from deconvnet.rules import RuleSet as RuleSet
 from deconvnet.rules import rule as rule
+from deconvnet.viewer.report import Report as Report
+from deconvnet.viewer.report import report as report
 
 __all__: list[str]

@@ -8,6 +8,7 @@ from deconvnet._types import LayerInfo
 from deconvnet.capture import Graph
 from deconvnet.rules import RuleSet, rule_for
 
+PIXELS = "the pixels"
 _COLUMNS = ("layer", "forward", "way down", "shape", "stride", "receptive field", "switches below")
 
 
@@ -16,6 +17,12 @@ def table(layers: Mapping[str, LayerInfo]) -> list[str]:
     rows = [_COLUMNS, *map(_row, layers.values())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def names_of(graph: Graph) -> dict[str, str]:
+    """The first of each value's layer names, by the names of values; the input is "the pixels"."""
+    names = {value.name: name for name, value in reversed(list(graph.layers.items()))}
+    return {**names, graph.input.name: PIXELS}
 
 
 def layer_infos(graph: Graph, rules: RuleSet) -> dict[str, LayerInfo]:

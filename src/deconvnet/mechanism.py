@@ -15,6 +15,7 @@ from torch import Tensor
 from deconvnet import ops, picture
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Box, Step, Unit, Value
+from deconvnet.layers import PIXELS, names_of
 from deconvnet.passes import Pass
 from deconvnet.plan import Plan
 from deconvnet.project import boxes_of, project_seeds
@@ -22,7 +23,6 @@ from deconvnet.reconstruction import caption
 from deconvnet.rules import Call, Rule, RuleSet, pooling_windows
 from deconvnet.windows import Frames, map_size, moved, whole_maps
 
-PIXELS = "the pixels"
 _CELL = 176  # pixels of a picture in the figure
 _SWITCHES = 16  # pixels of a map that a picture of switches shows at most, along each axis
 _INK, _FAINT = (190, 30, 45), (245, 225, 225)
@@ -155,7 +155,7 @@ def steps_down(way: Plan, one: Pass, budget: int) -> Steps:
         budget: bytes that may be taken.
     """
     (unit,) = one.seeds.units
-    names = {value.name: name for name, value in reversed(list(way.graph.layers.items()))}
+    names = names_of(way.graph)
     steps: list[StepDown] = []
 
     def watch(value: Value, places: np.ndarray, signal: Tensor, frames: Frames) -> None:
@@ -178,8 +178,8 @@ def _step(way: Plan, one: Pass, value: Value, signal: Tensor, names: dict[str, s
     row = forward[one.seeds.rows[0]]
     undone = tuple(dict.fromkeys(names[step.output.name] for step, _ in above))
     how = ", ".join(dict.fromkeys(rule.words for _, rule in above))
-    layer = PIXELS if value.name == way.graph.input.name else names[value.name]
     pool = next(((step, rule) for step, rule in above if "max_pool" in step.operation), None)
+    layer = names[value.name]
     if pool is None:
         return StepDown(layer, undone, how, signal, row)
     switches, windows, error = _unpooling(way, one, *pool, forward)

@@ -3,7 +3,7 @@
 import math
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -11,9 +11,10 @@ from typing import Any, Literal
 import numpy as np
 import psutil
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from deconvnet import project
 from deconvnet._errors import (
     ArgumentError,
     CaptureError,
@@ -26,7 +27,7 @@ from deconvnet._types import Box, LayerInfo, Step, Unit, Value
 from deconvnet.capture import Graph, computing
 from deconvnet.captured import Captured, ordinary
 from deconvnet.forward import all_finite, finite_forward
-from deconvnet.layers import layer_infos, table
+from deconvnet.layers import layer_infos, names_of, table
 from deconvnet.mechanism import Steps, steps_down
 from deconvnet.passes import Pass, by_images, by_units
 from deconvnet.plan import Plan, plan, words_of
@@ -46,6 +47,7 @@ from deconvnet.seeds import (
 from deconvnet.windows import Path
 
 Layer = str | nn.Module
+Watch = Callable[[str, Int[Tensor, " m"], Float[Tensor, "m c *window"], Int[Tensor, "m axes"]], None]
 
 _CLASS_SCORES = {"aten.softmax", "aten.log_softmax", "aten._softmax", "aten._log_softmax", "aten.sigmoid"}
 
@@ -91,8 +93,8 @@ class DeconvNet:
     ) -> None:
         self.rules = rule_set(rules, smooth)
         self._captured = Captured(model, example_input)
-        self._output = None if output is None else str(output)
-        self._memory = None if memory is None else _bytes(memory)
+        self.output = None if output is None else str(output)
+        self._memory = None if memory is None else in_bytes(memory)
         self._plans: dict[Any, Plan] = {}
         self._captured.graph(self._captured.example)
 
@@ -118,7 +120,11 @@ class DeconvNet:
     @property
     def layers(self) -> Mapping[str, LayerInfo]:
         """Every layer by name, in the order in which the network computes them."""
-        return layer_infos(self._captured.graph(self._captured.like_model()), self.rules)
+        return self.layers_of(self._captured.like_model())
+
+    def layers_of(self, x: Float[Tensor, "n c *spatial"]) -> Mapping[str, LayerInfo]:
+        """As `layers`, for images of another size than the example's."""
+        return layer_infos(self._captured.graph(x), self.rules)
 
     def __str__(self) -> str:
         return "\n".join([f"DeconvNet, rules: {self.rules.name}", *table(self.layers)])
@@ -179,6 +185,7 @@ class DeconvNet:
         to: Layer | None = None,
         memory: str | int | None = None,
         path: Path = "auto",
+        watch: Watch | None = None,
     ) -> Reconstruction:
         """Units of a layer, each carried down alone, all other activations zero.
 
@@ -197,6 +204,9 @@ class DeconvNet:
                 maps ("dense"); "auto" counts the work and picks, and runs the forward pass for listed
                 `units` on no more of their images than they see if that is less. The results are the
                 same up to the order of sums; see `plan`.
+            watch: called as watch(layer, numbers, signal, low) whenever all of a signal has come to a layer on its
+                way: the layer's name ("the pixels" for the input), (m,) numbers of units in the result, their
+                signals (m, c, *window), and (m, axes) the low corner of each window in the layer's map.
 
         Returns:
             Units in order of images, then channels; listed units as listed.
@@ -213,14 +223,15 @@ class DeconvNet:
             if channel is not None or position is not None or isinstance(start, Tensor):
                 raise ArgumentError("units say all: leave out channel, position and a signal of your own.")
             listed = checked_units(units, name, way.start.sizes(1)[1:], len(x))
-            return self._carried(way, by_units(way, self.model, x, listed, start, budget, path), (), budget, path)
+            passes = by_units(way, self.model, x, listed, start, budget, path)
+            return self._carried(way, passes, (), budget, path, watch)
 
         def choose(values: Tensor, first: int) -> Seeds:
             if isinstance(start, Tensor):
                 return own_signal(name, start, values, channel, position, first, len(x))
             return unit_seeds(name, values, channel, position, start, first)
 
-        return self._carried(way, by_images(way, self.model, x, choose, budget), (), budget, path)
+        return self._carried(way, by_images(way, self.model, x, choose, budget), (), budget, path, watch)
 
     def plan(self, layer: Layer, *, to: Layer | None = None) -> str:
         """How a single unit of a layer is carried down, and at what cost, in words.
@@ -245,6 +256,7 @@ class DeconvNet:
         start: Start = "one",
         to: Layer | None = None,
         memory: str | int | None = None,
+        watch: Watch | None = None,
     ) -> Reconstruction:
         """A class carried down: what of each image the network's answer rests on.
 
@@ -256,6 +268,7 @@ class DeconvNet:
             start: "one", because the sign of a class score means nothing, or "activation".
             to: carry the signal only down to this layer.
             memory: budget for this call.
+            watch: as in `project`.
 
         Raises:
             TargetError: no such class, or the output needs another kind of target.
@@ -267,7 +280,8 @@ class DeconvNet:
             return class_seeds(name, values, target, start, first, len(x))
 
         budget = self._budget(memory)
-        return self._carried(way, by_images(way, self.model, x, choose, budget), notes, budget)
+        passes = by_images(way, self.model, x, choose, budget)
+        return self._carried(way, passes, notes, budget, watch=watch)
 
     def steps(
         self,
@@ -322,7 +336,13 @@ class DeconvNet:
     # From here on: how.
 
     def _carried(
-        self, way: Plan, passes: Iterable[Pass], notes: tuple[str, ...], budget: int, path: Path = "auto"
+        self,
+        way: Plan,
+        passes: Iterable[Pass],
+        notes: tuple[str, ...],
+        budget: int,
+        path: Path = "auto",
+        watch: Watch | None = None,
     ) -> Reconstruction:
         """Carry down what was chosen in each of several forward passes; in the order of their places."""
         places: list[int] = []
@@ -331,12 +351,13 @@ class DeconvNet:
         activations: list[Tensor] = []
         boxes: list[Box] = []
         windows = torch.empty(0)
+        told = watch and _by_layer(way, watch)
         with computing():
             for one in passes:
                 here = boxes_of(way, one.seeds.units)
                 if not boxes:
                     windows = self._room(way, one, here[0], budget)
-                project_seeds(way, one, here, windows, budget - windows.nbytes, path)
+                project_seeds(way, one, here, windows, budget - windows.nbytes, path, told)
                 places += one.places.tolist()
                 units += one.seeds.units
                 silent += one.seeds.silent
@@ -415,12 +436,12 @@ class DeconvNet:
     def _class_scores(self, graph: Graph) -> tuple[Value, tuple[str, ...]]:
         """The value before a final softmax or sigmoid, and what to note of it."""
         names = list(graph.outputs)
-        if self._output is None and len(names) != 1:
+        if self.output is None and len(names) != 1:
             raise ArgumentError(
                 f"the model returns {len(names)} tensors ({', '.join(names)}): say which holds the classes "
                 f"with DeconvNet(..., output={names[0]!r})." if names else "the model returns no tensor."
             )  # fmt: skip
-        name = names[0] if self._output is None else self._output
+        name = names[0] if self.output is None else self.output
         if name not in graph.outputs:
             raise ArgumentError(f"the model returns no {name!r}; it returns {', '.join(names)}.")
         value = graph.outputs[name]
@@ -440,12 +461,20 @@ class DeconvNet:
 
     def _budget(self, memory: str | int | None) -> int:
         if memory is not None:
-            return _bytes(memory)
+            return in_bytes(memory)
         if self._memory is not None:
             return self._memory
         if self._captured.example.is_cuda:
             return torch.cuda.mem_get_info(self._captured.example.device)[0] // 4
         return int(psutil.virtual_memory().available) // 4
+
+
+def _by_layer(way: Plan, watch: Watch) -> project.Watch:
+    """Tells of values by the names of their layers."""
+    names = names_of(way.graph)
+    return lambda value, places, signal, frames: watch(
+        names[value.name], torch.from_numpy(places), signal, torch.from_numpy(frames.low)
+    )
 
 
 def _notes(way: Plan) -> tuple[str, ...]:
@@ -476,15 +505,15 @@ def _silence(silent: list[Unit], units: int) -> tuple[str, ...]:
     return (words,)
 
 
-def _bytes(memory: str | int) -> int:
+def in_bytes(given: str | int, what: str = "memory") -> int:
     """A budget in bytes.
 
     Example:
-        >>> _bytes("2GB")
+        >>> in_bytes("2GB")
         2000000000
     """
     units = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-    written = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", str(memory), re.IGNORECASE)
-    if isinstance(memory, bool) or not written or float(written.group(1)) <= 0:
-        raise ArgumentError(f"memory is a number of bytes or a size such as '2GB'; got {memory!r}.")
+    written = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", str(given), re.IGNORECASE)
+    if isinstance(given, bool) or not written or float(written.group(1)) <= 0:
+        raise ArgumentError(f"{what} is a number of bytes or a size such as '2GB'; got {given!r}.")
     return int(float(written.group(1)) * units[written.group(2).upper()])

@@ -6,8 +6,6 @@ told apart; colours are those of the network's input channels.
 
 import itertools
 import math
-import os
-import secrets
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,8 +20,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 from torch.nn.functional import pad
 
-from deconvnet._errors import ArgumentError, DeconvNetError, NotFiniteError
+from deconvnet._errors import ArgumentError, NotFiniteError
 from deconvnet._types import Box
+from deconvnet.saving import check_place, write_whole
 
 Scale: TypeAlias = Literal["logistic", "linear"]
 
@@ -311,28 +310,9 @@ def save_picture(image: Image.Image, path: str | Path, *, force: bool = False) -
         DeconvNetError: the disk refused, or the format cannot hold a picture of this size.
     """
     path = Path(path)
-    _check_target(path, force)
+    check_place(path, SUFFIXES, force=force)
     kind = Image.registered_extensions()[path.suffix.lower()]
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with part.open("xb") as file:
-            _on_white(image).save(file, kind, **_BEST)
-        os.replace(part, path)
-    except (OSError, ValueError) as fault:
-        raise DeconvNetError(f"cannot write {str(path)!r}: {fault}.") from fault
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _check_target(path: Path, force: bool) -> None:
-    if path.suffix.lower() not in SUFFIXES:
-        raise ArgumentError(f"{str(path)!r} does not end in one of {', '.join(SUFFIXES)}.")
-    if not path.parent.is_dir():
-        raise ArgumentError(f"there is no folder {str(path.parent)!r}. Make it first.")
-    if path.is_dir():
-        raise ArgumentError(f"{str(path)!r} is a folder. Give the name of a file.")
-    if not force and os.path.lexists(path):
-        raise ArgumentError(f"{str(path)!r} is there already. Pass force=True to replace it.")
+    write_whole(path, lambda file: _on_white(image).save(file, kind, **_BEST))
 
 
 def _check_float(signal: Tensor) -> None:

@@ -49,7 +49,14 @@ class Reconstruction:
 
     def full(self) -> Float[Tensor, "m c *size"]:
         """The signal over the whole input, zero outside each unit's box."""
-        return torch.stack([self._whole(i) for i in range(len(self))])
+        return torch.stack([self.full_of(i) for i in range(len(self))])
+
+    def full_of(self, i: int) -> Float[Tensor, "c *size"]:
+        """Unit i's signal over the whole input."""
+        whole = self.windows.new_zeros(self.windows.shape[1], *self.input_size)
+        inside, part = self.shown(i, "field").overlap(self.input_size)
+        whole[inside] = self.windows[i][part]
+        return whole
 
     def magnitude(self) -> Float[Tensor, "m *size"]:
         """The root of the sum of squares over the input's channels, over the whole input."""
@@ -67,7 +74,7 @@ class Reconstruction:
         Raises:
             ArgumentError: the input has not one or three channels, or not two spatial axes.
         """
-        return pictures.render(pictures.crop(self._whole(i), self.shown(i, crop)), scale=scale)
+        return pictures.render(pictures.crop(self.full_of(i), self.shown(i, crop)), scale=scale)
 
     def shown(self, i: int, crop: Crop = "energy") -> Box:
         """The box of input pixels that a picture of unit i shows; see `picture`."""
@@ -120,20 +127,13 @@ class Reconstruction:
             title: above the row.
         """
         shown = preprocess.shown(photo)
-        signal = self._whole(i)
+        signal = self.full_of(i)
         unit, activation = self.units[i], float(self.activations[i])
         return pictures.side_by_side(
             [shown, pictures.render(signal), pictures.overlay(shown, pictures.magnitude(signal))],
             ["what the network sees", words or caption(unit, activation), "where it lies in the photo"],
             title=title,
         )
-
-    def _whole(self, i: int) -> Float[Tensor, "c *size"]:
-        """Unit i's signal over the whole input."""
-        whole = self.windows.new_zeros(self.windows.shape[1], *self.input_size)
-        inside, part = self.shown(i, "field").overlap(self.input_size)
-        whole[inside] = self.windows[i][part]
-        return whole
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write every unit's picture to one image file, captioned where there are several; the file's place.

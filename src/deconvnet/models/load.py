@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -42,6 +42,7 @@ class LoadedModel:
         labels: names of the classes, in order; None if it has none.
         spec: what it was loaded from.
         device: where the model is.
+        options: what `load_model` was given besides the spec, so that it can be done again.
     """
 
     model: nn.Module = field(repr=False)
@@ -49,6 +50,7 @@ class LoadedModel:
     labels: tuple[str, ...] | None = field(default=None, repr=False)
     spec: str = ""
     device: torch.device = _CPU
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def example_input(self) -> Float[Tensor, "1 c h w"]:
@@ -171,7 +173,9 @@ def load_model(
     names = own_labels if own_labels is not None or brought is None else _labels(brought)
     if place is not None:
         model = model.to(place)
-    return LoadedModel(model, preprocess, names, spec, _device_of(model))
+    every = {"weights": weights, **given, "labels": labels, "device": device}
+    options = {name: value for name, value in every.items() if value is not None}
+    return LoadedModel(model, preprocess, names, spec, _device_of(model), options)
 
 
 def _find(spec: str, *, with_weights: bool) -> Found:

@@ -1,0 +1,112 @@
+"""The small pictures of a page: signals, maps and photos as WebP, as compact as a mail attachment wants them."""
+
+import base64
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from jaxtyping import Float, Integer
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+from deconvnet import picture as pictures
+from deconvnet._types import Box
+from deconvnet.preprocess import Photo, Preprocess
+from deconvnet.reconstruction import Reconstruction
+
+_TILE = 48  # pixels of a step's picture
+_SEEN, _WHOLE = 640, 240  # pixels of the photo's longer side: what the network sees, and the whole photo
+
+
+class Tiles:
+    """Watches signals on their way down, and keeps a small picture of each on every layer."""
+
+    def __init__(self, maps: Mapping[str, Float[Tensor, "c *size"]]) -> None:
+        self._sizes = {layer: tuple(of.shape[1:]) for layer, of in maps.items()}
+        self._of: dict[str, dict[int, Tensor]] = {}
+
+    def watch(self, layer: str, numbers: Tensor, signal: Tensor, low: Tensor) -> None:
+        """Called by `DeconvNet.project`."""
+        if layer not in self._sizes:
+            return
+        size = self._sizes[layer]
+        values = torch.linalg.vector_norm(signal, dim=1) if size else signal
+        if values.shape[1:] != size and size:
+            whole = values.new_zeros(len(values), *size)
+            for row, window, corner in zip(whole, values, low.tolist(), strict=True):
+                box = Box(tuple(corner), tuple(a + b for a, b in zip(corner, window.shape, strict=True)))
+                inside, part = box.overlap(size)
+                row[inside] = window[part]
+            values = whole
+        self._of.setdefault(layer, {}).update(zip(numbers.tolist(), _tiles(values), strict=True))
+
+    def passed(self, layers: Iterable[str]) -> list[str]:
+        """Those of some layers that signals came to."""
+        return [layer for layer in layers if layer in self._of]
+
+    def strip(self, number: int, down: Sequence[str]) -> Image.Image:
+        """A unit's tiles on some layers, side by side."""
+        zero = torch.full((_TILE, _TILE), 128, dtype=torch.uint8)
+        tiles = [self._of[layer].get(number, zero) for layer in down]
+        return Image.fromarray(torch.cat(tiles, 1).numpy())
+
+
+def forward_tile(maps: Float[Tensor, "c *size"]) -> str:
+    """What a layer gave on the way up, over all maps, as a tile."""
+    values = torch.linalg.vector_norm(maps, dim=0) if maps.ndim > 1 else maps
+    return webp(Image.fromarray(_tiles(values[None])[0].numpy()))
+
+
+def _tiles(values: Float[Tensor, "m *size"]) -> Integer[Tensor, "m side side"]:
+    """Maps as small grey squares, zero in mid-grey, each on its own scale; layers without spatial axes row by row."""
+    if values.ndim == 2:
+        side = math.isqrt(max(values.shape[1] - 1, 0)) + 1
+        values = pad(values, (0, side * side - values.shape[1])).view(len(values), side, side)
+    largest = values.abs().flatten(1).amax(1).clamp(min=torch.finfo(values.dtype).tiny)
+    relative = (values / largest[:, None, None]).float()[:, None]
+    small = max(values.shape[1:]) <= _TILE
+    mode = "nearest-exact" if small else "area"
+    return (interpolate(relative, (_TILE, _TILE), mode=mode)[:, 0] * 127 + 128).round().byte().cpu()
+
+
+def map_image(values: Float[Tensor, "*size"]) -> str:
+    """A feature map, a pixel for each unit: black at zero and below, white at its strongest; "" without axes."""
+    if values.ndim != 2:
+        return ""
+    levels = (values.clamp(min=0) / values.max().clamp(min=1e-30) * 255).round().byte().cpu()
+    return webp(Image.fromarray(levels.numpy()), lossless=True)
+
+
+def signal_picture(result: Reconstruction, i: int, box: Box) -> Image.Image:
+    """A unit's picture; of a network whose input is neither grey nor coloured, the signal's magnitude."""
+    signal = pictures.crop(result.full_of(i), box)
+    return pictures.render(signal if signal.shape[0] in (1, 3) else pictures.magnitude(signal)[None])
+
+
+def photo_pictures(preprocess: Preprocess, photo: Photo) -> tuple[str, str, tuple[float, float, float, float]]:
+    """What the network sees of a photo, the whole photo if that is more, and where in it the former lies."""
+    region = preprocess.box_in_photo(Box((0, 0), preprocess.size), photo.size)
+    height, width = photo.size
+    (top, left), (bottom, right) = region.low, region.high
+    seen = (top / height, left / width, bottom / height, right / width)
+    aspect = preprocess.size[1] / preprocess.size[0]
+    long = min(_SEEN, max(region.size))
+    sides = (long, max(1, round(long / aspect))) if aspect >= 1 else (max(1, round(long * aspect)), long)
+    part = photo.cut(region).resize(sides, Image.Resampling.LANCZOS)
+    if preprocess.channels == 1:
+        part = part.convert("L")
+    whole = ""
+    if min(seen[2] - seen[0], seen[3] - seen[1]) < 0.98:
+        small = photo.image()
+        small.thumbnail((_WHOLE, _WHOLE), Image.Resampling.LANCZOS)
+        whole = webp(small)
+    return webp(part), whole, seen
+
+
+def webp(image: Image.Image, *, lossless: bool = False) -> str:
+    """An image as base64 of WebP."""
+    file = io.BytesIO()
+    image.save(file, "WEBP", lossless=lossless, quality=80, method=3)
+    return base64.b64encode(file.getvalue()).decode("ascii")

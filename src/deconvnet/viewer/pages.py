@@ -1,0 +1,188 @@
+"""Typed values → one self-contained page of HTML. Nothing in it is loaded from anywhere, and no torch is imported."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+_TEMPLATES = files("deconvnet.viewer") / "templates"
+
+
+@dataclass(frozen=True)
+class CellView:
+    """A unit with its pictures.
+
+    Attributes:
+        at: index per spatial axis.
+        activation: on the way up.
+        box: top, left, bottom, right of its picture in input pixels; may reach past the border.
+        picture: base64 of a WebP image.
+        steps: base64 of a WebP image: a square tile for each of its layer's `down`, side by side.
+    """
+
+    at: tuple[int, ...]
+    activation: float
+    box: tuple[int, int, int, int]
+    picture: str
+    steps: str
+
+
+@dataclass(frozen=True)
+class MapView:
+    """A feature map and those of its units that have pictures, the strongest first.
+
+    Attributes:
+        channel: its number.
+        image: base64 of a WebP image of its activations, a pixel each; "" for a layer without spatial axes.
+        cells: its units.
+    """
+
+    channel: int
+    image: str
+    cells: tuple[CellView, ...]
+
+
+@dataclass(frozen=True)
+class LayerView:
+    """A layer.
+
+    Attributes:
+        name: as PyTorch's.
+        size: of its maps, per spatial axis.
+        channels: how many maps it has.
+        alive: how many of them are above zero anywhere.
+        field: of input pixels that a unit can reach, per axis.
+        down: the layers that a signal passes on its way from here, this one first, numbered as in the photo's
+            `passed`.
+        maps: those that are shown, the strongest first.
+    """
+
+    name: str
+    size: tuple[int, ...]
+    channels: int
+    alive: int
+    field: tuple[int, ...]
+    down: tuple[int, ...]
+    maps: tuple[MapView, ...]
+
+
+@dataclass(frozen=True)
+class PassedView:
+    """A layer that signals pass on their way down.
+
+    Attributes:
+        name: as PyTorch's.
+        how: what brings a signal here from the layer before, in words: "pool2: unpool by switches (sum)".
+        forward: base64 of a WebP image of what the layer gave on the way up, over all maps.
+        error: relative error of unpooling the forward maps, if a max-pool lies just above.
+    """
+
+    name: str
+    how: tuple[str, ...]
+    forward: str
+    error: float | None
+
+
+@dataclass(frozen=True)
+class ClassView:
+    """A class carried down.
+
+    Attributes:
+        number: of the class.
+        label: its name.
+        probability: 0 to 1.
+        place: y, x for networks that answer with a map; empty otherwise.
+        share: of the places of such a map where this class is the likeliest; None otherwise.
+        picture: base64 of a WebP image over the whole input.
+        steps: as in `CellView`.
+        down: as in `LayerView`.
+    """
+
+    number: int
+    label: str
+    probability: float
+    place: tuple[int, ...]
+    share: float | None
+    picture: str
+    steps: str
+    down: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PhotoView:
+    """A photo and all that is shown of it.
+
+    Attributes:
+        name: of its file.
+        image: base64 of a WebP image of what the network sees of it.
+        whole: base64 of a small WebP image of the whole photo; "" where the network sees all of it.
+        seen: top, left, bottom, right of what the network sees, as shares of the whole photo.
+        input_size: height and width of the network's input.
+        classes: the likeliest first.
+        passed: the layers in the order of the way down.
+        last: what brings a signal from the last of them to the pixels, in words.
+        layers: in the network's order.
+        notes: what a reader of the pictures should know.
+    """
+
+    name: str
+    image: str
+    whole: str
+    seen: tuple[float, float, float, float]
+    input_size: tuple[int, int]
+    classes: tuple[ClassView, ...]
+    passed: tuple[PassedView, ...]
+    last: tuple[str, ...]
+    layers: tuple[LayerView, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PageView:
+    """A page.
+
+    Attributes:
+        model: the network's name.
+        rules: the rule set's name.
+        setup: lines of Python that make `net` and `loaded`.
+        flags: of the command line that name the network and the rules; None where no command can.
+        version: of this package.
+        photos: at least one.
+    """
+
+    model: str
+    rules: str
+    setup: str
+    flags: str | None
+    version: str
+    photos: tuple[PhotoView, ...] = field(repr=False)
+
+
+def page_html(page: PageView) -> str:
+    """The page, as one string of HTML that needs nothing else."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(_read("report.html"))
+    return template.render(
+        page=page,
+        style=Markup(_read("report.css")),
+        script=Markup(_read("report.js")),
+        data=Markup(as_json(page)),
+    )
+
+
+def as_json(value: object) -> str:
+    """A dataclass as JSON that may stand inside a script element, whatever its strings hold."""
+    text = json.dumps(asdict(value), separators=(",", ":"), ensure_ascii=True)  # type: ignore[call-overload]
+    return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
+
+
+def length(values: Sequence[object]) -> int:
+    """Bytes that dataclasses take in a page."""
+    return sum(len(as_json(value)) + 1 for value in values)
+
+
+def _read(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")

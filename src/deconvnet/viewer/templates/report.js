@@ -1,0 +1,318 @@
+"use strict";
+(() => {
+  const page = JSON.parse(document.getElementById("data").textContent);
+  const $ = (id) => document.getElementById(id);
+  const webp = (data) => "data:image/webp;base64," + data;
+  const times = (sizes) => sizes.join("×");
+  const number = (x) => (x !== 0 && (Math.abs(x) < 0.01 || Math.abs(x) >= 10000) ? x.toExponential(1) : String(+x.toPrecision(3)));
+  const percent = (p) => (p < 0.0005 ? "under 0.1 %" : (100 * p).toFixed(p < 0.1 ? 1 : 0) + " %");
+  const python = (text) => JSON.stringify(text).replace(/[\u007f-\uffff]/g, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
+  const shell = (text) => (/^[\w.,:@%+=\/-]+$/.test(text) && !text.startsWith("-") ? text : "'" + text.replace(/'/g, "'\\''") + "'");
+  const tuple = (numbers) => "(" + numbers.join(", ") + (numbers.length === 1 ? ",)" : ")");
+
+  // What is shown: a photo, and of it a class, or a layer, a map of the layer, and a unit of the map.
+  const now = { photo: 0, klass: 0, layer: null, map: 0, cell: 0 };
+  const photo = () => page.photos[now.photo];
+  const layer = () => (now.layer === null ? null : photo().layers[now.layer]);
+  const map = () => layer().maps[now.map];
+  const cell = () => map().cells[now.cell];
+
+  function choose(change) {
+    Object.assign(now, change);
+    show();
+    remember();
+  }
+
+  // Lists: one button of each is in the order of Tab; arrow keys move within it.
+  function list(box, items, chosen, make, pick) {
+    const focused = box.contains(document.activeElement);
+    box.replaceChildren(...items.map((item, i) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.setAttribute("aria-pressed", String(i === chosen));
+      button.tabIndex = i === (chosen ?? 0) ? 0 : -1;
+      button.append(...make(item, i));
+      button.addEventListener("click", () => pick(i));
+      return button;
+    }));
+    const current = box.children[chosen ?? 0];
+    if (!current) return;
+    if (focused) current.focus({ preventScroll: true });
+    for (let frame = box; frame && frame !== document.body; frame = frame.parentElement) {
+      if (frame.scrollHeight > frame.clientHeight || frame.scrollWidth > frame.clientWidth) return reveal(current, frame);
+    }
+  }
+  function reveal(what, frame) {
+    const inner = what.getBoundingClientRect(), outer = frame.getBoundingClientRect();
+    frame.scrollTop += Math.min(0, inner.top - outer.top) + Math.max(0, inner.bottom - outer.bottom);
+    frame.scrollLeft += Math.min(0, inner.left - outer.left) + Math.max(0, inner.right - outer.right);
+  }
+  for (const id of ["photos", "classes", "layers", "maps", "cells"]) {
+    $(id).addEventListener("keydown", (event) => {
+      const buttons = [...event.currentTarget.children];
+      const at = buttons.indexOf(document.activeElement);
+      const steps = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1, Home: -at, End: buttons.length - 1 - at };
+      if (at < 0 || !(event.key in steps)) return;
+      const next = buttons[at + steps[event.key]];
+      event.preventDefault();
+      if (next) {
+        next.focus();
+        next.click();
+      }
+    });
+  }
+
+  function element(name, text, className) {
+    const made = document.createElement(name);
+    if (text !== undefined) made.textContent = text;
+    if (className) made.className = className;
+    return made;
+  }
+
+  function show() {
+    const p = photo();
+    $("photo-name").textContent = p.name;
+    $("photos").hidden = page.photos.length < 2;
+    list($("photos"), page.photos, now.photo, (one) => [one.name],
+      (i) => choose({ photo: i, klass: now.klass === null ? null : 0, map: 0, cell: 0 }));
+    list($("classes"), p.classes, now.layer === null ? now.klass : null, classButton,
+      (i) => choose({ klass: i, layer: null }));
+    list($("layers"), p.layers, now.layer, (one) => [one.name, element("small", layerWords(one))],
+      (i) => choose({ layer: i, klass: null, map: 0, cell: 0 }));
+    showMaps();
+    showDetail();
+  }
+
+  function classButton(one) {
+    const bar = element("span", undefined, "bar");
+    const filled = element("i");
+    filled.style.width = 100 * one.probability + "%";
+    bar.append(filled);
+    const small = element("small", percent(one.probability) + (one.share === null ? "" : ` at ${one.place}; the likeliest in ${percent(one.share)} of all places`));
+    return [one.label, small, bar];
+  }
+
+  const layerWords = (one) =>
+    `${one.channels} ${one.size.length ? "maps of " + times(one.size) : "units"}, sees ${times(one.field)}`;
+
+  const mapWord = (one) => (one.size.length ? "map" : "unit");
+  function showMaps() {
+    const one = layer();
+    $("list").hidden = one === null;
+    if (one === null) return;
+    $("list-title").textContent = `${one.size.length ? "Feature maps" : "Units"} of ${one.name}`;
+    const rest = one.alive > one.maps.length ? `the ${one.maps.length} strongest of the ${one.alive} that respond` : `all that respond`;
+    $("list-note").textContent = `${rest}, of ${one.channels}`;
+    list($("maps"), one.maps, now.map, (m) => {
+      const image = element("img");
+      image.src = webp(m.cells[0].picture);
+      image.alt = "";
+      return [image, element("span", `${mapWord(one)} ${m.channel}`), element("span", number(m.cells[0].activation))];
+    }, (i) => choose({ map: i, cell: 0 }));
+  }
+
+  function showDetail() {
+    const p = photo(), one = layer(), unit = one === null ? null : cell(), klass = one === null ? p.classes[now.klass] : null;
+    const [height, width] = p.input_size;
+    const box = unit ? unit.box : [0, 0, height, width];
+    $("title").textContent = unit
+      ? `${one.name}, ${mapWord(one)} ${map().channel}${unit.at.length ? " at " + unit.at.join(",") : ""}`
+      : klass.label;
+    $("subtitle").textContent = unit
+      ? `activation ${number(unit.activation)}; the picture shows rows ${box[0]} to ${box[2]} and columns ${box[1]} to ${box[3]} of ${height}×${width}`
+      : `class ${klass.number}, ${percent(klass.probability)}${klass.place.length ? ", at " + klass.place.join(",") : ""}`;
+
+    $("photo").src = webp(p.image);
+    $("photo").alt = `what the network sees of ${p.name}`;
+    const picture = webp(unit ? unit.picture : klass.picture);
+    place($("box"), box, height, width);
+    place($("laid"), box, height, width);
+    $("laid").src = picture;
+    $("laid").hidden = !$("lay").checked;
+    $("box").hidden = !unit;
+    $("projection").src = picture;
+    $("projection").alt = `the projection of ${$("title").textContent}`;
+    $("patch-figure").hidden = !unit;
+    if (unit) showPatch(p, box);
+    $("map-figure").hidden = !(unit && map().image);
+    if (unit && map().image) showMap();
+    $("whole-figure").hidden = !p.whole;
+    if (p.whole) {
+      $("whole-photo").src = webp(p.whole);
+      $("whole-photo").alt = `the whole photo ${p.name}`;
+      place($("seen"), p.seen, 1, 1);
+    }
+    $("cells").hidden = !unit || map().cells.length < 2;
+    list($("cells"), unit ? map().cells.slice(0, Math.max(12, now.cell + 1)) : [], now.cell, (c) => [`${c.at.join(",")}: ${number(c.activation)}`], (i) => choose({ cell: i }));
+    showSteps(p, unit || klass, (one || klass).down, box);
+    showWords(p, one, unit, klass);
+  }
+
+  function place(what, [top, left, bottom, right], height, width) {
+    what.style.top = (100 * top) / height + "%";
+    what.style.left = (100 * left) / width + "%";
+    what.style.height = (100 * (bottom - top)) / height + "%";
+    what.style.width = (100 * (right - left)) / width + "%";
+  }
+
+  // The patch is a part of the photo's own image: shown as a background that is enlarged and shifted.
+  function showPatch(p, [top, left, bottom, right]) {
+    const [height, width] = p.input_size, frame = $("patch").parentElement;
+    const scale = Math.min(frame.clientWidth / (right - left), frame.clientHeight / (bottom - top));
+    Object.assign($("patch").style, {
+      width: (right - left) * scale + "px",
+      height: (bottom - top) * scale + "px",
+      backgroundImage: `url("${webp(p.image)}")`,
+      backgroundSize: `${width * scale}px ${height * scale}px`,
+      backgroundPosition: `${-left * scale}px ${-top * scale}px`,
+    });
+    $("patch").setAttribute("aria-label", `the patch of ${p.name}`);
+  }
+
+  let drawn = 0;
+  function showMap() {
+    const one = layer(), shown = map(), [height, width] = one.size, canvas = $("map");
+    const scale = Math.max(1, Math.floor(440 / Math.max(height, width)));
+    canvas.width = width * scale;
+    canvas.height = height * scale;
+    canvas.setAttribute("aria-label", `feature map ${shown.channel} of ${one.name}, ${height} by ${width}, unit ${cell().at.join(",")} chosen; arrow keys choose others`);
+    $("map-caption").textContent = `map ${shown.channel}: click where it is framed` + (shown.cells.length > 1 ? "" : " (one unit has a picture)");
+    const image = new Image(), turn = ++drawn;
+    image.onload = () => {
+      if (turn !== drawn) return;
+      const pen = canvas.getContext("2d");
+      pen.imageSmoothingEnabled = false;
+      pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+      const colour = getComputedStyle(document.body).getPropertyValue("--mark");
+      shown.cells.forEach((c, i) => {
+        pen.strokeStyle = i === now.cell ? colour : "#ffffff";
+        pen.lineWidth = i === now.cell ? 4 : 1.5;
+        pen.strokeRect(c.at[1] * scale + 1, c.at[0] * scale + 1, scale - 2, scale - 2);
+      });
+      const [y, x] = cell().at;
+      pen.strokeStyle = colour;
+      pen.lineWidth = 4;
+      pen.strokeRect(x * scale, y * scale, scale, scale);
+    };
+    image.src = webp(shown.image);
+  }
+  $("map").addEventListener("click", (event) => {
+    const frame = $("map").getBoundingClientRect(), [height, width] = layer().size;
+    const y = ((event.clientY - frame.top) / frame.height) * height - 0.5;
+    const x = ((event.clientX - frame.left) / frame.width) * width - 0.5;
+    choose({ cell: nearest((a, b) => Math.hypot(a - y, b - x)) });
+  });
+  $("map").addEventListener("keydown", (event) => {
+    const [y, x] = cell().at;
+    const ahead = { ArrowUp: (a) => y - a, ArrowDown: (a) => a - y, ArrowLeft: (a, b) => x - b, ArrowRight: (a, b) => b - x }[event.key];
+    if (!ahead) return;
+    event.preventDefault();
+    const next = nearest((a, b) => (ahead(a, b) > 0 ? Math.hypot(a - y, b - x) + Math.hypot(a - y, b - x) - ahead(a, b) : Infinity));
+    if (next !== null) choose({ cell: next });
+  });
+  function nearest(distance) {
+    let best = null, least = Infinity;
+    map().cells.forEach((c, i) => {
+      const d = distance(...c.at);
+      if (d < least) [best, least] = [i, d];
+    });
+    return best;
+  }
+
+  // Tiles of one image, side by side.
+  function tile(data, number, count, words) {
+    const made = element("div", undefined, "tile");
+    made.style.backgroundImage = `url("${webp(data)}")`;
+    made.style.backgroundSize = `${100 * count}% 100%`;
+    made.style.backgroundPosition = `${count > 1 ? (100 * number) / (count - 1) : 0}% 0`;
+    made.setAttribute("role", "img");
+    made.setAttribute("aria-label", words);
+    return made;
+  }
+  function showSteps(p, one, down, box) {
+    const steps = down.map((index, i) => {
+      const passed = p.passed[index], step = element("div", undefined, "step");
+      step.append(
+        tile(passed.forward, 0, 1, `${passed.name} on the way up`),
+        tile(one.steps, i, down.length, `the signal on ${passed.name}`),
+        element("b", passed.name),
+      );
+      if (i > 0) step.append(...passed.how.map((words) => element("span", words)));
+      if (passed.error !== null && i > 0) step.append(element("span", `unpooling errs by ${passed.error.toFixed(2)}`));
+      return step;
+    });
+    const pixels = element("div", undefined, "step"), above = element("div", undefined, "tile"), below = above.cloneNode();
+    for (const [frame, source, at, words] of [[above, p.image, [0, 0, ...p.input_size], "the photo"], [below, one.picture, box, "the projection"]]) {
+      const image = element("img");
+      image.src = webp(source);
+      image.alt = words;
+      place(image, at, ...p.input_size);
+      frame.append(image);
+    }
+    pixels.append(above, below, element("b", "the pixels"), ...p.last.map((words) => element("span", words)));
+    $("steps").replaceChildren(...steps, pixels);
+    $("steps").scrollLeft = 0;
+  }
+
+  function showWords(p, one, unit, klass) {
+    const flags = page.flags === null ? "" : page.flags && " " + page.flags;
+    let call, command;
+    if (unit) {
+      const where = unit.at.length ? `, position=${tuple(unit.at)}` : "";
+      call = `net.project(x, ${python(one.name)}, channel=${map().channel}${where})`;
+      command = `deconvnet project ${shell(p.name)} --layer ${shell(one.name)} --channel ${map().channel}` +
+        (unit.at.length ? ` --position ${unit.at.join(",")}` : "");
+    } else {
+      const target = klass.place.length ? tuple([klass.number, ...klass.place]) : klass.number;
+      call = `net.explain(x, ${target})`;
+      command = `deconvnet explain ${shell(p.name)} --target ${[klass.number, ...klass.place].join(",")}`;
+    }
+    $("python").textContent = `${page.setup}\nx = loaded.preprocess.images(${python(p.name)})\n${call}`;
+    $("command").textContent = command + flags;
+    $("command-box").hidden = page.flags === null;
+    $("notes").replaceChildren(...p.notes.map((note) => element("li", note)));
+  }
+
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    button.addEventListener("click", async () => {
+      const text = $(button.dataset.copy);
+      try {
+        await navigator.clipboard.writeText(text.textContent);
+        button.textContent = "copied";
+      } catch {
+        getSelection().selectAllChildren(text);
+        button.textContent = "selected";
+      }
+      setTimeout(() => (button.textContent = "copy"), 1500);
+    });
+  }
+  $("lay").addEventListener("change", () => ($("laid").hidden = !$("lay").checked));
+  addEventListener("resize", showDetail);
+
+  // The address holds what is shown, so that it can be sent; a frame in a notebook has no address of its own.
+  const addressed = /^(file|https?):$/.test(location.protocol);
+  function remember() {
+    if (!addressed) return;
+    const words = now.layer === null ? ["class", photo().classes[now.klass].number]
+      : [layer().name, map().channel, ...cell().at];
+    history.replaceState(null, "", "#" + [now.photo, ...words].map(encodeURIComponent).join("/"));
+  }
+  function recall() {
+    const [first, second, third, ...at] = location.hash.slice(1).split("/").map(decodeURIComponent);
+    const found = { photo: +first };
+    const p = page.photos[found.photo];
+    if (!p) return;
+    if (second === "class") {
+      const klass = p.classes.findIndex((one) => String(one.number) === third);
+      if (klass >= 0) Object.assign(now, found, { klass, layer: null });
+      return;
+    }
+    const index = p.layers.findIndex((one) => one.name === second);
+    if (index < 0) return;
+    const m = Math.max(0, p.layers[index].maps.findIndex((one) => String(one.channel) === third));
+    const c = p.layers[index].maps[m].cells.findIndex((one) => one.at.join("/") === at.join("/"));
+    Object.assign(now, found, { layer: index, klass: null, map: m, cell: Math.max(c, 0) });
+  }
+  if (addressed) recall();
+  show();
+})();
