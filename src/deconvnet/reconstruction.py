@@ -49,7 +49,14 @@ class Reconstruction:
 
     def full(self) -> Float[Tensor, "m c *size"]:
         """The signal over the whole input, zero outside each unit's box."""
-        return torch.stack([self._whole(i) for i in range(len(self))])
+        return torch.stack([self.whole(i) for i in range(len(self))])
+
+    def whole(self, i: int) -> Float[Tensor, "c *size"]:
+        """Unit i's signal over the whole input."""
+        whole = self.windows.new_zeros(self.windows.shape[1], *self.input_size)
+        inside, part = self.shown(i, "field").overlap(self.input_size)
+        whole[inside] = self.windows[i][part]
+        return whole
 
     def magnitude(self) -> Float[Tensor, "m *size"]:
         """The root of the sum of squares over the input's channels, over the whole input."""
@@ -67,7 +74,7 @@ class Reconstruction:
         Raises:
             ArgumentError: the input has not one or three channels, or not two spatial axes.
         """
-        return pictures.render(pictures.crop(self._whole(i), self.shown(i, crop)), scale=scale)
+        return pictures.render(pictures.crop(self.whole(i), self.shown(i, crop)), scale=scale)
 
     def shown(self, i: int, crop: Crop = "energy") -> Box:
         """The box of input pixels that a picture of unit i shows; see `picture`."""
@@ -120,7 +127,7 @@ class Reconstruction:
             title: above the row.
         """
         shown = preprocess.shown(photo)
-        signal = self._whole(i)
+        signal = self.whole(i)
         unit, activation = self.units[i], float(self.activations[i])
         return pictures.side_by_side(
             [shown, pictures.render(signal), pictures.overlay(shown, pictures.magnitude(signal))],
@@ -128,26 +135,21 @@ class Reconstruction:
             title=title,
         )
 
-    def _whole(self, i: int) -> Float[Tensor, "c *size"]:
-        """Unit i's signal over the whole input."""
-        whole = self.windows.new_zeros(self.windows.shape[1], *self.input_size)
-        inside, part = self.shown(i, "field").overlap(self.input_size)
-        whole[inside] = self.windows[i][part]
-        return whole
-
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write every unit's picture to one image file, captioned where there are several; the file's place.
 
         Raises:
             ArgumentError: the file is there already and `force` is not given, or its ending is unknown.
         """
-        cells = [
-            pictures.Cell((self.picture(i),), caption(unit, activation))
-            for i, (unit, activation) in enumerate(zip(self.units, self.activations.tolist(), strict=True))
-        ]
+        cells = self._cells(len(self))
         image = cells[0].images[0] if len(cells) == 1 else pictures.sheet(cells)
         pictures.save_picture(image, path, force=force)
         return Path(path)
+
+    def _cells(self, shown: int) -> list[pictures.Cell]:
+        """The first units' pictures with their captions."""
+        values = self.activations[:shown].tolist()
+        return [pictures.Cell((self.picture(i),), caption(self.units[i], value)) for i, value in enumerate(values)]
 
 
 def caption(unit: Unit, activation: float) -> str:

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,11 @@ def _names(photos: list[str], suffix: str) -> list[str]:
         name = next(name for name in numbered if name.casefold() not in names)
         names[name.casefold()] = name + suffix
     return list(names.values())
+
+
+def in_a_name(layer: str) -> str:
+    """A layer's name with nothing in it that a file's name must not hold."""
+    return re.sub(r"[^\w.#-]", "_", layer)
 
 
 def _check_suffix(name: str) -> None:
