@@ -1,6 +1,7 @@
 """A network's layers as a table: what is known of each before any image is seen."""
 
 from collections.abc import Mapping, Sequence
+from html import escape
 
 from deconvnet import receptive_field
 from deconvnet._errors import UnsupportedOperationError
@@ -16,6 +17,19 @@ def table(layers: Mapping[str, LayerInfo]) -> list[str]:
     rows = [_COLUMNS, *map(_row, layers.values())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def html_table(layers: Mapping[str, LayerInfo], heading: str) -> str:
+    """The same table for a notebook: it scrolls where it is long, and has the notebook's own colours."""
+
+    def row(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f'<{tag} style="text-align: left">{escape(cell)}</{tag}>' for cell in cells) + "</tr>"
+
+    head, rows = row(_COLUMNS, "th"), "\n".join(row(_row(info), "td") for info in layers.values())
+    return (
+        f'<div style="max-height: 30em; overflow: auto" tabindex="0">\n<p>{escape(heading)}</p>\n'
+        f'<table style="color: inherit">\n<thead>{head}</thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>'
+    )
 
 
 def layer_infos(graph: Graph, rules: RuleSet) -> dict[str, LayerInfo]:

@@ -1,5 +1,6 @@
 """`Reconstruction`: what came down, with what is needed to show it."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from deconvnet.preprocess import PhotoLike, Preprocess
 from deconvnet.rules import RuleSet
 
 Crop = Literal["energy", "field", "none"]
+
+_MOST_DISPLAYED = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,22 @@ class Reconstruction:
 
     def __len__(self) -> int:
         return len(self.units)
+
+    def __repr__(self) -> str:
+        layers = ", ".join(dict.fromkeys(repr(unit.layer) for unit in self.units))
+        size = "x".join(map(str, (self.windows.shape[1], *self.input_size)))
+        units = "1 unit" if len(self) == 1 else f"{len(self)} units"
+        return f"<Reconstruction: {units} of layer {layers} on {size}, rules: {self.rules.name}>"
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows; None, for which it shows the repr, where there are no pictures."""
+        if len(self.input_size) != 2 or self.windows.shape[1] not in (1, 3) or not self.units:
+            return None
+        shown = min(len(self), _MOST_DISPLAYED)
+        title = f"the first {shown} of {len(self)} units" if shown < len(self) else ""
+        file = io.BytesIO()
+        pictures.sheet(self._cells(shown), cell_size=320 if shown == 1 else 128, title=title).save(file, "PNG")
+        return file.getvalue()
 
     def full(self) -> Float[Tensor, "m c *size"]:
         """The signal over the whole input, zero outside each unit's box."""
