@@ -61,6 +61,10 @@ def nameless():
     return LoadedModel(network(), photos())
 
 
+def narrow():
+    return LoadedModel(network(), Preprocess((32, 32), 32, (0.5,) * 3, (0.25,) * 3))
+
+
 def bare():
     return network()
 
@@ -223,7 +227,7 @@ def test_help_imports_no_torch(tmp_path):
     code = """
 import sys
 from deconvnet.cli import main
-for command in ([], ["explain"], ["project"], ["layers"], ["demo"]):
+for command in ([], ["explain"], ["project"], ["compare"], ["layers"], ["demo"]):
     sys.argv = ["deconvnet", *command, "--help"]
     try:
         main()
@@ -245,7 +249,14 @@ def test_every_command_that_takes_a_model_takes_all_of_its_flags():
 
 @pytest.mark.parametrize(
     "arguments",
-    [["explain"], ["project", "x.png"], ["layers", "--nosuch"], ["nosuch"], ["layers", "--rules", "magic"]],
+    [
+        ["explain"],
+        ["project", "x.png"],
+        ["compare", "a", "b", "x.png", "-l", "4"],
+        ["layers", "--nosuch"],
+        ["nosuch"],
+        ["layers", "--rules", "magic"],
+    ],
 )
 def test_a_command_line_that_is_wrong_in_itself_ends_with_2(deconvnet, arguments):
     done = deconvnet(*arguments)
@@ -692,6 +703,125 @@ def test_a_layer_inside_a_function_names_its_file(deconvnet, spec, tmp_path):
 @pytest.mark.parametrize("crop", ["energy", "field", "none"])
 def test_a_picture_shows_the_field_or_a_part_or_all(deconvnet, spec, crop):
     assert deconvnet("project", "sample:rocket", "-l", "4", "--crop", crop, "-m", spec("grey")).code == 0
+
+
+# compare
+
+
+def test_compare_lays_two_rule_sets_side_by_side(deconvnet, spec, tmp_path):
+    model = ["-m", spec("colour")]
+    done = deconvnet("compare", "deconvnet", "gradient", "sample:rocket", "-l", "4", "-c", "3", *model)
+    assert (done.code, done.err) == (0, "")
+    assert names(tmp_path) == ["rocket.4.compare.png"]
+    loaded = load_model(spec("colour"))
+    net = DeconvNet(loaded.model, loaded.example_input)
+    x = loaded.preprocess.images("sample:rocket")
+    ways = [net.with_rules(rules).project(x, "4", channel=3) for rules in ("deconvnet", "gradient")]
+    pair = package.compare(*ways)
+    *units, numbers = done.out.splitlines()
+    where = ",".join(map(str, pair.a.units[0].position or ()))
+    value = f"map 3 at {where} = {float(pair.a.activations[0]):.3g}"
+    assert units == [f"A: nets.py:colour, deconvnet; {value}", f"B: nets.py:colour, gradient; {value}"]
+    assert numbers == f"{pair.words()} -> rocket.4.compare.png"
+    assert re.match(r"cosine [\d.-]+, rank correlation [\d.-]+, SSIM [\d.-]+, B is [\d.]+ times", numbers)
+    title = "layer 4 on rocket, one scale\nA: nets.py:colour, deconvnet\nB: nets.py:colour, gradient"
+    sheet = pair.sheet(["sample:rocket"], loaded.preprocess, title=title)
+    assert np.array_equal(pixels("rocket.4.compare.png"), np.asarray(sheet))
+
+
+def test_compare_takes_networks_and_files_of_weights(deconvnet, spec):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        weights = {
+            name: torch.randn_like(weight) for name, weight in load_model(spec("colour")).model.state_dict().items()
+        }
+    torch.save(weights, "late.pt")
+    flags = ["sample:rocket", "-l", "4", "-c", "3,0", "--json", "-m", spec("colour"), "--rules", "guided"]
+    found = deconvnet("compare", spec("nameless"), "late.pt", *flags)
+    report = json.loads(found.out)
+    assert report["A"] == {"model": spec("nameless"), "weights": None, "rules": "guided"}
+    assert report["B"] == {"model": spec("colour"), "weights": "late.pt", "rules": "guided"}
+    results = []
+    for loaded in (load_model(spec("nameless")), load_model(spec("colour"), weights="late.pt")):
+        net = DeconvNet(loaded.model, loaded.example_input, rules="guided")
+        results.append(net.project(loaded.preprocess.images("sample:rocket"), "4", channel=[3, 0]))
+    truth = package.compare(*results)
+    for i, pair in enumerate(report["pairs"]):
+        assert pair["A"]["channel"] == pair["B"]["channel"] == [3, 0][i]
+        assert pair["B"]["position"] == list(results[1].units[i].position or ())
+        for name in ("cosine", "rank_correlation", "ssim", "ratio"):
+            assert pair[name] == pytest.approx(float(getattr(truth, name)[i]), rel=1e-4)
+    assert [*report] == ["photo", "layer", "A", "B", "pairs", "scale", "notes", "file"]
+
+
+def test_compare_pairs_the_strongest_maps_of_a_with_the_same_of_b(deconvnet, spec):
+    flags = ["sample:rocket", "-l", "4", "-c", "top:3", "--json", "-m", spec("colour")]
+    pairs = json.loads(deconvnet("compare", spec("nameless"), spec("colour"), *flags).out)["pairs"]
+    strengths = [pair["A"]["activation"] for pair in pairs]
+    assert strengths == sorted(strengths, reverse=True)
+    assert [pair["A"]["channel"] for pair in pairs] == [pair["B"]["channel"] for pair in pairs]
+
+
+def test_the_same_way_twice_is_the_same(deconvnet, spec):
+    done = deconvnet("compare", "guided", "guided", "sample:rocket", "-l", "4", "-c", "3", "-m", spec("colour"))
+    assert "cosine 1.00, rank correlation 1.00, SSIM 1.00, B is 1.00 times as strong" in done.out
+
+
+def test_scales_of_their_own_give_another_picture_and_the_same_numbers(deconvnet, spec):
+    flags = ["deconvnet", "gradient", "sample:rocket", "-l", "4", "-c", "3", "-m", spec("colour"), "--json"]
+    reports = [json.loads(deconvnet("compare", *flags, "--scale", s, "-o", f"{s}.png").out) for s in ("common", "own")]
+    assert not np.array_equal(pixels("common.png"), pixels("own.png"))
+    assert [report.pop("scale") for report in reports] == ["common", "own"]
+    assert {**reports[0], "file": ""} == {**reports[1], "file": ""}
+
+
+def test_a_unit_that_is_silent_has_no_numbers_and_says_so(deconvnet, spec):
+    flags = ["sample:rocket", "-l", "1", "-c", "3", "-m", spec("silent")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        done = deconvnet("compare", spec("colour"), "deconvnet", *flags)
+        report = json.loads(deconvnet("compare", spec("colour"), "deconvnet", *flags, "--json", "--force").out)
+    assert done.code == 0
+    assert "nothing to compare -> rocket.1.compare.png" in done.out
+    assert "note: Pair 0: the signal of B is zero everywhere" in done.out
+    (pair,) = report["pairs"]
+    assert [pair[name] for name in ("cosine", "rank_correlation", "ssim", "ratio")] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "flags", "words"),
+    [
+        ("guide", "guided", [], "'guide' is none of what A and B can be: a rule set (deconvnet, guided, gradient)"),
+        ("guided", "gone.pt", [], "B (gone.pt): there is no weights file 'gone.pt'"),
+        ("broken.pt", "guided", [], "A (broken.pt): cannot read the weights 'broken.pt'"),
+        ("guided", "other.pt", [], "B (other.pt): the weights 'other.pt' and"),
+        ("NETS:mak", "guided", [], "A (nets.py:mak): there is no function 'mak'"),
+        ("NETS:colour", "NETS:functional", [], "B (nets.py:functional): the network has no layer '4'"),
+        ("NETS:functional", "NETS:colour", [], "A (nets.py:functional): the network has no layer '4'"),
+        ("NETS:colour", "NETS:smooth", [], "B (nets.py:smooth): cannot project through '4' (aten.silu)"),
+        ("NETS:colour", "NETS:grey", [], "A is on an input of 3 channels and B on one of 1"),
+        ("NETS:colour", "NETS:narrow", [], "the same part of the photo at the same size: A (nets.py:colour) sees"),
+        ("NETS:colour", "NETS:narrow", [], "in 32x32. Give one of them the other's Preprocess, with FILE.py:FUNCTION."),
+        ("zfnet-mini", "NETS:colour", [], "in 32x32. Give both one --size."),
+        ("guided", "deconvnet", ["-c", "8"], "there are 8 feature maps in '4'"),
+        ("guided", "deconvnet", ["--position", "1"], "a position in '4' has 2 numbers"),
+        ("guided", "deconvnet", ["--position", "x,y"], "--position takes numbers"),
+        ("guided", "deconvnet", ["-o", "gone/a.png"], "there is no folder 'gone'"),
+        ("guided", "deconvnet", ["-o", "other.pt"], "'other.pt' does not end in one of .png"),
+        ("guided", "deconvnet", ["-o", "there.png"], "'there.png' is there already"),
+        ("NETS:colour", "NETS:grey", ["--weights", "other.pt"], "--weights go with a rule set"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_told_and_nothing_is_written(deconvnet, spec, tmp_path, a, b, flags, words):
+    tmp_path.joinpath("broken.pt").write_bytes(b"no weights")
+    tmp_path.joinpath("there.png").write_bytes(b"mine")
+    torch.save({"0.weight": torch.zeros(2)}, tmp_path / "other.pt")
+    before = names(tmp_path)
+    ways = [text.replace("NETS:", spec("")) for text in (a, b)]
+    channel = [] if "-c" in flags else ["-c", "3"]
+    told(deconvnet("compare", *ways, "sample:rocket", "-l", "4", "-m", spec("colour"), *channel, *flags), words)
+    assert names(tmp_path) == before
+    assert tmp_path.joinpath("there.png").read_bytes() == b"mine"
 
 
 # layers and demo

@@ -22,6 +22,7 @@ _MODULES = {
     ),
     "_types": ("Box", "LayerInfo", "Unit"),
     "_version": ("__version__",),
+    "comparison": ("Comparison", "compare"),
     "mechanism": ("StepDown", "Steps"),
     "models.load": ("LoadedModel", "load_model"),
     "models.zfnet": ("zfnet", "zfnet_mini"),

@@ -13,6 +13,8 @@ from deconvnet._types import Box as Box
 from deconvnet._types import LayerInfo as LayerInfo
 from deconvnet._types import Unit as Unit
 from deconvnet._version import __version__ as __version__
+from deconvnet.comparison import Comparison as Comparison
+from deconvnet.comparison import compare as compare
 from deconvnet.mechanism import StepDown as StepDown
 from deconvnet.mechanism import Steps as Steps
 from deconvnet.models.load import LoadedModel as LoadedModel

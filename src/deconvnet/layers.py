@@ -1,6 +1,7 @@
 """A network's layers as a table: what is known of each before any image is seen."""
 
 from collections.abc import Mapping, Sequence
+from html import escape
 
 from deconvnet import receptive_field
 from deconvnet._errors import UnsupportedOperationError
@@ -23,6 +24,19 @@ def names_of(graph: Graph) -> dict[str, str]:
     """The first of each value's layer names, by the names of values; the input is "the pixels"."""
     names = {value.name: name for name, value in reversed(list(graph.layers.items()))}
     return {**names, graph.input.name: PIXELS}
+
+
+def html_table(layers: Mapping[str, LayerInfo], heading: str) -> str:
+    """The same table for a notebook: it scrolls where it is long, and has the notebook's own colours."""
+
+    def row(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f'<{tag} style="text-align: left">{escape(cell)}</{tag}>' for cell in cells) + "</tr>"
+
+    head, rows = row(_COLUMNS, "th"), "\n".join(row(_row(info), "td") for info in layers.values())
+    return (
+        f'<div style="max-height: 30em; overflow: auto" tabindex="0">\n<p>{escape(heading)}</p>\n'
+        f'<table style="color: inherit">\n<thead>{head}</thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>'
+    )
 
 
 def layer_infos(graph: Graph, rules: RuleSet) -> dict[str, LayerInfo]:

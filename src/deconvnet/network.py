@@ -27,7 +27,7 @@ from deconvnet._types import Box, LayerInfo, Step, Unit, Value
 from deconvnet.capture import Graph, computing
 from deconvnet.captured import Captured, ordinary
 from deconvnet.forward import all_finite, finite_forward
-from deconvnet.layers import layer_infos, names_of, table
+from deconvnet.layers import html_table, layer_infos, names_of, table
 from deconvnet.mechanism import Steps, steps_down
 from deconvnet.passes import Pass, by_images, by_units
 from deconvnet.plan import Plan, plan, words_of
@@ -128,6 +128,9 @@ class DeconvNet:
 
     def __str__(self) -> str:
         return "\n".join([f"DeconvNet, rules: {self.rules.name}", *table(self.layers)])
+
+    def _repr_html_(self) -> str:
+        return html_table(self.layers, repr(self).strip("<>"))
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self._captured.example.shape[1:]))

@@ -1,5 +1,6 @@
 """`Reconstruction`: what came down, with what is needed to show it."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from deconvnet.preprocess import PhotoLike, Preprocess
 from deconvnet.rules import RuleSet
 
 Crop = Literal["energy", "field", "none"]
+
+_MOST_DISPLAYED = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +50,27 @@ class Reconstruction:
     def __len__(self) -> int:
         return len(self.units)
 
+    def __repr__(self) -> str:
+        layers = ", ".join(dict.fromkeys(repr(unit.layer) for unit in self.units))
+        size = "x".join(map(str, (self.windows.shape[1], *self.input_size)))
+        units = "1 unit" if len(self) == 1 else f"{len(self)} units"
+        return f"<Reconstruction: {units} of layer {layers} on {size}, rules: {self.rules.name}>"
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows; None, for which it shows the repr, where there are no pictures."""
+        if len(self.input_size) != 2 or self.windows.shape[1] not in (1, 3) or not self.units:
+            return None
+        shown = min(len(self), _MOST_DISPLAYED)
+        title = f"the first {shown} of {len(self)} units" if shown < len(self) else ""
+        file = io.BytesIO()
+        pictures.sheet(self._cells(shown), cell_size=320 if shown == 1 else 128, title=title).save(file, "PNG")
+        return file.getvalue()
+
     def full(self) -> Float[Tensor, "m c *size"]:
         """The signal over the whole input, zero outside each unit's box."""
-        return torch.stack([self.full_of(i) for i in range(len(self))])
+        return torch.stack([self.whole(i) for i in range(len(self))])
 
-    def full_of(self, i: int) -> Float[Tensor, "c *size"]:
+    def whole(self, i: int) -> Float[Tensor, "c *size"]:
         """Unit i's signal over the whole input."""
         whole = self.windows.new_zeros(self.windows.shape[1], *self.input_size)
         inside, part = self.shown(i, "field").overlap(self.input_size)
@@ -74,7 +93,7 @@ class Reconstruction:
         Raises:
             ArgumentError: the input has not one or three channels, or not two spatial axes.
         """
-        return pictures.render(pictures.crop(self.full_of(i), self.shown(i, crop)), scale=scale)
+        return pictures.render(pictures.crop(self.whole(i), self.shown(i, crop)), scale=scale)
 
     def shown(self, i: int, crop: Crop = "energy") -> Box:
         """The box of input pixels that a picture of unit i shows; see `picture`."""
@@ -127,7 +146,7 @@ class Reconstruction:
             title: above the row.
         """
         shown = preprocess.shown(photo)
-        signal = self.full_of(i)
+        signal = self.whole(i)
         unit, activation = self.units[i], float(self.activations[i])
         return pictures.side_by_side(
             [shown, pictures.render(signal), pictures.overlay(shown, pictures.magnitude(signal))],
@@ -141,13 +160,15 @@ class Reconstruction:
         Raises:
             ArgumentError: the file is there already and `force` is not given, or its ending is unknown.
         """
-        cells = [
-            pictures.Cell((self.picture(i),), caption(unit, activation))
-            for i, (unit, activation) in enumerate(zip(self.units, self.activations.tolist(), strict=True))
-        ]
+        cells = self._cells(len(self))
         image = cells[0].images[0] if len(cells) == 1 else pictures.sheet(cells)
         pictures.save_picture(image, path, force=force)
         return Path(path)
+
+    def _cells(self, shown: int) -> list[pictures.Cell]:
+        """The first units' pictures with their captions."""
+        values = self.activations[:shown].tolist()
+        return [pictures.Cell((self.picture(i),), caption(self.units[i], value)) for i, value in enumerate(values)]
 
 
 def caption(unit: Unit, activation: float) -> str:

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,17 @@ from typing import Any
 from deconvnet._errors import ArgumentError
 
 
-def places(photos: list[str], output: Path | None, suffix: str, force: bool) -> list[Path]:
+def places(
+    photos: list[str], output: Path | None, suffix: str, force: bool, kinds: tuple[str, ...] | None = None
+) -> list[Path]:
     """Where each photo's picture goes, checked before any work; photos of one name get numbers.
+
+    Args:
+        photos: as the user named them.
+        output: a file, or a folder; None for this one.
+        suffix: behind a photo's name.
+        force: files may be replaced.
+        kinds: endings that a file may have; those of pictures by default.
 
     Raises:
         ArgumentError: a folder is missing, a format is unknown, or a file is there already.
@@ -21,7 +31,7 @@ def places(photos: list[str], output: Path | None, suffix: str, force: bool) -> 
     if not folder.is_dir():
         raise ArgumentError(f"-o {str(output)!r}: there is no folder {str(folder)!r}. Make it first.")
     names = _names(photos, suffix) if several or output is None else [output.name]
-    _check_suffix(names[0])
+    _check_suffix(names[0], kinds)
     there = [folder / name for name in names if os.path.lexists(folder / name)]
     if there and not force:
         more = f" and {len(there) - 1} more are" if len(there) > 1 else " is"
@@ -40,11 +50,16 @@ def _names(photos: list[str], suffix: str) -> list[str]:
     return list(names.values())
 
 
-def _check_suffix(name: str) -> None:
+def in_a_name(layer: str) -> str:
+    """A layer's name with nothing in it that a file's name must not hold."""
+    return re.sub(r"[^\w.#-]", "_", layer)
+
+
+def _check_suffix(name: str, kinds: tuple[str, ...] | None) -> None:
     from deconvnet.picture import SUFFIXES
 
-    if Path(name).suffix.lower() not in SUFFIXES:
-        raise ArgumentError(f"{name!r} does not end in one of {', '.join(SUFFIXES)}.")
+    if Path(name).suffix.lower() not in (kinds or SUFFIXES):
+        raise ArgumentError(f"{name!r} does not end in one of {', '.join(kinds or SUFFIXES)}.")
 
 
 def progress(items: list[Any]) -> Iterator[Any]:

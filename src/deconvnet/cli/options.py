@@ -106,6 +106,11 @@ Smooth = Annotated[
 PHOTO_HELP = "A photo's file, or sample:chelsea, sample:astronaut, sample:coffee, sample:rocket."
 Photos = Annotated[list[str], typer.Argument(metavar="PHOTO...", help=PHOTO_HELP, show_default=False)]
 Photo = Annotated[str, typer.Argument(metavar="PHOTO", help=PHOTO_HELP, show_default=False)]
+Layer = Annotated[str, typer.Option("--layer", "-l", help="A layer's name, as deconvnet layers prints it.")]
+Position = Annotated[
+    str | None,
+    typer.Option("--position", help="y,x of the units; each map's strongest by default.", show_default=False),
+]
 Target = Annotated[
     str | None,
     typer.Option(

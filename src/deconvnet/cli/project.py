@@ -1,29 +1,28 @@
 """`deconvnet project`: units of a layer, carried down."""
 
 import json
-import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from deconvnet.cli import options as o
 from deconvnet.cli.app import app
-from deconvnet.cli.files import places
+from deconvnet.cli.files import in_a_name, places
+
+if TYPE_CHECKING:
+    from deconvnet.reconstruction import Reconstruction
 
 
 @app.command()
 @o.with_model_flags
 def project(
     photo: o.Photo,
-    layer: Annotated[str, typer.Option("--layer", "-l", help="A layer's name, as deconvnet layers prints it.")],
+    layer: o.Layer,
     channel: Annotated[
         str, typer.Option("--channel", "-c", help="Feature maps: a number, 3,5,8, all, or top:16.")
     ] = "top:9",
-    position: Annotated[
-        str | None,
-        typer.Option("--position", help="y,x of the units; each map's strongest by default.", show_default=False),
-    ] = None,
+    position: o.Position = None,
     crop: Annotated[
         Literal["energy", "field", "none"],
         typer.Option(help="What a picture shows: where 99 % of its energy lies, the receptive field, or all."),
@@ -39,8 +38,7 @@ def project(
     flags: o.ModelFlags,
 ) -> None:
     """Carry units of a layer down to the pixels: each reconstruction beside its patch of the photo."""
-    in_a_name = re.sub(r"[^\w.#-]", "_", layer)
-    (place,) = places([photo], output, f".{in_a_name}.png", force)
+    (place,) = places([photo], output, f".{in_a_name(layer)}.png", force)
     chosen = o.channels(channel)
     where = o.numbers("--position", position, whole=True)
     loaded = flags.load()
@@ -54,10 +52,7 @@ def project(
     title = f"layer {layer} of {Path(loaded.spec).name} on {read.name} ({net.rules.name})"
     sheet = result.sheet([read], loaded.preprocess, crop=crop, title=title)
     save_picture(sheet, place, force=force)
-    units = [
-        {"channel": unit.channel, "position": unit.position, "activation": activation, "box": box}
-        for unit, activation, box in zip(result.units, result.activations.tolist(), result.boxes.tolist(), strict=True)
-    ]
+    units = unit_rows(result)
     report = {"photo": photo, "layer": layer, "units": units, "rules": result.rules.name,
               "notes": list(result.notes), "file": str(place)}  # fmt: skip
     if as_json:
@@ -66,3 +61,11 @@ def project(
     print(f"{photo}: {len(units)} units of {layer} -> {place}")
     for note in result.notes:
         print(f"  note: {note}")
+
+
+def unit_rows(result: "Reconstruction") -> list[dict[str, Any]]:
+    """What there is to say of each unit."""
+    return [
+        {"channel": unit.channel, "position": unit.position, "activation": activation, "box": box}
+        for unit, activation, box in zip(result.units, result.activations.tolist(), result.boxes.tolist(), strict=True)
+    ]

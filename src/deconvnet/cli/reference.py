@@ -39,6 +39,11 @@ deconvnet project sample:chelsea --layer relu3
 deconvnet project sample:chelsea --layer relu3 --channel 145,119,8 --position 2,1 -o units.png
 deconvnet project sample:rocket --layer features.12 --channel top:16 --model torchvision:squeezenet1_1
 """,
+    "compare": """\
+deconvnet compare deconvnet guided sample:chelsea --layer relu3 --channel 145
+deconvnet compare zfnet-mini early.safetensors sample:chelsea --layer relu5 --channel 3,7 --position 2,1 -o training.png
+deconvnet compare torchvision:vgg16 torchvision:vgg16@random sample:coffee --layer features.15 --channel top:4
+""",
     "layers": """\
 deconvnet layers
 deconvnet layers --model torchvision:resnet18@random --json

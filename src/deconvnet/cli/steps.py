@@ -1,7 +1,6 @@
 """`deconvnet steps`: one unit's way down, step by step."""
 
 import json
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
 from deconvnet.cli.app import app
 from deconvnet.cli.classes import class_target
-from deconvnet.cli.files import places
+from deconvnet.cli.files import in_a_name, places
 
 
 @app.command()
@@ -28,10 +27,7 @@ def steps(
         int | None,
         typer.Option("--channel", "-c", help="A feature map of the layer.", show_default="the strongest"),
     ] = None,
-    position: Annotated[
-        str | None,
-        typer.Option("--position", help="y,x of the unit; the map's strongest by default.", show_default=False),
-    ] = None,
+    position: o.Position = None,
     target: o.Target = None,
     to: Annotated[str | None, typer.Option("--to", help="End at this layer.", show_default="the pixels")] = None,
     output: Annotated[
@@ -50,8 +46,7 @@ def steps(
     """
     if layer is not None and target is not None:
         raise ArgumentError("--target is a class: leave out --layer, or give a --channel of it.")
-    in_a_name = re.sub(r"[^\w.#-]", "_", layer or "class")
-    (place,) = places([photo], output, f".{in_a_name}.steps.png", force)
+    (place,) = places([photo], output, f".{in_a_name(layer or 'class')}.steps.png", force)
     where = o.numbers("--position", position, whole=True)
     loaded = flags.load()
     chosen = None if target is None else class_target(loaded, target)

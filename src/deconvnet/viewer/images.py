@@ -81,7 +81,7 @@ def map_image(values: Float[Tensor, "*size"]) -> str:
 
 def signal_picture(result: Reconstruction, i: int, box: Box) -> Image.Image:
     """A unit's picture; of a network whose input is neither grey nor coloured, the signal's magnitude."""
-    signal = pictures.crop(result.full_of(i), box)
+    signal = pictures.crop(result.whole(i), box)
     return pictures.render(signal if signal.shape[0] in (1, 3) else pictures.magnitude(signal)[None])
 
 
