@@ -2,7 +2,7 @@
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -76,6 +76,7 @@ def report(
     maps: int = 48,
     budget: str | int = "10MB",
     force: bool = False,
+    progress: Callable[[float], object] | None = None,
 ) -> Report:
     """One self-contained page: of each photo the likeliest classes, and units of every layer, with their steps.
 
@@ -90,6 +91,7 @@ def report(
         budget: how large the page may become, such as "10MB" or a number of bytes. It is shared among the photos;
             where it does not hold all, fewer maps and units are shown.
         force: replace a file that is there already.
+        progress: called with the share that is done, 0 to 1, every now and then.
 
     Raises:
         ArgumentError: the budget does not hold the classes and one unit of each layer, a layer's activations are
@@ -108,9 +110,15 @@ def report(
     if not several:
         raise ArgumentError("there are no photos in the list. Give at least one.")
     room = (in_bytes(budget, "budget") - _OVERHEAD) // len(several)
-    views = tuple(_photo(_look(net, loaded, photo, layers), maps, room) for photo in several)
+    views: list[PhotoView] = []
+    for photo in several:
+        look = _look(net, loaded, photo, layers)
+        for share, view in _photo(look, maps, room):
+            if progress is not None:
+                progress((len(views) + share) / len(several))
+        views.append(view)
     name = Path(loaded.spec).name if loaded.spec else type(net.model).__name__
-    page = page_html(PageView(name, net.rules.name, setup(net, loaded), flags(net, loaded), __version__, views))
+    page = page_html(PageView(name, net.rules.name, setup(net, loaded), flags(net, loaded), __version__, tuple(views)))
     if place is not None:
         write_whole(place, lambda file: file.write(page.encode()))
     return Report(page, place)
@@ -176,7 +184,8 @@ def _rectified(steps: Steps, infos: Mapping[str, LayerInfo]) -> list[str]:
     return [rectified[round(i * last / (_LAYERS - 1))] for i in range(_LAYERS)]
 
 
-def _photo(look: _Look, most: int, room: int) -> PhotoView:
+def _photo(look: _Look, most: int, room: int) -> Iterator[tuple[float, PhotoView]]:
+    """The view of a photo as it grows layer by layer, and the share of it that is done."""
     classes = tuple(_class(look, one) for one in _likeliest(look.net.probabilities(look.x)[0]))
     passed, last = _passed(look)
     image, whole, seen = photo_pictures(look.loaded.preprocess, look.photo)
@@ -186,7 +195,7 @@ def _photo(look: _Look, most: int, room: int) -> PhotoView:
     for i, name in enumerate(look.maps):  # what a layer of small pictures leaves of its share goes to the next
         share = (room - length([bare]) - length(layers)) // (len(look.maps) - i)
         layers.append(_layer(look, name, most, share))
-    return replace(bare, layers=tuple(layers))
+        yield (i + 1) / len(look.maps), replace(bare, layers=tuple(layers))
 
 
 def _passed(look: _Look) -> tuple[tuple[PassedView, ...], tuple[str, ...]]:
