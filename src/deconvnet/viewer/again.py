@@ -4,23 +4,30 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet
 from deconvnet.rules import RULE_SETS, RuleSet
 
 
+def title(net: DeconvNet, loaded: LoadedModel) -> str:
+    """The network's name, for people."""
+    if not loaded.spec:
+        return type(net.model).__name__
+    weights = loaded.options.get("weights")
+    return _spec(loaded) if weights is None else f"{_spec(loaded).removesuffix('@random')} with {Path(weights).name}"
+
+
 def setup(net: DeconvNet, loaded: LoadedModel) -> str:
-    """The lines of Python that make `loaded` and `net`."""
+    """The lines of Python that make `loaded` and `net`; of files the names, without their folders."""
     smooth = "" if net.rules.smooth == "refuse" else f", smooth={net.rules.smooth!r}"
     name = _named(net.rules)
     way = repr(net.rules) if name is None else f"{name!r}{smooth}"
     rules = "" if way == "'deconvnet'" else f", rules={way}"
     output = "" if net.output is None else f", output={net.output!r}"
-    arguments = "".join(f", {name}={_plain(value)!r}" for name, value in loaded.options.items())
-    made = f"loaded = load_model({loaded.spec!r}{arguments})" if loaded.spec else "# loaded: a LoadedModel of your own"
+    arguments = "".join(f", {option}={value!r}" for option, value in _options(loaded))
+    made = f"loaded = load_model({_spec(loaded)!r}{arguments})" if loaded.spec else "# loaded: your LoadedModel"
     names = "DeconvNet, load_model" if name else "DeconvNet, RuleSet, load_model"
     attached = f"net = DeconvNet(loaded.model, loaded.example_input{rules}{output})"
     return f"from deconvnet import {names}\n{made}\n{attached}"
@@ -36,8 +43,8 @@ def flags(net: DeconvNet, loaded: LoadedModel) -> str | None:
 
 def _words(net: DeconvNet, loaded: LoadedModel, rules: str) -> Iterator[str]:
     if loaded.spec != "zfnet-mini":
-        yield from ("--model", loaded.spec)
-    for name, value in loaded.options.items():
+        yield from ("--model", _spec(loaded))
+    for name, value in _options(loaded):
         several = isinstance(value, Sequence) and not isinstance(value, str)
         yield from (f"--{name}", ",".join(map(str, value)) if several else str(value))
     if net.output is not None:
@@ -48,12 +55,17 @@ def _words(net: DeconvNet, loaded: LoadedModel, rules: str) -> Iterator[str]:
         yield from ("--smooth", net.rules.smooth)
 
 
+def _spec(loaded: LoadedModel) -> str:
+    return Path(loaded.spec).name if ".py" in loaded.spec or loaded.spec.endswith(".pt2") else loaded.spec
+
+
+def _options(loaded: LoadedModel) -> Iterator[tuple[str, Any]]:
+    for name, value in loaded.options.items():
+        is_file = name == "weights" or (name == "labels" and isinstance(value, str | Path))
+        yield name, Path(value).name if is_file else str(value) if name == "device" else value
+
+
 def _named(rules: RuleSet) -> str | None:
     """The name of a rule set, whatever it does with smooth operations; None if it has none."""
     bare = replace(rules, smooth="refuse")
     return next((name for name, named in RULE_SETS.items() if named == bare), None)
-
-
-def _plain(value: object) -> object:
-    """A value of an option as one would write it."""
-    return str(value) if isinstance(value, Path | torch.device) else value

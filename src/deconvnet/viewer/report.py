@@ -2,7 +2,7 @@
 
 import html
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from deconvnet.network import DeconvNet, in_bytes
 from deconvnet.preprocess import Photo, PhotoLike, load_photo
 from deconvnet.reconstruction import Reconstruction
 from deconvnet.saving import check_place, write_whole
-from deconvnet.viewer.again import flags, setup
+from deconvnet.viewer.again import flags, setup, title
 from deconvnet.viewer.images import Tiles, forward_tile, map_image, photo_pictures, signal_picture, webp
 from deconvnet.viewer.pages import (
     CellView,
@@ -112,13 +112,14 @@ def report(
     room = (in_bytes(budget, "budget") - _OVERHEAD) // len(several)
     views: list[PhotoView] = []
     for photo in several:
-        look = _look(net, loaded, photo, layers)
-        for share, view in _photo(look, maps, room):
+
+        def tell(share: float) -> None:
             if progress is not None:
                 progress((len(views) + share) / len(several))
-        views.append(view)
-    name = Path(loaded.spec).name if loaded.spec else type(net.model).__name__
-    page = page_html(PageView(name, net.rules.name, setup(net, loaded), flags(net, loaded), __version__, tuple(views)))
+
+        views.append(_photo(_look(net, loaded, photo, layers), maps, room, tell))
+    again = setup(net, loaded), flags(net, loaded)
+    page = page_html(PageView(title(net, loaded), net.rules.name, *again, __version__, tuple(views)))
     if place is not None:
         write_whole(place, lambda file: file.write(page.encode()))
     return Report(page, place)
@@ -184,8 +185,7 @@ def _rectified(steps: Steps, infos: Mapping[str, LayerInfo]) -> list[str]:
     return [rectified[round(i * last / (_LAYERS - 1))] for i in range(_LAYERS)]
 
 
-def _photo(look: _Look, most: int, room: int) -> Iterator[tuple[float, PhotoView]]:
-    """The view of a photo as it grows layer by layer, and the share of it that is done."""
+def _photo(look: _Look, most: int, room: int, tell: Callable[[float], None]) -> PhotoView:
     classes = tuple(_class(look, one) for one in _likeliest(look.net.probabilities(look.x)[0]))
     passed, last = _passed(look)
     image, whole, seen = photo_pictures(look.loaded.preprocess, look.photo)
@@ -195,7 +195,8 @@ def _photo(look: _Look, most: int, room: int) -> Iterator[tuple[float, PhotoView
     for i, name in enumerate(look.maps):  # what a layer of small pictures leaves of its share goes to the next
         share = (room - length([bare]) - length(layers)) // (len(look.maps) - i)
         layers.append(_layer(look, name, most, share))
-        yield (i + 1) / len(look.maps), replace(bare, layers=tuple(layers))
+        tell((i + 1) / len(look.maps))
+    return replace(bare, layers=tuple(layers))
 
 
 def _passed(look: _Look) -> tuple[tuple[PassedView, ...], tuple[str, ...]]:
@@ -312,7 +313,9 @@ def _order(maps: Float[Tensor, "c *size"], most: int) -> list[tuple[int, tuple[i
     found = []
     for m, channel in enumerate(ranked, start=1):
         values = flat[channel].view(size or (1,)).numpy()
-        for k, place in enumerate(_places(values)[: int((most / m) ** (2 / 3))], start=1):
+        for k, place in enumerate(_places(values), start=1):
+            if m * k**1.5 > most:
+                break
             found.append((m * k**1.5, m, channel, place if size else ()))
     return [(channel, place) for _, _, channel, place in sorted(found)]
 

@@ -8,6 +8,7 @@
   const percent = (p) => (p < 0.0005 ? "under 0.1 %" : (100 * p).toFixed(p < 0.1 ? 1 : 0) + " %");
   const python = (text) => JSON.stringify(text).replace(/[\u007f-\uffff]/g, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
   const shell = (text) => (/^[\w.,:@%+=\/-]+$/.test(text) && !text.startsWith("-") ? text : "'" + text.replace(/'/g, "'\\''") + "'");
+  const breakable = (name) => name.replace(/[._\/]/g, "$&\u200b"); // long names may be broken there
   const tuple = (numbers) => "(" + numbers.join(", ") + (numbers.length === 1 ? ",)" : ")");
 
   // What is shown: a photo, and of it a class, or a layer, a map of the layer, and a unit of the map.
@@ -77,7 +78,7 @@
       (i) => choose({ photo: i, klass: now.klass === null ? null : 0, map: 0, cell: 0 }));
     list($("classes"), p.classes, now.layer === null ? now.klass : null, classButton,
       (i) => choose({ klass: i, layer: null }));
-    list($("layers"), p.layers, now.layer, (one) => [one.name, element("small", layerWords(one))],
+    list($("layers"), p.layers, now.layer, (one) => [breakable(one.name), element("small", layerWords(one))],
       (i) => choose({ layer: i, klass: null, map: 0, cell: 0 }));
     showMaps();
     showDetail();
@@ -100,8 +101,8 @@
     const one = layer();
     $("list").hidden = one === null;
     if (one === null) return;
-    $("list-title").textContent = `${one.size.length ? "Feature maps" : "Units"} of ${one.name}`;
-    const rest = one.alive > one.maps.length ? `the ${one.maps.length} strongest of the ${one.alive} that respond` : `all that respond`;
+    $("list-title").textContent = `${one.size.length ? "Feature maps" : "Units"} of ${breakable(one.name)}`;
+    const rest = one.alive > one.maps.length ? `the ${one.maps.length} strongest of the ${one.alive} that respond` : "all that respond";
     $("list-note").textContent = `${rest}, of ${one.channels}`;
     list($("maps"), one.maps, now.map, (m) => {
       const image = element("img");
@@ -235,9 +236,9 @@
       step.append(
         tile(passed.forward, 0, 1, `${passed.name} on the way up`),
         tile(one.steps, i, down.length, `the signal on ${passed.name}`),
-        element("b", passed.name),
+        element("b", breakable(passed.name)),
       );
-      if (i > 0) step.append(...passed.how.map((words) => element("span", words)));
+      if (i > 0) step.append(...passed.how.map((words) => element("span", breakable(words))));
       if (passed.error !== null && i > 0) step.append(element("span", `unpooling errs by ${passed.error.toFixed(2)}`));
       return step;
     });
@@ -249,7 +250,7 @@
       place(image, at, ...p.input_size);
       frame.append(image);
     }
-    pixels.append(above, below, element("b", "the pixels"), ...p.last.map((words) => element("span", words)));
+    pixels.append(above, below, element("b", "the pixels"), ...p.last.map((words) => element("span", breakable(words))));
     $("steps").replaceChildren(...steps, pixels);
     $("steps").scrollLeft = 0;
   }
