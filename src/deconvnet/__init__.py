@@ -28,6 +28,7 @@ _MODULES = {
     "picture": ("render",),
     "preprocess": ("Preprocess", "load_photo"),
     "reconstruction": ("Reconstruction",),
+    "responsible": ("Responsible",),
     "rules": ("RuleSet", "rule"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
