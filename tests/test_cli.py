@@ -227,8 +227,8 @@ def test_help_imports_no_torch(tmp_path):
     code = """
 import sys
 from deconvnet.cli import main
-for command in ([], ["explain"], ["project"], ["compare"], ["layers"], ["demo"]):
-    sys.argv = ["deconvnet", *command, "--help"]
+for command in ("", "explain", "responsible", "report", "project", "steps", "compare", "layers", "demo"):
+    sys.argv = ["deconvnet", *command.split(), "--help"]
     try:
         main()
     except SystemExit as stop:
@@ -251,7 +251,11 @@ def test_every_command_that_takes_a_model_takes_all_of_its_flags():
     "arguments",
     [
         ["explain"],
+        ["responsible"],
+        ["responsible", "x.png", "-k", "few"],
+        ["report", "x.png", "--maps", "few"],
         ["project", "x.png"],
+        ["steps", "x.png", "-c", "few"],
         ["compare", "a", "b", "x.png", "-l", "4"],
         ["layers", "--nosuch"],
         ["nosuch"],
@@ -612,6 +616,81 @@ def test_photos_may_have_any_name(deconvnet, spec, tmp_path, name):
     assert deconvnet("project", "--layer", "0", *model, "--", f"in/{name}").code == 0
     gone = deconvnet("explain", *model, "--", f"in/gone-{name}")
     told(gone, "there is no such file")
+
+
+# responsible
+
+
+def test_responsible_shows_where_the_units_of_a_class_lie(deconvnet, spec, tmp_path):
+    done = deconvnet("responsible", "sample:coffee", "-m", spec("colour"))
+    loaded = load_model(spec("colour"))
+    net = DeconvNet(loaded.model, loaded.example_input)
+    x = loaded.preprocess.images("sample:coffee")
+    chances = outputs(loaded, "sample:coffee").softmax(0)
+    named = f"{loaded.label(int(chances.argmax()))}, {round(100 * float(chances.max()))} %"
+    result = net.responsible(x)
+    share = f"{round(100 * float(result.shares.sum()))} %"
+    words = f"sample:coffee: {named}: 9 units of 4, {share} of its contributions -> coffee.responsible.png\n"
+    assert done == Done(0, words, "")
+    assert names(tmp_path) == ["coffee.responsible.png"]
+    title = f"{named}: units of 4 that it rests on (deconvnet)"
+    picture = result.beside("sample:coffee", loaded.preprocess, title=title)
+    assert np.array_equal(pixels("coffee.responsible.png"), np.asarray(picture))
+
+
+def test_responsible_prints_json(deconvnet, spec):
+    flags = ["-t", "owl", "-l", "1", "-k", "3", "--rules", "gradient", "-o", "a.png"]
+    (row,) = json.loads(deconvnet("responsible", "sample:rocket", "--json", "-m", spec("colour"), *flags).out)
+    loaded = load_model(spec("colour"))
+    net = DeconvNet(loaded.model, loaded.example_input, rules="gradient")
+    result = net.responsible(loaded.preprocess.images("sample:rocket"), 2, layer="1", k=3)
+    assert (row["class"], row["label"], row["layer"], row["rules"], row["file"]) == (2, "owl", "1", "gradient", "a.png")
+    chances = outputs(loaded, "sample:rocket").softmax(0)
+    assert row["probability"] == pytest.approx(float(chances[2]), rel=1e-4)
+    assert row["answer"]["class"] == int(chances.argmax())
+    assert len(row["units"]) == 3
+    for i, (told_of, unit) in enumerate(zip(row["units"], result.units.units, strict=True)):
+        assert (told_of["channel"], tuple(told_of["position"])) == (unit.channel, unit.position)
+        assert told_of["box"] == result.units.boxes[i].tolist()
+        assert told_of["share"] == pytest.approx(float(result.shares[i]), rel=1e-4)
+        assert told_of["contribution"] == pytest.approx(told_of["activation"] * told_of["signal"], rel=1e-4)
+
+
+def test_of_several_photos_each_has_its_units_and_one_that_cannot_be_read_is_told(deconvnet, spec, tmp_path):
+    photo(tmp_path / "a.png")
+    tmp_path.joinpath("out").mkdir()
+    done = deconvnet("responsible", "a.png", "gone.png", "sample:coffee", "-m", spec("colour"), "-o", "out")
+    assert done.code == 1
+    assert [line.partition(":")[0] for line in done.out.splitlines()] == ["a.png", "sample"]
+    assert done.err == "deconvnet: cannot read 'gone.png': there is no such file. Check the path.\n"
+    assert names(tmp_path / "out") == ["a.responsible.png", "coffee.responsible.png"]
+
+
+def test_responsible_asks_for_a_place_in_a_map(deconvnet, spec, tmp_path):
+    model = ["-m", spec("segmenter")]
+    told(deconvnet("responsible", "sample:coffee", *model), "maps of 16x16", "--target CLASS,Y,X")
+    assert names(tmp_path) == []
+    done = deconvnet("responsible", "sample:coffee", "-t", "owl,9,3", "-k", "1", *model)
+    assert (done.code, done.err) == (0, "")
+    assert ": 1 unit of 1, " in done.out
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["-l", "44"], "no layer '44'; the nearest names are '4'"),
+        (["-l", "7", "-k", "9"], "k=9, but of the units of '7' only "),
+        (["-k", "0"], "k is the number of units of each image, 1 or more; got 0"),
+        (["-t", "dodo"], "there is no class 'dodo'"),
+        (["-o", "gone/a.png"], "there is no folder 'gone'"),
+        (["-o", "old.png"], "'old.png' is there already"),
+    ],
+)
+def test_units_that_cannot_be_had_are_told(deconvnet, spec, tmp_path, flags, words):
+    tmp_path.joinpath("old.png").touch()
+    told(deconvnet("responsible", "sample:rocket", "-m", spec("colour"), *flags), words)
+    assert names(tmp_path) == ["old.png"]
+    told(deconvnet("responsible", "sample:rocket", "-m", spec("smooth")), "silu", 'smooth="rectify"')
 
 
 # project

@@ -7,6 +7,7 @@ import pytest
 import torch
 from reference.autograd_oracle import DECONVNET, Rectifying
 from test_project_exact import assert_equal
+from test_responsible import agree_at_every_cut, compared_with_chance
 from torch import Tensor, nn
 
 from deconvnet import DeconvNet, load_model
@@ -64,3 +65,39 @@ def test_a_unit_of_vgg_goes_down_as_the_paper_does(layer: str):
     (unit,) = result.units
     truth = carried_down(trunk, x, lambda trunk, x: trunk(x)[(0, unit.channel, *unit.position)])
     assert_equal(result.full(), result.activations[0] * truth)
+
+
+def photos(count: int) -> list[Path]:
+    """Of as many classes, evenly spaced."""
+    every = sorted((Path(DATA) / "imagenet1000").glob("*.jpg"))
+    return every[:: len(every) // count][:count]
+
+
+def test_a_class_stopped_at_any_cut_and_started_again_is_the_class_straight_down():
+    one = loaded("SqueezeNet")
+    net = DeconvNet(one.model, one.example_input)
+    layers = agree_at_every_cut(net, one.preprocess.images(photos(1)))
+    blocks = {f"features.{i}" for i in range(13)} | {"classifier.1", "classifier.2", "classifier.3"}
+    assert blocks <= set(layers)
+    assert "features.12.expand3x3_activation" not in layers
+
+
+@pytest.mark.parametrize(
+    # the least share of photos where signals are rectified on their way: docs/how-it-works.md has the figures
+    ("name", "layer", "rectified"),
+    [
+        ("SqueezeNet", "features.7", 0.6),
+        ("SqueezeNet", "features.12", 0.9),
+        pytest.param("GoogLeNet", "i4c", 0.6, marks=pytest.mark.slow),
+        pytest.param("GoogLeNet", "i5b", 0.9, marks=pytest.mark.slow),
+    ],
+)
+def test_the_class_loses_more_without_the_units_that_it_rests_on_than_without_others(
+    name: str, layer: str, rectified: float
+):
+    one = loaded(name)
+    net, x = DeconvNet(one.model, one.example_input), one.preprocess.images(photos(50))
+    for rules, least in {"deconvnet": rectified, "guided": rectified, "gradient": 0.9}.items():
+        share, ours, theirs = compared_with_chance(net.with_rules(rules), x, layer)
+        print(f"| {name} | {layer} | {rules} | {100 * share:.0f} % | {ours:.2f} | {theirs:.2f} |")
+        assert share >= least

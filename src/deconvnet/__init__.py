@@ -30,6 +30,7 @@ _MODULES = {
     "picture": ("render",),
     "preprocess": ("Preprocess", "load_photo"),
     "reconstruction": ("Reconstruction",),
+    "responsible": ("Responsible",),
     "rules": ("RuleSet", "rule"),
     "viewer.report": ("Report", "report"),
 }

@@ -26,6 +26,7 @@ from deconvnet.picture import render as render
 from deconvnet.preprocess import Preprocess as Preprocess
 from deconvnet.preprocess import load_photo as load_photo
 from deconvnet.reconstruction import Reconstruction as Reconstruction
+from deconvnet.responsible import Responsible as Responsible
 from deconvnet.rules import RuleSet as RuleSet
 from deconvnet.rules import rule as rule
 from deconvnet.viewer.report import Report as Report

@@ -33,6 +33,7 @@ from deconvnet.passes import Pass, by_images, by_units
 from deconvnet.plan import Plan, plan, words_of
 from deconvnet.project import boxes_of, project_seeds
 from deconvnet.reconstruction import Reconstruction
+from deconvnet.responsible import Ranking, Responsible, check_asked, check_layer, joined, last_maps, ranked
 from deconvnet.rules import RuleSet, Smooth, rule_set
 from deconvnet.seeds import (
     Channel,
@@ -41,6 +42,7 @@ from deconvnet.seeds import (
     Target,
     checked_units,
     class_seeds,
+    listed_seeds,
     own_signal,
     unit_seeds,
 )
@@ -49,6 +51,10 @@ from deconvnet.windows import Path
 Layer = str | nn.Module
 Watch = Callable[[str, Int[Tensor, " m"], Float[Tensor, "m c *window"], Int[Tensor, "m axes"]], None]
 
+_SAME_FOR_ALL = (
+    "This picture does not depend on the image: nothing between the unit and the picture, such as a "
+    "max-pool's switches, remembers anything of it."
+)
 _CLASS_SCORES = {"aten.softmax", "aten.log_softmax", "aten._softmax", "aten._log_softmax", "aten.sigmoid"}
 
 
@@ -336,6 +342,60 @@ class DeconvNet:
             found = steps_down(way, one, budget)
         return replace(found, notes=(*notes, *found.notes, *_notes(way)))
 
+    def responsible(
+        self,
+        x: Float[Tensor, "n c *spatial"],
+        target: Target = None,
+        *,
+        layer: Layer | None = None,
+        k: int = 9,
+        memory: str | int | None = None,
+    ) -> Responsible:
+        """The units of a layer that a class rests on: those of largest activation times signal of the class.
+
+        The class is carried down to the layer as `explain` does; then each of these units is carried
+        down to the pixels alone.
+
+        Args:
+            x: images, as the model takes them.
+            target: one class for all images, or None for the one that the network finds most likely in
+                each; for outputs that are maps as in `explain`.
+            layer: name or module; by default the last rectified maps on the way to the class, see the
+                result.
+            k: how many units of each image.
+            memory: budget for this call.
+
+        Returns:
+            k units of each image, the strongest first.
+
+        Raises:
+            TargetError: no such class, several, or the output needs another kind of target.
+            LayerNotFoundError: no such layer.
+            ArgumentError: the signal of the class does not pass the layer, or fewer than k of its units have
+                a contribution above 0 in one of the images.
+            UnsupportedOperationError, NotFiniteError, MemoryBudgetError: as in `project`.
+        """
+        graph = self._captured.graph(x)
+        scores, _ = self._class_scores(graph)
+        check_asked(target, k, scores)
+        way = self._plan(graph, scores, graph.input, "output")
+        name = last_maps(way) if layer is None else self._layer_name(layer)
+        value = self._value(graph, name)
+        check_layer(way, name)
+        explained = self.explain(x, target, to=name, memory=memory)
+        arrived = explained.full()
+        rankings: list[Ranking] = []
+
+        def choose(values: Tensor, first: int) -> Seeds:
+            rankings.append(ranked(name, values, arrived[first : first + len(values)], k, first))
+            return listed_seeds(rankings[-1].units, values, np.arange(len(values)).repeat(k), "activation")
+
+        below, budget = self._plan(graph, value, graph.input, name), self._budget(memory)
+        units = self._carried(below, by_images(below, self.model, x, choose, budget), (), budget)
+        same = f"The signal of the class that arrives at {name!r} is the same for every image."
+        notes = [same if note == _SAME_FOR_ALL else note for note in explained.notes]
+        return joined(name, explained, units, rankings, (*notes, *units.notes))
+
     # From here on: how.
 
     def _carried(
@@ -484,10 +544,7 @@ def _notes(way: Plan) -> tuple[str, ...]:
     """What a reader of the pictures should know of the way down."""
     notes: tuple[str, ...] = ()
     if way.image_free:
-        notes += (
-            "This picture does not depend on the image: nothing between the unit and the picture, such as a "
-            "max-pool's switches, remembers anything of it.",
-        )
+        notes += (_SAME_FOR_ALL,)
     if any(rule.words == "rectify (smooth)" for _, rule in way.down):
         notes += ('Activations that are no rectifiers were treated as rectifiers (smooth="rectify").',)
     if way.rules.smooth == "gradient" and any(rule.words == "derivative" for _, rule in way.down):

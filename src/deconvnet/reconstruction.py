@@ -172,9 +172,14 @@ class Reconstruction:
 
 
 def caption(unit: Unit, activation: float) -> str:
+    """A unit and its activation in a few words, for people."""
+    return f"{unit_words(unit)} = {activation:.3g}".lstrip()
+
+
+def unit_words(unit: Unit) -> str:
     """A unit in a few words, for people."""
     word = "unit" if unit.position == () else "map"
     parts = [] if unit.channel is None else [f"{word} {unit.channel}"]
     if unit.position:
         parts.append("at " + ",".join(map(str, unit.position)))
-    return " ".join([*parts, f"= {activation:.3g}"])
+    return " ".join(parts)

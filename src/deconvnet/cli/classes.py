@@ -1,11 +1,14 @@
 """Classes and probabilities, as they are written on the command line."""
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deconvnet._errors import TargetError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from deconvnet._types import Unit
     from deconvnet.models.load import LoadedModel
 
 
@@ -28,6 +31,36 @@ def check_target(target: int | tuple[int, int, int] | None, size: tuple[int, ...
         raise TargetError(f"the network answers with maps of {across}: choose a class and a place, --target CLASS,Y,X.")
     if not size and isinstance(target, tuple):
         raise TargetError("the network's answer is no map and has no places: choose a class alone, --target CLASS.")
+
+
+def class_facts(loaded: "LoadedModel", chances: "Tensor", unit: "Unit") -> dict[str, Any]:
+    """What there is to say of a class, and of the network's answer.
+
+    Args:
+        loaded: the network, with its labels.
+        chances: (c, *spatial) probabilities for one photo.
+        unit: the class, at a place where there are places.
+    """
+    for index in unit.position or ():
+        chances = chances[:, index]
+    chances = chances.flatten()
+
+    def facts(number: int) -> dict[str, Any]:
+        return {"class": number, "label": loaded.label(number), "probability": float(chances[number])}
+
+    return {**facts(unit.channel or 0), "answer": facts(int(chances.argmax()))}
+
+
+def class_words(facts: dict[str, Any]) -> str:
+    """A class and its probability."""
+    return f"{facts['label']}, {percent(facts['probability'])}"
+
+
+def answer_words(facts: dict[str, Any], form: str) -> str:
+    """The network's answer in a form such as " ({})"; nothing where it is the class itself."""
+    if facts["class"] == facts["answer"]["class"]:
+        return ""
+    return form.format(f"the network's answer: {class_words(facts['answer'])}")
 
 
 def percent(chance: float) -> str:

@@ -1,17 +1,15 @@
 """`deconvnet explain`: a class carried down."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deconvnet._errors import NotFiniteError, PhotoError
 from deconvnet.cli import options as o
-from deconvnet.cli import say
 from deconvnet.cli.app import app
-from deconvnet.cli.classes import check_target, class_target, percent
-from deconvnet.cli.files import places, progress
+from deconvnet.cli.classes import answer_words, check_target, class_facts, class_target, class_words
+from deconvnet.cli.files import places
+from deconvnet.cli.photos import each_photo
 
 if TYPE_CHECKING:
     from deconvnet.models.load import LoadedModel
@@ -47,19 +45,11 @@ def explain(
     loaded = flags.load()
     chosen = None if target is None else class_target(loaded, target)
     net = flags.attach(loaded, rules=rules, smooth=smooth)
-    rows: list[dict[str, Any]] = []
-    for photo, place in progress(list(zip(photos, files, strict=True))):
-        try:
-            rows.append(explain_photo(net, loaded, photo, chosen, place, force))
-        except (PhotoError, NotFiniteError) as fault:
-            rows.append({"photo": photo, "error": str(fault)})
-            say(fault)
-        if not as_json and "error" not in rows[-1]:
-            print(_explained(rows[-1]), flush=True)
-    if as_json:
-        print(json.dumps(rows, indent=2))
-    if any("error" in row for row in rows):
-        raise typer.Exit(1)
+
+    def draw(photo: str, place: Path) -> dict[str, Any]:
+        return explain_photo(net, loaded, photo, chosen, place, force)
+
+    each_photo(photos, files, draw, _explained, as_json)
 
 
 def explain_photo(
@@ -79,23 +69,14 @@ def explain_photo(
     chances = net.probabilities(x)[0]
     check_target(target, tuple(chances.shape[1:]))
     result = net.explain(x, target)
-    (unit,) = result.units
-    for index in unit.position or ():
-        chances = chances[:, index]
-    chances = chances.flatten()
-    answer, shown = int(chances.argmax()), unit.channel or 0
-    label, chance = loaded.label(shown), float(chances[shown])
-    title = f"{label}, {percent(chance)}"
-    if shown != answer:
-        title += f"; the network's answer: {loaded.label(answer)}, {percent(float(chances[answer]))}"
-    picture = result.beside(read, loaded.preprocess, words=f"{label}, carried down ({net.rules.name})", title=title)
+    facts = class_facts(loaded, chances, result.units[0])
+    words = f"{facts['label']}, carried down ({net.rules.name})"
+    title = class_words(facts) + answer_words(facts, "; {}")
+    picture = result.beside(read, loaded.preprocess, words=words, title=title)
     save_picture(picture, place, force=force)
     return {
         "photo": photo,
-        "class": shown,
-        "label": label,
-        "probability": chance,
-        "answer": {"class": answer, "label": loaded.label(answer), "probability": float(chances[answer])},
+        **facts,
         "rules": result.rules.name,
         "notes": list(result.notes),
         "file": str(place),
@@ -103,7 +84,4 @@ def explain_photo(
 
 
 def _explained(row: dict[str, Any]) -> str:
-    words = f"{row['photo']}: {row['label']}, {percent(row['probability'])}"
-    if row["class"] != row["answer"]["class"]:
-        words += f" (the network's answer: {row['answer']['label']}, {percent(row['answer']['probability'])})"
-    return "\n".join([f"{words} -> {row['file']}", *(f"  note: {note}" for note in row["notes"])])
+    return f"{row['photo']}: {class_words(row)}{answer_words(row, ' ({})')} -> {row['file']}"

@@ -34,6 +34,11 @@ deconvnet explain sample:chelsea
 deconvnet explain holiday/*.jpg -o explained --json > explained.json
 deconvnet explain sample:coffee --target "golf ball" --rules guided -o coffee.png
 """,
+    "responsible": """\
+deconvnet responsible sample:chelsea
+deconvnet responsible holiday/*.jpg --layer relu3 -k 4 -o units
+deconvnet responsible sample:rocket --target "golf ball" --rules gradient -o rocket.png
+""",
     "project": """\
 deconvnet project sample:chelsea --layer relu3
 deconvnet project sample:chelsea --layer relu3 --channel 145,119,8 --position 2,1 -o units.png

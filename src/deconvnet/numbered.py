@@ -1,0 +1,74 @@
+"""A photo with numbered boxes on it."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+from PIL import Image, ImageDraw, ImageFont
+
+from deconvnet._types import Box
+
+# Light enough for black numbers, and told apart by the colour-blind (after Okabe and Ito); then over again.
+_COLOURS = ((255, 255, 255), (230, 159, 0), (86, 180, 233), (240, 228, 66), (204, 121, 167), (0, 190, 140),
+            (255, 120, 80), (185, 185, 185), (140, 165, 255))  # fmt: skip
+_BLACK = (0, 0, 0)
+_FONT_SIZE, _PAD = 15, 3
+_STOPS = 24  # places along a box's border where its number may stand
+
+_Corners = tuple[int, int, int, int]  # left, top, right, bottom; the last two not included
+
+
+def numbered(photo: Image.Image, boxes: Sequence[Box]) -> Image.Image:
+    """The photo with thin boxes, each with its number, from 1, on its border; RGB of the photo's size.
+
+    Numbers stand where none covers another, as far as there is room. Every box has an edge of black, so
+    that it is seen on any photo, and a colour that its number shares.
+
+    Args:
+        photo: any mode.
+        boxes: low and high (row, column) in the photo's pixels; what lies outside is cut off.
+    """
+    drawn = photo.convert("RGB")
+    draw, font = ImageDraw.Draw(drawn), ImageFont.load_default(_FONT_SIZE)
+    frames = [_frame(box, drawn.size) for box in boxes]
+    colours = list(itertools.islice(itertools.cycle(_COLOURS), len(frames)))
+    for (left, top, right, bottom), colour in reversed(list(zip(frames, colours, strict=True))):  # the first on top
+        draw.rectangle((left, top, right - 1, bottom - 1), outline=_BLACK, width=4)
+        draw.rectangle((left + 1, top + 1, right - 2, bottom - 2), outline=colour, width=2)
+    tags: list[_Corners] = []
+    for number, (frame, colour) in enumerate(zip(frames, colours, strict=True), 1):
+        width = round(font.getlength(str(number))) + 2 * _PAD
+        places = list(_places(frame, (width, _FONT_SIZE + _PAD), drawn.size))
+        tags.append(next((place for place in places if not any(_meet(place, tag) for tag in tags)), places[0]))
+        left, top, right, bottom = tags[-1]
+        draw.rectangle((left, top, right - 1, bottom - 1), fill=colour, outline=_BLACK)
+        draw.text(((left + right) / 2, (top + bottom) / 2), str(number), _BLACK, font, anchor="mm")
+    return drawn
+
+
+def _frame(box: Box, size: tuple[int, int]) -> _Corners:
+    """The box inside a photo of (width, height), at least so large that its lines have room."""
+    (top, left), (bottom, right) = box.low, box.high
+    width, height = size
+    left, top = max(min(left, width - 6), 0), max(min(top, height - 6), 0)
+    return left, top, max(min(right, width), left + 6), max(min(bottom, height), top + 6)
+
+
+def _places(frame: _Corners, tag: tuple[int, int], size: tuple[int, int]) -> Iterator[_Corners]:
+    """Where a tag may stand: on the corners of a frame, then all along its border, inside the photo."""
+    left, top, right, bottom = frame
+    shares = [i / _STOPS for i in range(1, _STOPS)]
+    points: list[tuple[float, float]] = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    for share in shares:
+        x, y = left + share * (right - left), top + share * (bottom - top)
+        points += [(x, top), (x, bottom), (left, y), (right, y)]
+    for x, y in points:
+        low = [
+            round(min(max(middle - length / 2, 0), most - length))
+            for middle, length, most in zip((x, y), tag, size, strict=True)
+        ]
+        yield low[0], low[1], low[0] + tag[0], low[1] + tag[1]
+
+
+def _meet(one: _Corners, other: _Corners) -> bool:
+    """Whether two tags overlap or touch."""
+    return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
