@@ -1,15 +1,17 @@
-"""A network's layers as a table: what is known of each before any image is seen."""
+"""A network's layers: names, the one that holds the classes, and what is known of each before any image is seen."""
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from html import escape
 
 from deconvnet import receptive_field
-from deconvnet._errors import UnsupportedOperationError
-from deconvnet._types import LayerInfo
+from deconvnet._errors import ArgumentError, CaptureError, LayerNotFoundError, UnsupportedOperationError
+from deconvnet._types import LayerInfo, Step, Value
 from deconvnet.capture import Graph
 from deconvnet.rules import RuleSet, rule_for
 
 PIXELS = "the pixels"
+_CLASS_SCORES = {"aten.softmax", "aten.log_softmax", "aten._softmax", "aten._log_softmax", "aten.sigmoid"}
 _COLUMNS = ("layer", "forward", "way down", "shape", "stride", "receptive field", "switches below")
 
 
@@ -37,6 +39,58 @@ def html_table(layers: Mapping[str, LayerInfo], heading: str) -> str:
         f'<div style="max-height: 30em; overflow: auto" tabindex="0">\n<p>{escape(heading)}</p>\n'
         f'<table style="color: inherit">\n<thead>{head}</thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>'
     )
+
+
+def value_of(graph: Graph, name: str) -> Value:
+    """The value that a layer gives.
+
+    Raises:
+        LayerNotFoundError: there is no such layer; the nearest names are told.
+    """
+    if name not in graph.layers:
+        near = get_close_matches(name, graph.layers, n=3, cutoff=0.3)
+        near += [other for other in graph.layers if other.startswith(f"{name}[")][:3]
+        raise LayerNotFoundError(
+            f"the network has no layer {name!r}; the nearest names are "
+            f"{', '.join(map(repr, dict.fromkeys(near))) or 'none'}. print(net) lists all."
+        )
+    return graph.layers[name]
+
+
+def class_scores(graph: Graph, output: str | None) -> tuple[Value, tuple[str, ...]]:
+    """The value that holds the classes, before a final softmax or sigmoid, and what to note of it.
+
+    Args:
+        graph: of the network.
+        output: which of several outputs it is.
+
+    Raises:
+        ArgumentError: there is no such output, or which of several it is has to be told.
+        CaptureError: it has no axis for images.
+    """
+    names = list(graph.outputs)
+    if output is None and len(names) != 1:
+        raise ArgumentError(
+            f"the model returns {len(names)} tensors ({', '.join(names)}): say which holds the classes "
+            f"with DeconvNet(..., output={names[0]!r})." if names else "the model returns no tensor."
+        )  # fmt: skip
+    name = names[0] if output is None else output
+    if name not in graph.outputs:
+        raise ArgumentError(f"the model returns no {name!r}; it returns {', '.join(names)}.")
+    value = graph.outputs[name]
+    notes: tuple[str, ...] = ()
+    made: dict[str, Step] = {step.output.name: step for step in graph.steps}
+    while value.name in made and made[value.name].operation in _CLASS_SCORES:
+        step = made[value.name]
+        notes = (f"The {step.operation.removeprefix('aten.')} at the output was skipped.",)
+        value = step.inputs[0]
+    if value.shape[:1] != graph.input.shape[:1]:
+        images, shape = (graph.images or 1), value.sizes(graph.images or 1)
+        raise CaptureError(
+            f"for {images} image{'s' * (images > 1)} the model returns a tensor of shape {shape}, which has no "
+            "axis for images, so no image has scores of its own: give a model that keeps the batch axis first."
+        )
+    return value, notes
 
 
 def layer_infos(graph: Graph, rules: RuleSet) -> dict[str, LayerInfo]:

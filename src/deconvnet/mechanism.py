@@ -15,6 +15,7 @@ from torch import Tensor
 from deconvnet import ops, picture
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Box, Step, Unit, Value
+from deconvnet.carry import notes_of
 from deconvnet.layers import PIXELS, names_of
 from deconvnet.passes import Pass
 from deconvnet.plan import Plan
@@ -146,13 +147,14 @@ class Steps:
         return Path(path)
 
 
-def steps_down(way: Plan, one: Pass, budget: int) -> Steps:
+def steps_down(way: Plan, one: Pass, budget: int, notes: Sequence[str]) -> Steps:
     """Carry the one seed of a pass down on whole maps, and keep what comes to each value.
 
     Args:
         way: the plan.
         one: the forward pass, whose trace holds every value of the way, and its one seed.
         budget: bytes that may be taken.
+        notes: what a reader should know besides.
     """
     (unit,) = one.seeds.units
     names = names_of(way.graph)
@@ -165,7 +167,8 @@ def steps_down(way: Plan, one: Pass, budget: int) -> Steps:
     box = boxes_of(way, one.seeds.units)
     pixels = one.seeds.values.new_zeros(1, way.stop.shape[1].of(1), *box[0].size)
     project_seeds(way, one, box, pixels, budget, "dense", watch)
-    return Steps(unit, float(one.seeds.activations), tuple(steps), way.rules, one.seeds.notes)
+    every = (*notes, *one.seeds.notes, *notes_of(way))
+    return Steps(unit, float(one.seeds.activations), tuple(steps), way.rules, every)
 
 
 def _step(way: Plan, one: Pass, value: Value, signal: Tensor, names: dict[str, str]) -> StepDown:

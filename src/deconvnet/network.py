@@ -1,37 +1,23 @@
 """`DeconvNet`: a deconvnet attached to a network. Joins capture, rules, forward and project."""
 
-import math
-import re
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import psutil
-import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from deconvnet import project
-from deconvnet._errors import (
-    ArgumentError,
-    CaptureError,
-    DeconvNetWarning,
-    LayerNotFoundError,
-    MemoryBudgetError,
-    NotFiniteError,
-)
-from deconvnet._types import Box, LayerInfo, Step, Unit, Value
+from deconvnet._errors import ArgumentError, LayerNotFoundError
+from deconvnet._types import LayerInfo, Unit, Value
+from deconvnet.budget import free_bytes, in_bytes
 from deconvnet.capture import Graph, computing
 from deconvnet.captured import Captured, ordinary
-from deconvnet.forward import all_finite, finite_forward
-from deconvnet.layers import html_table, layer_infos, names_of, table
+from deconvnet.carry import SAME_FOR_ALL, Watch, carried
+from deconvnet.forward import finite_forward
+from deconvnet.layers import class_scores, html_table, layer_infos, table, value_of
 from deconvnet.mechanism import Steps, steps_down
-from deconvnet.passes import Pass, by_images, by_units
+from deconvnet.passes import by_images, by_units
 from deconvnet.plan import Plan, plan, words_of
-from deconvnet.project import boxes_of, project_seeds
 from deconvnet.reconstruction import Reconstruction
 from deconvnet.responsible import Ranking, Responsible, check_asked, check_layer, joined, last_maps, ranked
 from deconvnet.rules import RuleSet, Smooth, rule_set
@@ -49,13 +35,6 @@ from deconvnet.seeds import (
 from deconvnet.windows import Path
 
 Layer = str | nn.Module
-Watch = Callable[[str, Int[Tensor, " m"], Float[Tensor, "m c *window"], Int[Tensor, "m axes"]], None]
-
-_SAME_FOR_ALL = (
-    "This picture does not depend on the image: nothing between the unit and the picture, such as a "
-    "max-pool's switches, remembers anything of it."
-)
-_CLASS_SCORES = {"aten.softmax", "aten.log_softmax", "aten._softmax", "aten._log_softmax", "aten.sigmoid"}
 
 
 class DeconvNet:
@@ -154,7 +133,7 @@ class DeconvNet:
         """
         several = [layers] if isinstance(layers, str | nn.Module) else list(layers)
         graph = self._captured.graph(x)
-        values = {name: self._value(graph, name) for name in map(self._layer_name, several)}
+        values = {name: value_of(graph, name) for name in map(self._layer_name, several)}
         wanted = frozenset(value.name for value in values.values())
         with computing():
             trace = finite_forward(graph, self.model, ordinary(x), wanted, self.rules, {})
@@ -165,7 +144,7 @@ class DeconvNet:
     def scores(self, x: Float[Tensor, "n c *spatial"]) -> Tensor:
         """The model's output before its softmax or sigmoid, if it ends in one: what `explain` starts from."""
         graph = self._captured.graph(x)
-        value, _ = self._class_scores(graph)
+        value, _ = class_scores(graph, self.output)
         with computing():
             trace = finite_forward(graph, self.model, ordinary(x), frozenset([value.name]), self.rules, {})
         return trace.values[value.name]
@@ -177,7 +156,7 @@ class DeconvNet:
             Shaped as `scores`, 0 to 1.
         """
         graph = self._captured.graph(x)
-        _, notes = self._class_scores(graph)
+        _, notes = class_scores(graph, self.output)
         scores = self.scores(x)
         several = scores.ndim < 2 or scores.shape[1] == 1 or any("sigmoid" in note for note in notes)
         return scores.sigmoid() if several else scores.softmax(1)
@@ -233,14 +212,15 @@ class DeconvNet:
                 raise ArgumentError("units say all: leave out channel, position and a signal of your own.")
             listed = checked_units(units, name, way.start.sizes(1)[1:], len(x))
             passes = by_units(way, self.model, x, listed, start, budget, path)
-            return self._carried(way, passes, (), budget, path, watch)
+            return carried(way, passes, budget, path=path, watch=watch)
 
         def choose(values: Tensor, first: int) -> Seeds:
             if isinstance(start, Tensor):
                 return own_signal(name, start, values, channel, position, first, len(x))
             return unit_seeds(name, values, channel, position, start, first)
 
-        return self._carried(way, by_images(way, self.model, x, choose, budget), (), budget, path, watch)
+        passes = by_images(way, self.model, x, choose, budget)
+        return carried(way, passes, budget, path=path, watch=watch)
 
     def plan(self, layer: Layer, *, to: Layer | None = None) -> str:
         """How a single unit of a layer is carried down, and at what cost, in words.
@@ -290,7 +270,7 @@ class DeconvNet:
 
         budget = self._budget(memory)
         passes = by_images(way, self.model, x, choose, budget)
-        return self._carried(way, passes, notes, budget, watch=watch)
+        return carried(way, passes, budget, notes=notes, watch=watch)
 
     def steps(
         self,
@@ -339,16 +319,15 @@ class DeconvNet:
             (one,) = by_images(way, self.model, x, choose, budget, values)
             if len(one.seeds.units) != 1:
                 raise ArgumentError(f"the steps are those of one unit; {len(one.seeds.units)} were asked for.")
-            found = steps_down(way, one, budget)
-        return replace(found, notes=(*notes, *found.notes, *_notes(way)))
+            return steps_down(way, one, budget, notes)
 
     def responsible(
         self,
         x: Float[Tensor, "n c *spatial"],
         target: Target = None,
-        *,
         layer: Layer | None = None,
         k: int = 9,
+        *,
         memory: str | int | None = None,
     ) -> Responsible:
         """The units of a layer that a class rests on: those of largest activation times signal of the class.
@@ -376,11 +355,9 @@ class DeconvNet:
             UnsupportedOperationError, NotFiniteError, MemoryBudgetError: as in `project`.
         """
         graph = self._captured.graph(x)
-        scores, _ = self._class_scores(graph)
-        check_asked(target, k, scores)
-        way = self._plan(graph, scores, graph.input, "output")
-        name = last_maps(way) if layer is None else self._layer_name(layer)
-        value = self._value(graph, name)
+        _, way, _ = self._way_of_classes(graph, None)
+        check_asked(target, k, way.start)
+        name, below = self._way(graph, last_maps(way) if layer is None else layer, None)
         check_layer(way, name)
         explained = self.explain(x, target, to=name, memory=memory)
         arrived = explained.full()
@@ -390,70 +367,13 @@ class DeconvNet:
             rankings.append(ranked(name, values, arrived[first : first + len(values)], k, first))
             return listed_seeds(rankings[-1].units, values, np.arange(len(values)).repeat(k), "activation")
 
-        below, budget = self._plan(graph, value, graph.input, name), self._budget(memory)
-        units = self._carried(below, by_images(below, self.model, x, choose, budget), (), budget)
+        budget = self._budget(memory)
+        units = carried(below, by_images(below, self.model, x, choose, budget), budget)
         same = f"The signal of the class that arrives at {name!r} is the same for every image."
-        notes = [same if note == _SAME_FOR_ALL else note for note in explained.notes]
+        notes = [same if note == SAME_FOR_ALL else note for note in explained.notes]
         return joined(name, explained, units, rankings, (*notes, *units.notes))
 
     # From here on: how.
-
-    def _carried(
-        self,
-        way: Plan,
-        passes: Iterable[Pass],
-        notes: tuple[str, ...],
-        budget: int,
-        path: Path = "auto",
-        watch: Watch | None = None,
-    ) -> Reconstruction:
-        """Carry down what was chosen in each of several forward passes; in the order of their places."""
-        places: list[int] = []
-        units: list[Unit] = []
-        silent: list[Unit] = []
-        activations: list[Tensor] = []
-        boxes: list[Box] = []
-        windows = torch.empty(0)
-        told = watch and _by_layer(way, watch)
-        with computing():
-            for one in passes:
-                here = boxes_of(way, one.seeds.units)
-                if not boxes:
-                    windows = self._room(way, one, here[0], budget)
-                project_seeds(way, one, here, windows, budget - windows.nbytes, path, told)
-                places += one.places.tolist()
-                units += one.seeds.units
-                silent += one.seeds.silent
-                activations.append(one.seeds.activations)
-                boxes += here
-                notes = tuple(dict.fromkeys((*notes, *one.seeds.notes)))
-            if not all_finite(windows):
-                raise NotFiniteError(
-                    f"the signal overflows on the way down in {windows.dtype}: use a wider floating-point type, or "
-                    'start="one".'
-                )
-            order = np.argsort(places).tolist()
-            return Reconstruction(
-                units=tuple(units[i] for i in order),
-                activations=torch.cat(activations)[order],
-                windows=windows,
-                boxes=torch.tensor([[boxes[i].low, boxes[i].high] for i in order], dtype=torch.int64),
-                input_size=way.size,
-                rules=self.rules,
-                notes=(*notes, *_notes(way), *_silence(silent, len(units))),
-            )
-
-    def _room(self, way: Plan, one: Pass, box: Box, budget: int) -> Tensor:
-        """Memory for the windows of the units of all passes."""
-        shape = (one.units, way.stop.shape[1].of(1), *box.size)
-        width = one.seeds.values.element_size()
-        need = width * math.prod(shape) + way.bytes_down(width)
-        if need > budget:
-            raise MemoryBudgetError(
-                f"{one.units} reconstructions take about {need / 1e6:.3g} MB, and the budget is "
-                f"{budget / 1e6:.3g} MB: ask for fewer units at a time, or give more with memory=."
-            )
-        return one.seeds.values.new_zeros(shape)
 
     def _layer_name(self, layer: Layer) -> str:
         if isinstance(layer, str):
@@ -465,29 +385,19 @@ class DeconvNet:
                 return str(name)
         raise LayerNotFoundError(f"this {type(layer).__name__} is no layer of the network.")
 
-    def _value(self, graph: Graph, name: str) -> Value:
-        if name not in graph.layers:
-            near = get_close_matches(name, graph.layers, n=3, cutoff=0.3)
-            near += [other for other in graph.layers if other.startswith(f"{name}[")][:3]
-            raise LayerNotFoundError(
-                f"the network has no layer {name!r}; the nearest names are "
-                f"{', '.join(map(repr, dict.fromkeys(near))) or 'none'}. print(net) lists all."
-            )
-        return graph.layers[name]
-
     def _way(self, graph: Graph, layer: Layer, to: Layer | None) -> tuple[str, Plan]:
         """A layer's name, and the way down from it."""
         name = self._layer_name(layer)
-        return name, self._plan(graph, self._value(graph, name), to, name)
+        return name, self._plan(graph, value_of(graph, name), to, name)
 
     def _way_of_classes(self, graph: Graph, to: Layer | None) -> tuple[str, Plan, tuple[str, ...]]:
         """The name of the class scores, the way down from them, and what to note of them."""
-        value, notes = self._class_scores(graph)
+        value, notes = class_scores(graph, self.output)
         name = next((n for n, v in graph.layers.items() if v == value), "output")
         return name, self._plan(graph, value, to, name), notes
 
     def _plan(self, graph: Graph, start: Value, to: Layer | None, name: str) -> Plan:
-        stop = graph.input if to is None else self._value(graph, self._layer_name(to))
+        stop = graph.input if to is None else value_of(graph, self._layer_name(to))
         key = (id(graph), start.name, stop.name, self.rules)
         if key not in self._plans or self._plans[key].graph is not graph:
             way = plan(graph, start, stop, self.rules)
@@ -496,84 +406,7 @@ class DeconvNet:
             self._plans[key] = way
         return self._plans[key]
 
-    def _class_scores(self, graph: Graph) -> tuple[Value, tuple[str, ...]]:
-        """The value before a final softmax or sigmoid, and what to note of it."""
-        names = list(graph.outputs)
-        if self.output is None and len(names) != 1:
-            raise ArgumentError(
-                f"the model returns {len(names)} tensors ({', '.join(names)}): say which holds the classes "
-                f"with DeconvNet(..., output={names[0]!r})." if names else "the model returns no tensor."
-            )  # fmt: skip
-        name = names[0] if self.output is None else self.output
-        if name not in graph.outputs:
-            raise ArgumentError(f"the model returns no {name!r}; it returns {', '.join(names)}.")
-        value = graph.outputs[name]
-        notes: tuple[str, ...] = ()
-        made: dict[str, Step] = {step.output.name: step for step in graph.steps}
-        while value.name in made and made[value.name].operation in _CLASS_SCORES:
-            step = made[value.name]
-            notes = (f"The {step.operation.removeprefix('aten.')} at the output was skipped.",)
-            value = step.inputs[0]
-        if value.shape[:1] != graph.input.shape[:1]:
-            images, shape = (graph.images or 1), value.sizes(graph.images or 1)
-            raise CaptureError(
-                f"for {images} image{'s' * (images > 1)} the model returns a tensor of shape {shape}, which has no "
-                "axis for images, so no image has scores of its own: give a model that keeps the batch axis first."
-            )
-        return value, notes
-
     def _budget(self, memory: str | int | None) -> int:
         if memory is not None:
             return in_bytes(memory)
-        if self._memory is not None:
-            return self._memory
-        if self._captured.example.is_cuda:
-            return torch.cuda.mem_get_info(self._captured.example.device)[0] // 4
-        return int(psutil.virtual_memory().available) // 4
-
-
-def _by_layer(way: Plan, watch: Watch) -> project.Watch:
-    """Tells of values by the names of their layers."""
-    names = names_of(way.graph)
-    return lambda value, places, signal, frames: watch(
-        names[value.name], torch.from_numpy(places), signal, torch.from_numpy(frames.low)
-    )
-
-
-def _notes(way: Plan) -> tuple[str, ...]:
-    """What a reader of the pictures should know of the way down."""
-    notes: tuple[str, ...] = ()
-    if way.image_free:
-        notes += (_SAME_FOR_ALL,)
-    if any(rule.words == "rectify (smooth)" for _, rule in way.down):
-        notes += ('Activations that are no rectifiers were treated as rectifiers (smooth="rectify").',)
-    if way.rules.smooth == "gradient" and any(rule.words == "derivative" for _, rule in way.down):
-        notes += ('Smooth operations were differentiated (smooth="gradient").',)
-    return notes
-
-
-def _silence(silent: list[Unit], units: int) -> tuple[str, ...]:
-    """What to say of the units that start nothing; warns where that is all of them."""
-    if not silent:
-        return ()
-    words = (
-        f"{len(silent)} of {units} units have activation 0, the first is {silent[0]}: a reconstruction "
-        "that starts from it is all zero."
-    )
-    if len(silent) == units:
-        warnings.warn(words, DeconvNetWarning, stacklevel=4)
-    return (words,)
-
-
-def in_bytes(given: str | int, what: str = "memory") -> int:
-    """A budget in bytes.
-
-    Example:
-        >>> in_bytes("2GB")
-        2000000000
-    """
-    units = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-    written = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", str(given), re.IGNORECASE)
-    if isinstance(given, bool) or not written or float(written.group(1)) <= 0:
-        raise ArgumentError(f"{what} is a number of bytes or a size such as '2GB'; got {given!r}.")
-    return int(float(written.group(1)) * units[written.group(2).upper()])
+        return free_bytes(self._captured.example.device) if self._memory is None else self._memory

@@ -16,9 +16,10 @@ from torch import Tensor
 from deconvnet._errors import ArgumentError
 from deconvnet._types import LayerInfo, Unit
 from deconvnet._version import __version__
+from deconvnet.budget import in_bytes
 from deconvnet.mechanism import Steps
 from deconvnet.models.load import LoadedModel
-from deconvnet.network import DeconvNet, in_bytes
+from deconvnet.network import DeconvNet
 from deconvnet.preprocess import Photo, PhotoLike, load_photo
 from deconvnet.reconstruction import Reconstruction
 from deconvnet.saving import check_place, write_whole

@@ -1,0 +1,29 @@
+"""Budgets: how much memory a call may take, or how large a file may become."""
+
+import re
+
+import psutil
+import torch
+
+from deconvnet._errors import ArgumentError
+
+
+def in_bytes(given: str | int, what: str = "memory") -> int:
+    """A budget in bytes.
+
+    Example:
+        >>> in_bytes("2GB")
+        2000000000
+    """
+    units = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+    written = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", str(given), re.IGNORECASE)
+    if isinstance(given, bool) or not written or float(written.group(1)) <= 0:
+        raise ArgumentError(f"{what} is a number of bytes or a size such as '2GB'; got {given!r}.")
+    return int(float(written.group(1)) * units[written.group(2).upper()])
+
+
+def free_bytes(device: torch.device) -> int:
+    """The budget where none is given: a quarter of what is free where the device keeps its tensors."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] // 4
+    return int(psutil.virtual_memory().available) // 4
