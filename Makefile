@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all lint format clean
+.PHONY: demo test test-all browser lint format clean
 
 demo: .venv/.installed
 	$(BIN)/deconvnet demo
@@ -15,6 +15,11 @@ test: lint
 
 test-all: lint
 	$(BIN)/pytest -n 2 --dist loadfile -m ""
+
+# The tests of pages use a Chromium that is there already; this installs Debian's where there is none.
+browser:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name > /dev/null && exit 0; done; \
+	root=$$(test "$$(id -u)" = 0 || echo sudo); $$root apt-get update -qq && $$root apt-get install -y -qq chromium
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check

@@ -903,6 +903,76 @@ def test_what_cannot_be_compared_is_told_and_nothing_is_written(deconvnet, spec,
     assert tmp_path.joinpath("there.png").read_bytes() == b"mine"
 
 
+# steps and report
+
+
+def test_steps_draws_each_step_and_tells_how_far_unpooling_is_from_an_inverse(deconvnet, spec, tmp_path):
+    done = deconvnet("steps", "sample:rocket", "-l", "4", "-c", "2", "-m", spec("colour"))
+    assert (done.code, done.err) == (0, "")
+    assert names(tmp_path) == ["rocket.4.steps.png"]
+    first, *rest = done.out.splitlines()
+    assert first == "sample:rocket: 6 steps down from 4 -> rocket.4.steps.png"
+    assert re.fullmatch(r"  1: unpooling gives the forward maps back with a relative error of \d\.\d+", rest[0])
+
+
+def test_steps_prints_json_also_of_a_class_and_to_a_layer(deconvnet, spec, tmp_path):
+    told_of = json.loads(deconvnet("steps", "sample:rocket", "-t", "owl", "-m", spec("colour"), "--json").out)
+    assert told_of["unit"] == {"layer": "7", "channel": 2, "position": []}
+    assert [step["layer"] for step in told_of["steps"]][:3] == ["7", "6", "5"]
+    assert names(tmp_path) == ["rocket.class.steps.png"]
+    flags = ["-l", "4", "--position", "1,2", "--to", "1", "-o", "x.png", "--json"]
+    told_of = json.loads(deconvnet("steps", "sample:rocket", *flags, "-m", spec("colour")).out)
+    assert told_of["unit"]["position"] == [1, 2] and told_of["steps"][-1]["layer"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["-l", "nosuch"], "no layer 'nosuch'"),
+        (["-l", "4", "-c", "8"], "8 feature maps in '4', numbered from 0; got 8"),
+        (["-l", "4", "-t", "owl"], "--target is a class: leave out --layer"),
+        (["-c", "3"], "a channel and a position are of a layer"),
+        (["-l", "4", "--position", "a,b"], "--position takes numbers"),
+        (["-l", "1", "--to", "4"], "no signal travels from '1'"),
+        (["-l", "4", "-o", "x.svg"], "does not end in one of"),
+    ],
+)
+def test_steps_that_cannot_be_shown_are_told(deconvnet, spec, tmp_path, flags, words):
+    told(deconvnet("steps", "sample:rocket", "-m", spec("colour"), *flags), words)
+    assert names(tmp_path) == []
+
+
+def test_report_writes_a_page_about_all_photos_that_can_be_read(deconvnet, spec, tmp_path):
+    done = deconvnet("report", "sample:rocket", "nowhere.jpg", "sample:coffee", "-m", spec("colour"), "--maps", "2")
+    assert done.code == 1 and "nowhere.jpg" in done.err
+    assert names(tmp_path) == ["rocket.report.html"]
+    assert re.fullmatch(r"sample:rocket, sample:coffee -> rocket.report.html \(0\.\d+ MB\)\n", done.out)
+    page = tmp_path.joinpath("rocket.report.html").read_text(encoding="utf-8")
+    assert "--model nets.py:colour" in page and str(tmp_path) not in page
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--budget", "50kB"], "the budget holds not one unit of layer '1'"),
+        (["--budget", "much"], "budget is a number of bytes"),
+        (["-l", "nosuch"], "no layer 'nosuch'"),
+        (["-o", "page.png"], "does not end in one of .html, .htm"),
+        (["-o", "there.html"], "'there.html' is there already"),
+        (["-o", "no/page.html"], "there is no folder 'no'"),
+    ],
+)
+def test_a_report_that_cannot_be_made_is_told_and_nothing_is_written(deconvnet, spec, tmp_path, flags, words):
+    tmp_path.joinpath("there.html").write_text("mine")
+    told(deconvnet("report", "sample:rocket", "-m", spec("colour"), *flags), words)
+    assert names(tmp_path) == ["there.html"] and tmp_path.joinpath("there.html").read_text() == "mine"
+
+
+def test_a_report_of_no_photo_that_can_be_read_is_none(deconvnet, spec, tmp_path):
+    told(deconvnet("report", "nowhere.jpg", "-m", spec("colour")), "no such file")
+    assert names(tmp_path) == []
+
+
 # layers and demo
 
 

@@ -228,6 +228,8 @@ def test_a_segmenter_shows_each_class_at_the_place_where_it_is_likeliest():
         assert one["probability"] == pytest.approx(float(chances[one["number"]].max()))
         assert one["probability"] == pytest.approx(float(chances[one["number"], y, x]))
         assert one["share"] == pytest.approx(float(wins[one["number"]]))
+        box = net.explain(loaded.preprocess.images("sample:astronaut"), (one["number"], y, x)).shown(0)
+        assert one["box"] == [*box.low, *box.high]
     assert [one["share"] for one in photo["classes"]] == sorted(wins.tolist(), reverse=True)
 
 

@@ -167,8 +167,8 @@ def test_products_of_half_floats_do_not_overflow():
 def cuts(net: DeconvNet, x: Tensor) -> list[str]:
     """The layers that all of the signal of the class passes through on its way to the pixels."""
     graph = net._captured.graph(x)
-    top, _ = net._class_scores(graph)
-    way = net._plan(graph, top, graph.input, "output")
+    _, way, _ = net._way_of_classes(graph, None)
+    top = way.start
 
     def leads_down_without(name: str) -> bool:
         reached = {top.name} - {name}

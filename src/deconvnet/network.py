@@ -357,8 +357,9 @@ class DeconvNet:
         graph = self._captured.graph(x)
         _, way, _ = self._way_of_classes(graph, None)
         check_asked(target, k, way.start)
-        name, below = self._way(graph, last_maps(way) if layer is None else layer, None)
+        name = last_maps(way) if layer is None else self._layer_name(layer)
         check_layer(way, name)
+        _, below = self._way(graph, name, None)
         explained = self.explain(x, target, to=name, memory=memory)
         arrived = explained.full()
         rankings: list[Ranking] = []

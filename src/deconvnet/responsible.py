@@ -13,6 +13,7 @@ from torch import Tensor
 
 from deconvnet._errors import ArgumentError, TargetError
 from deconvnet._types import Box, Unit, Value
+from deconvnet.layers import value_of
 from deconvnet.numbered import numbered
 from deconvnet.picture import Cell, sheet
 from deconvnet.plan import Plan
@@ -203,9 +204,10 @@ def check_layer(way: Plan, layer: str) -> None:
         layer: the layer's name.
 
     Raises:
+        LayerNotFoundError: there is no such layer.
         ArgumentError: it does not, or the layer has no feature maps.
     """
-    value = way.graph.layers[layer]
+    value = value_of(way.graph, layer)
     if value.name not in way.chosen and value != way.graph.input:
         raise ArgumentError(
             f"no signal of the class travels down to {layer!r}: choose a layer between the input and the classes."

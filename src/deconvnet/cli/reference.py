@@ -39,10 +39,20 @@ deconvnet responsible sample:chelsea
 deconvnet responsible holiday/*.jpg --layer relu3 -k 4 -o units
 deconvnet responsible sample:rocket --target "golf ball" --rules gradient -o rocket.png
 """,
+    "report": """\
+deconvnet report sample:chelsea
+deconvnet report holiday/*.jpg -o holiday.html --maps 16 --budget 20MB
+deconvnet report sample:rocket --model torchvision:squeezenet1_1 --layer features.7 --layer features.12
+""",
     "project": """\
 deconvnet project sample:chelsea --layer relu3
 deconvnet project sample:chelsea --layer relu3 --channel 145,119,8 --position 2,1 -o units.png
 deconvnet project sample:rocket --layer features.12 --channel top:16 --model torchvision:squeezenet1_1
+""",
+    "steps": """\
+deconvnet steps sample:chelsea --layer relu5
+deconvnet steps sample:chelsea --layer relu3 --channel 145 --position 2,2 --to relu1 -o steps.png
+deconvnet steps sample:coffee --target "golf ball" --json
 """,
     "compare": """\
 deconvnet compare deconvnet guided sample:chelsea --layer relu3 --channel 145

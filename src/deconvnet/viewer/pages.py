@@ -96,7 +96,8 @@ class ClassView:
         probability: 0 to 1.
         place: y, x for networks that answer with a map; empty otherwise.
         share: of the places of such a map where this class is the likeliest; None otherwise.
-        picture: base64 of a WebP image over the whole input.
+        box: as in `CellView`; the whole input for networks that do not answer with a map.
+        picture: as in `CellView`.
         steps: as in `CellView`.
         down: as in `LayerView`.
     """
@@ -106,6 +107,7 @@ class ClassView:
     probability: float
     place: tuple[int, ...]
     share: float | None
+    box: tuple[int, int, int, int]
     picture: str
     steps: str
     down: tuple[int, ...]

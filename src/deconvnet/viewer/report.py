@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from deconvnet._errors import ArgumentError
-from deconvnet._types import LayerInfo, Unit
+from deconvnet._types import Box, LayerInfo, Unit
 from deconvnet._version import __version__
 from deconvnet.budget import in_bytes
 from deconvnet.mechanism import Steps
@@ -252,13 +252,15 @@ def _class(look: _Look, likely: _Likely) -> ClassView:
     tiles = Tiles(look.maps)
     result = look.net.explain(look.x, likely.target, watch=tiles.watch)
     down = tiles.passed(look.numbers)
+    box = result.shown(0, "energy" if likely.place else "none")
     return ClassView(
         number=likely.number,
         label=look.loaded.label(likely.number),
         probability=likely.probability,
         place=likely.place,
         share=likely.share,
-        picture=webp(signal_picture(result, 0, result.shown(0, "none"))),
+        box=_corners(box),
+        picture=webp(signal_picture(result, 0, box)),
         steps=webp(tiles.strip(0, down)),
         down=tuple(look.numbers[layer] for layer in down),
     )
@@ -331,6 +333,11 @@ def _places(values: np.ndarray) -> list[tuple[int, ...]]:
 
 def _cell(result: Reconstruction, i: int, steps: Image.Image) -> CellView:
     box, activation = result.shown(i), float(f"{float(result.activations[i]):.6g}")
-    top, left, bottom, right = *box.low, *box.high
     picture = webp(signal_picture(result, i, box))
-    return CellView(result.units[i].position or (), activation, (top, left, bottom, right), picture, webp(steps))
+    return CellView(result.units[i].position or (), activation, _corners(box), picture, webp(steps))
+
+
+def _corners(box: Box) -> tuple[int, int, int, int]:
+    """Top, left, bottom and right."""
+    (top, left), (bottom, right) = box.low, box.high
+    return top, left, bottom, right

@@ -115,7 +115,8 @@
   function showDetail() {
     const p = photo(), one = layer(), unit = one === null ? null : cell(), klass = one === null ? p.classes[now.klass] : null;
     const [height, width] = p.input_size;
-    const box = unit ? unit.box : [0, 0, height, width];
+    const { box, picture: data } = unit || klass;
+    const part = unit || klass.place.length > 0;
     $("title").textContent = unit
       ? `${one.name}, ${mapWord(one)} ${map().channel}${unit.at.length ? " at " + unit.at.join(",") : ""}`
       : klass.label;
@@ -125,16 +126,16 @@
 
     $("photo").src = webp(p.image);
     $("photo").alt = `what the network sees of ${p.name}`;
-    const picture = webp(unit ? unit.picture : klass.picture);
+    const picture = webp(data);
     place($("box"), box, height, width);
     place($("laid"), box, height, width);
     $("laid").src = picture;
     $("laid").hidden = !$("lay").checked;
-    $("box").hidden = !unit;
+    $("box").hidden = !part;
     $("projection").src = picture;
     $("projection").alt = `the projection of ${$("title").textContent}`;
-    $("patch-figure").hidden = !unit;
-    if (unit) showPatch(p, box);
+    $("patch-figure").hidden = !part;
+    if (part) showPatch(p, box);
     $("map-figure").hidden = !(unit && map().image);
     if (unit && map().image) showMap();
     $("whole-figure").hidden = !p.whole;
