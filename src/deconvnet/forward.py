@@ -1,6 +1,6 @@
 """Steps up, remembering what the way down will need."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -59,8 +59,9 @@ def forward(
     wanted: frozenset[str],
     rules: RuleSet,
     chosen: Mapping[str, Rule],
+    watch: Mapping[str, Callable[[Tensor], None]] = {},
 ) -> Trace:
-    """Run the steps up to the wanted values, and no further.
+    """Run the steps up to the wanted and the watched values, and no further.
 
     Args:
         graph: captured from `model` for images of this size.
@@ -69,11 +70,12 @@ def forward(
         wanted: names of values to keep.
         rules: the rule set of the way down.
         chosen: the rule of each step that will be undone, by the name of its output.
+        watch: by the name of a value, what is called with it once it is there; it is not kept for that.
     """
     tensors = tensors_of(graph, model, len(x))
     values: dict[str, Tensor] = {graph.input.name: x}
     memory: dict[str, Memory] = {}
-    steps = steps_towards(graph, wanted)
+    steps = steps_towards(graph, wanted | watch.keys())
     last_use = {value.name: i for i, step in enumerate(steps) for value in step.inputs}
     own = {step.output.name for step in steps if step.operation in _MAKES_ITS_OWN} - wanted
     for i, step in enumerate(steps):
@@ -87,8 +89,10 @@ def forward(
             values[step.output.name] = values[below].relu_()
         else:
             values[step.output.name] = call.compute()
-        for name in inputs:
-            if last_use[name] == i and name not in wanted:
+        if step.output.name in watch:
+            watch[step.output.name](values[step.output.name])
+        for name in (*inputs, step.output.name):
+            if last_use.get(name, i) == i and name not in wanted:
                 del values[name]
     kept = {name: tensor for name, tensor in values.items() if name in wanted}
     return Trace(len(x), kept, memory, tensors)

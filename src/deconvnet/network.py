@@ -1,6 +1,6 @@
 """`DeconvNet`: a deconvnet attached to a network. Joins capture, rules, forward and project."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,10 +13,10 @@ from deconvnet.budget import free_bytes, in_bytes
 from deconvnet.capture import Graph, computing
 from deconvnet.captured import Captured, ordinary
 from deconvnet.carry import SAME_FOR_ALL, Watch, carried
-from deconvnet.forward import finite_forward
-from deconvnet.layers import class_scores, html_table, layer_infos, table, value_of
+from deconvnet.forward import finite_forward, forward
+from deconvnet.layers import class_scores, html_table, layer_infos, names_of, table, value_of
 from deconvnet.mechanism import Steps, steps_down
-from deconvnet.passes import by_images, by_units
+from deconvnet.passes import Pass, by_images, by_units
 from deconvnet.plan import Plan, plan, words_of
 from deconvnet.reconstruction import Reconstruction
 from deconvnet.responsible import Ranking, Responsible, check_asked, check_layer, joined, last_maps, ranked
@@ -111,6 +111,22 @@ class DeconvNet:
         """As `layers`, for images of another size than the example's."""
         return layer_infos(self._captured.graph(x), self.rules)
 
+    def layer(self, layer: Layer) -> LayerInfo:
+        """What is known of one layer.
+
+        Raises:
+            LayerNotFoundError: no such layer; the nearest names are told.
+        """
+        name = self._layer_name(layer)
+        value_of(self._captured.graph(self._captured.like_model()), name)
+        return self.layers[name]
+
+    @property
+    def rectifiers(self) -> tuple[str, ...]:
+        """The layers that rectify, in the order in which the network computes them, each by its first name."""
+        first = set(names_of(self._captured.graph(self._captured.like_model())).values())
+        return tuple(name for name, info in self.layers.items() if info.kind == "relu" and name in first)
+
     def __str__(self) -> str:
         return "\n".join([f"DeconvNet, rules: {self.rules.name}", *table(self.layers)])
 
@@ -121,8 +137,20 @@ class DeconvNet:
         size = "x".join(map(str, self._captured.example.shape[1:]))
         return f"<DeconvNet of {type(self.model).__name__}, input {size}, rules: {self.rules.name}>"
 
-    def activations(self, x: Float[Tensor, "n c *spatial"], layers: Sequence[Layer] | Layer) -> dict[str, Tensor]:
+    def activations(
+        self,
+        x: Float[Tensor, "n c *spatial"],
+        layers: Sequence[Layer] | Layer,
+        *,
+        watch: Callable[[str, Tensor], object] | None = None,
+    ) -> dict[str, Tensor]:
         """What layers give for images, running no further than the deepest of them.
+
+        Args:
+            x: images, as the model takes them.
+            layers: names or modules.
+            watch: called as watch(name, values) as soon as a layer is there. Then nothing is kept, nor looked
+                through for NaN and infinity, and the result is empty. The values are lent for the call only.
 
         Returns:
             By layer name, (n, c, *spatial) each.
@@ -136,6 +164,10 @@ class DeconvNet:
         values = {name: value_of(graph, name) for name in map(self._layer_name, several)}
         wanted = frozenset(value.name for value in values.values())
         with computing():
+            if watch is not None:
+                told = _watches(values, watch)
+                forward(graph, self.model, ordinary(x), frozenset(), self.rules, {}, told)
+                return {}
             trace = finite_forward(graph, self.model, ordinary(x), wanted, self.rules, {})
         results = {name: trace.values[value.name] for name, value in values.items()}
         given = {value.name for value in values.values()} & {graph.input.name}
@@ -221,6 +253,39 @@ class DeconvNet:
 
         passes = by_images(way, self.model, x, choose, budget)
         return carried(way, passes, budget, path=path, watch=watch)
+
+    def project_units(
+        self, x: Float[Tensor, "n c *spatial"], units: Sequence[Unit], *, memory: str | int | None = None
+    ) -> dict[str, Reconstruction]:
+        """Single units of several layers, each carried down alone; one forward pass serves all.
+
+        Args:
+            x: images, as the model takes them; all of them run at once.
+            units: of any layers, maps, positions and images, each from its activation.
+            memory: budget for this call.
+
+        Returns:
+            By layer, its units in the order in which they were listed.
+
+        Raises:
+            As `project`.
+        """
+        graph, budget = self._captured.graph(x), self._budget(memory)
+        layers = list(dict.fromkeys(unit.layer for unit in units))
+        ways = {layer: self._way(graph, layer, None)[1] for layer in layers}
+        chosen = {name: rule for way in ways.values() for name, rule in way.chosen.items()}
+        starts = frozenset(way.start.name for way in ways.values())
+        results = {}
+        with computing():
+            trace = finite_forward(graph, self.model, ordinary(x), starts, self.rules, chosen)
+            for layer, way in ways.items():
+                sizes = way.start.sizes(1)[1:]
+                listed = checked_units([unit for unit in units if unit.layer == layer], layer, sizes, len(x))
+                rows = np.array([unit.image for unit in listed])
+                seeds = listed_seeds(listed, trace.values[way.start.name], rows, "activation")
+                one = Pass(trace, seeds, np.arange(len(listed)), len(listed))
+                results[layer] = carried(way, [one], budget)
+        return results
 
     def plan(self, layer: Layer, *, to: Layer | None = None) -> str:
         """How a single unit of a layer is carried down, and at what cost, in words.
@@ -411,3 +476,19 @@ class DeconvNet:
         if memory is not None:
             return in_bytes(memory)
         return free_bytes(self._captured.example.device) if self._memory is None else self._memory
+
+
+def _watches(
+    values: Mapping[str, Value], watch: Callable[[str, Tensor], object]
+) -> dict[str, Callable[[Tensor], None]]:
+    """What is called with each value: `watch`, with every name that the value has among the layers."""
+
+    def told(name: str) -> Callable[[Tensor], None]:
+        def tell(tensor: Tensor) -> None:
+            for layer, value in values.items():
+                if value.name == name:
+                    watch(layer, tensor)
+
+        return tell
+
+    return {value.name: told(value.name) for value in values.values()}

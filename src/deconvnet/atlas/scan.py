@@ -1,0 +1,115 @@
+"""One pass over the photos, forward only: of every feature map the strongest activations, and statistics."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from deconvnet._errors import ArgumentError, NotFiniteError
+from deconvnet.atlas.tally import Tally
+from deconvnet.network import DeconvNet
+from deconvnet.rank import NONE
+
+MOST_AT_ONCE = 32
+_SHARE = 4  # a scan's batch may take this part of the memory that is free
+
+
+@dataclass(frozen=True)
+class ScanLayer:
+    """A layer that is scanned.
+
+    Attributes:
+        name: as PyTorch's.
+        channels: feature maps.
+        size: of each, per spatial axis.
+    """
+
+    name: str
+    channels: int
+    size: tuple[int, ...]
+
+    @property
+    def positions(self) -> int:
+        """Of a feature map."""
+        return int(np.prod(self.size))
+
+
+def scan_layers(net: DeconvNet, layers: Sequence[str] | str) -> tuple[ScanLayer, ...]:
+    """What is scanned, in the network's order.
+
+    Args:
+        net: the network.
+        layers: names; or "all" for the output of every rectifier.
+
+    Raises:
+        ArgumentError: none, one twice, or a layer that has no feature maps.
+        LayerNotFoundError: no layer of that name.
+    """
+    if isinstance(layers, str):
+        layers = net.rectifiers if layers == "all" else [layers]
+        if not layers:
+            raise ArgumentError("the network has no rectifier: name the layers.")
+    known = net.layers
+    infos = {name: known[name] if name in known else net.layer(name) for name in layers}
+    if not infos or len(infos) < len(layers):
+        raise ArgumentError(f"layers are names, each once, or 'all'; got {layers!r}.")
+    ordered = [infos[name] for name in known if name in infos]
+    return tuple(ScanLayer(info.name, info.channels, info.size) for info in ordered)
+
+
+class Scan:
+    """A scan as far as it has come; photos are added in place, and scans of other photos merged.
+
+    Args:
+        layers: what is scanned.
+        k: how many activations of each feature map are ranked.
+    """
+
+    def __init__(self, layers: Sequence[ScanLayer], k: int) -> None:
+        self.layers = tuple(layers)
+        self.tallies = {layer.name: Tally(layer.channels, layer.positions, k) for layer in layers}
+
+    def add(self, net: DeconvNet, x: Float[Tensor, "b c h w"], slots: Sequence[int], photos: Sequence[int]) -> None:
+        """Run one batch, of the canonical size, and add the photos in it.
+
+        Args:
+            net: the network.
+            x: the batch; slots that hold no photo are zero.
+            slots: those that hold photos.
+            photos: their numbers.
+
+        Raises:
+            NotFiniteError: a layer gives NaN or infinity.
+        """
+        if not len(photos):
+            return
+        numbers, rows = np.asarray(photos, dtype=np.int64), torch.as_tensor(slots)
+        net.activations(x, list(self.tallies), watch=self._watch(numbers, rows))
+
+    def _watch(self, numbers: Int64[np.ndarray, " n"], rows: Tensor) -> Callable[[str, Tensor], None]:
+        def look(layer: str, values: Tensor) -> None:
+            maps = values.flatten(2) if values.ndim > 2 else values[:, :, None]
+            peaks, means = maps.amax(2)[rows], maps.mean(2)[rows].cpu().numpy().astype(np.float32)
+            positive = (maps > 0).sum(2)[rows].cpu().numpy()
+            strongest = peaks.cpu().numpy().astype(np.float32)
+            if not np.isfinite(strongest).all() or not np.isfinite(means).all():
+                bad = numbers[~np.isfinite(strongest + means).all(1)]
+                raise NotFiniteError(f"layer {layer!r} gives NaN or infinity for photo number {bad[0]}.")
+            tally = self.tallies[layer]
+            places = np.full(strongest.shape, NONE)
+            enters = (strongest > 0) & (strongest >= tally.ranking.activations[:, -1])
+            which = np.nonzero(enters)
+            if which[0].size:  # late in a data set few: the place is looked up for these alone
+                found = maps[rows[which[0]], torch.as_tensor(which[1])].argmax(1)
+                places[which] = found.cpu().numpy()
+            tally.add(numbers, strongest, places, means, positive)
+
+        return look
+
+    def merge(self, other: "Scan") -> None:
+        """Add a scan of other photos."""
+        for name, tally in self.tallies.items():
+            tally.merge(other.tallies[name])

@@ -1,0 +1,141 @@
+"""What a scan finds of each layer: the strongest activations, and statistics. All of it merges exactly.
+
+Sums are kept in whole numbers, so that they come out the same to the last bit whatever the order and
+grouping in which photos were added.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int64
+
+from deconvnet.rank import Ranking
+
+QUANTILES = (0.1, 0.5, 0.9, 0.99)
+
+_FRACTION = 2.0**36  # parts of one in which sums of means are counted
+_OCTAVES = 20  # activations from 2^-20 to 2^20 are told apart in quantiles
+_BINS = 8  # in each octave
+_COUNT = 2 * _OCTAVES * _BINS
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Of each feature map of a layer.
+
+    Attributes:
+        photos: how many were seen.
+        mean: (c,) over photos and positions.
+        largest: (c,) over photos and positions.
+        active: (c,) share of the positions, of all photos, that are above zero.
+        quantiles: (c, q) of each photo's strongest activation, at `QUANTILES`, within 5 %; those of zero and
+            below count as zero.
+    """
+
+    photos: int
+    mean: Float64[np.ndarray, " c"]
+    largest: Float32[np.ndarray, " c"]
+    active: Float64[np.ndarray, " c"]
+    quantiles: Float32[np.ndarray, "c q"]
+
+
+class Tally:
+    """What was found so far in one layer; photos are added in place.
+
+    Args:
+        channels: feature maps.
+        positions: of each map.
+        k: how many activations of each map are ranked.
+    """
+
+    def __init__(self, channels: int, positions: int, k: int) -> None:
+        self.positions = positions
+        self.ranking = Ranking.empty(channels, k)
+        self._state: dict[str, np.ndarray] = {
+            "photos": np.zeros(1, dtype=np.int64),
+            "whole": np.zeros(channels, dtype=np.int64),
+            "parts": np.zeros(channels, dtype=np.int64),
+            "positive": np.zeros(channels, dtype=np.int64),
+            "largest": np.full(channels, -np.inf, dtype=np.float32),
+            "bins": np.zeros((channels, _COUNT + 2), dtype=np.int64),
+        }
+
+    def add(
+        self,
+        photos: Int64[np.ndarray, " n"],
+        peaks: Float32[np.ndarray, "n c"],
+        places: Int64[np.ndarray, "n c"],
+        means: Float32[np.ndarray, "n c"],
+        positive: Int64[np.ndarray, "n c"],
+    ) -> None:
+        """Add some photos.
+
+        Args:
+            photos: their numbers.
+            peaks: the strongest activation of each photo and map.
+            places: where it is, as a flat position; looked at only where it enters the ranking.
+            means: over the positions.
+            positive: how many positions are above zero.
+        """
+        self.ranking = self.ranking.added(photos, peaks, places)
+        state = self._state
+        whole = np.floor(means.astype(np.float64))
+        state["photos"] += len(photos)
+        state["whole"] += whole.astype(np.int64).sum(0)
+        state["parts"] += np.rint((means - whole) * _FRACTION).astype(np.int64).sum(0)
+        state["positive"] += positive.sum(0)
+        np.maximum(state["largest"], peaks.max(0), out=state["largest"])
+        for row in _bins(peaks):
+            state["bins"][np.arange(len(row)), row] += 1
+
+    def merge(self, other: "Tally") -> None:
+        """Add the photos of another tally, of other photos."""
+        self.ranking = self.ranking.merged(other.ranking)
+        for name, value in other._state.items():
+            if name == "largest":
+                np.maximum(self._state[name], value, out=self._state[name])
+            else:
+                self._state[name] += value
+
+    def statistics(self) -> Statistics:
+        """What the photos so far amount to; of no photos, not a number."""
+        state, photos = self._state, int(self._state["photos"][0])
+        count = photos or np.nan
+        mean = (state["whole"] + state["parts"] / _FRACTION) / count
+        active = state["positive"] / (count * self.positions)
+        largest = state["largest"] if photos else np.full_like(state["largest"], np.nan)
+        return Statistics(photos, mean, largest, active, _quantiles(state["bins"], photos))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it, for saving."""
+        ranking = self.ranking
+        of_ranking = {"activations": ranking.activations, "images": ranking.images, "places": ranking.places}
+        return {**of_ranking, **self._state}
+
+    @staticmethod
+    def of_arrays(positions: int, arrays: Mapping[str, np.ndarray]) -> "Tally":
+        """What `arrays` gave, as a tally again."""
+        channels, k = arrays["activations"].shape
+        tally = Tally(channels, positions, k)
+        tally.ranking = Ranking(arrays["activations"], arrays["images"], arrays["places"])
+        tally._state = {name: np.array(arrays[name]) for name in tally._state}
+        return tally
+
+
+def _bins(values: Float32[np.ndarray, "n c"]) -> Int64[np.ndarray, "n c"]:
+    """The bin of each value: 0 for zero and below, then by size."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = np.floor((np.log2(values) + _OCTAVES) * _BINS)
+    return np.where(values > 0, np.clip(size, 0, _COUNT) + 1, 0).astype(np.int64)
+
+
+def _quantiles(bins: Int64[np.ndarray, "c bins"], photos: int) -> Float32[np.ndarray, "c q"]:
+    """The middle, on a scale of ratios, of the bin that each quantile falls into."""
+    if not photos:
+        return np.full((len(bins), len(QUANTILES)), np.nan, dtype=np.float32)
+    middles = 2.0 ** ((np.arange(_COUNT + 1) + 0.5) / _BINS - _OCTAVES)
+    levels = np.concatenate([[0.0], middles])
+    below = bins.cumsum(1)
+    ranks = [int(np.ceil(q * photos)) for q in QUANTILES]
+    return np.stack([levels[(below >= rank).argmax(1)] for rank in ranks], 1).astype(np.float32)

@@ -1,0 +1,146 @@
+"""The winners of a scan, each photo read and run once more: carried down, and their patches cut from the photos."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from deconvnet import picture as pictures
+from deconvnet._types import Box, Unit
+from deconvnet.atlas.scan import Scan
+from deconvnet.network import DeconvNet
+from deconvnet.preprocess import Photo, Preprocess
+from deconvnet.rank import NONE
+from deconvnet.reconstruction import Reconstruction
+
+_GREY = (128, 128, 128)
+_SMALLEST, _LARGEST = 32, 128  # pixels of a tile
+
+
+@dataclass(frozen=True)
+class Winner:
+    """One of the strongest activations of a feature map.
+
+    Attributes:
+        layer: its name.
+        channel: the feature map.
+        rank: 0 for the strongest.
+        photo: its number.
+        position: index per spatial axis.
+        activation: as the scan found it.
+    """
+
+    layer: str
+    channel: int
+    rank: int
+    photo: int
+    position: tuple[int, ...]
+    activation: float
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A winner's pictures.
+
+    Attributes:
+        winner: whose.
+        box: of the original photo's pixels that both show; may reach past its border.
+        signal: a tile of the reconstruction.
+        patch: a tile of the photo.
+        window: the signed signal in the receptive field.
+    """
+
+    winner: Winner
+    box: Box
+    signal: Image.Image
+    patch: Image.Image
+    window: Tensor
+
+
+def winners(scan: Scan) -> list[Winner]:
+    """All winners of a scan, in order of photos, then layers, feature maps and ranks."""
+    found = []
+    for number, layer in enumerate(scan.layers):
+        ranking = scan.tallies[layer.name].ranking
+        for channel, rank in zip(*np.nonzero(ranking.images != NONE), strict=True):
+            place = np.unravel_index(ranking.places[channel, rank], layer.size) if layer.size else ()
+            winner = Winner(
+                layer.name, int(channel), int(rank), int(ranking.images[channel, rank]), tuple(map(int, place)),
+                float(ranking.activations[channel, rank]),
+            )  # fmt: skip
+            found.append((winner.photo, number, winner.channel, winner.rank, winner))
+    return [winner for *_, winner in sorted(found, key=lambda one: one[:4])]
+
+
+def batches_of(found: Sequence[Winner], size: int) -> list[tuple[list[int], list[Winner]]]:
+    """The photos that have winners, so many at a time, and the winners in each batch."""
+    photos = sorted({winner.photo for winner in found})
+    batches = [photos[first : first + size] for first in range(0, len(photos), size)]
+    number = {photo: i for i, batch in enumerate(batches) for photo in batch}
+    parts: list[list[Winner]] = [[] for _ in batches]
+    for winner in found:
+        parts[number[winner.photo]].append(winner)
+    return list(zip(batches, parts, strict=True))
+
+
+def shown(
+    net: DeconvNet,
+    preprocess: Preprocess,
+    x: Tensor,
+    photos: Mapping[int, Photo],
+    slots: Mapping[int, int],
+    batch: Sequence[Winner],
+    tiles: Mapping[str, int],
+) -> Iterator[Shown]:
+    """The pictures of one batch's winners.
+
+    Args:
+        net: the network.
+        preprocess: what made its input.
+        x: the batch, of the canonical size.
+        photos: by number.
+        slots: where each lies in the batch.
+        batch: the winners.
+        tiles: length of a tile's sides, by layer.
+    """
+    units = [Unit(one.layer, one.channel, one.position, slots[one.photo]) for one in batch]
+    results = net.project_units(x, units)
+    of_layer: dict[str, int] = dict.fromkeys(results, 0)
+    for one in batch:
+        i = of_layer[one.layer]
+        of_layer[one.layer] += 1
+        yield _shown(results[one.layer], i, one, preprocess, photos[one.photo], tiles[one.layer])
+
+
+def _shown(result: Reconstruction, i: int, one: Winner, preprocess: Preprocess, photo: Photo, side: int) -> Shown:
+    seen = result.shown(i)
+    box = preprocess.box_in_photo(seen, photo.size)
+    signal = pictures.crop(result.whole(i), seen)
+    image = pictures.render(signal if signal.shape[0] in (1, 3) else pictures.magnitude(signal)[None])
+    patch = photo.cut(box)
+    return Shown(one, box, tile(image, side), tile(patch, side), result.windows[i])
+
+
+def tile(image: Image.Image, side: int) -> Image.Image:
+    """The image in a square, on grey; small ones enlarged with sharp pixels."""
+    factor = side / max(image.size)
+    width, height = (max(1, round(length * factor)) for length in image.size)
+    resampling = Image.Resampling.NEAREST if factor > 1 else Image.Resampling.LANCZOS
+    square = Image.new("RGB", (side, side), _GREY)
+    square.paste(image.resize((width, height), resampling), ((side - width) // 2, (side - height) // 2))
+    return square
+
+
+def tile_side(field: Sequence[int]) -> int:
+    """Length of a tile's sides for a layer: twice the receptive field, within limits."""
+    return min(max(2 * max(field, default=_LARGEST), _SMALLEST), _LARGEST)
+
+
+def as_png(image: Image.Image) -> bytes:
+    """The image, quickly and without loss."""
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1)
+    return file.getvalue()
