@@ -50,7 +50,8 @@ class Shown:
         box: of the original photo's pixels that both show; may reach past its border.
         signal: a tile of the reconstruction.
         patch: a tile of the photo.
-        window: the signed signal in the receptive field.
+        window: (c, h, w) the signed signal in the receptive field.
+        low: row and column of its low corner in the network's input; may lie outside.
     """
 
     winner: Winner
@@ -58,6 +59,7 @@ class Shown:
     signal: Image.Image
     patch: Image.Image
     window: Tensor
+    low: tuple[int, int]
 
 
 def winners(scan: Scan) -> list[Winner]:
@@ -121,7 +123,8 @@ def _shown(result: Reconstruction, i: int, one: Winner, preprocess: Preprocess, 
     signal = pictures.crop(result.whole(i), seen)
     image = pictures.render(signal if signal.shape[0] in (1, 3) else pictures.magnitude(signal)[None])
     patch = photo.cut(box)
-    return Shown(one, box, tile(image, side), tile(patch, side), result.windows[i])
+    top, left = result.boxes[i, 0].tolist()
+    return Shown(one, box, tile(image, side), tile(patch, side), result.windows[i], (top, left))
 
 
 def tile(image: Image.Image, side: int) -> Image.Image:

@@ -1,0 +1,177 @@
+"""`deconvnet atlas` and `deconvnet atlas-merge`: what every feature map looks for, over a whole data set."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deconvnet._errors import ArgumentError
+from deconvnet.cli import options as o
+from deconvnet.cli import say
+from deconvnet.cli.app import app
+
+if TYPE_CHECKING:
+    from deconvnet.atlas.reader import Atlas
+
+Tell = Callable[[str, int, int], None]
+
+_STAGES = {"scan": "photos scanned", "project": "batches of winners carried down", "write": "layers written"}
+_EVERY = 10  # seconds between lines where nobody watches
+
+Photos = Annotated[
+    str, typer.Argument(metavar="PHOTOS", help="A folder, a .txt list, .tar or .parquet shards, or a URL of any.")
+]
+Out = Annotated[Path, typer.Option("--output", "-o", help="The atlas's folder.", show_default="has to be given")]
+Workers = Annotated[int, typer.Option("--workers", help="Processes that read photos.", min=0)]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with what an interrupted run left.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
+
+
+@app.command()
+@o.with_model_flags
+def atlas(
+    photos: Photos,
+    output: Out,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option("--layer", "--layers", "-l", help="A layer; may be given again.", show_default="all rectifiers"),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="Activations kept of each feature map.", min=1)] = 9,
+    workers: Workers = 1,
+    shard: Annotated[
+        str | None, typer.Option("--shard", help="Scan only part i of n, as 0/64 ... 63/64; see atlas-merge.")
+    ] = None,
+    resume: Resume = False,
+    limit: Annotated[int | None, typer.Option("--limit", help="Look at so many photos only.", min=1)] = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", help="Photos in each forward pass.", show_default="up to 32", min=1)
+    ] = None,
+    keep_signal: Annotated[bool, typer.Option("--keep-signal", help="Keep the signed signals as well.")] = False,
+    quiet: Quiet = False,
+    rules: o.Rules = "deconvnet",
+    smooth: o.Smooth = "refuse",
+    *,
+    flags: o.ModelFlags,
+) -> None:
+    """Build an atlas: of every feature map the strongest activations over many photos, each beside its patch.
+
+    A photo that cannot be read is listed in the atlas and does not stop the run. After an interruption, of any
+    kind, --resume goes on, and the result is that of an uninterrupted run.
+    """
+    from deconvnet.atlas.build import build_atlas, scan_shard
+
+    part = None if shard is None else _shard(shard)
+    loaded = flags.load()
+    net = flags.attach(loaded, rules=rules, smooth=smooth)
+    layers = "all" if layer is None or layer == ["all"] else layer
+    with _progress(quiet) as tell:
+        if part is not None:
+            scan_shard(
+                net, photos, layers, k, shard=part, out=output, loaded=loaded, workers=workers, resume=resume,
+                limit=limit, batch=batch, memory=flags.memory, keep_signal=keep_signal, progress=tell,
+            )  # fmt: skip
+            print(f"part {shard} of {photos} -> {output}")
+            return
+        made = build_atlas(
+            net, photos, layers, k, out=output, loaded=loaded, workers=workers, resume=resume, limit=limit,
+            batch=batch, memory=flags.memory, keep_signal=keep_signal, progress=tell,
+        )  # fmt: skip
+    _print(made)
+
+
+@app.command("atlas-merge")
+@o.with_model_flags
+def atlas_merge(
+    shards: Annotated[list[Path], typer.Argument(metavar="DIR...", help="The folders of all parts.")],
+    output: Out,
+    photos: Annotated[str, typer.Option("--photos", help="The photos, as for the parts.", show_default="has to be given")],
+    workers: Workers = 1,
+    resume: Resume = False,
+    quiet: Quiet = False,
+    rules: o.Rules = "deconvnet",
+    smooth: o.Smooth = "refuse",
+    *,
+    flags: o.ModelFlags,
+) -> None:
+    """Make the atlas of parts that `deconvnet atlas --shard` scanned: the same as if it were scanned at once.
+
+    The network and the photos are given again, because nothing that a folder says is ever loaded.
+    """
+    from deconvnet.atlas.build import merge_shards
+
+    loaded = flags.load()
+    net = flags.attach(loaded, rules=rules, smooth=smooth)
+    with _progress(quiet) as tell:
+        made = merge_shards(
+            net, photos, shards, out=output, loaded=loaded, workers=workers, resume=resume, progress=tell
+        )
+    _print(made)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    numbers = text.split("/")
+    if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
+        raise ArgumentError(f"--shard takes i/n, such as 3/64; got {text!r}.")
+    return int(numbers[0]), int(numbers[1])
+
+
+def _print(made: "Atlas") -> None:
+    counts = made.manifest.counts
+    dead = sum(one.dead for layer in made.layers for one in made.stats(layer))
+    print(f"{len(made)} feature maps in {len(made.layers)} layers, {counts.photos} photos -> {made.folder}")
+    if dead:
+        print(f"  {dead} maps respond to none of the photos")
+    if counts.skipped:
+        print(f"  {counts.skipped} photos could not be read: skipped.parquet says why")
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Tell | None]:
+    """A bar where someone watches, a line now and then where nobody does."""
+    if quiet:
+        yield None
+        return
+    if not sys.stderr.isatty():
+        yield _lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = [
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
+    ]  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, tuple[int, float, int]] = {}
+
+        def tell(stage: str, done: int, total: int) -> None:
+            now = time.monotonic()
+            if stage not in tasks:
+                task = bar.add_task(_STAGES[stage], total=total, rate="")
+                tasks[stage] = (task, now, done)
+            task, began, first = tasks[stage]
+            seconds = now - began
+            bar.update(task, completed=done, rate=f"{(done - first) / seconds:.1f}/s" if seconds > 1 else "")
+
+        yield tell
+
+
+def _lines() -> Tell:
+    """Says how far the work is, now and then, on stderr."""
+    began: dict[str, tuple[float, int]] = {}
+    said = [0.0]
+
+    def tell(stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        start, first = began.setdefault(stage, (now, done))
+        if now - said[0] < _EVERY and done < total:
+            return
+        said[0] = now
+        rate = f", {(done - first) / (now - start):.1f} a second" if now > start and done > first else ""
+        say(f"{done} of {total} {_STAGES[stage]}{rate}")
+
+    return tell
