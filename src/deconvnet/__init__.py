@@ -9,6 +9,7 @@ from importlib import import_module
 _MODULES = {
     "_errors": (
         "ArgumentError",
+        "AtlasError",
         "CaptureError",
         "DeconvNetError",
         "DeconvNetWarning",

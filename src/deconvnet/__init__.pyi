@@ -1,4 +1,5 @@
 from deconvnet._errors import ArgumentError as ArgumentError
+from deconvnet._errors import AtlasError as AtlasError
 from deconvnet._errors import CaptureError as CaptureError
 from deconvnet._errors import DeconvNetError as DeconvNetError
 from deconvnet._errors import DeconvNetWarning as DeconvNetWarning

@@ -5,6 +5,7 @@ DeconvNetError
 │   ├── LayerNotFoundError              no layer of that name
 │   └── TargetError                     no such class, or the output needs another kind of target
 ├── PhotoError                          a photo cannot be found, read or used
+├── AtlasError                          an atlas is missing, unfinished, damaged or newer than this package
 ├── ModelLoadError                      a model spec, its weights or its extra cannot be had
 ├── CaptureError                        the model cannot be captured
 ├── UnsupportedOperationError           an operation has no way down under these rules
@@ -33,6 +34,10 @@ class TargetError(ArgumentError):
 
 class PhotoError(DeconvNetError):
     """A photo cannot be found, read or used."""
+
+
+class AtlasError(DeconvNetError):
+    """An atlas is missing, unfinished, damaged or newer than this package."""
 
 
 class ModelLoadError(DeconvNetError):

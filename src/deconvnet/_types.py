@@ -74,6 +74,31 @@ class LayerInfo:
 
 
 @dataclass(frozen=True)
+class TopActivation:
+    """One of the strongest activations of a feature map over a set of photos.
+
+    Attributes:
+        layer: the layer's name.
+        channel: index of the feature map.
+        rank: 0 for the strongest of its map.
+        activation: on the way up.
+        image: the photo's name.
+        index: number of the photo in its set.
+        position: index per spatial axis; `()` for a layer without spatial axes.
+        box: rows and columns of the original photo that the unit's pictures show.
+    """
+
+    layer: str
+    channel: int
+    rank: int
+    activation: float
+    image: str
+    index: int
+    position: tuple[int, ...]
+    box: Box
+
+
+@dataclass(frozen=True)
 class Size:
     """A length that may grow with the batch: `fixed + per_image * images`."""
 

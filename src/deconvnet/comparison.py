@@ -13,6 +13,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from deconvnet import picture as pictures
+from deconvnet import sheets
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Box, Unit
 from deconvnet.picture import Scale
@@ -104,8 +105,8 @@ class Comparison:
             signals = self._scaled(i, scale, common)
             drawn = [pictures.render(pictures.crop(signal, box), scale=scale, limit=1.0) for signal in signals]
             captions = ["the photo", *self._captions(i), f"{self.names[1]} less {self.names[0]}: {self.words(i)}"]
-            cells += [pictures.Cell((image,), words) for image, words in zip([patch, *drawn], captions, strict=True)]
-        return pictures.sheet(cells, columns=4, cell_size=224, title=title)
+            cells += [sheets.Cell((image,), words) for image, words in zip([patch, *drawn], captions, strict=True)]
+        return sheets.sheet(cells, columns=4, cell_size=224, title=title)
 
     def _image(self, i: int) -> int:
         image, other = self.a.units[i].image, self.b.units[i].image

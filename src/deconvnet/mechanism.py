@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from deconvnet import ops, picture
+from deconvnet import ops, picture, sheets
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Box, Step, Unit, Value
 from deconvnet.carry import notes_of
@@ -133,9 +133,9 @@ class Steps:
                     "take the tensors, .signal and .forward of each step."
                 )
         wide = 3 + any(step.switches is not None for step in self.shown)
-        cells = [picture.Cell(_pictures(step, shown, wide), _words(step)) for step in self.shown]
+        cells = [sheets.Cell(_pictures(step, shown, wide), _words(step)) for step in self.shown]
         columns = max(1, round(math.sqrt(len(cells) / wide)))
-        return picture.sheet(cells, columns=columns, cell_size=_CELL, title=title or _title(self, wide))
+        return sheets.sheet(cells, columns=columns, cell_size=_CELL, title=title or _title(self, wide))
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the figure to an image file; the file's place.
@@ -143,7 +143,7 @@ class Steps:
         Raises:
             ArgumentError: the file is there already and `force` is not given, or its ending is unknown.
         """
-        picture.save_picture(self.figure(), path, force=force)
+        sheets.save_picture(self.figure(), path, force=force)
         return Path(path)
 
 

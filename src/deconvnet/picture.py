@@ -4,39 +4,24 @@ Zero is mid-grey (128, 128, 128), so that what a unit wants brighter and what it
 told apart; colours are those of the network's input channels.
 """
 
-import itertools
 import math
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import pad
 
 from deconvnet._errors import ArgumentError, NotFiniteError
 from deconvnet._types import Box
-from deconvnet.saving import check_place, write_whole
+from deconvnet.sheets import on_white
 
 Scale: TypeAlias = Literal["logistic", "linear"]
 
-SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-
 _TAIL = 0.005  # share of the values that the scale leaves to lie beyond the limit
-_BEST = {"quality": 95, "subsampling": 0, "lossless": True}  # of JPEG and WebP; others ignore it
-_WHITE, _INK = (255, 255, 255), (26, 26, 26)
-_MARGIN, _GAP, _LEADING = 16, 4, 1.3
-_SPELLINGS = str.maketrans(
-    {"×": "x", "–": "-", "—": "-", "−": "-", "→": "->", "•": "·", "µ": "u", "μ": "u", "ß": "ss"}
-    | {"æ": "ae", "Æ": "AE", "ø": "o", "Ø": "O", "œ": "oe", "Œ": "OE", "ł": "l", "Ł": "L"}
-)
-_Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def render(signal: Float[Tensor, "c h w"], *, scale: Scale = "logistic", limit: float | None = None) -> Image.Image:
@@ -226,93 +211,10 @@ def overlay(photo: Image.Image, magnitude: Float[Tensor, "h w"]) -> Image.Image:
         )
     share = magnitude.detach().double().cpu() / limit_of(magnitude, scale="linear")
     weight = share.clamp(0, 1).sqrt().numpy()[..., None]  # the root keeps faint parts visible
-    colour = np.asarray(_on_white(photo), dtype=np.float64)
+    colour = np.asarray(on_white(photo), dtype=np.float64)
     pale = 255 - 0.35 * (255 - colour @ np.array([[0.299], [0.587], [0.114]]))
     mixed = weight * colour + (1 - weight) * pale
     return Image.fromarray(np.floor(mixed + 0.5).astype(np.uint8))
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell of a sheet.
-
-    Attributes:
-        images: shown side by side, such as a reconstruction and its patch.
-        caption: the words below them.
-    """
-
-    images: tuple[Image.Image, ...]
-    caption: str
-
-    def __post_init__(self) -> None:
-        if not self.images:
-            raise ArgumentError(f"the cell {self.caption!r} has no image. Give at least one.")
-        for image in self.images:
-            if 0 in image.size:
-                raise ArgumentError(f"the cell {self.caption!r} has an image of {image.height} x {image.width}.")
-
-
-def sheet(cells: Sequence[Cell], *, columns: int | None = None, cell_size: int = 160, title: str = "") -> Image.Image:
-    """A white sheet with the cells in rows, captions below them, RGB.
-
-    Small images are enlarged with their pixels kept square and sharp, large ones reduced with
-    antialiasing; each fits a square of `cell_size`. Captions wrap, and rows grow to hold them.
-
-    Args:
-        cells: in reading order.
-        columns: cells in a row; by default the sheet is about as many cells wide as high.
-        cell_size: in pixels, at least 16.
-        title: above the cells; none if empty.
-
-    Raises:
-        ArgumentError: no cells, fewer than one column, or a cell_size below 16.
-    """
-    if not cells:
-        raise ArgumentError("a sheet needs at least one cell.")
-    if cell_size < 16 or (columns is not None and columns < 1):
-        raise ArgumentError(f"cell_size={cell_size!r} and columns={columns!r}, but at least 16 and 1 are needed.")
-    across = min(len(cells), columns or math.ceil(math.sqrt(len(cells))))
-    most = max(len(cell.images) for cell in cells)
-    width = most * cell_size + (most - 1) * _GAP
-    strips = [_strip(cell, width, cell_size) for cell in cells]
-    rows = [_row(strips[i : i + across], width) for i in range(0, len(strips), across)]
-    total = across * (width + _MARGIN) - _MARGIN
-    heading = [_words(title, total, 16, centred=False)] if title.strip() else []
-    page = _stacked([*heading, *rows], _MARGIN)
-    return ImageOps.expand(page, _MARGIN, _WHITE)
-
-
-def side_by_side(images: Sequence[Image.Image], captions: Sequence[str], *, title: str = "") -> Image.Image:
-    """The images in one row, each with its caption, such as "photo" and "projection"; RGB.
-
-    Raises:
-        ArgumentError: no images, or not one caption for each.
-    """
-    if len(images) != len(captions):
-        raise ArgumentError(f"{len(images)} images came with {len(captions)} captions. Give one for each.")
-    cells = [Cell((image,), caption) for image, caption in zip(images, captions, strict=True)]
-    longest = max((max(image.size) for image in images), default=0)
-    return sheet(cells, columns=len(cells) or 1, cell_size=min(max(longest, 224), 512), title=title)
-
-
-def save_picture(image: Image.Image, path: str | Path, *, force: bool = False) -> None:
-    """Write the picture, wholly or not at all, in the format that the suffix names.
-
-    The bytes depend on the pixels alone: no time, place or other metadata. WebP is lossless.
-
-    Args:
-        image: any mode; transparency becomes white.
-        path: ends in .png, .webp, .jpg, .jpeg, .tif, .tiff or .bmp.
-        force: replace a file that is there already.
-
-    Raises:
-        ArgumentError: an unknown suffix, a missing folder, or a file that is there already.
-        DeconvNetError: the disk refused, or the format cannot hold a picture of this size.
-    """
-    path = Path(path)
-    check_place(path, SUFFIXES, force=force)
-    kind = Image.registered_extensions()[path.suffix.lower()]
-    write_whole(path, lambda file: _on_white(image).save(file, kind, **_BEST))
 
 
 def _check_float(signal: Tensor) -> None:
@@ -330,102 +232,3 @@ def _check_signal(signal: Tensor) -> None:
 def _check_scale(scale: str) -> None:
     if scale not in get_args(Scale):
         raise ArgumentError(f"scale={scale!r}, but it is 'logistic' or 'linear'.")
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    """RGB without metadata."""
-    rgba = image.convert("RGBA")
-    white = Image.new("RGBA", image.size, (*_WHITE, 255))
-    return Image.alpha_composite(white, rgba).convert("RGB")
-
-
-def _fitted(image: Image.Image, size: int) -> Image.Image:
-    """The image with its longer side `size` long."""
-    factor = size / max(image.size)
-    width, height = (max(1, round(side * factor)) for side in image.size)
-    image = _on_white(image)
-    if factor < 1:
-        return image.resize((width, height), Image.Resampling.LANCZOS)
-    # Whole pixels first, then the rest by averaging: all pixels look alike and stay sharp.
-    whole = math.ceil(factor)
-    image = image.resize((image.width * whole, image.height * whole), Image.Resampling.NEAREST)
-    return image.resize((width, height), Image.Resampling.BOX)
-
-
-def _pasted(width: int, height: int, images: Iterable[Image.Image], corners: Iterable[tuple[int, int]]) -> Image.Image:
-    """White, with each image at its (left, top)."""
-    canvas = Image.new("RGB", (width, height), _WHITE)
-    for image, corner in zip(images, corners, strict=True):
-        canvas.paste(image, corner)
-    return canvas
-
-
-def _strip(cell: Cell, width: int, cell_size: int) -> Image.Image:
-    """A cell's images beside each other, in the middle of `width`, above its caption."""
-    images = [_fitted(image, cell_size) for image in cell.images]
-    tall = max(image.height for image in images)
-    steps = [image.width + _GAP for image in images]
-    start = (width - sum(steps) + _GAP) // 2
-    lefts = itertools.accumulate(steps[:-1], initial=start)
-    tops = [(tall - image.height) // 2 for image in images]
-    shown = _pasted(width, tall, images, zip(lefts, tops, strict=True))
-    if not cell.caption.strip():
-        return shown
-    return _stacked([shown, _words(cell.caption, width, 12, centred=True)], _GAP)
-
-
-def _row(strips: Sequence[Image.Image], width: int) -> Image.Image:
-    lefts = [i * (width + _MARGIN) for i in range(len(strips))]
-    tall = max(strip.height for strip in strips)
-    return _pasted(lefts[-1] + width, tall, strips, [(left, 0) for left in lefts])
-
-
-def _stacked(images: Sequence[Image.Image], gap: int) -> Image.Image:
-    bottoms = list(itertools.accumulate(image.height + gap for image in images))
-    tops = [0, *bottoms[:-1]]
-    wide = max(image.width for image in images)
-    return _pasted(wide, bottoms[-1] - gap, images, [(0, top) for top in tops])
-
-
-def _words(text: str, width: int, size: int, *, centred: bool) -> Image.Image:
-    """The text in lines that are no wider than `width`."""
-    font = ImageFont.load_default(size)
-    paragraphs = _spelt(text, font).splitlines()
-    lines = [line for part in paragraphs for line in _wrapped(part, width, font)]
-    leading = round(size * _LEADING)
-    canvas = Image.new("RGB", (width, leading * len(lines) + size // 4), _WHITE)
-    draw = ImageDraw.Draw(canvas)
-    for i, line in enumerate(lines):
-        spare = width - font.getlength(line)
-        draw.text((spare // 2 if centred else 0, i * leading), line, _INK, font)
-    return canvas
-
-
-def _spelt(text: str, font: _Font) -> str:
-    """The text in letters that Pillow's own font has: it knows ASCII and little more."""
-    text = unicodedata.normalize("NFKD", text.strip().translate(_SPELLINGS))
-    text = "".join(letter for letter in text if not unicodedata.combining(letter))
-    unknown = bytes(font.getmask("\uffff"))
-    letters = {x: x.isspace() or bytes(font.getmask(x)) != unknown for x in set(text)}
-    return "".join(letter if letters[letter] else "?" for letter in text)
-
-
-def _wrapped(text: str, width: int, font: _Font) -> Iterator[str]:
-    line = ""
-    for piece in (piece for word in text.split() for piece in _pieces(word, width, font)):
-        longer = f"{line} {piece}".strip()
-        if line and font.getlength(longer) > width:
-            yield line
-            longer = piece
-        line = longer
-    yield line
-
-
-def _pieces(word: str, width: int, font: _Font) -> Iterator[str]:
-    """The word, broken where it would not fit a line of its own."""
-    start = 0
-    for end in range(2, len(word) + 1):
-        if font.getlength(word[start:end]) > width:
-            yield word[start : end - 1]
-            start = end - 1
-    yield word[start:]

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from deconvnet import picture as pictures
+from deconvnet import sheets
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Box, Unit
 from deconvnet.picture import Scale
@@ -63,7 +64,7 @@ class Reconstruction:
         shown = min(len(self), _MOST_DISPLAYED)
         title = f"the first {shown} of {len(self)} units" if shown < len(self) else ""
         file = io.BytesIO()
-        pictures.sheet(self._cells(shown), cell_size=320 if shown == 1 else 128, title=title).save(file, "PNG")
+        sheets.sheet(self._cells(shown), cell_size=320 if shown == 1 else 128, title=title).save(file, "PNG")
         return file.getvalue()
 
     def full(self) -> Float[Tensor, "m c *size"]:
@@ -130,8 +131,8 @@ class Reconstruction:
         cells = []
         for i, (unit, activation) in enumerate(zip(self.units, self.activations.tolist(), strict=True)):
             patch = preprocess.patch(photos[unit.image], self.shown(i, crop))
-            cells.append(pictures.Cell((self.picture(i, crop=crop, scale=scale), patch), caption(unit, activation)))
-        return pictures.sheet(cells, title=title)
+            cells.append(sheets.Cell((self.picture(i, crop=crop, scale=scale), patch), caption(unit, activation)))
+        return sheets.sheet(cells, title=title)
 
     def beside(
         self, photo: PhotoLike, preprocess: Preprocess, i: int = 0, *, words: str = "", title: str = ""
@@ -148,7 +149,7 @@ class Reconstruction:
         shown = preprocess.shown(photo)
         signal = self.whole(i)
         unit, activation = self.units[i], float(self.activations[i])
-        return pictures.side_by_side(
+        return sheets.side_by_side(
             [shown, pictures.render(signal), pictures.overlay(shown, pictures.magnitude(signal))],
             ["what the network sees", words or caption(unit, activation), "where it lies in the photo"],
             title=title,
@@ -161,14 +162,14 @@ class Reconstruction:
             ArgumentError: the file is there already and `force` is not given, or its ending is unknown.
         """
         cells = self._cells(len(self))
-        image = cells[0].images[0] if len(cells) == 1 else pictures.sheet(cells)
-        pictures.save_picture(image, path, force=force)
+        image = cells[0].images[0] if len(cells) == 1 else sheets.sheet(cells)
+        sheets.save_picture(image, path, force=force)
         return Path(path)
 
-    def _cells(self, shown: int) -> list[pictures.Cell]:
+    def _cells(self, shown: int) -> list[sheets.Cell]:
         """The first units' pictures with their captions."""
         values = self.activations[:shown].tolist()
-        return [pictures.Cell((self.picture(i),), caption(self.units[i], value)) for i, value in enumerate(values)]
+        return [sheets.Cell((self.picture(i),), caption(self.units[i], value)) for i, value in enumerate(values)]
 
 
 def caption(unit: Unit, activation: float) -> str:

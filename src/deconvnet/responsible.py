@@ -15,10 +15,10 @@ from deconvnet._errors import ArgumentError, TargetError
 from deconvnet._types import Box, Unit, Value
 from deconvnet.layers import value_of
 from deconvnet.numbered import numbered
-from deconvnet.picture import Cell, sheet
 from deconvnet.plan import Plan
 from deconvnet.preprocess import PhotoLike, Preprocess
 from deconvnet.reconstruction import Reconstruction, unit_words
+from deconvnet.sheets import Cell, sheet
 
 _PHOTO_SIZE, _CELL_SIZE = 480, 124  # of a drawing, in pixels
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import PIL
+import pyarrow as pa
 import torch
 from PIL import Image
 
@@ -18,15 +19,8 @@ from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet._types import LayerInfo
 from deconvnet._version import __version__
 from deconvnet.atlas.batches import Batch, batches
-from deconvnet.atlas.manifest import (
-    FORMAT_VERSION,
-    AtlasLayer,
-    Counts,
-    Manifest,
-    ModelSource,
-    PhotoSource,
-    write_manifest,
-)
+from deconvnet.atlas import manifest as about
+from deconvnet.atlas.manifest import FORMAT_VERSION, AtlasLayer, Counts, Manifest, ModelSource, write_manifest
 from deconvnet.atlas.photos import PhotoSet, Source, open_photos
 from deconvnet.atlas.reader import Atlas
 from deconvnet.atlas.scan import MOST_AT_ONCE, Scan, ScanLayer, scan_layers
@@ -105,7 +99,7 @@ class Plan:
             model=self.model(),
             rules=asdict(self.net.rules),
             layers=tuple(self.atlas_layer(layer.name) for layer in self.layers),
-            photos=PhotoSource(self.name, len(self.photos), self.photos.fingerprint),
+            photos=about.PhotoSet(self.name, len(self.photos), self.photos.fingerprint),
             preprocess=asdict(self.loaded.preprocess),
             k=self.k,
             batch=self.batch,
@@ -467,7 +461,7 @@ def weights_hash(model: torch.nn.Module) -> str:
 
 def libraries() -> dict[str, str]:
     """Versions of the libraries that the numbers and bytes rest on."""
-    return {"torch": torch.__version__, "numpy": np.__version__, "pillow": PIL.__version__}
+    return {"torch": torch.__version__, "numpy": np.__version__, "pillow": PIL.__version__, "pyarrow": pa.__version__}
 
 
 def _name(photos: Source) -> str:

@@ -96,8 +96,8 @@ def compare(
     ways = [_way(side, text, flags, rules) for side, text in (("A", a), ("B", b))]
     if flags.weights is not None and flags not in [way.model for way in ways]:
         raise ArgumentError("--weights go with a rule set, and neither A nor B is one. Leave them out.")
-    from deconvnet.picture import save_picture
     from deconvnet.preprocess import load_photo
+    from deconvnet.sheets import save_picture
 
     read = load_photo(photo)
     result, preprocess = _compared(ways, read, (layer, channel, position), smooth)

@@ -43,8 +43,8 @@ def project(
     where = o.numbers("--position", position, whole=True)
     loaded = flags.load()
     net = flags.attach(loaded, rules=rules, smooth=smooth)
-    from deconvnet.picture import save_picture
     from deconvnet.preprocess import load_photo
+    from deconvnet.sheets import save_picture
 
     read = load_photo(photo)
     x = loaded.preprocess.images(read).to(loaded.example_input)

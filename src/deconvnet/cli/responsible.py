@@ -76,8 +76,8 @@ def _drawn(
     force: bool,
 ) -> dict[str, Any]:
     """Write the picture of one photo; what there is to say of it."""
-    from deconvnet.picture import save_picture
     from deconvnet.preprocess import load_photo
+    from deconvnet.sheets import save_picture
 
     read = load_photo(photo)
     x = loaded.preprocess.images(read).to(loaded.example_input)

@@ -1,0 +1,208 @@
+"""`Atlas`: what was built, read back. No torch here."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from deconvnet._errors import ArgumentError, LayerNotFoundError
+from deconvnet._types import Box, TopActivation
+from deconvnet.atlas.manifest import AtlasLayer, Manifest, read_manifest
+from deconvnet.atlas.store import Kind, Signals, read_signals, read_strip
+from deconvnet.atlas.tables import MapStats, SkippedPhoto, read_skipped, read_stats, read_top
+
+_PALE, _FAINT = (236, 236, 236), (200, 200, 200)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Atlas:
+    """What every feature map of a network looks for, over a set of photos.
+
+    Attributes:
+        folder: where it lies.
+        manifest: how it was made.
+    """
+
+    folder: Path
+    manifest: Manifest
+    _top: pa.Table
+    _numbers: NDArray[np.int64]  # of each row's feature map, counted through all layers; they never fall
+    _stats: pa.Table
+    _skipped: tuple[SkippedPhoto, ...]
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Atlas":
+        """The atlas in a folder.
+
+        Raises:
+            AtlasError: there is none, or it is unfinished, damaged or newer than this package.
+        """
+        folder = Path(folder)
+        manifest = read_manifest(folder)
+        top, numbers = read_top(folder, manifest.layers, manifest.k)
+        return cls(folder, manifest, top, numbers, read_stats(folder, manifest.layers), read_skipped(folder))
+
+    def __len__(self) -> int:
+        """How many feature maps it has."""
+        return sum(layer.channels for layer in self.manifest.layers)
+
+    def __repr__(self) -> str:
+        made = self.manifest
+        return (
+            f"<Atlas: {len(self)} feature maps in {len(made.layers)} layers of {made.model.spec}, "
+            f"top {made.k} of {made.counts.photos} photos ({made.photos.name})>"
+        )
+
+    @cached_property
+    def layers(self) -> Mapping[str, AtlasLayer]:
+        """By name, in the network's order."""
+        return {layer.name: layer for layer in self.manifest.layers}
+
+    def top(self, layer: str, channel: int) -> tuple[TopActivation, ...]:
+        """The strongest activations of a feature map, one of each photo, the strongest first.
+
+        Raises:
+            LayerNotFoundError, ArgumentError: there is no such layer or channel.
+        """
+        first, last = self._rows(self._number(layer, channel))
+        return _activations(self._top.slice(first, last - first))
+
+    def stats(self, layer: str) -> tuple[MapStats, ...]:
+        """What each feature map of a layer did over all photos, in the order of channels.
+
+        Raises:
+            LayerNotFoundError: there is no such layer.
+        """
+        rows = self._stats.slice(self._number(layer, 0), self.layers[layer].channels)
+        return tuple(MapStats(**row) for row in rows.to_pylist())
+
+    def picture(self, layer: str, channel: int) -> Image.Image:
+        """The signals of a feature map's strongest activations as a block, beside their patches as another.
+
+        Both are empty and crossed out for a dead map.
+
+        Raises:
+            LayerNotFoundError, ArgumentError: there is no such layer or channel.
+            AtlasError: a picture is missing or damaged.
+        """
+        signals, patches = self.blocks(layer, channel)
+        picture = Image.new("RGB", (2 * signals.width + 4 * _gap(self.layers[layer].tile), signals.height), "white")
+        picture.paste(signals, (0, 0))
+        picture.paste(patches, (picture.width - patches.width, 0))
+        return picture
+
+    def blocks(self, layer: str, channel: int) -> tuple[Image.Image, Image.Image]:
+        """The two halves of `picture`: signals, and patches. In reading order, the strongest first."""
+        number = self._number(layer, channel)
+        if self._stats["dead"][number].as_py():
+            return (_empty(self.manifest.k, self.layers[layer].tile),) * 2
+        first, last = self._rows(number)
+        return self._block(layer, channel, "signal", last - first), self._block(layer, channel, "patch", last - first)
+
+    def _block(self, layer: str, channel: int, kind: Kind, count: int) -> Image.Image:
+        info = self.layers[layer]
+        strip = read_strip(self.folder, info, channel, kind, count)
+        tiles = [strip.crop((i * info.tile, 0, (i + 1) * info.tile, info.tile)) for i in range(count)]
+        return _laid_out(tiles, self.manifest.k, info.tile)
+
+    def signals(self, layer: str) -> Signals:
+        """The signals of a layer's top activations, if they were kept, in the order of channels and ranks.
+
+        Raises:
+            LayerNotFoundError: there is no such layer.
+            AtlasError: they were not kept, or the file is damaged.
+        """
+        self._number(layer, 0)
+        return read_signals(self.folder, layer)
+
+    def find(self, *, image: str) -> tuple[TopActivation, ...]:
+        """Where a photo is among the strongest, in the order of layers and channels; rank 0 where it leads.
+
+        Args:
+            image: the photo's name in the set.
+
+        Raises:
+            ArgumentError: it is among the strongest of no feature map, or no photo of the set.
+        """
+        rows = self._top.filter(pc.equal(self._top["image"], image))
+        if rows.num_rows:
+            return _activations(rows)
+        skipped = [photo.reason for photo in self._skipped if photo.image == image]
+        if skipped:
+            raise ArgumentError(f"the photo {image!r} was skipped when the atlas was built: {skipped[0]}")
+        raise ArgumentError(
+            f"no photo {image!r} is among the {self.manifest.k} strongest of a feature map; the nearest names are "
+            f"{_near(image, pc.unique(self._top['image']).to_pylist())}."
+        )
+
+    def skipped(self) -> tuple[SkippedPhoto, ...]:
+        """The photos that could not be looked at, and why."""
+        return self._skipped
+
+    def _number(self, layer: str, channel: int) -> int:
+        """Of a feature map, counted through all layers."""
+        if layer not in self.layers:
+            raise LayerNotFoundError(
+                f"the atlas has no layer {layer!r}; the nearest names are {_near(layer, self.layers)}. "
+                "atlas.layers lists all."
+            )
+        channels = self.layers[layer].channels
+        if type(channel) is not int or not 0 <= channel < channels:
+            raise ArgumentError(f"there are {channels} feature maps in {layer!r}, numbered from 0; got {channel!r}.")
+        before = list(self.layers)[: list(self.layers).index(layer)]
+        return sum(self.layers[name].channels for name in before) + channel
+
+    def _rows(self, number: int) -> tuple[int, int]:
+        """The first row of a feature map and the one behind its last."""
+        first, last = np.searchsorted(self._numbers, [number, number + 1])
+        return int(first), int(last)
+
+
+def _activations(rows: pa.Table) -> tuple[TopActivation, ...]:
+    return tuple(_activation(**row) for row in rows.to_pylist())
+
+
+def _activation(
+    y: int | None, x: int | None, top: int, left: int, bottom: int, right: int, **row: Any
+) -> TopActivation:
+    position = () if y is None or x is None else (y, x)
+    return TopActivation(position=position, box=Box((top, left), (bottom, right)), **row)
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    return ", ".join(map(repr, get_close_matches(name, list(names), n=3, cutoff=0.3))) or "none"
+
+
+def _gap(tile: int) -> int:
+    return max(1, tile // 24)
+
+
+def _laid_out(tiles: list[Image.Image], k: int, tile: int) -> Image.Image:
+    """Tiles in a block that is as wide as one of k tiles, white where there are fewer."""
+    step = tile + _gap(tile)
+    across = math.isqrt(k - 1) + 1
+    down = -(-k // across)
+    block = Image.new("RGB", (across * step - _gap(tile), down * step - _gap(tile)), "white")
+    for i, image in enumerate(tiles):
+        block.paste(image, (i % across * step, i // across * step))
+    return block
+
+
+def _empty(k: int, tile: int) -> Image.Image:
+    """A block for a map that has nothing to show: pale and crossed out."""
+    block = _laid_out([], k, tile)
+    draw = ImageDraw.Draw(block)
+    right, bottom = block.width - 1, block.height - 1
+    draw.rectangle((0, 0, right, bottom), _PALE, _FAINT, _gap(tile))
+    draw.line((0, 0, right, bottom), _FAINT, _gap(tile))
+    draw.line((0, bottom, right, 0), _FAINT, _gap(tile))
+    return block

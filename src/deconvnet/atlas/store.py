@@ -1,0 +1,213 @@
+"""The folder of an atlas: where things lie in it, and its pictures and signals. Docs: docs/atlas-format.md."""
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from deconvnet._errors import ArgumentError, AtlasError, DeconvNetError
+from deconvnet.atlas.manifest import MANIFEST, AtlasLayer, damaged, missing
+from deconvnet.saving import write_whole
+
+Kind = Literal["signal", "patch"]
+
+_WEBP = {"quality": 85, "method": 4}
+_LONGEST = 120  # letters of a layer's name in the name of a file
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")  # names that Windows keeps for devices
+
+
+def start_atlas(folder: Path, *, force: bool = False) -> None:
+    """Make the folder, if need be, in which an atlas will be written; files of an unfinished one stay.
+
+    Args:
+        folder: of the atlas.
+        force: an atlas that is there stops being one: its manifest is removed.
+
+    Raises:
+        ArgumentError: the folder holds an atlas already, and `force` is not given.
+        DeconvNetError: the disk refused.
+    """
+    manifest = folder / MANIFEST
+    if manifest.exists() and not force:
+        raise ArgumentError(f"{str(folder)!r} holds an atlas already. Pass force=True to replace it.")
+    _make(folder)
+    try:
+        manifest.unlink(missing_ok=True)
+    except OSError as fault:
+        raise DeconvNetError(f"cannot replace the atlas in {str(folder)!r}: {fault}.") from fault
+
+
+def safe_name(layer: str) -> str:
+    """A layer's name as the name of a file: ASCII, allowed on every disk, and no two alike on any.
+
+    Capitals become `!` and the small letter, as in Go's module cache; what is no letter, digit, dot, dash or
+    underscore becomes `=` and two hexadecimal digits for each byte of UTF-8. So does the first letter of a name that
+    would be hidden or that Windows keeps for a device, and a dot at the end. A long name is cut and ends in a hash.
+
+    Example:
+        >>> safe_name("Mixed_5b.branch1/relu#2")
+        '!mixed_5b.branch1=2frelu=232'
+    """
+    name = "".join(_safe(letter) for letter in layer) or "="
+    if name[0] == "." or _DEVICE.match(name):
+        name = _escaped(name[0]) + name[1:]
+    if name[-1] == ".":
+        name = name[:-1] + _escaped(".")
+    if len(name) > _LONGEST:
+        # "==" is in no name that was not cut
+        name = f"{name[: _LONGEST - 34]}=={sha256(layer.encode('utf-8')).hexdigest()[:32]}"
+    return name
+
+
+def _safe(letter: str) -> str:
+    if re.fullmatch(r"[a-z0-9._-]", letter):
+        return letter
+    return f"!{letter.lower()}" if re.fullmatch(r"[A-Z]", letter) else _escaped(letter)
+
+
+def _escaped(letter: str) -> str:
+    return "".join(f"={byte:02x}" for byte in letter.encode("utf-8"))
+
+
+# ---- pictures
+
+
+def strip_path(folder: Path, layer: str, channel: int, kind: Kind) -> Path:
+    """Where the strip of a feature map's signals or patches lies."""
+    return folder / "pictures" / safe_name(layer) / f"{channel}.{kind}.webp"
+
+
+def write_strip(folder: Path, layer: AtlasLayer, channel: int, kind: Kind, tiles: Image.Image) -> None:
+    """Write the strip of a feature map's signals or patches.
+
+    Args:
+        folder: of the atlas.
+        layer: of the map.
+        channel: of the map.
+        kind: of pictures.
+        tiles: RGB squares of `layer.tile` pixels side by side, rank 0 at the left.
+
+    Raises:
+        ArgumentError: other pixels, or no such map.
+        DeconvNetError: the disk refused.
+    """
+    if tiles.mode != "RGB" or tiles.height != layer.tile or tiles.width % layer.tile or not tiles.width:
+        raise ArgumentError(
+            f"a strip of layer {layer.name!r} is a row of RGB squares of {layer.tile} pixels; got {tiles.mode} of "
+            f"{tiles.height} x {tiles.width}."
+        )
+    if not 0 <= channel < layer.channels:
+        raise ArgumentError(f"layer {layer.name!r} has {layer.channels} feature maps; got channel {channel}.")
+    path = strip_path(folder, layer.name, channel, kind)
+    _make(path.parent)
+    write_whole(path, lambda file: tiles.save(file, "WEBP", **_WEBP))
+
+
+def read_strip(folder: Path, layer: AtlasLayer, channel: int, kind: Kind, count: int) -> Image.Image:
+    """The strip of a feature map's signals or patches.
+
+    Args:
+        folder, layer, channel, kind: as in `write_strip`.
+        count: of tiles that it should have.
+
+    Raises:
+        AtlasError: the file is missing or damaged.
+    """
+    path = strip_path(folder, layer.name, channel, kind)
+    try:
+        with Image.open(path, formats=["WEBP"]) as file:
+            tiles = file.convert("RGB")
+    except FileNotFoundError as fault:
+        raise missing(path) from fault
+    except (OSError, ValueError, SyntaxError) as fault:
+        raise damaged(path, fault) from fault
+    if tiles.size != (count * layer.tile, layer.tile):
+        expected = f"{layer.tile} x {count * layer.tile}"
+        raise damaged(path, f"it has {tiles.height} x {tiles.width} pixels, and {expected} belong there")
+    return tiles
+
+
+# ---- signals
+
+
+@dataclass(frozen=True, eq=False)
+class Signals:
+    """The signals of a layer's top activations, in the order of their rows in `top.parquet`.
+
+    Attributes:
+        windows: (m, c, h, w) signed, each divided by its scale.
+        scale: (m,) the largest magnitude of each, which half precision could not hold.
+        low: (m, 2) row and column of each window's low corner in the network's input; may lie outside.
+    """
+
+    windows: NDArray[np.float16]
+    scale: NDArray[np.float32]
+    low: NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        kinds = [(str(array.dtype), array.ndim) for array in (self.windows, self.scale, self.low)]
+        if kinds != [("float16", 4), ("float32", 1), ("int32", 2)]:
+            raise ArgumentError(
+                "signals are float16 windows (m, c, h, w), float32 scales (m,) and int32 corners (m, 2)."
+            )
+        if not len(self.windows) == len(self.scale) == len(self.low) or self.low.shape[1] != 2:
+            raise ArgumentError("signals have one scale and one corner for each window.")
+
+    @classmethod
+    def of(cls, windows: NDArray[np.floating], low: NDArray[np.integer]) -> "Signals":
+        """The signals of windows (m, c, h, w) of any unit."""
+        values = np.asarray(windows, np.float64)
+        scale = np.abs(values).max(axis=(1, 2, 3), initial=0)
+        divided = values / np.where(scale > 0, scale, 1)[:, None, None, None]
+        return cls(divided.astype(np.float16), scale.astype(np.float32), low.astype(np.int32))
+
+    def window(self, i: int) -> NDArray[np.float32]:
+        """(c, h, w) the signal of row i in its own unit."""
+        signal: NDArray[np.float32] = self.windows[i].astype(np.float32) * self.scale[i]
+        return signal
+
+
+def signals_path(folder: Path, layer: str) -> Path:
+    """Where the signals of a layer lie, if they were kept."""
+    return folder / "signals" / f"{safe_name(layer)}.safetensors"
+
+
+def write_signals(folder: Path, layer: str, signals: Signals) -> None:
+    """Write the signals of a layer's top activations.
+
+    Raises:
+        DeconvNetError: the disk refused.
+    """
+    path = signals_path(folder, layer)
+    _make(path.parent)
+    arrays = {name: np.ascontiguousarray(array) for name, array in vars(signals).items()}
+    write_whole(path, lambda file: file.write(save(arrays)))
+
+
+def read_signals(folder: Path, layer: str) -> Signals:
+    """The signals of a layer's top activations.
+
+    Raises:
+        AtlasError: they were not kept, or the file is damaged.
+    """
+    path = signals_path(folder, layer)
+    try:
+        return Signals(**load_file(path))
+    except FileNotFoundError as fault:
+        raise AtlasError(f"this atlas keeps no signals of {layer!r}: there is no {str(path)!r}.") from fault
+    except (OSError, SafetensorError, ValueError, TypeError) as fault:
+        raise damaged(path, fault) from fault
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise DeconvNetError(f"cannot make the folder {str(folder)!r}: {fault}.") from fault

@@ -1,0 +1,247 @@
+"""The tables of an atlas, as Parquet: which feature map was strongest on which photos, and how often each was on.
+
+Their columns are told in docs/atlas-format.md. Rows are checked when they are written and when they are read.
+"""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import ArrayLike, NDArray
+
+from deconvnet._errors import ArgumentError
+from deconvnet.atlas.manifest import AtlasLayer, damaged, missing
+from deconvnet.saving import write_whole
+
+_AXES = ("y", "x")
+
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    return pa.schema([pa.field(name, kind, nullable=name in _AXES) for name, kind in columns.items()])
+
+
+_SCHEMAS = {
+    "top": _schema(
+        layer=pa.string(), channel=pa.int32(), rank=pa.int32(), activation=pa.float32(),
+        image=pa.string(), index=pa.int64(), y=pa.int32(), x=pa.int32(),
+        top=pa.int32(), left=pa.int32(), bottom=pa.int32(), right=pa.int32(),
+    ),
+    "stats": _schema(
+        layer=pa.string(), channel=pa.int32(), photos=pa.int64(), mean=pa.float64(), max=pa.float32(),
+        active=pa.float64(), q10=pa.float32(), q50=pa.float32(), q90=pa.float32(), q99=pa.float32(), dead=pa.bool_(),
+    ),
+    "skipped": _schema(index=pa.int64(), image=pa.string(), reason=pa.string()),
+}  # fmt: skip
+
+# All that the bytes depend on besides the rows and pyarrow's version. Checksums tell bits that flipped.
+_WRITING = {
+    "version": "2.6",
+    "compression": "zstd",
+    "compression_level": 9,
+    "data_page_version": "1.0",
+    "row_group_size": 2**16,
+    "store_schema": False,
+    "write_page_checksum": True,
+}
+
+
+@dataclass(frozen=True)
+class MapStats:
+    """What a feature map did over all photos: a row of `stats.parquet`.
+
+    Attributes:
+        layer, channel: which map.
+        photos: how many were looked at.
+        mean: activation over photos and positions.
+        max: the strongest activation.
+        active: share of the positions in which it was above zero.
+        q10, q50, q90, q99: quantiles of each photo's strongest activation.
+        dead: it was above zero nowhere.
+    """
+
+    layer: str
+    channel: int
+    photos: int
+    mean: float
+    max: float
+    active: float
+    q10: float
+    q50: float
+    q90: float
+    q99: float
+    dead: bool
+
+
+@dataclass(frozen=True)
+class SkippedPhoto:
+    """A photo that could not be looked at: a row of `skipped.parquet`."""
+
+    index: int
+    image: str
+    reason: str
+
+
+def write_top(folder: Path, layers: Sequence[AtlasLayer], k: int, columns: Mapping[str, ArrayLike]) -> None:
+    """Write `top.parquet`.
+
+    Args:
+        folder: of the atlas.
+        layers: of the atlas, in the network's order.
+        k: the most rows that a feature map may have.
+        columns: layer, channel, rank, activation, image, index, y, x, top, left, bottom, right, all of one
+            length, sorted by layer, channel and rank; y and x are negative where there are no spatial axes.
+
+    Raises:
+        ArgumentError: other columns, rows out of order, or values that are not finite.
+        DeconvNetError: the disk refused.
+    """
+    _write(folder, "top", columns, lambda table: _check_top(table, layers, k))
+
+
+def write_stats(folder: Path, layers: Sequence[AtlasLayer], columns: Mapping[str, ArrayLike]) -> None:
+    """Write `stats.parquet`: one row for each feature map, sorted by layer and channel; columns as in `MapStats`.
+
+    Raises:
+        ArgumentError: other columns, rows out of order, or values that are not finite.
+        DeconvNetError: the disk refused.
+    """
+    _write(folder, "stats", columns, lambda table: _check_stats(table, layers))
+
+
+def write_skipped(folder: Path, rows: Sequence[SkippedPhoto]) -> None:
+    """Write `skipped.parquet`, sorted by the photos' numbers.
+
+    Raises:
+        DeconvNetError: the disk refused.
+    """
+    ordered = sorted(rows, key=lambda row: row.index)
+    columns = {name: [getattr(row, name) for row in ordered] for name in _SCHEMAS["skipped"].names}
+    _write(folder, "skipped", columns, lambda table: None)
+
+
+def read_top(folder: Path, layers: Sequence[AtlasLayer], k: int) -> tuple[pa.Table, NDArray[np.int64]]:
+    """The table, and for each of its rows the number of its feature map, counted through all layers.
+
+    Raises:
+        AtlasError: the file is missing or damaged.
+    """
+    table = _read(folder, "top", lambda table: _check_top(table, layers, k))
+    return table, _map_numbers(table, layers)
+
+
+def read_stats(folder: Path, layers: Sequence[AtlasLayer]) -> pa.Table:
+    """The table: one row for each feature map, in order.
+
+    Raises:
+        AtlasError: the file is missing or damaged.
+    """
+    return _read(folder, "stats", lambda table: _check_stats(table, layers))
+
+
+def read_skipped(folder: Path) -> tuple[SkippedPhoto, ...]:
+    """The photos that could not be looked at.
+
+    Raises:
+        AtlasError: the file is missing or damaged.
+    """
+    return tuple(SkippedPhoto(**row) for row in _read(folder, "skipped", lambda table: None).to_pylist())
+
+
+def _write(folder: Path, name: str, columns: Mapping[str, ArrayLike], check: Callable[[pa.Table], None]) -> None:
+    """Write a table that passes the check."""
+    schema = _SCHEMAS[name]
+    if set(columns) != set(schema.names):
+        raise ArgumentError(f"{name}.parquet has the columns {', '.join(schema.names)}; got {', '.join(columns)}.")
+    buffer = io.BytesIO()
+    try:
+        arrays = [_array(field, columns[field.name]) for field in schema]
+        table = pa.Table.from_arrays(arrays, schema=schema)
+        check(table)
+        pq.write_table(table, buffer, **_WRITING)
+    except (ValueError, pa.ArrowException) as fault:
+        raise ArgumentError(f"{name}.parquet cannot hold these rows: {fault}.") from fault
+    write_whole(folder / f"{name}.parquet", lambda file: file.write(buffer.getbuffer()))
+
+
+def _array(field: pa.Field, column: ArrayLike) -> pa.Array:
+    values = np.asarray(column)
+    if not values.size:
+        return pa.array([], field.type)
+    return pa.array(values, mask=values < 0 if field.name in _AXES else None).cast(field.type)
+
+
+def _read(folder: Path, name: str, check: Callable[[pa.Table], None]) -> pa.Table:
+    """Read a table that passes the check."""
+    path = folder / f"{name}.parquet"
+    if not path.is_file():
+        raise missing(path)
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read()
+        if not table.schema.equals(_SCHEMAS[name]):
+            raise ValueError(
+                f"its columns are {', '.join(table.schema.names)}, of other names or types than they should"
+            )
+        check(table)
+    except (OSError, ValueError, pa.ArrowException) as fault:
+        raise damaged(path, fault) from fault
+    return table
+
+
+def _map_numbers(table: pa.Table, layers: Sequence[AtlasLayer]) -> NDArray[np.int64]:
+    """For each row the number of its feature map, counted through all layers.
+
+    Raises:
+        ValueError: there is no such map.
+    """
+    number_of = {layer.name: i for i, layer in enumerate(layers)}
+    named = table["layer"].combine_chunks().dictionary_encode()
+    names = named.dictionary.to_pylist()
+    unknown = [name for name in names if name not in number_of]
+    if unknown:
+        raise ValueError(f"there is no layer {unknown[0]!r} in the manifest")
+    channels = np.array([layer.channels for layer in layers])
+    row_layer = np.array([number_of[name] for name in names], dtype=np.int64)[named.indices.to_numpy()]
+    channel = table["channel"].to_numpy()
+    _require(bool(((channel >= 0) & (channel < channels[row_layer])).all()), "a channel is not one of its layer's")
+    numbers: NDArray[np.int64] = (np.cumsum(channels) - channels)[row_layer] + channel
+    return numbers
+
+
+def _check_top(table: pa.Table, layers: Sequence[AtlasLayer], k: int) -> None:
+    """Whether rows are in order, and each map's ranks run from 0 with falling activations."""
+    numbers = _map_numbers(table, layers)
+    _check_finite(table)
+    same = np.diff(numbers) == 0
+    _require(bool((np.diff(numbers) >= 0).all()), "rows are not sorted by layer and channel")
+    rank, activation = table["rank"].to_numpy(), table["activation"].to_numpy()
+    starts = np.flatnonzero(np.concatenate([[True], ~same])) if len(rank) else np.array([], dtype=np.int64)
+    lengths = np.diff(np.append(starts, len(rank)))
+    expected = np.arange(len(rank)) - np.repeat(starts, lengths)
+    _require(
+        bool((rank == expected).all() and (rank < k).all()), f"ranks of a map do not run from 0 to {k - 1} at most"
+    )
+    _require(bool((np.diff(activation)[same] <= 0).all()), "activations of a map rise with their rank")
+
+
+def _check_stats(table: pa.Table, layers: Sequence[AtlasLayer]) -> None:
+    """Whether there is one row for each map, in order."""
+    _check_finite(table)
+    maps = sum(layer.channels for layer in layers)
+    complete = np.array_equal(_map_numbers(table, layers), np.arange(maps))
+    _require(complete, f"there is not one row for each of the {maps} feature maps, in order")
+
+
+def _check_finite(table: pa.Table) -> None:
+    for field in table.schema:
+        if pa.types.is_floating(field.type):
+            _require(bool(np.isfinite(table[field.name].to_numpy()).all()), f"{field.name} holds NaN or infinity")
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ValueError(otherwise)
