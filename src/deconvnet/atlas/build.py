@@ -4,7 +4,7 @@ import hashlib
 import io
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from PIL import Image
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet._types import LayerInfo
 from deconvnet._version import __version__
-from deconvnet.atlas.batches import Batch, batches
 from deconvnet.atlas import manifest as about
+from deconvnet.atlas.batches import batches
 from deconvnet.atlas.manifest import FORMAT_VERSION, AtlasLayer, Counts, Manifest, ModelSource, write_manifest
-from deconvnet.atlas.photos import PhotoSet, Source, open_photos
+from deconvnet.atlas.photos import PhotoSet, open_photos
 from deconvnet.atlas.reader import Atlas
 from deconvnet.atlas.scan import MOST_AT_ONCE, Scan, ScanLayer, scan_layers
 from deconvnet.atlas.store import Signals, start_atlas, write_signals, write_strip
@@ -116,7 +116,7 @@ class Plan:
 
 def build_atlas(
     net: DeconvNet,
-    photos: Source,
+    photos: Any,
     layers: Sequence[str] | str = "all",
     k: int = 9,
     *,
@@ -171,7 +171,7 @@ def build_atlas(
 
 def scan_shard(
     net: DeconvNet,
-    photos: Source,
+    photos: Any,
     layers: Sequence[str] | str = "all",
     k: int = 9,
     *,
@@ -209,7 +209,7 @@ def scan_shard(
 
 def merge_shards(
     net: DeconvNet,
-    photos: Source,
+    photos: Any,
     shards: Sequence[str | Path],
     *,
     out: str | Path,
@@ -284,7 +284,7 @@ def _batches_of_shard(plan: Plan, part: int, parts: int) -> range:
 
 def prepared(
     net: DeconvNet,
-    photos: Source,
+    photos: Any,
     layers: Sequence[str] | str,
     k: int,
     loaded: LoadedModel,
@@ -411,7 +411,7 @@ def _write(
         if plan.keep_signal and windows:
             write_signals(folder, layer.name, _unpacked(windows))
     names = ("layer", "channel", "rank", "activation", "image", "index", "y", "x", "top", "left", "bottom", "right")
-    columns = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {name: [] for name in names}
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
     write_top(folder, layers, plan.k, columns)
     write_stats(folder, layers, _statistics(scan))
     write_skipped(folder, skipped)
@@ -464,7 +464,7 @@ def libraries() -> dict[str, str]:
     return {"torch": torch.__version__, "numpy": np.__version__, "pillow": PIL.__version__, "pyarrow": pa.__version__}
 
 
-def _name(photos: Source) -> str:
+def _name(photos: Any) -> str:
     if isinstance(photos, str | Path):
         return Path(str(photos).rstrip("/")).name
     return type(photos).__name__

@@ -1,8 +1,8 @@
 """The unfinished atlas: what a scan has found so far and which pictures are made, so that nothing is lost.
 
-    DIR/work/key.json           what is being built; the same on --resume, or it is refused
-    DIR/work/scan.safetensors   the scan as far as it has come, written anew now and then
-    DIR/work/tiles.sqlite       the winners' pictures, a transaction for each batch of photos
+DIR/work/key.json           what is being built; the same on --resume, or it is refused
+DIR/work/scan.safetensors   the scan as far as it has come, written anew now and then
+DIR/work/tiles.sqlite       the winners' pictures, a transaction for each batch of photos
 """
 
 import json
@@ -81,7 +81,7 @@ class Work:
         changed = differences(before, key)
         if changed:
             raise ArgumentError(
-                f"{str(self.folder.parent)!r} was begun with {'; '.join(changed)}. Give the same again, or another folder."
+                f"{str(self.folder.parent)!r} was begun with {'; '.join(changed)}. Give the same, or another folder."
             )
 
     def key(self) -> dict[str, Any] | None:

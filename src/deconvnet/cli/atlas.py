@@ -25,7 +25,7 @@ _EVERY = 10  # seconds between lines where nobody watches
 Photos = Annotated[
     str, typer.Argument(metavar="PHOTOS", help="A folder, a .txt list, .tar or .parquet shards, or a URL of any.")
 ]
-Out = Annotated[Path, typer.Option("--output", "-o", help="The atlas's folder.", show_default="has to be given")]
+Out = Annotated[Path, typer.Option("--output", "-o", help="The atlas's folder.", show_default=False)]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read photos.", min=0)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what an interrupted run left.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
@@ -88,7 +88,9 @@ def atlas(
 def atlas_merge(
     shards: Annotated[list[Path], typer.Argument(metavar="DIR...", help="The folders of all parts.")],
     output: Out,
-    photos: Annotated[str, typer.Option("--photos", help="The photos, as for the parts.", show_default="has to be given")],
+    photos: Annotated[
+        str, typer.Option("--photos", help="The photos, as for the parts.", show_default="has to be given")
+    ],
     workers: Workers = 1,
     resume: Resume = False,
     quiet: Quiet = False,
@@ -139,14 +141,14 @@ def _progress(quiet: bool) -> Iterator[Tell | None]:
         yield _lines()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     columns = [
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
     ]  # fmt: skip
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, tuple[int, float, int]] = {}
+        tasks: dict[str, tuple[TaskID, float, int]] = {}
 
         def tell(stage: str, done: int, total: int) -> None:
             now = time.monotonic()
