@@ -20,7 +20,7 @@ from deconvnet._types import LayerInfo
 from deconvnet._version import __version__
 from deconvnet.atlas import manifest as about
 from deconvnet.atlas.batches import batches
-from deconvnet.atlas.manifest import FORMAT_VERSION, AtlasLayer, Counts, Manifest, ModelSource, write_manifest
+from deconvnet.atlas.manifest import FORMAT_VERSION, MANIFEST, AtlasLayer, Counts, Manifest, ModelSource, write_manifest
 from deconvnet.atlas.photos import PhotoSet, open_photos
 from deconvnet.atlas.reader import Atlas
 from deconvnet.atlas.scan import MOST_AT_ONCE, Scan, ScanLayer, scan_layers
@@ -163,6 +163,9 @@ def build_atlas(
     """
     plan = prepared(net, photos, layers, k, loaded, workers, limit, batch, memory, keep_signal, progress)
     folder, work = Path(out), Work(Path(out))
+    if resume and (folder / MANIFEST).is_file() and work.key() is not None:
+        work.remove()  # all but this was done
+        return Atlas.open(folder)
     start_atlas(folder)
     work.start(plan.key(), resume=resume)
     scan, skipped = scanned(plan, work, range(math.ceil(plan.count / plan.batch)))
