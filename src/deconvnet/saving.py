@@ -1,6 +1,7 @@
 """Files, written wholly or not at all."""
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,3 +41,10 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise DeconvNetError(f"cannot write {str(path)!r}: {fault}.") from fault
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what a killed run was in the middle of writing, in a folder and those in it."""
+    for part in folder.rglob(".*.part"):
+        if re.fullmatch(r"\.[0-9a-f]{16}\.part", part.name):
+            part.unlink(missing_ok=True)

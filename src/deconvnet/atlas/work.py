@@ -23,7 +23,7 @@ from deconvnet._types import Box
 from deconvnet.atlas.scan import Scan, ScanLayer
 from deconvnet.atlas.tables import SkippedPhoto
 from deconvnet.atlas.tally import Tally
-from deconvnet.saving import write_whole
+from deconvnet.saving import remove_parts, write_whole
 
 Key = Mapping[str, Any]
 
@@ -78,6 +78,7 @@ class Work:
             text = json.dumps(key, indent=2)
             write_whole(self.folder / "key.json", lambda file: file.write(text.encode()))
             return
+        remove_parts(self.folder.parent)
         changed = differences(before, key)
         if changed:
             raise ArgumentError(
