@@ -5,6 +5,7 @@ anything like a photo ─► Photo ─► resize, crop ─► scale, mean, std �
                          patch ◄─── box in photo
 """
 
+import io
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -117,7 +118,7 @@ def load_photo(photo: PhotoLike) -> Photo:
     if isinstance(photo, str) and photo.startswith("sample:"):
         return _sample(photo.removeprefix("sample:"))
     if isinstance(photo, str | Path):
-        return _from_file(Path(photo))
+        return _from_file(path := Path(photo), path.stem, repr(str(path)))
     raise ArgumentError(
         f"a photo cannot be made from {type(photo).__name__}. Pass a path, 'sample:chelsea', "
         "a PIL image, an array (h, w, c) or a tensor (c, h, w)."
@@ -130,20 +131,29 @@ def _sample(name: str) -> Photo:
     return _from_array(getattr(skimage.data, name)(), name, f"the sample {name!r}")
 
 
-def _from_file(path: Path) -> Photo:
+def decode_photo(data: bytes, name: str) -> Photo:
+    """The photo of that name whose file holds `data`, as `load_photo` reads files.
+
+    Raises:
+        PhotoError: as `load_photo`.
+    """
+    return _from_file(io.BytesIO(data), name, repr(name))
+
+
+def _from_file(file: Path | io.BytesIO, name: str, what: str) -> Photo:
     try:
-        with Image.open(path) as picture:
+        with Image.open(file) as picture:
             # Pillow only warns up to twice its limit, and warnings can be silenced
             if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or math.inf):
                 raise Image.DecompressionBombError(f"{picture.height} x {picture.width} pixels")
-            return _decode(picture, path.stem, repr(str(path)))
+            return _decode(picture, name, what)
     except ArgumentError as fault:  # about the pixels, which here came from the file
         raise PhotoError(str(fault)) from fault
     except (OSError, ValueError, SyntaxError, *_BOMBS) as fault:
-        raise PhotoError(f"cannot read {str(path)!r}: {_reason(path, fault)}") from fault
+        raise PhotoError(f"cannot read {what}: {_reason(file, fault)}") from fault
 
 
-def _reason(path: Path, fault: Exception) -> str:
+def _reason(file: Path | io.BytesIO, fault: Exception) -> str:
     if isinstance(fault, FileNotFoundError):
         return "there is no such file. Check the path."
     if isinstance(fault, IsADirectoryError):
@@ -152,7 +162,7 @@ def _reason(path: Path, fault: Exception) -> str:
         return f"it may be a decompression bomb: {fault}. Raise PIL.Image.MAX_IMAGE_PIXELS if not."
     if not isinstance(fault, UnidentifiedImageError):
         return f"{fault}. Check the path and the file."
-    if path.stat().st_size == 0:
+    if (file.stat().st_size if isinstance(file, Path) else len(file.getbuffer())) == 0:
         return "it is empty (0 bytes). Fetch the file again."
     return "it is not an image that Pillow knows. Give JPEG, PNG, WebP, TIFF or GIF."
 
