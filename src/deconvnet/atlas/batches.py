@@ -7,6 +7,7 @@ needed, and a worker that dies, or outlives its parent, is told by the pipe's en
 
 import signal
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import Pipe, Process
@@ -116,7 +117,9 @@ def _by_workers(job: _Job, workers: int) -> Iterator[_Read]:
             process = Process(
                 target=_work, args=(job, first, workers, theirs, tuple(pipes)), daemon=True, name=f"photos-{first}"
             )
-            process.start()
+            with warnings.catch_warnings():  # Python warns of forks beside threads; a worker meets none of their locks
+                warnings.simplefilter("ignore", DeprecationWarning)
+                process.start()
             processes.append(process)
             theirs.close()  # so that the pipe ends when its worker does
         for number in range(len(job)):

@@ -205,7 +205,7 @@ def _remote(filesystem: Any, found: dict[str, dict[str, Any]], folder: str | Non
     paths = sorted(path for path, told in found.items() if told.get("type") != "directory")
     depth = None if folder is None else len(_parts(folder.rstrip("/")))
     files = [
-        File(filesystem.unstrip_protocol(path), name, int(found[path].get("size") or UNKNOWN))
+        File(filesystem.unstrip_protocol(path), name, UNKNOWN if (size := found[path].get("size")) is None else size)
         for path, name in zip(paths, _short(paths, depth), strict=True)
     ]
     return [file for file in files if not any(part.startswith(".") for part in file.name.split("/"))]

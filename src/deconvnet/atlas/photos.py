@@ -59,7 +59,10 @@ class PhotoSet:
 
 
 def open_photos(source: Any) -> PhotoSet:
-    """The photos of a data set, none of them read yet.
+    """The photos of a data set, to be read by number.
+
+    Of a data set in memory the first, the middle and the last photo are read: they are its fingerprint.
+    Of files only names and sizes are asked for, and of shards their tables of contents.
 
     Args:
         source: one of
