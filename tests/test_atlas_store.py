@@ -114,7 +114,7 @@ def test_skipped_photos_are_sorted_by_their_numbers(tmp_path):
     assert read_skipped(tmp_path) == (rows[1], rows[0])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(deadline=None)
 @given(scale=st.sampled_from([1e-20, 1e-3, 1.0, 1e9, 1e30]), seed=st.integers(0, 9))
 def test_signals_of_any_strength_come_back_to_half_precision(tmp_path_factory, scale, seed):
     folder = tmp_path_factory.mktemp("signals")
@@ -162,7 +162,7 @@ def original(name: str) -> str:
     return read.decode()
 
 
-@settings(max_examples=500, deadline=None)
+@settings(deadline=None)
 @given(layer=st.text(max_size=9) | st.text("aA=!./#_-", max_size=30))
 @example("aux.conv")
 @example("..")
@@ -176,6 +176,7 @@ def test_safe_names_can_be_read_back_and_are_allowed_everywhere(layer):
     assert not re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", name.split(".")[0])
 
 
+@settings(deadline=None)
 @given(one=st.text("aAbB/", min_size=100, max_size=400), other=st.text("aAbB/", min_size=100, max_size=400))
 @example("a" * 300, "a" * 301)
 @example("a" * 119 + "A", "A" * 200)

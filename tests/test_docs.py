@@ -19,7 +19,7 @@ from typer.main import get_command
 import deconvnet
 from deconvnet import rules
 from deconvnet.cli.commands import app
-from deconvnet.cli.reference import reference
+from deconvnet.cli.reference import name_of, reference
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -129,7 +129,7 @@ def test_every_public_name_is_documented(public):
     assert re.search(rf"`[^`\n]*\b{public}\b[^`\n]*`|import .*\b{public}\b", words())
 
 
-@pytest.mark.parametrize("command", [command.callback.__name__ for command in app.registered_commands])
+@pytest.mark.parametrize("command", [name_of(command) for command in app.registered_commands])
 def test_every_command_is_documented(command):
     assert f"\n## deconvnet {command}\n" in words()
     assert f"`deconvnet {command}" in DOCUMENTS[0].read_text(encoding="utf-8")

@@ -47,6 +47,7 @@ def brute_force(found: list[Scanned], k: int) -> list[list[tuple[float, int, int
     return [sorted(of.values(), key=lambda one: (-one[0], one[1], one[2]))[:k] for of in table]
 
 
+@settings(deadline=None)
 @given(scanned(), st.integers(1, 5), st.integers(0, 8))
 def test_it_ranks_as_sorting_all_does_in_however_many_parts(found, k, cut):
     images, values, places = found
@@ -58,7 +59,7 @@ def test_it_ranks_as_sorting_all_does_in_however_many_parts(found, k, cut):
     assert ranking.activations.dtype == np.float32 and ranking.k == k
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(part(), part(), part())
 def test_rankings_merge_in_any_order_and_grouping_and_an_image_counts_once(a, b, c):
     assert rows(a.merged(b)) == rows(b.merged(a))

@@ -14,6 +14,11 @@ from deconvnet._types import Box as Box
 from deconvnet._types import LayerInfo as LayerInfo
 from deconvnet._types import Unit as Unit
 from deconvnet._version import __version__ as __version__
+from deconvnet.atlas.build import build_atlas as build_atlas
+from deconvnet.atlas.build import merge_shards as merge_shards
+from deconvnet.atlas.build import scan_shard as scan_shard
+from deconvnet.atlas.photos import open_photos as open_photos
+from deconvnet.atlas.reader import Atlas as Atlas
 from deconvnet.comparison import Comparison as Comparison
 from deconvnet.comparison import compare as compare
 from deconvnet.mechanism import StepDown as StepDown

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from inspect import Parameter
 from typing import Any, Literal, get_args, get_origin
 
-from typer.models import ArgumentInfo
+from typer.models import ArgumentInfo, CommandInfo
 
 from deconvnet.cli.commands import app
 from deconvnet.cli.options import PANEL
@@ -59,6 +59,18 @@ deconvnet compare deconvnet guided sample:chelsea --layer relu3 --channel 145
 deconvnet compare zfnet-mini early.safetensors sample:chelsea --layer relu5 --channel 3,7 --position 2,1 -o training.png
 deconvnet compare torchvision:vgg16 torchvision:vgg16@random sample:coffee --layer features.15 --channel top:4
 """,
+    "atlas": """\
+deconvnet atlas holiday -o atlas
+deconvnet atlas photos.txt -o atlas --layer features.7 --layer features.12 --model torchvision:squeezenet1_1 --workers 4
+deconvnet atlas "shards-{0000..0012}.tar" -o part-3 --shard 3/64 --resume
+""",
+    "atlas-merge": """\
+deconvnet atlas-merge part-0 part-1 part-2 -o atlas --photos "shards-{0000..0012}.tar"
+""",
+    "sheet": """\
+deconvnet sheet atlas --layer relu5
+deconvnet sheet atlas --layer relu5 --channels 0-15,47 --columns 4 -o relu5.pdf
+""",
     "layers": """\
 deconvnet layers
 deconvnet layers --model torchvision:resnet18@random --json
@@ -73,15 +85,20 @@ Flag = tuple[Parameter, Any]  # with what typer knows of it
 
 def reference() -> str:
     """The page, as Markdown."""
-    callbacks = [command.callback for command in app.registered_commands if command.callback]
-    shared = [flag for flag in _flags(callbacks[0]) if flag[1].rich_help_panel == PANEL]
-    pages = ["\n".join(_page(callback)) for callback in callbacks]
+    commands = {name_of(command): command.callback for command in app.registered_commands if command.callback}
+    shared = [flag for flag in _flags(commands["explain"]) if flag[1].rich_help_panel == PANEL]
+    pages = ["\n".join(_page(name, callback)) for name, callback in commands.items()]
     return "\n".join([INTRODUCTION, *pages, "## Flags that say which network", "", *_table(shared), ""])
 
 
-def _page(callback: Callable[..., Any]) -> Iterator[str]:
+def name_of(command: CommandInfo) -> str:
+    """What a command is called."""
+    return command.name or str(getattr(command.callback, "__name__", ""))
+
+
+def _page(name: str, callback: Callable[..., Any]) -> Iterator[str]:
     """One command."""
-    name, flags = callback.__name__, _flags(callback)
+    flags = _flags(callback)
     arguments = "".join(f" {info.metavar}" for _, info in flags if isinstance(info, ArgumentInfo))
     own = [flag for flag in flags if flag[1].rich_help_panel != PANEL]
     yield from (f"## deconvnet {name}", "", f"    deconvnet {name}{arguments} [FLAGS]", "")

@@ -8,9 +8,11 @@ import typer
 
 from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
+from deconvnet.cli.app import app
 from deconvnet.cli.files import in_a_name, places
 
 
+@app.command()
 def sheet(
     atlas: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of an atlas.", show_default=False)],
     layer: Annotated[str, typer.Option("--layer", "-l", help="A layer of the atlas.")],
