@@ -518,14 +518,11 @@ def test_signals_of_other_shapes_are_refused():
         replace(good, scale=good.scale[:1])
 
 
-def test_an_atlas_that_is_there_is_kept_unless_forced(folder):
+def test_an_atlas_that_is_there_is_kept(folder):
     before = files(folder)
-    with pytest.raises(ArgumentError, match=r"holds an atlas already\. Pass force=True"):
+    with pytest.raises(ArgumentError, match=r"holds an atlas already\. Give another folder"):
         start_atlas(folder)
     assert files(folder) == before
-    start_atlas(folder, force=True)
-    with pytest.raises(AtlasError, match="is no atlas"):
-        Atlas.open(folder)
 
 
 def test_a_manifest_that_json_cannot_hold_is_refused(made, tmp_path):

@@ -26,7 +26,9 @@ from deconvnet import (
     NotFiniteError,
     RuleSet,
     TargetError,
+    Unit,
     UnsupportedOperationError,
+    load_model,
 )
 
 
@@ -970,3 +972,34 @@ def test_wrong_calls_warn_of_nothing(net: DeconvNet):
         with pytest.raises(ArgumentError):
             net.project(images(), "relu2", channel=99)
     assert not caught
+
+
+@pytest.mark.filterwarnings("ignore:.*units have activation 0:deconvnet.DeconvNetWarning")
+@pytest.mark.parametrize("several", [1, 12])
+def test_units_of_several_layers_are_what_project_gives_for_each_layer(several):
+    loaded = load_model("zfnet-mini")
+    net = DeconvNet(loaded.model, loaded.example_input)
+    x = loaded.preprocess.images(["sample:chelsea", "sample:rocket"])
+    listed = [
+        Unit(layer, channel, position, channel % 2)
+        for channel in range(several)
+        for layer, position in (("relu3", (channel % 8, 5)), ("relu1", (60, channel)), ("relu6", ()))
+    ]
+    results = net.project_units(x, listed)
+    assert list(results) == ["relu3", "relu1", "relu6"]
+    for layer, result in results.items():
+        of_layer = [unit for unit in listed if unit.layer == layer]
+        assert list(result.units) == of_layer
+        alone = net.project(x, layer, units=of_layer, path="dense")
+        torch.testing.assert_close(result.activations, alone.activations)
+        size = float(alone.full().abs().max())
+        torch.testing.assert_close(result.full(), alone.full(), rtol=0, atol=1e-5 * size)
+
+
+@pytest.mark.filterwarnings("ignore:.*units have activation 0:deconvnet.DeconvNetWarning")
+def test_units_of_layers_that_see_little_need_no_pass_over_their_images(monkeypatch):
+    loaded = load_model("zfnet-mini")
+    net = DeconvNet(loaded.model, loaded.example_input)
+    x = loaded.preprocess.images("sample:chelsea")
+    monkeypatch.setattr("deconvnet.network.finite_forward", lambda *a: pytest.fail("a pass over the whole image"))
+    assert len(net.project_units(x, [Unit("relu1", 3, (4, 4), 0), Unit("relu2", 3, (4, 4), 0)])) == 2

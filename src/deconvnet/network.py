@@ -16,7 +16,7 @@ from deconvnet.carry import SAME_FOR_ALL, Watch, carried
 from deconvnet.forward import finite_forward, forward
 from deconvnet.layers import class_scores, html_table, layer_infos, names_of, table, value_of
 from deconvnet.mechanism import Steps, steps_down
-from deconvnet.passes import Pass, by_images, by_units
+from deconvnet.passes import by_images, by_units, pass_of_units
 from deconvnet.plan import Plan, plan, words_of
 from deconvnet.reconstruction import Reconstruction
 from deconvnet.responsible import Ranking, Responsible, check_asked, check_layer, joined, last_maps, ranked
@@ -257,7 +257,10 @@ class DeconvNet:
     def project_units(
         self, x: Float[Tensor, "n c *spatial"], units: Sequence[Unit], *, memory: str | int | None = None
     ) -> dict[str, Reconstruction]:
-        """Single units of several layers, each carried down alone; one forward pass serves all.
+        """Single units of several layers, each carried down alone.
+
+        One forward pass over the images serves all; or, where that is less work, the units of each layer have one of
+        their own on no more than they see.
 
         Args:
             x: images, as the model takes them; all of them run at once.
@@ -271,21 +274,25 @@ class DeconvNet:
             As `project`.
         """
         graph, budget = self._captured.graph(x), self._budget(memory)
-        layers = list(dict.fromkeys(unit.layer for unit in units))
-        ways = {layer: self._way(graph, layer, None)[1] for layer in layers}
+        of_layer: dict[str, list[Unit]] = {}
+        for unit in units:
+            of_layer.setdefault(unit.layer, []).append(unit)
+        ways = {layer: self._way(graph, layer, None)[1] for layer in of_layer}
+        listed = {
+            layer: checked_units(of_layer[layer], layer, way.start.sizes(1)[1:], len(x)) for layer, way in ways.items()
+        }
+        whole = len(x) * max(way.work_up[0] for way in ways.values())
+        if sum(len(listed[layer]) * way.work_up[1] for layer, way in ways.items()) < whole:
+            return {
+                layer: carried(way, by_units(way, self.model, x, listed[layer], "activation", budget, "auto"), budget)
+                for layer, way in ways.items()
+            }
         chosen = {name: rule for way in ways.values() for name, rule in way.chosen.items()}
         starts = frozenset(way.start.name for way in ways.values())
-        results = {}
         with computing():
             trace = finite_forward(graph, self.model, ordinary(x), starts, self.rules, chosen)
-            for layer, way in ways.items():
-                sizes = way.start.sizes(1)[1:]
-                listed = checked_units([unit for unit in units if unit.layer == layer], layer, sizes, len(x))
-                rows = np.array([unit.image for unit in listed])
-                seeds = listed_seeds(listed, trace.values[way.start.name], rows, "activation")
-                one = Pass(trace, seeds, np.arange(len(listed)), len(listed))
-                results[layer] = carried(way, [one], budget)
-        return results
+            passes = {layer: pass_of_units(trace, way, listed[layer]) for layer, way in ways.items()}
+            return {layer: carried(way, [passes[layer]], budget) for layer, way in ways.items()}
 
     def plan(self, layer: Layer, *, to: Layer | None = None) -> str:
         """How a single unit of a layer is carried down, and at what cost, in words.

@@ -101,6 +101,13 @@ def by_units(
         yield Pass(trace, listed_seeds(some, trace.values[way.start.name], rows, start), places, len(units))
 
 
+def pass_of_units(trace: Trace, way: Plan, units: Sequence[Unit]) -> Pass:
+    """Single units of a layer, each from its activation, in a forward pass over all their images."""
+    rows = np.array([unit.image for unit in units])
+    seeds = listed_seeds(units, trace.values[way.start.name], rows, "activation")
+    return Pass(trace, seeds, np.arange(len(units)), len(units))
+
+
 def _over_images(way: Plan, model: nn.Module, x: Tensor, keep: frozenset[str] = frozenset()) -> Trace:
     return finite_forward(way.graph, model, ordinary(x), keep | {way.start.name}, way.rules, way.chosen)
 

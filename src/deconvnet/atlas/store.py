@@ -23,25 +23,16 @@ _LONGEST = 120  # letters of a layer's name in the name of a file
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")  # names that Windows keeps for devices
 
 
-def start_atlas(folder: Path, *, force: bool = False) -> None:
+def start_atlas(folder: Path) -> None:
     """Make the folder, if need be, in which an atlas will be written; files of an unfinished one stay.
 
-    Args:
-        folder: of the atlas.
-        force: an atlas that is there stops being one: its manifest is removed.
-
     Raises:
-        ArgumentError: the folder holds an atlas already, and `force` is not given.
+        ArgumentError: the folder holds an atlas already.
         DeconvNetError: the disk refused.
     """
-    manifest = folder / MANIFEST
-    if manifest.exists() and not force:
-        raise ArgumentError(f"{str(folder)!r} holds an atlas already. Pass force=True to replace it.")
+    if (folder / MANIFEST).exists():
+        raise ArgumentError(f"{str(folder)!r} holds an atlas already. Give another folder, or remove it.")
     _make(folder)
-    try:
-        manifest.unlink(missing_ok=True)
-    except OSError as fault:
-        raise DeconvNetError(f"cannot replace the atlas in {str(folder)!r}: {fault}.") from fault
 
 
 def safe_name(layer: str) -> str:
