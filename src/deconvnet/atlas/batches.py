@@ -1,10 +1,11 @@
 """Batches of photos, decoded in other processes, the same ones for any number of them.
 
-Worker w of n makes batches w, w + n, w + 2n, ... and hands each over through a pipe of its own. A pipe
-takes the next batch only when the last one has been fetched: memory is bounded, no shared memory is
-needed, and a worker that dies, or outlives its parent, is told by the pipe's end.
+Worker w of n makes batches w, w + n, w + 2n, ... in a piece of memory that it shares with its parent,
+says so through a pipe of its own, and goes on when its parent has copied the batch. Memory is bounded
+by one batch per worker, and the pipe's end tells of a worker's death, or its parent's.
 """
 
+import math
 import signal
 import traceback
 import warnings
@@ -12,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import Pipe, Process
 from multiprocessing.connection import Connection
-from typing import TypeAlias
+from multiprocessing.sharedctypes import RawArray
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -25,8 +27,8 @@ from deconvnet.atlas.photos import PhotoSet
 from deconvnet.preprocess import Preprocess
 
 Skipped: TypeAlias = tuple[tuple[int, str], ...]
-_PIECE = 2**20  # bytes: a pipe copies a message more often than once, and quickest in the processor's cache
-_Read: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32], Skipped]  # slots, images, skipped
+_Images: TypeAlias = Float32[np.ndarray, "size c h w"]
+_Told: TypeAlias = tuple[NDArray[np.int64], Skipped]  # the slots that hold a photo, the photos that could not be read
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,83 +91,99 @@ class _Job:
     def asked(self, number: int) -> NDArray[np.int64]:
         return self.indices[number * self.size : (number + 1) * self.size]
 
-    def read(self, number: int) -> _Read:
-        images = np.zeros((self.size, self.preprocess.channels, *self.preprocess.size), np.float32)
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.size, self.preprocess.channels, *self.preprocess.size
+
+    def read(self, number: int, images: _Images) -> _Told:
+        """Fill every slot."""
         slots, skipped = [], []
-        for slot, index in enumerate(self.asked(number).tolist()):
+        asked = self.asked(number).tolist()
+        images[len(asked) :] = 0
+        for slot, index in enumerate(asked):
             try:
                 images[slot] = self.preprocess.images(self.photos.read(index))[0].numpy()
                 slots.append(slot)
             except PhotoError as fault:
+                images[slot] = 0
                 skipped.append((index, str(fault)))
-        return np.array(slots, np.int64), images, tuple(skipped)
+        return np.array(slots, np.int64), tuple(skipped)
 
 
 def _batches(job: _Job, workers: int) -> Iterator[Batch]:
-    read = _by_workers(job, min(workers, len(job))) if workers else map(job.read, range(len(job)))
-    for number, (slots, images, skipped) in enumerate(read):
+    read = _by_workers(job, min(workers, len(job))) if workers else _here(job)
+    for number, ((slots, skipped), images) in enumerate(read):
         yield Batch(job.asked(number)[slots], slots, torch.from_numpy(images), skipped)
 
 
-def _by_workers(job: _Job, workers: int) -> Iterator[_Read]:
-    processes: list[Process] = []
-    pipes: list[Connection] = []
+def _here(job: _Job) -> Iterator[tuple[_Told, _Images]]:
+    for number in range(len(job)):
+        images = np.empty(job.shape, np.float32)
+        yield job.read(number, images), images
+
+
+def _by_workers(job: _Job, workers: int) -> Iterator[tuple[_Told, _Images]]:
+    crew: list[_Worker] = []
     try:
         for first in range(workers):
-            ours, theirs = Pipe(duplex=False)
-            pipes.append(ours)
-            process = Process(
-                target=_work, args=(job, first, workers, theirs, tuple(pipes)), daemon=True, name=f"photos-{first}"
-            )
-            with warnings.catch_warnings():  # Python warns of forks beside threads; a worker meets none of their locks
-                warnings.simplefilter("ignore", DeprecationWarning)
-                process.start()
-            processes.append(process)
-            theirs.close()  # so that the pipe ends when its worker does
+            crew.append(_hired(job, first, workers, [worker.pipe for worker in crew]))
         for number in range(len(job)):
-            yield _received(job, pipes[number % workers], processes[number % workers])
+            yield _received(crew[number % workers])
     finally:
-        for pipe in pipes:
-            pipe.close()
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join()
+        for worker in crew:
+            worker.pipe.close()
+            worker.process.terminate()
+        for worker in crew:
+            worker.process.join()
 
 
-def _received(job: _Job, pipe: Connection, process: Process) -> _Read:
-    images = np.empty((job.size, job.preprocess.channels, *job.preprocess.size), np.float32)
+@dataclass(frozen=True, eq=False)
+class _Worker:
+    process: Process
+    pipe: Connection
+    images: _Images  # shared
+
+
+def _hired(job: _Job, first: int, step: int, others: list[Connection]) -> _Worker:
+    ours, theirs = Pipe()
+    # is zeroed at once, and lies in a file where /dev/shm has no room for it
+    shared = RawArray("f", math.prod(job.shape))
+    process = Process(target=_work, args=(job, first, step, shared, theirs, (*others, ours)), daemon=True)
+    with warnings.catch_warnings():  # Python warns of forks beside threads; a worker meets none of their locks
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    theirs.close()  # so that the pipe ends when the worker does
+    return _Worker(process, ours, np.frombuffer(shared, np.float32).reshape(job.shape))
+
+
+def _received(worker: _Worker) -> tuple[_Told, _Images]:
     try:
-        told = pipe.recv()
+        told = worker.pipe.recv()
         if isinstance(told, str):
             raise DeconvNetError(f"a process that reads photos failed:\n{told}")
-        pixels, got = images.data.cast("B"), 0
-        while got < len(pixels):
-            got += pipe.recv_bytes_into(pixels, got)
+        images = worker.images.copy()
+        worker.pipe.send("copied")
     except (EOFError, OSError) as fault:
-        process.join()
+        worker.process.join()
         raise DeconvNetError(
-            f"a process that reads photos ended with exit code {process.exitcode} (-9: killed, often for want "
-            "of memory). Use fewer workers, or workers=0 to see why."
+            f"a process that reads photos ended with exit code {worker.process.exitcode} (-9: killed, often for "
+            "want of memory). Use fewer workers, or workers=0 to see why."
         ) from fault
-    slots, skipped = told
-    return slots, images, skipped
+    return told, images
 
 
-def _work(job: _Job, first: int, step: int, pipe: Connection, inherited: tuple[Connection, ...]) -> None:
+def _work(job: _Job, first: int, step: int, shared: Any, pipe: Connection, inherited: tuple[Connection, ...]) -> None:
     for other_end in inherited:
-        other_end.close()  # a pipe ends when nobody is left who could fetch
+        other_end.close()  # a pipe ends when nobody is left at its other end
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
+    images = np.frombuffer(shared, np.float32).reshape(job.shape)
     try:
         for number in range(first, len(job), step):
-            slots, images, skipped = job.read(number)
-            pipe.send((slots, skipped))
-            pixels = images.data.cast("B")
-            for start in range(0, len(pixels), _PIECE):
-                pipe.send_bytes(pixels[start : start + _PIECE])
-    except ConnectionError:
-        pass  # nobody fetches any more
+            pipe.send(job.read(number, images))
+            pipe.recv()
+    except (EOFError, ConnectionError):
+        pass  # nobody is there any more
     except Exception:
         pipe.send(traceback.format_exc())
