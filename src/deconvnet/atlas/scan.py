@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from deconvnet._errors import ArgumentError, NotFiniteError
@@ -25,11 +25,13 @@ class ScanLayer:
         name: as PyTorch's.
         channels: feature maps.
         size: of each, per spatial axis.
+        rectified: no activation is below zero.
     """
 
     name: str
     channels: int
     size: tuple[int, ...]
+    rectified: bool
 
     @property
     def positions(self) -> int:
@@ -57,7 +59,7 @@ def scan_layers(net: DeconvNet, layers: Sequence[str] | str) -> tuple[ScanLayer,
     if not infos or len(infos) < len(layers):
         raise ArgumentError(f"layers are names, each once, or 'all'; got {layers!r}.")
     ordered = [infos[name] for name in known if name in infos]
-    return tuple(ScanLayer(info.name, info.channels, info.size) for info in ordered)
+    return tuple(ScanLayer(info.name, info.channels, info.size, info.kind == "relu") for info in ordered)
 
 
 class Scan:
@@ -90,11 +92,11 @@ class Scan:
         net.activations(x, list(self.tallies), watch=self._watch(numbers, rows))
 
     def _watch(self, numbers: Int64[np.ndarray, " n"], rows: Tensor) -> Callable[[str, Tensor], None]:
+        rectified = {layer.name: layer.rectified for layer in self.layers}
+
         def look(layer: str, values: Tensor) -> None:
             maps = values.flatten(2) if values.ndim > 2 else values[:, :, None]
-            peaks, means = maps.amax(2)[rows], maps.mean(2)[rows].cpu().numpy().astype(np.float32)
-            positive = (maps > 0).sum(2)[rows].cpu().numpy()
-            strongest = peaks.cpu().numpy().astype(np.float32)
+            strongest, means, positive = _measured(maps, rows.tolist(), rectified[layer])
             if not np.isfinite(strongest).all() or not np.isfinite(means).all():
                 bad = numbers[~np.isfinite(strongest + means).all(1)]
                 raise NotFiniteError(f"layer {layer!r} gives NaN or infinity for photo number {bad[0]}.")
@@ -113,3 +115,19 @@ class Scan:
         """Add a scan of other photos."""
         for name, tally in self.tallies.items():
             tally.merge(other.tallies[name])
+
+
+def _measured(
+    maps: Float[Tensor, "b c positions"], rows: Sequence[int], rectified: bool
+) -> tuple[Float32[np.ndarray, "n c"], Float32[np.ndarray, "n c"], Int64[np.ndarray, "n c"]]:
+    """Of some images: each map's largest activation, its mean, and how many are above zero.
+
+    Image by image, so that what is read three times stays near the processor.
+    """
+    peaks, means, alive = [], [], []
+    for image in map(maps.__getitem__, rows):
+        peaks.append(image.amax(1))
+        means.append(image.mean(1))
+        alive.append((image if rectified else image.clamp(min=0)).sign().sum(1, dtype=torch.float32))
+    largest, mean, positive = (torch.stack(part).float().cpu().numpy() for part in (peaks, means, alive))
+    return largest, mean, positive.astype(np.int64)
