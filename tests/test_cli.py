@@ -912,7 +912,7 @@ def test_steps_draws_each_step_and_tells_how_far_unpooling_is_from_an_inverse(de
     assert names(tmp_path) == ["rocket.4.steps.png"]
     first, *rest = done.out.splitlines()
     assert first == "sample:rocket: 6 steps down from 4 -> rocket.4.steps.png"
-    assert re.fullmatch(r"  1: unpooling gives the forward maps back with a relative error of \d\.\d+", rest[0])
+    assert re.fullmatch(r"  1: unpooling 2 gives the forward maps back with a relative error of \d\.\d+", rest[0])
 
 
 def test_steps_prints_json_also_of_a_class_and_to_a_layer(deconvnet, spec, tmp_path):
@@ -931,7 +931,9 @@ def test_steps_prints_json_also_of_a_class_and_to_a_layer(deconvnet, spec, tmp_p
         (["-l", "nosuch"], "no layer 'nosuch'"),
         (["-l", "4", "-c", "8"], "8 feature maps in '4', numbered from 0; got 8"),
         (["-l", "4", "-t", "owl"], "--target is a class: leave out --layer"),
-        (["-c", "3"], "a channel and a position are of a layer"),
+        (["-c", "3"], "--channel and --position are of a layer: give --layer too"),
+        (["-t", "3", "-c", "4"], "--channel and --position are of a layer: give --layer too, or --target alone"),
+        (["-t", "3,1,1"], "the network's answer is no map and has no places"),
         (["-l", "4", "--position", "a,b"], "--position takes numbers"),
         (["-l", "1", "--to", "4"], "no signal travels from '1'"),
         (["-l", "4", "-o", "x.svg"], "does not end in one of"),

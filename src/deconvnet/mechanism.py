@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from deconvnet import ops, picture
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Box, Step, Unit, Value
-from deconvnet.carry import notes_of
+from deconvnet.carry import check_finite, notes_of, silence
 from deconvnet.layers import PIXELS, names_of
 from deconvnet.passes import Pass
 from deconvnet.plan import Plan
@@ -43,7 +43,12 @@ class StepDown:
             maximum in its map of `forward`, as PyTorch's poolings return it.
         windows: of that max-pool, per spatial axis.
         error: how far unpooling is from an inverse: |forward - unpooled| / |forward| (Euclidean, over all
-            maps), where the max-pool's own output on the way up is unpooled. None where no max-pool is undone.
+            maps), where the max-pool's own output on the way up is unpooled. None where no max-pool is undone;
+            a maximum over whole maps, such as `amax`, is none.
+        pool: the layer of the max-pool that `switches`, `windows` and `error` are of; where several take the same
+            maps, the one that is undone first.
+        rectified: whether the layer rectifies on the way up: a rectifier, a smooth activation that the rules admit
+            in its place, or the concatenation of branches that are all rectified.
     """
 
     layer: str
@@ -54,6 +59,8 @@ class StepDown:
     switches: Int[Tensor, "c *pooled"] | None = None
     windows: tuple[ops.Windows, ...] | None = None
     error: float | None = None
+    pool: str | None = None
+    rectified: bool = False
 
     @property
     def offsets(self) -> Int[Tensor, "c *pooled axes"] | None:
@@ -68,7 +75,7 @@ class StepDown:
     @property
     def strongest(self) -> int:
         """The feature map, or the unit, where the signal is largest; rectifiers let nothing else through."""
-        return int(self.signal.flatten(1).amax(1).argmax() if self.signal.ndim > 1 else self.signal.argmax())
+        return int(self.signal.flatten(1).amax(1).argmax())
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,38 +162,50 @@ def steps_down(way: Plan, one: Pass, budget: int, notes: Sequence[str]) -> Steps
         one: the forward pass, whose trace holds every value of the way, and its one seed.
         budget: bytes that may be taken.
         notes: what a reader should know besides.
+
+    Raises:
+        NotFiniteError: the signal overflows.
     """
     (unit,) = one.seeds.units
     names = names_of(way.graph)
     steps: list[StepDown] = []
 
     def watch(value: Value, places: np.ndarray, signal: Tensor, frames: Frames) -> None:
-        (whole,) = moved(signal, frames, whole_maps(1, map_size(value)))
-        steps.append(_step(way, one, value, whole, names))
+        if value.name in names:
+            rows = signal[:, None] if signal.ndim == 1 else signal  # one number for each image is one unit
+            (whole,) = moved(rows, frames, whole_maps(1, map_size(value)))
+            check_finite(whole)
+            steps.append(_step(way, one, value, whole, names))
 
     box = boxes_of(way, one.seeds.units)
     pixels = one.seeds.values.new_zeros(1, way.stop.shape[1].of(1), *box[0].size)
     project_seeds(way, one, box, pixels, budget, "dense", watch)
-    every = (*notes, *one.seeds.notes, *notes_of(way))
+    every = (*notes, *one.seeds.notes, *notes_of(way), *silence(one.seeds.silent, 1))
     return Steps(unit, float(one.seeds.activations), tuple(steps), way.rules, every)
 
 
 def _step(way: Plan, one: Pass, value: Value, signal: Tensor, names: dict[str, str]) -> StepDown:
-    above = [
-        (step, rule)
-        for step, rule in way.down
-        if value.name in {v.name for i, v in enumerate(step.signals) if i not in rule.closed}
-    ]
+    above = _above(way, value, names)
     forward = one.trace.values[value.name]
-    row = forward[one.seeds.rows[0]]
-    undone = tuple(dict.fromkeys(names[step.output.name] for step, _ in above))
+    row = forward[one.seeds.rows[0]].reshape(signal.shape)
+    undone = tuple(dict.fromkeys(names[step.output.name] for step, _ in above if step.output.name in names))
     how = ", ".join(dict.fromkeys(rule.words for _, rule in above))
-    pool = next(((step, rule) for step, rule in above if "max_pool" in step.operation), None)
-    layer = names[value.name]
-    if pool is None:
-        return StepDown(layer, undone, how, signal, row)
-    switches, windows, error = _unpooling(way, one, *pool, forward)
-    return StepDown(layer, undone, how, signal, row, switches, windows, error)
+    step = StepDown(names[value.name], undone, how, signal, row, rectified=value.name in way.rectified)
+    pools = ((over, rule) for over, rule in above if "max_pool" in over.operation and value in over.signals)
+    for over, rule in pools:
+        switches, windows, error = _unpooling(way, one, over, rule, forward)
+        return replace(step, switches=switches, windows=windows, error=error, pool=names[over.output.name])
+    return step
+
+
+def _above(way: Plan, value: Value, names: dict[str, str]) -> list[tuple[Step, Rule]]:
+    """What is undone to come to a value from the named ones above it, in the order of the way down."""
+    below, found = {value.name}, []
+    for step, rule in reversed(way.down):
+        if below & {v.name for i, v in enumerate(step.signals) if i not in rule.closed}:
+            found.append((step, rule))
+            below |= {step.output.name} - names.keys()
+    return found[::-1]
 
 
 def _unpooling(
@@ -203,8 +222,9 @@ def _unpooling(
         switches = ops.switch_places(remembered["switches"], windows)[number]
     if not isinstance(unpooled, Tensor):
         (unpooled,) = (part for part in unpooled if part is not None)
-    length = float(torch.linalg.vector_norm(below[number]))
-    distance = float(torch.linalg.vector_norm(below[number] - unpooled[number]))
+    forward, back = below[number].cpu().double(), unpooled[number].cpu().double()  # squares of half floats overflow
+    length = float(torch.linalg.vector_norm(forward))
+    distance = float(torch.linalg.vector_norm(forward - back))
     return switches, windows, distance / length if length else 0.0
 
 
@@ -276,14 +296,14 @@ def _around_peak(signal: Float[Tensor, "h w"]) -> Box:
 def _words(step: StepDown) -> str:
     """A step in words."""
     channels, *size = step.signal.shape
-    maps = f"{channels} maps of {'x'.join(map(str, size))}" if size else f"{channels} units"
+    maps = f"{channels} maps of {'x'.join(map(str, size))}" if size else f"{channels} unit{'s' * (channels > 1)}"
     words = [f"{step.layer}: {maps}" if step.layer != PIXELS else PIXELS]
     if step.undone:
         words.append(f"{_several(step.undone)} undone ({step.how})")
     if size and step.layer != PIXELS:
         words.append(f"map {step.strongest}")
     if step.error is not None:
-        words.append(f"unpooling gives the forward maps back with a relative error of {step.error:.2f}")
+        words.append(f"unpooling {step.pool} gives the forward maps back with a relative error of {step.error:.2f}")
     return "; ".join(words)
 
 
