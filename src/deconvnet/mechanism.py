@@ -1,7 +1,8 @@
 """The mechanism shown: one unit's signal at every step of its way down (figure 1 of the paper, on a real photo)."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +27,7 @@ from deconvnet.windows import Frames, map_size, moved, whole_maps
 
 _CELL = 176  # pixels of a picture in the figure
 _SWITCHES = 16  # pixels of a map that a picture of switches shows at most, along each axis
-_INK, _FAINT = (190, 30, 45), (245, 225, 225)
+_INK, _FRAME = (190, 30, 45), (190, 190, 190)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +169,7 @@ def steps_down(way: Plan, one: Pass, budget: int, notes: Sequence[str]) -> Steps
     """
     (unit,) = one.seeds.units
     names = names_of(way.graph)
+    above = _above(way, names)
     steps: list[StepDown] = []
 
     def watch(value: Value, places: np.ndarray, signal: Tensor, frames: Frames) -> None:
@@ -175,7 +177,7 @@ def steps_down(way: Plan, one: Pass, budget: int, notes: Sequence[str]) -> Steps
             rows = signal[:, None] if signal.ndim == 1 else signal  # one number for each image is one unit
             (whole,) = moved(rows, frames, whole_maps(1, map_size(value)))
             check_finite(whole)
-            steps.append(_step(way, one, value, whole, names))
+            steps.append(_step(way, one, value, whole, names, [*above[value.name].values()]))
 
     box = boxes_of(way, one.seeds.units)
     pixels = one.seeds.values.new_zeros(1, way.stop.shape[1].of(1), *box[0].size)
@@ -184,8 +186,9 @@ def steps_down(way: Plan, one: Pass, budget: int, notes: Sequence[str]) -> Steps
     return Steps(unit, float(one.seeds.activations), tuple(steps), way.rules, every)
 
 
-def _step(way: Plan, one: Pass, value: Value, signal: Tensor, names: dict[str, str]) -> StepDown:
-    above = _above(way, value, names)
+def _step(
+    way: Plan, one: Pass, value: Value, signal: Tensor, names: Mapping[str, str], above: Sequence[tuple[Step, Rule]]
+) -> StepDown:
     forward = one.trace.values[value.name]
     row = forward[one.seeds.rows[0]].reshape(signal.shape)
     undone = tuple(dict.fromkeys(names[step.output.name] for step, _ in above if step.output.name in names))
@@ -198,14 +201,30 @@ def _step(way: Plan, one: Pass, value: Value, signal: Tensor, names: dict[str, s
     return step
 
 
-def _above(way: Plan, value: Value, names: dict[str, str]) -> list[tuple[Step, Rule]]:
-    """What is undone to come to a value from the named ones above it, in the order of the way down."""
-    below, found = {value.name}, []
-    for step, rule in reversed(way.down):
-        if below & {v.name for i, v in enumerate(step.signals) if i not in rule.closed}:
-            found.append((step, rule))
-            below |= {step.output.name} - names.keys()
-    return found[::-1]
+def way_words(way: Plan) -> dict[str, dict[str, str]]:
+    """The layers on a way in the order in which they are come to, and what is undone to come to each, in words."""
+    names = names_of(way.graph)
+    above = _above(way, names)
+    values = [step.output for step, _ in way.down] + [way.stop]
+    return {
+        names[value.name]: {
+            names.get(name, f"{step.module}/{step.operation.removeprefix('aten.')}"): rule.words
+            for name, (step, rule) in above[value.name].items()
+        }
+        for value in values
+        if value.name in names
+    }
+
+
+def _above(way: Plan, names: Mapping[str, str]) -> dict[str, dict[str, tuple[Step, Rule]]]:
+    """What is undone to come to each value from the nearest named ones above it, by the names of values."""
+    found: dict[str, dict[str, tuple[Step, Rule]]] = defaultdict(dict)
+    for step, rule in way.down:
+        name = step.output.name
+        undone = {} if name in names else found[name]
+        for value in {value.name for i, value in enumerate(step.signals) if i not in rule.closed}:
+            found[value].update({**undone, name: (step, rule)})
+    return found
 
 
 def _unpooling(
@@ -232,17 +251,27 @@ def _pictures(step: StepDown, shown: Image.Image | None, wide: int) -> tuple[Ima
     """A step's row: the signal over all maps, its strongest map, that map on the way up, and the switches."""
     blank = Image.new("RGB", (_CELL, _CELL), "white")
     signal, forward = _as_maps(step.signal), _as_maps(step.forward)
-    row: tuple[Image.Image, ...]
+    drawn: tuple[Image.Image, ...]
     if step.layer == PIXELS and step.signal.shape[0] in (1, 3):
-        row = (picture.render(signal), blank, shown or picture.render(forward))
+        drawn = (picture.render(signal), blank, shown or picture.render(forward))
     elif step.signal.ndim == 1:
-        row = (picture.render(signal, scale="linear"), blank, picture.render(forward, scale="linear"))
+        drawn = (picture.render(signal, scale="linear"), blank, picture.render(forward, scale="linear"))
     else:
         of_all = picture.magnitude(signal)[None]
         one, above = signal[step.strongest][None], forward[step.strongest][None]
-        row = tuple(picture.render(part, scale="linear") for part in (of_all, one, above))
+        drawn = tuple(picture.render(part, scale="linear") for part in (of_all, one, above))
     switches = blank if step.switches is None or step.windows is None else _switches(step)
-    return (*row, switches)[:wide]
+    return tuple(image if image is blank else _framed(image) for image in (*drawn, switches)[:wide])
+
+
+def _framed(image: Image.Image) -> Image.Image:
+    """An image as large as its cell, with a thin frame: one that is white all over is seen on white paper too."""
+    grown = _CELL / max(image.size)
+    size = max(1, round(image.width * grown)), max(1, round(image.height * grown))
+    how = Image.Resampling.NEAREST if grown >= 1 else Image.Resampling.LANCZOS
+    framed = image.convert("RGB").resize(size, how)
+    ImageDraw.Draw(framed).rectangle((0, 0, size[0] - 1, size[1] - 1), outline=_FRAME)
+    return framed
 
 
 def _as_maps(signal: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from deconvnet.captured import Captured, ordinary
 from deconvnet.carry import SAME_FOR_ALL, Watch, carried
 from deconvnet.forward import finite_forward
 from deconvnet.layers import class_scores, html_table, layer_infos, maps_of, rows_of, table, value_of
-from deconvnet.mechanism import Steps, steps_down
+from deconvnet.mechanism import Steps, steps_down, way_words
 from deconvnet.passes import by_images, by_units
 from deconvnet.plan import Plan, plan, words_of
 from deconvnet.reconstruction import Reconstruction
@@ -238,6 +238,19 @@ class DeconvNet:
         """
         name, way = self._way(self._captured.graph(self._captured.like_model()), layer, to)
         return words_of(way, name)
+
+    def way_down(self, x: Float[Tensor, "n c *spatial"], layer: Layer | None = None) -> dict[str, dict[str, str]]:
+        """The layers on the way down, in order, and what is undone to come to each from those above it, in words.
+
+        Args:
+            x: images; only their size counts.
+            layer: name or module; None for the classes.
+
+        Raises:
+            LayerNotFoundError, ArgumentError, UnsupportedOperationError: as in `project`.
+        """
+        graph = self._captured.graph(x)
+        return way_words(self._way_of_classes(graph, None)[1] if layer is None else self._way(graph, layer, None)[1])
 
     def explain(
         self,

@@ -76,8 +76,7 @@ def steps(
     print(f"{photo}: {len(found)} steps down from {found.unit.layer or 'the output'} -> {place}")
     for step in found:
         if step.error is not None:
-            print(
-                f"  {step.layer}: unpooling {step.pool} gives the forward maps back with a relative error of {step.error:.3g}"
-            )
+            words = f"unpooling {step.pool} gives the forward maps back with a relative error of {step.error:.3g}"
+            print(f"  {step.layer}: {words}")
     for note in found.notes:
         print(f"  note: {note}")
