@@ -201,6 +201,14 @@ def test_grey_networks_and_odd_numbers_of_channels_have_figures_too(small):
     assert isinstance(net.steps(torch.randn(1, 1, 8, 8)).figure(), Image.Image)
 
 
+def test_every_cell_of_the_figure_has_a_frame_also_one_that_is_white():
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.MaxPool2d(2))
+    nn.init.constant_(model[0].weight, 1.0)
+    steps = DeconvNet(model, torch.zeros(1, 1, 8, 8)).steps(torch.ones(1, 1, 8, 8), "2")
+    pixels = np.asarray(steps.figure())
+    assert (pixels == 190).all(-1).sum() > 4 * 176 * 2 * len(steps.shown)
+
+
 def test_maps_of_one_axis_have_steps_but_no_figure():
     model = nn.Sequential(nn.Conv1d(1, 3, 3), nn.ReLU(), nn.MaxPool1d(2))
     steps = DeconvNet(model, torch.zeros(1, 1, 16)).steps(torch.randn(1, 1, 16), "2")

@@ -670,6 +670,8 @@ def test_on_a_phone_what_was_tapped_comes_into_view(browser, place):
     phone = {"viewport": {"width": 375, "height": 740}, "is_mobile": True, "has_touch": True}
     with opened(browser, place, reduced_motion="reduce", **phone) as page:
         page.get_by_role("button", name=re.compile("relu5")).tap()
+        assert page.locator("#maps").bounding_box()["y"] > 0  # they and what they show
+        assert page.locator("#stage").bounding_box()["y"] < 600
         page.locator("#maps button").nth(1).tap()
         box = page.locator("#projection").bounding_box()
         stage = page.locator("#stage").bounding_box()

@@ -25,11 +25,14 @@
     Object.assign(now, change);
     show();
     remember();
-    const { top, bottom } = $("pictures").getBoundingClientRect();
-    if (top > innerHeight - 150 || bottom < 150) {
-      const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-      $("detail").scrollIntoView({ behavior: still ? "auto" : "smooth" });
-    }
+    if (Object.keys(change).join() !== "cell") bringIntoView(Number.isInteger(change.layer));
+  }
+  function bringIntoView(list) { // only where what was chosen is out of view, as on a phone
+    const above = $("title").getBoundingClientRect().top < 0;
+    if (!above && $("pictures").getBoundingClientRect().top < innerHeight - 150) return;
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const what = list && getComputedStyle($("list")).position === "static" ? $("list") : $("detail");
+    what.scrollIntoView({ behavior: still ? "auto" : "smooth" });
   }
 
   // Lists: one button of each is in the order of Tab; arrow keys move within it.
@@ -247,7 +250,7 @@
     return made;
   }
   const wordsOf = (lines) => {
-    if (lines.length < 5) return lines.map((line) => element("span", breakable(line)));
+    if (lines.length < 4) return lines.map((line) => element("span", breakable(line)));
     const all = element("details");
     all.append(element("summary", `${lines.length} operations`), ...lines.map((line) => element("span", breakable(line))));
     return [all];
