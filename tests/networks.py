@@ -892,6 +892,31 @@ def _(p: Any) -> nn.Module:
     )
 
 
+@network("tokens before images", (2, 8, 8), "first", "relu", "head")
+def _(p: Any) -> nn.Module:
+    def wiring(m: Any, x: Tensor) -> Tensor:
+        x = m.relu(m.first(x)).flatten(2).permute(2, 0, 1)
+        return m.head(m.again(m.mix(x)).permute(1, 2, 0).mean(2))
+
+    return Wired(
+        wiring, first=nn.Conv2d(2, 4, 3), relu=p.relu(), mix=nn.Linear(4, 6), again=p.relu(), head=nn.Linear(6, 5)
+    )
+
+
+@network("maps folded into the batch", (2, 8, 8), "first", "relu", "head")
+def _(p: Any) -> nn.Module:
+    def wiring(m: Any, x: Tensor) -> Tensor:
+        x = m.relu(m.first(x))
+        n, c, h, w = x.shape
+        x = m.pool(m.again(m.alone(x.reshape(n * c, 1, h, w))))
+        return m.head(x.reshape(n, c, h // 2, w // 2).flatten(1))
+
+    return Wired(
+        wiring, first=nn.Conv2d(2, 4, 3), relu=p.relu(), alone=nn.Conv2d(1, 1, 3, padding=1), again=p.relu(),
+        pool=p.max_pool(2, 2), head=nn.Linear(36, 5),
+    )  # fmt: skip
+
+
 @network("views, permutes, splits and cats", (4, 8, 8), "first", "second", "third", "head")
 def _(p: Any) -> nn.Module:
     def wiring(m: Any, x: Tensor) -> Tensor:

@@ -912,7 +912,7 @@ def test_steps_draws_each_step_and_tells_how_far_unpooling_is_from_an_inverse(de
     assert names(tmp_path) == ["rocket.4.steps.png"]
     first, *rest = done.out.splitlines()
     assert first == "sample:rocket: 6 steps down from 4 -> rocket.4.steps.png"
-    assert re.fullmatch(r"  1: unpooling gives the forward maps back with a relative error of \d\.\d+", rest[0])
+    assert re.fullmatch(r"  1: unpooling 2 gives the forward maps back with a relative error of \d\.\d+", rest[0])
 
 
 def test_steps_prints_json_also_of_a_class_and_to_a_layer(deconvnet, spec, tmp_path):
@@ -931,7 +931,9 @@ def test_steps_prints_json_also_of_a_class_and_to_a_layer(deconvnet, spec, tmp_p
         (["-l", "nosuch"], "no layer 'nosuch'"),
         (["-l", "4", "-c", "8"], "8 feature maps in '4', numbered from 0; got 8"),
         (["-l", "4", "-t", "owl"], "--target is a class: leave out --layer"),
-        (["-c", "3"], "a channel and a position are of a layer"),
+        (["-c", "3"], "--channel and --position are of a layer: give --layer too"),
+        (["-t", "3", "-c", "4"], "--channel and --position are of a layer: give --layer too, or --target alone"),
+        (["-t", "3,1,1"], "the network's answer is no map and has no places"),
         (["-l", "4", "--position", "a,b"], "--position takes numbers"),
         (["-l", "1", "--to", "4"], "no signal travels from '1'"),
         (["-l", "4", "-o", "x.svg"], "does not end in one of"),
@@ -946,7 +948,9 @@ def test_report_writes_a_page_about_all_photos_that_can_be_read(deconvnet, spec,
     done = deconvnet("report", "sample:rocket", "nowhere.jpg", "sample:coffee", "-m", spec("colour"), "--maps", "2")
     assert done.code == 1 and "nowhere.jpg" in done.err
     assert names(tmp_path) == ["rocket.report.html"]
-    assert re.fullmatch(r"sample:rocket, sample:coffee -> rocket.report.html \(0\.\d+ MB\)\n", done.out)
+    first, *notes = done.out.splitlines()
+    assert re.fullmatch(r"sample:rocket, sample:coffee -> rocket.report.html \(0\.\d+ MB\)", first)
+    assert notes and all(note.startswith("  note: ") for note in notes)
     page = tmp_path.joinpath("rocket.report.html").read_text(encoding="utf-8")
     assert "--model nets.py:colour" in page and str(tmp_path) not in page
 
@@ -954,7 +958,7 @@ def test_report_writes_a_page_about_all_photos_that_can_be_read(deconvnet, spec,
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--budget", "50kB"], "the budget holds not one unit of layer '1'"),
+        (["--budget", "50kB"], "the budget does not hold the classes and one unit of each layer"),
         (["--budget", "much"], "budget is a number of bytes"),
         (["-l", "nosuch"], "no layer 'nosuch'"),
         (["-o", "page.png"], "does not end in one of .html, .htm"),
@@ -966,6 +970,13 @@ def test_a_report_that_cannot_be_made_is_told_and_nothing_is_written(deconvnet, 
     tmp_path.joinpath("there.html").write_text("mine")
     told(deconvnet("report", "sample:rocket", "-m", spec("colour"), *flags), words)
     assert names(tmp_path) == ["there.html"] and tmp_path.joinpath("there.html").read_text() == "mine"
+
+
+def test_report_prints_json(deconvnet, spec, tmp_path):
+    done = deconvnet("report", "sample:rocket", "nowhere.jpg", "-m", spec("colour"), "--maps", "2", "--json")
+    told_of = json.loads(done.out)
+    assert done.code == 1 and told_of["photos"] == ["sample:rocket"] and [*told_of["left out"]] == ["nowhere.jpg"]
+    assert told_of["bytes"] == tmp_path.joinpath(told_of["file"]).stat().st_size and told_of["notes"]
 
 
 def test_a_report_of_no_photo_that_can_be_read_is_none(deconvnet, spec, tmp_path):

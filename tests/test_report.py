@@ -22,6 +22,7 @@ from deconvnet import (
     DeconvNet,
     LayerNotFoundError,
     LoadedModel,
+    NotFiniteError,
     PhotoError,
     Preprocess,
     Report,
@@ -31,7 +32,7 @@ from deconvnet import (
     report,
 )
 from deconvnet.cli.commands import app
-from deconvnet.viewer.report import _order, _places
+from deconvnet.viewer.chosen import places_of, units_of
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = [
@@ -116,12 +117,12 @@ def test_steps_are_a_square_for_each_layer_of_the_way_down_and_start_at_the_unit
     assert strip[y, x] > 240 and np.abs(strip[:, :side] - 128).mean() < 10  # one place of 8 x 8
     steps = net.steps(loaded.preprocess.images("sample:chelsea"))
     errors = {step.layer: step.error for step in steps}
-    for passed in photo["passed"]:
-        assert passed["error"] == errors[passed["name"]]
-    assert [words for passed in photo["passed"] for words in passed["how"] if "unpool" in words] == [
-        "pool5: unpool by switches (sum)", "pool2: unpool by switches (sum)", "pool1: unpool by switches (sum)",
-    ]  # fmt: skip
-    assert photo["last"] == ["relu1: rectify", "conv1: transposed filter"]
+    words = [photo["words"][i] for i in layer["how"]]
+    assert words[0] == ["relu5: rectify", "conv5: transposed filter"]
+    assert words[2] == ["relu3: rectify", "conv3: transposed filter", "pool2: unpool by switches (sum)",
+                        f"unpooling pool2 errs by {errors['relu2']:.2f}"]  # fmt: skip
+    assert words[-1] == ["relu1: rectify", "conv1: transposed filter"]
+    assert photo["words"][photo["classes"][0]["how"][0]] == ["fc7: transposed filter"]
 
 
 def test_steps_in_windows_and_on_whole_maps_look_the_same(net, loaded):
@@ -151,16 +152,17 @@ def test_units_are_ordered_strong_maps_first_and_of_strong_maps_more_units(most)
     strongest = sorted(range(20), key=lambda c: (-float(maps[c].max()), c))[:most]
     expected = []
     for m, c in enumerate(strongest, start=1):
-        for k, unit in enumerate(_places(maps[c].numpy()), start=1):
+        for k, unit in enumerate(places_of(maps[c].numpy()), start=1):
             if m * k**1.5 <= most:
                 expected.append((m * k**1.5, m, c, unit))
-    assert _order(maps, most) == [(c, unit) for _, _, c, unit in sorted(expected)]
-    assert all(channel != 3 for channel, _ in _order(maps, most))
+    assert units_of(maps, most) == [(c, unit) for _, _, c, unit in sorted(expected)]
+    assert all(channel != 3 for channel, _ in units_of(maps, most))
 
 
 def test_peaks_come_before_what_lies_beside_them():
     values = np.array([[0.0, 5, 6, 5, 0], [0, 0, 0, 0, 0], [3, 2, 0, 0, -1]])
-    assert _places(values) == [(0, 2), (2, 0), (0, 1), (0, 3), (2, 1)]
+    assert places_of(values) == [(0, 2), (2, 0), (0, 1), (0, 3), (2, 1)]
+    assert places_of(values, 3) == [(0, 2), (2, 0), (0, 1)]
 
 
 def test_the_same_photos_give_the_same_page(net, loaded):
@@ -324,10 +326,14 @@ def test_folders_of_the_user_do_not_stand_in_the_page(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ({"budget": "60kB"}, ArgumentError, "the budget holds not one unit of layer 'relu1', whose share is 0 kB"),
+        ({"budget": "60kB"}, ArgumentError, "the budget does not hold the classes and one unit of each layer: about "),
         ({"budget": "-1"}, ArgumentError, "budget is a number of bytes or a size such as '2GB'; got '-1'"),
         ({"maps": 0}, ArgumentError, "maps is a number of feature maps, 1 or more; got 0"),
         ({"layers": ["relu77"]}, LayerNotFoundError, "no layer 'relu77'"),
+        ({"layers": []}, ArgumentError, "layers are names, one or more, or None for the rectified ones; got []"),
+        ({"layers": [nn.ReLU()]}, ArgumentError, "layers are names, one or more"),
+        ({"photos": None}, ArgumentError, "photos are one or several, as load_photo takes them; got None"),
+        ({"photos": 5}, ArgumentError, "photos are one or several, as load_photo takes them; got 5"),
         ({"photos": []}, ArgumentError, "no photos in the list"),
         ({"photos": ["nowhere.jpg"]}, PhotoError, "no such file"),
         ({"path": "page.txt"}, ArgumentError, "does not end in one of .html, .htm"),
@@ -344,12 +350,149 @@ def test_what_cannot_be_is_refused_in_words_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_layer_that_does_not_respond_is_named():
+def test_a_named_layer_that_does_not_respond_is_told_and_another_is_left_out_with_a_note():
     model = nn.Sequential(*blocks(), nn.Flatten(), nn.Linear(8 * 16 * 16, 5))
     nn.init.constant_(model[3].bias, -1000.0)
     net, loaded = small(model)
     with pytest.raises(ArgumentError, match="no activation of layer '4' is above zero in 'sample:coffee'"):
+        report(net, "sample:coffee", loaded=loaded, layers=["4"])
+    made = report(net, "sample:coffee", loaded=loaded)
+    photo = data_of(made.html)["photos"][0]
+    assert [layer["name"] for layer in photo["layers"]] == ["1"]
+    assert photo["notes"] == ["Layer 4 is not shown: none of its activations is above zero."]
+    assert photo["notes"][0] in made.notes
+
+
+def test_a_photo_that_cannot_be_used_is_left_out_and_told(net, loaded, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    told: list[float] = []
+    made = report(net, ["nowhere.jpg", "sample:chelsea", broken], loaded=loaded, layers="relu1", maps=1,
+                  progress=told.append)  # fmt: skip
+    assert [name for name, _ in made.left_out] == ["nowhere.jpg", str(broken)]
+    assert "no such file" in made.left_out[0][1] and told[-1] == 1
+    assert [photo["name"] for photo in data_of(made.html)["photos"]] == ["sample:chelsea"]
+
+
+def test_a_layer_may_be_given_by_any_of_its_names(net, loaded):
+    for name, first in (("drop6", "relu6"), ("relu3", "relu3")):
+        photo = data_of(report(net, "sample:chelsea", loaded=loaded, layers=name, maps=1).html)["photos"][0]
+        assert [layer["name"] for layer in photo["layers"]] == [first]
+    branches = load_model("torchvision:squeezenet1_1@random", size=64)
+    branched = DeconvNet(branches.model, branches.example_input)
+    photo = data_of(report(branched, "sample:coffee", loaded=branches, layers=["features"], maps=1).html)["photos"][0]
+    assert len(photo["layers"]) == 1 and photo["classes"][0]["down"] == [0]
+
+
+def test_layers_that_cannot_be_shown_are_refused():
+    model = nn.Sequential(*blocks(), nn.Flatten(), nn.Linear(8 * 16 * 16, 5), nn.Sigmoid())
+    _, loaded = small(model)
+    net = DeconvNet(loaded.model, loaded.example_input, smooth="rectify")
+    with pytest.raises(ArgumentError, match="layer '7' lies above the classes, '6': choose one below"):
+        report(net, "sample:coffee", loaded=loaded, layers=["7"])
+    net, loaded = small(nn.Sequential(nn.Conv2d(3, 6, 3), nn.Flatten(), nn.Linear(5400, 5)))
+    with pytest.raises(ArgumentError, match="no layer on the way to the class is rectified: name the layers"):
         report(net, "sample:coffee", loaded=loaded)
+    assert report(net, "sample:coffee", loaded=loaded, layers="0", maps=1)
+
+
+class Deep(nn.Module):
+    """A rectifier on maps of three axes, and one on tokens before images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.first, self.relu, self.last = nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Linear(8, 5)
+        self.cube = nn.ReLU()
+
+    def forward(self, x):
+        x = self.relu(self.first(x))
+        n, c, h, w = x.shape
+        x = self.cube(x.view(n, 2, 4, h, w) - 0.1).reshape(n, c, h, w)
+        return self.last(torch.relu(x.flatten(2).permute(2, 0, 1)).permute(1, 2, 0).mean(2))
+
+
+def test_maps_of_three_axes_and_tokens_are_left_out_and_refused_by_name():
+    net, loaded = small(Deep())
+    photo = data_of(report(net, "sample:coffee", loaded=loaded, maps=1).html)["photos"][0]
+    assert [layer["name"] for layer in photo["layers"]] == ["relu"]
+    with pytest.raises(ArgumentError, match="layer 'cube' has maps of 3 axes"):
+        report(net, "sample:coffee", loaded=loaded, layers=["cube"])
+
+
+@pytest.mark.parametrize("smooth", ["rectify", "gradient"])
+def test_smooth_activations_that_the_rules_admit_are_shown(smooth):
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.SiLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(6 * 225, 5))
+    _, loaded = small(model)
+    net = DeconvNet(loaded.model, loaded.example_input, smooth=smooth)
+    photo = data_of(report(net, "sample:coffee", loaded=loaded, maps=1).html)["photos"][0]
+    assert [layer["name"] for layer in photo["layers"]] == ["1"]
+    assert any("smooth=" in note for note in photo["layers"][0]["notes"])
+
+
+def test_a_unit_that_does_not_depend_on_the_photo_is_said_not_to(data):
+    layers = layers_of(data["photos"][0])
+    assert any("does not depend on the image" in note for note in layers["relu1"]["notes"])
+    assert not layers["relu5"]["notes"]
+
+
+def test_words_under_steps_are_those_of_the_units_own_branch():
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("googlenet", Path(__file__).parent.parent / "examples" / "googlenet.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    torch.manual_seed(0)
+    net, loaded = small(module.googlenet(), size=(64, 64))
+    infos = net.layers
+    relus = [name for name, info in infos.items() if info.kind == "relu" and name.startswith(("i3a", "i3b"))]
+    assert len(relus) == 12
+    photo = data_of(report(net, "sample:coffee", loaded=loaded, layers=["i3a", *relus[6:]], maps=1).html)["photos"][0]
+    for layer in photo["layers"][1:]:
+        lines = [line for i in layer["how"] for line in photo["words"][i]]
+        own = net.way_down(loaded.preprocess.images("sample:coffee"), layer["name"])
+        undone = [above for name in own.values() for above in name]
+        told = {name for line in lines if ":" in line for name in line.partition(":")[0].split(", ")}
+        assert told <= set(undone)
+        convs = [name for name in undone if infos.get(name) and infos[name].kind == "conv2d" and name.startswith("i3b")]
+        assert all(any(name in line for line in lines) for name in convs)
+        assert len(convs) in (1, 2) and sum("unpool by switches" in line for line in lines) <= 5
+
+
+def test_large_activations_in_half_precision_have_pages():
+    torch.manual_seed(0)
+    model = nn.Sequential(*blocks(), nn.Flatten(), nn.Linear(8 * 16 * 16, 5))
+    with torch.no_grad():
+        model[0].weight *= 300
+        model[0].bias *= 300
+        model[3].weight *= 10
+        model[6].weight /= 1000
+    model = model.half()
+    net, loaded = small(model)
+    x = loaded.preprocess.images("sample:coffee").half()
+    with pytest.raises(NotFiniteError):
+        net.project(x, "4", channel="top:1")
+    assert data_of(report(net, "sample:coffee", loaded=loaded, maps=2).html)["photos"][0]["layers"]
+
+
+def test_another_network_than_the_one_that_was_loaded_is_refused(net, loaded):
+    other = LoadedModel(nn.Sequential(*blocks()), loaded.preprocess)
+    with pytest.raises(ArgumentError, match="loaded holds another network than net"):
+        report(net, "sample:coffee", loaded=other)
+    parallel = LoadedModel(nn.DataParallel(loaded.model), loaded.preprocess, loaded.labels)
+    assert report(net, "sample:coffee", loaded=parallel, layers="relu1", maps=1)
+
+
+def test_a_page_never_passes_its_budget_and_what_it_says_is_enough_is(loaded):
+    labels = tuple(f"a long name, number {i}, {'x' * 3000}" for i in range(11))
+    wordy = LoadedModel(loaded.model, loaded.preprocess, labels)
+    net = DeconvNet(loaded.model, loaded.example_input)
+    photos = ["sample:chelsea", "sample:rocket"]
+    with pytest.raises(ArgumentError, match=r"about \d+ kB more would be enough") as fault:
+        report(net, photos, loaded=wordy, budget=150_000)
+    more = int(re.search("about ([0-9]+) kB", str(fault.value))[1])
+    for budget in (150_000 + 1000 * more, 1_000_000):
+        assert len(report(net, photos, loaded=wordy, budget=budget).html.encode()) <= budget
 
 
 def test_a_network_with_no_way_down_is_refused():
@@ -507,11 +650,61 @@ def test_an_address_brings_back_what_was_shown(browser, place):
     with opened(browser, place, "#" + address) as page:
         assert page.locator("#title").inner_text() == title
         assert page.locator("#photo-name").inner_text() == "sample:coffee"
-    with opened(browser, place, "#7/nothing/of/this") as page:
-        assert page.locator("#title").inner_text() == "domestic cat"
+    for address in ("#7/nothing/of/this", "#0/%E0%A4%A"):
+        with opened(browser, place, address) as page:
+            assert page.locator("#title").inner_text() == "domestic cat"
 
 
-@pytest.mark.parametrize(("width", "height"), [(1400, 900), (820, 1100), (360, 740)])
+def test_without_javascript_the_likeliest_class_is_shown(browser, place, data):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(place.as_uri())
+    assert "The likeliest class is domestic cat (" in page.locator("noscript p").first.inner_text()
+    sources = page.locator("noscript img").evaluate_all("all => all.map((one) => one.src.split(',')[1])")
+    assert sources == [data["photos"][0]["image"], data["photos"][0]["classes"][0]["picture"]]
+    assert page.locator("main").is_hidden()
+    context.close()
+
+
+def test_on_a_phone_what_was_tapped_comes_into_view(browser, place):
+    phone = {"viewport": {"width": 375, "height": 740}, "is_mobile": True, "has_touch": True}
+    with opened(browser, place, reduced_motion="reduce", **phone) as page:
+        page.get_by_role("button", name=re.compile("relu5")).tap()
+        assert page.locator("#maps").bounding_box()["y"] > 0  # they and what they show
+        assert page.locator("#stage").bounding_box()["y"] < 600
+        page.locator("#maps button").nth(1).tap()
+        box = page.locator("#projection").bounding_box()
+        stage = page.locator("#stage").bounding_box()
+        assert min(box["y"], stage["y"]) < 600
+        page.locator("#cells button").nth(1).tap()
+        box, stage = page.locator("#projection").bounding_box(), page.locator("#stage").bounding_box()
+        assert 0 < box["y"] + box["height"] / 2 < 740 or 0 < stage["y"] + stage["height"] / 2 < 740
+
+
+def test_photos_of_one_name_are_numbered_and_odd_names_can_be_run(browser, net, loaded, tmp_path):
+    (tmp_path / "a").mkdir()
+    for name in ("x.png", "a/x.png", "-l.png", "cat \U0001f431.png"):
+        Image.new("RGB", (64, 64), "teal").save(tmp_path / name)
+    place = tmp_path / "page.html"
+    photos = [tmp_path / "x.png", tmp_path / "a/x.png", tmp_path / "-l.png", tmp_path / "cat \U0001f431.png",
+              np.zeros((30, 40, 3), np.uint8) + 99]  # fmt: skip
+    report(net, photos, place, loaded=loaded, layers=["relu1"], maps=1)
+    lines, commands = [], []
+    with opened(browser, place) as page:
+        assert page.locator("#photos button").all_inner_texts()[:2] == ["x.png (1)", "x.png (2)"]
+        for i in range(5):
+            page.locator("#photos button").nth(i).click()
+            lines.append(page.locator("#python").inner_text())
+            commands.append(page.locator("#command").inner_text() if page.locator("#command").is_visible() else None)
+    assert shlex.split(commands[2])[2] == "./-l.png" and commands[4] is None
+    assert "# photo: your image" in lines[4] and "images(photo)" in lines[4]
+    with contextlib.chdir(tmp_path):
+        for run in lines[:4]:
+            exec(run, {})
+        exec(lines[4], {"photo": photos[4]})
+
+
+@pytest.mark.parametrize(("width", "height"), [(1400, 900), (1100, 800), (1024, 768), (820, 1100), (360, 740)])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_desks_and_phones_and_is_accessible(browser, place, width, height, scheme):
     with opened(browser, place, viewport={"width": width, "height": height}, color_scheme=scheme) as page:

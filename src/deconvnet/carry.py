@@ -11,7 +11,7 @@ from torch import Tensor
 
 from deconvnet import project
 from deconvnet._errors import DeconvNetWarning, MemoryBudgetError, NotFiniteError
-from deconvnet._types import Box, Unit
+from deconvnet._types import Box, Unit, Value
 from deconvnet.capture import computing
 from deconvnet.forward import all_finite
 from deconvnet.layers import names_of
@@ -19,7 +19,7 @@ from deconvnet.passes import Pass
 from deconvnet.plan import Plan
 from deconvnet.project import boxes_of, project_seeds
 from deconvnet.reconstruction import Reconstruction
-from deconvnet.windows import Path
+from deconvnet.windows import Frames, Path
 
 Watch = Callable[[str, Int[Tensor, " m"], Float[Tensor, "m c *window"], Int[Tensor, "m axes"]], None]
 
@@ -71,11 +71,7 @@ def carried(
             activations.append(one.seeds.activations)
             boxes += here
             notes = [*notes, *one.seeds.notes]
-        if not all_finite(windows):
-            raise NotFiniteError(
-                f"the signal overflows on the way down in {windows.dtype}: use a wider floating-point type, or "
-                'start="one".'
-            )
+        check_finite(windows, ', or start="one"')
         order = np.argsort(places).tolist()
         return Reconstruction(
             units=tuple(units[i] for i in order),
@@ -84,7 +80,19 @@ def carried(
             boxes=torch.tensor([[boxes[i].low, boxes[i].high] for i in order], dtype=torch.int64),
             input_size=way.size,
             rules=way.rules,
-            notes=tuple(dict.fromkeys((*notes, *notes_of(way), *_silence(silent, len(units))))),
+            notes=tuple(dict.fromkeys((*notes, *notes_of(way), *silence(silent, len(units))))),
+        )
+
+
+def check_finite(signal: Tensor, otherwise: str = "") -> None:
+    """Whether a signal that was carried down is made of numbers.
+
+    Raises:
+        NotFiniteError: it overflowed.
+    """
+    if not all_finite(signal):
+        raise NotFiniteError(
+            f"the signal overflows on the way down in {signal.dtype}: use a wider floating-point type{otherwise}."
         )
 
 
@@ -102,11 +110,15 @@ def _room(way: Plan, one: Pass, box: Box, budget: int) -> Tensor:
 
 
 def _by_layer(way: Plan, watch: Watch) -> project.Watch:
-    """Tells of values by the names of their layers."""
+    """Tells of values by the names of their layers, and of none that has no name."""
     names = names_of(way.graph)
-    return lambda value, places, signal, frames: watch(
-        names[value.name], torch.from_numpy(places), signal, torch.from_numpy(frames.low)
-    )
+
+    def told(value: Value, places: np.ndarray, signal: Tensor, frames: Frames) -> None:
+        if value.name in names:
+            rows = signal[:, None] if signal.ndim == 1 else signal
+            watch(names[value.name], torch.from_numpy(places), rows, torch.from_numpy(frames.low))
+
+    return told
 
 
 def notes_of(way: Plan) -> tuple[str, ...]:
@@ -121,7 +133,7 @@ def notes_of(way: Plan) -> tuple[str, ...]:
     return notes
 
 
-def _silence(silent: list[Unit], units: int) -> tuple[str, ...]:
+def silence(silent: list[Unit], units: int) -> tuple[str, ...]:
     """What to say of the units that start nothing; warns where that is all of them."""
     if not silent:
         return ()

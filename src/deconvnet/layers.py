@@ -23,8 +23,11 @@ def table(layers: Mapping[str, LayerInfo]) -> list[str]:
 
 
 def names_of(graph: Graph) -> dict[str, str]:
-    """The first of each value's layer names, by the names of values; the input is "the pixels"."""
-    names = {value.name: name for name, value in reversed(list(graph.layers.items()))}
+    """The first layer name of each value that has a row for every image, by names of values; the input is "the pixels".
+
+    What else lies on a way, such as tokens before images or maps that are folded into the batch, has none.
+    """
+    names = {value.name: name for name, value in reversed(list(graph.layers.items())) if has_rows(graph, value)}
     return {**names, graph.input.name: PIXELS}
 
 
@@ -55,6 +58,40 @@ def value_of(graph: Graph, name: str) -> Value:
             f"{', '.join(map(repr, dict.fromkeys(near))) or 'none'}. print(net) lists all."
         )
     return graph.layers[name]
+
+
+def has_rows(graph: Graph, value: Value) -> bool:
+    """Whether a value has one row for each image."""
+    return value.shape[:1] == graph.input.shape[:1]
+
+
+def rows_of(graph: Graph, name: str) -> Value:
+    """The value that a layer gives, one row for each image.
+
+    Raises:
+        LayerNotFoundError: there is no such layer.
+        ArgumentError: its rows are no images.
+    """
+    value = value_of(graph, name)
+    if not has_rows(graph, value):
+        raise ArgumentError(
+            f"{name!r} does not have one row for each image: its maps are folded into the batch. "
+            "Choose a layer before or behind."
+        )
+    return value
+
+
+def maps_of(graph: Graph, name: str) -> Value:
+    """The value that a layer gives, one row for each image and feature maps in it.
+
+    Raises:
+        LayerNotFoundError: there is no such layer.
+        ArgumentError: its rows are no images, or hold but a number each.
+    """
+    value = rows_of(graph, name)
+    if len(value.shape) < 2:
+        raise ArgumentError(f"{name!r} gives one number for each image and has no feature maps: choose a layer below.")
+    return value
 
 
 def class_scores(graph: Graph, output: str | None) -> tuple[Value, tuple[str, ...]]:

@@ -1,8 +1,9 @@
 """The mechanism shown: one unit's signal at every step of its way down (figure 1 of the paper, on a real photo)."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from deconvnet import ops, picture, sheets
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Box, Step, Unit, Value
-from deconvnet.carry import notes_of
+from deconvnet.carry import check_finite, notes_of, silence
 from deconvnet.layers import PIXELS, names_of
 from deconvnet.passes import Pass
 from deconvnet.plan import Plan
@@ -26,7 +27,7 @@ from deconvnet.windows import Frames, map_size, moved, whole_maps
 
 _CELL = 176  # pixels of a picture in the figure
 _SWITCHES = 16  # pixels of a map that a picture of switches shows at most, along each axis
-_INK, _FAINT = (190, 30, 45), (245, 225, 225)
+_INK, _FRAME = (190, 30, 45), (190, 190, 190)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,12 @@ class StepDown:
             maximum in its map of `forward`, as PyTorch's poolings return it.
         windows: of that max-pool, per spatial axis.
         error: how far unpooling is from an inverse: |forward - unpooled| / |forward| (Euclidean, over all
-            maps), where the max-pool's own output on the way up is unpooled. None where no max-pool is undone.
+            maps), where the max-pool's own output on the way up is unpooled. None where no max-pool is undone;
+            a maximum over whole maps, such as `amax`, is none.
+        pool: the layer of the max-pool that `switches`, `windows` and `error` are of; where several take the same
+            maps, the one that is undone first.
+        rectified: whether the layer rectifies on the way up: a rectifier, a smooth activation that the rules admit
+            in its place, or the concatenation of branches that are all rectified.
     """
 
     layer: str
@@ -54,6 +60,8 @@ class StepDown:
     switches: Int[Tensor, "c *pooled"] | None = None
     windows: tuple[ops.Windows, ...] | None = None
     error: float | None = None
+    pool: str | None = None
+    rectified: bool = False
 
     @property
     def offsets(self) -> Int[Tensor, "c *pooled axes"] | None:
@@ -68,7 +76,7 @@ class StepDown:
     @property
     def strongest(self) -> int:
         """The feature map, or the unit, where the signal is largest; rectifiers let nothing else through."""
-        return int(self.signal.flatten(1).amax(1).argmax() if self.signal.ndim > 1 else self.signal.argmax())
+        return int(self.signal.flatten(1).amax(1).argmax())
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,38 +163,68 @@ def steps_down(way: Plan, one: Pass, budget: int, notes: Sequence[str]) -> Steps
         one: the forward pass, whose trace holds every value of the way, and its one seed.
         budget: bytes that may be taken.
         notes: what a reader should know besides.
+
+    Raises:
+        NotFiniteError: the signal overflows.
     """
     (unit,) = one.seeds.units
     names = names_of(way.graph)
+    above = _above(way, names)
     steps: list[StepDown] = []
 
     def watch(value: Value, places: np.ndarray, signal: Tensor, frames: Frames) -> None:
-        (whole,) = moved(signal, frames, whole_maps(1, map_size(value)))
-        steps.append(_step(way, one, value, whole, names))
+        if value.name in names:
+            rows = signal[:, None] if signal.ndim == 1 else signal  # one number for each image is one unit
+            (whole,) = moved(rows, frames, whole_maps(1, map_size(value)))
+            check_finite(whole)
+            steps.append(_step(way, one, value, whole, names, [*above[value.name].values()]))
 
     box = boxes_of(way, one.seeds.units)
     pixels = one.seeds.values.new_zeros(1, way.stop.shape[1].of(1), *box[0].size)
     project_seeds(way, one, box, pixels, budget, "dense", watch)
-    every = (*notes, *one.seeds.notes, *notes_of(way))
+    every = (*notes, *one.seeds.notes, *notes_of(way), *silence(one.seeds.silent, 1))
     return Steps(unit, float(one.seeds.activations), tuple(steps), way.rules, every)
 
 
-def _step(way: Plan, one: Pass, value: Value, signal: Tensor, names: dict[str, str]) -> StepDown:
-    above = [
-        (step, rule)
-        for step, rule in way.down
-        if value.name in {v.name for i, v in enumerate(step.signals) if i not in rule.closed}
-    ]
+def _step(
+    way: Plan, one: Pass, value: Value, signal: Tensor, names: Mapping[str, str], above: Sequence[tuple[Step, Rule]]
+) -> StepDown:
     forward = one.trace.values[value.name]
-    row = forward[one.seeds.rows[0]]
-    undone = tuple(dict.fromkeys(names[step.output.name] for step, _ in above))
+    row = forward[one.seeds.rows[0]].reshape(signal.shape)
+    undone = tuple(dict.fromkeys(names[step.output.name] for step, _ in above if step.output.name in names))
     how = ", ".join(dict.fromkeys(rule.words for _, rule in above))
-    pool = next(((step, rule) for step, rule in above if "max_pool" in step.operation), None)
-    layer = names[value.name]
-    if pool is None:
-        return StepDown(layer, undone, how, signal, row)
-    switches, windows, error = _unpooling(way, one, *pool, forward)
-    return StepDown(layer, undone, how, signal, row, switches, windows, error)
+    step = StepDown(names[value.name], undone, how, signal, row, rectified=value.name in way.rectified)
+    pools = ((over, rule) for over, rule in above if "max_pool" in over.operation and value in over.signals)
+    for over, rule in pools:
+        switches, windows, error = _unpooling(way, one, over, rule, forward)
+        return replace(step, switches=switches, windows=windows, error=error, pool=names[over.output.name])
+    return step
+
+
+def way_words(way: Plan) -> dict[str, dict[str, str]]:
+    """The layers on a way in the order in which they are come to, and what is undone to come to each, in words."""
+    names = names_of(way.graph)
+    above = _above(way, names)
+    values = [step.output for step, _ in way.down] + [way.stop]
+    return {
+        names[value.name]: {
+            names.get(name, f"{step.module}/{step.operation.removeprefix('aten.')}"): rule.words
+            for name, (step, rule) in above[value.name].items()
+        }
+        for value in values
+        if value.name in names
+    }
+
+
+def _above(way: Plan, names: Mapping[str, str]) -> dict[str, dict[str, tuple[Step, Rule]]]:
+    """What is undone to come to each value from the nearest named ones above it, by the names of values."""
+    found: dict[str, dict[str, tuple[Step, Rule]]] = defaultdict(dict)
+    for step, rule in way.down:
+        name = step.output.name
+        undone = {} if name in names else found[name]
+        for value in {value.name for i, value in enumerate(step.signals) if i not in rule.closed}:
+            found[value].update({**undone, name: (step, rule)})
+    return found
 
 
 def _unpooling(
@@ -203,8 +241,9 @@ def _unpooling(
         switches = ops.switch_places(remembered["switches"], windows)[number]
     if not isinstance(unpooled, Tensor):
         (unpooled,) = (part for part in unpooled if part is not None)
-    length = float(torch.linalg.vector_norm(below[number]))
-    distance = float(torch.linalg.vector_norm(below[number] - unpooled[number]))
+    forward, back = below[number].cpu().double(), unpooled[number].cpu().double()  # squares of half floats overflow
+    length = float(torch.linalg.vector_norm(forward))
+    distance = float(torch.linalg.vector_norm(forward - back))
     return switches, windows, distance / length if length else 0.0
 
 
@@ -212,17 +251,27 @@ def _pictures(step: StepDown, shown: Image.Image | None, wide: int) -> tuple[Ima
     """A step's row: the signal over all maps, its strongest map, that map on the way up, and the switches."""
     blank = Image.new("RGB", (_CELL, _CELL), "white")
     signal, forward = _as_maps(step.signal), _as_maps(step.forward)
-    row: tuple[Image.Image, ...]
+    drawn: tuple[Image.Image, ...]
     if step.layer == PIXELS and step.signal.shape[0] in (1, 3):
-        row = (picture.render(signal), blank, shown or picture.render(forward))
+        drawn = (picture.render(signal), blank, shown or picture.render(forward))
     elif step.signal.ndim == 1:
-        row = (picture.render(signal, scale="linear"), blank, picture.render(forward, scale="linear"))
+        drawn = (picture.render(signal, scale="linear"), blank, picture.render(forward, scale="linear"))
     else:
         of_all = picture.magnitude(signal)[None]
         one, above = signal[step.strongest][None], forward[step.strongest][None]
-        row = tuple(picture.render(part, scale="linear") for part in (of_all, one, above))
+        drawn = tuple(picture.render(part, scale="linear") for part in (of_all, one, above))
     switches = blank if step.switches is None or step.windows is None else _switches(step)
-    return (*row, switches)[:wide]
+    return tuple(image if image is blank else _framed(image) for image in (*drawn, switches)[:wide])
+
+
+def _framed(image: Image.Image) -> Image.Image:
+    """An image as large as its cell, with a thin frame: one that is white all over is seen on white paper too."""
+    grown = _CELL / max(image.size)
+    size = max(1, round(image.width * grown)), max(1, round(image.height * grown))
+    how = Image.Resampling.NEAREST if grown >= 1 else Image.Resampling.LANCZOS
+    framed = image.convert("RGB").resize(size, how)
+    ImageDraw.Draw(framed).rectangle((0, 0, size[0] - 1, size[1] - 1), outline=_FRAME)
+    return framed
 
 
 def _as_maps(signal: Tensor) -> Tensor:
@@ -276,14 +325,14 @@ def _around_peak(signal: Float[Tensor, "h w"]) -> Box:
 def _words(step: StepDown) -> str:
     """A step in words."""
     channels, *size = step.signal.shape
-    maps = f"{channels} maps of {'x'.join(map(str, size))}" if size else f"{channels} units"
+    maps = f"{channels} maps of {'x'.join(map(str, size))}" if size else f"{channels} unit{'s' * (channels > 1)}"
     words = [f"{step.layer}: {maps}" if step.layer != PIXELS else PIXELS]
     if step.undone:
         words.append(f"{_several(step.undone)} undone ({step.how})")
     if size and step.layer != PIXELS:
         words.append(f"map {step.strongest}")
     if step.error is not None:
-        words.append(f"unpooling gives the forward maps back with a relative error of {step.error:.2f}")
+        words.append(f"unpooling {step.pool} gives the forward maps back with a relative error of {step.error:.2f}")
     return "; ".join(words)
 
 

@@ -14,8 +14,8 @@ from deconvnet.capture import Graph, computing
 from deconvnet.captured import Captured, ordinary
 from deconvnet.carry import SAME_FOR_ALL, Watch, carried
 from deconvnet.forward import finite_forward, forward
-from deconvnet.layers import class_scores, html_table, layer_infos, names_of, table, value_of
-from deconvnet.mechanism import Steps, steps_down
+from deconvnet.layers import class_scores, html_table, layer_infos, maps_of, names_of, rows_of, table, value_of
+from deconvnet.mechanism import Steps, steps_down, way_words
 from deconvnet.passes import by_images, by_units, pass_of_units
 from deconvnet.plan import Plan, plan, words_of
 from deconvnet.reconstruction import Reconstruction
@@ -226,7 +226,9 @@ class DeconvNet:
                 same up to the order of sums; see `plan`.
             watch: called as watch(layer, numbers, signal, low) whenever all of a signal has come to a layer on its
                 way: the layer's name ("the pixels" for the input), (m,) numbers of units in the result, their
-                signals (m, c, *window), and (m, axes) the low corner of each window in the layer's map.
+                signals (m, c, *window), and (m, axes) the low corner of each window in the layer's map. Nothing
+                is told of values whose rows are no images, such as tokens before images or maps that are folded
+                into the batch.
 
         Returns:
             Units in order of images, then channels; listed units as listed.
@@ -309,6 +311,19 @@ class DeconvNet:
         name, way = self._way(self._captured.graph(self._captured.like_model()), layer, to)
         return words_of(way, name)
 
+    def way_down(self, x: Float[Tensor, "n c *spatial"], layer: Layer | None = None) -> dict[str, dict[str, str]]:
+        """The layers on the way down, in order, and what is undone to come to each from those above it, in words.
+
+        Args:
+            x: images; only their size counts.
+            layer: name or module; None for the classes.
+
+        Raises:
+            LayerNotFoundError, ArgumentError, UnsupportedOperationError: as in `project`.
+        """
+        graph = self._captured.graph(x)
+        return way_words(self._way_of_classes(graph, None)[1] if layer is None else self._way(graph, layer, None)[1])
+
     def explain(
         self,
         x: Float[Tensor, "n c *spatial"],
@@ -376,8 +391,8 @@ class DeconvNet:
             raise ArgumentError(f"the steps are those of one image; got {len(x)}: give x[i : i + 1].")
         if layer is not None and target is not None:
             raise ArgumentError("a target is a class: leave out the layer, or give a channel of it.")
-        if layer is None and not channel is position is None:
-            raise ArgumentError("a channel and a position are of a layer: name it, or give a target.")
+        if layer is None and (channel is not None or position is not None):
+            raise ArgumentError("a channel and a position are of a layer: name the layer, or give a target alone.")
         name, way, notes = self._way_of_classes(graph, to) if layer is None else (*self._way(graph, layer, to), ())
 
         def choose(values: Tensor, first: int) -> Seeds:
@@ -461,7 +476,7 @@ class DeconvNet:
     def _way(self, graph: Graph, layer: Layer, to: Layer | None) -> tuple[str, Plan]:
         """A layer's name, and the way down from it."""
         name = self._layer_name(layer)
-        return name, self._plan(graph, value_of(graph, name), to, name)
+        return name, self._plan(graph, maps_of(graph, name), to, name)
 
     def _way_of_classes(self, graph: Graph, to: Layer | None) -> tuple[str, Plan, tuple[str, ...]]:
         """The name of the class scores, the way down from them, and what to note of them."""
@@ -470,7 +485,7 @@ class DeconvNet:
         return name, self._plan(graph, value, to, name), notes
 
     def _plan(self, graph: Graph, start: Value, to: Layer | None, name: str) -> Plan:
-        stop = graph.input if to is None else value_of(graph, self._layer_name(to))
+        stop = graph.input if to is None else rows_of(graph, self._layer_name(to))
         key = (id(graph), start.name, stop.name, self.rules)
         if key not in self._plans or self._plans[key].graph is not graph:
             way = plan(graph, start, stop, self.rules)

@@ -9,7 +9,7 @@ from deconvnet._types import Step, Value
 from deconvnet.capture import Graph
 from deconvnet.forward import steps_towards
 from deconvnet.receptive_field import Fields, fields
-from deconvnet.rules import Rule, RuleSet, rule_for
+from deconvnet.rules import ACTIVATIONS, Rule, RuleSet, rule_for
 from deconvnet.windows import LocalStep, Path, Route, Span, local_step, map_size, routes, spans, work
 
 CHUNK = 64 * 2**20  # bytes that a batch of signals may take, so that it stays near the processor
@@ -37,6 +37,18 @@ class Plan:
     def chosen(self) -> Mapping[str, Rule]:
         """The rule of each step, by the name of its output."""
         return {step.output.name: rule for step, rule in self.down}
+
+    @cached_property
+    def rectified(self) -> frozenset[str]:
+        """The names of the rectified values: of rectifiers, of smooth activations that the rules admit in their place,
+        and of the concatenation of branches that are all rectified.
+        """
+        found: set[str] = set()
+        for step, _ in reversed(self.down):
+            joined = step.operation == "aten.cat" and all(value.name in found for value in step.signals)
+            if joined or step.operation == "relu" or step.operation in ACTIVATIONS:
+                found.add(step.output.name)
+        return frozenset(found)
 
     @cached_property
     def field(self) -> Fields:

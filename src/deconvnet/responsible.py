@@ -13,7 +13,7 @@ from torch import Tensor
 
 from deconvnet._errors import ArgumentError, TargetError
 from deconvnet._types import Box, Unit, Value
-from deconvnet.layers import value_of
+from deconvnet.layers import has_rows, maps_of, value_of
 from deconvnet.numbered import numbered
 from deconvnet.plan import Plan
 from deconvnet.preprocess import PhotoLike, Preprocess
@@ -205,15 +205,14 @@ def check_layer(way: Plan, layer: str) -> None:
 
     Raises:
         LayerNotFoundError: there is no such layer.
-        ArgumentError: it does not, or the layer has no feature maps.
+        ArgumentError: it does not, or the layer has no feature maps of each image.
     """
     value = value_of(way.graph, layer)
     if value.name not in way.chosen and value != way.graph.input:
         raise ArgumentError(
             f"no signal of the class travels down to {layer!r}: choose a layer between the input and the classes."
         )
-    if len(value.shape) < 2:
-        raise ArgumentError(f"{layer!r} gives one number for each image and has no feature maps: choose a layer below.")
+    maps_of(way.graph, layer)
 
 
 def last_maps(way: Plan) -> str:
@@ -229,19 +228,17 @@ def last_maps(way: Plan) -> str:
     Raises:
         ArgumentError: there is no such layer.
     """
-    rectified: set[str] = set()
-    for step, rule in reversed(way.down):
-        parted = step.operation == "aten.cat" and all(value.name in rectified for value in step.signals)
-        if parted or step.operation == "relu" or rule.words in ("rectify (smooth)", "derivative"):
-            rectified.add(step.output.name)
     classes = way.start.sizes(1)[1:2]
     known = [
         (layer, value)
         for layer, value in way.graph.layers.items()
-        if value.name in way.chosen and len(value.shape) > 1 and value.sizes(1)[1:2] != classes
+        if value.name in way.chosen
+        and has_rows(way.graph, value)
+        and len(value.shape) > 1
+        and value.sizes(1)[1:2] != classes
     ]
     maps = [(layer, value) for layer, value in known if math.prod(value.sizes(1)[2:]) > 1]
-    bent = [(layer, value) for layer, value in known if value.name in rectified]
+    bent = [(layer, value) for layer, value in known if value.name in way.rectified]
     for several in ([one for one in maps if one in bent], maps, bent):
         if several:
             return next(layer for layer, value in several if value == several[-1][1])

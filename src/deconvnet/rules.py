@@ -534,10 +534,13 @@ def _smooth_only(step: Step, rules: RuleSet, what: str) -> Rule:
     )
 
 
-@_table("activation", *(f"aten.{name}" for name in """
+ACTIVATIONS = ("activation", *(f"aten.{name}" for name in """
     leaky_relu prelu _prelu_kernel rrelu elu celu selu silu gelu mish softplus hardswish hardsigmoid
     sigmoid tanh log_sigmoid hardtanh clamp clamp_min clamp_max threshold hardshrink softshrink
 """.split()))  # fmt: skip
+
+
+@_table(*ACTIVATIONS)
 def _activation(step: Step, rules: RuleSet) -> Rule:
     if rules.smooth == "rectify":
         return Rule("rectify (smooth)", lambda call, signal: ops.rectify(signal))

@@ -107,7 +107,7 @@ def compare(
     if as_json:
         report = {"photo": photo, "layer": layer, **_row(result, ways), "scale": scale,
                   "notes": list(result.notes), "file": str(place)}  # fmt: skip
-        print(json.dumps(report, indent=2))
+        print(json.dumps(report, indent=2, allow_nan=False))
         return
     print("\n".join(_lines(result, ways)), "->", place)
     for note in result.notes:

@@ -28,7 +28,7 @@ def demo(
     loaded = flags.load()
     row = explain_photo(flags.attach(loaded), loaded, "sample:chelsea", None, place, again)
     if as_json:
-        print(json.dumps(row, indent=2))
+        print(json.dumps(row, indent=2, allow_nan=False))
         return
     print(
         f"The bundled network takes scikit-image's photo of a cat for: {row['label']}, "

@@ -19,6 +19,6 @@ def layers(
     loaded = flags.load()
     net = flags.attach(loaded, rules=rules, smooth=smooth)
     if as_json:
-        print(json.dumps([vars(info) for info in net.layers.values()], indent=2))
+        print(json.dumps([vars(info) for info in net.layers.values()], indent=2, allow_nan=False))
     else:
         print(net)

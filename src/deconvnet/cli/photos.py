@@ -41,6 +41,6 @@ def each_photo(
         if not as_json and "error" not in rows[-1]:
             print("\n".join([words(rows[-1]), *(f"  note: {note}" for note in rows[-1]["notes"])]), flush=True)
     if as_json:
-        print(json.dumps(rows, indent=2))
+        print(json.dumps(rows, indent=2, allow_nan=False))
     if any("error" in row for row in rows):
         raise typer.Exit(1)

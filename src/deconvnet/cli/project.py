@@ -56,7 +56,7 @@ def project(
     report = {"photo": photo, "layer": layer, "units": units, "rules": result.rules.name,
               "notes": list(result.notes), "file": str(place)}  # fmt: skip
     if as_json:
-        print(json.dumps(report, indent=2))
+        print(json.dumps(report, indent=2, allow_nan=False))
         return
     print(f"{photo}: {len(units)} units of {layer} -> {place}")
     for note in result.notes:

@@ -9,7 +9,7 @@ import typer
 from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
 from deconvnet.cli.app import app
-from deconvnet.cli.classes import class_target
+from deconvnet.cli.classes import check_target, class_target
 from deconvnet.cli.files import in_a_name, places
 
 
@@ -46,6 +46,8 @@ def steps(
     """
     if layer is not None and target is not None:
         raise ArgumentError("--target is a class: leave out --layer, or give a --channel of it.")
+    if layer is None and (channel is not None or position is not None):
+        raise ArgumentError("--channel and --position are of a layer: give --layer too, or --target alone.")
     (place,) = places([photo], output, f".{in_a_name(layer or 'class')}.steps.png", force)
     where = o.numbers("--position", position, whole=True)
     loaded = flags.load()
@@ -56,22 +58,25 @@ def steps(
 
     read = load_photo(photo)
     x = loaded.preprocess.images(read).to(loaded.example_input)
+    if layer is None:
+        check_target(chosen, tuple(net.scores(x).shape[2:]))
     found = net.steps(x, layer, channel=channel, position=where, target=chosen, to=to)
     save_picture(found.figure(loaded.preprocess.shown(read)), place, force=force)
     rows = [
         {"layer": step.layer, "undone": step.undone, "how": step.how, "size": tuple(step.signal.shape),
-         "relative error of unpooling": step.error}
+         "relative error of unpooling": step.error, "unpooled": step.pool}
         for step in found
     ]  # fmt: skip
     unit = {"layer": found.unit.layer, "channel": found.unit.channel, "position": found.unit.position}
     if as_json:
         report = {"photo": photo, "unit": unit, "activation": found.activation, "steps": rows,
                   "rules": found.rules.name, "notes": found.notes, "file": str(place)}  # fmt: skip
-        print(json.dumps(report, indent=2))
+        print(json.dumps(report, indent=2, allow_nan=False))
         return
     print(f"{photo}: {len(found)} steps down from {found.unit.layer or 'the output'} -> {place}")
     for step in found:
         if step.error is not None:
-            print(f"  {step.layer}: unpooling gives the forward maps back with a relative error of {step.error:.3g}")
+            words = f"unpooling {step.pool} gives the forward maps back with a relative error of {step.error:.3g}"
+            print(f"  {step.layer}: {words}")
     for note in found.notes:
         print(f"  note: {note}")

@@ -8,7 +8,16 @@ from typing import Any
 
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet
+from deconvnet.preprocess import PhotoLike
 from deconvnet.rules import RULE_SETS, RuleSet
+
+
+def source(photo: PhotoLike) -> str:
+    """What the lines that make the pictures again call a photo: its file without folders; "" for what is no file."""
+    if not isinstance(photo, str | Path):
+        return ""
+    name = str(photo) if str(photo).startswith("sample:") else Path(photo).name
+    return f"./{name}" if name.startswith("-") else name
 
 
 def title(net: DeconvNet, loaded: LoadedModel) -> str:

@@ -3,7 +3,7 @@
 import base64
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Integer
@@ -32,7 +32,7 @@ class Tiles:
         if layer not in self._sizes:
             return
         size = self._sizes[layer]
-        values = torch.linalg.vector_norm(signal, dim=1) if size else signal
+        values = _strength(signal, 1) if size else signal
         if values.shape[1:] != size and size:
             whole = values.new_zeros(len(values), *size)
             for row, window, corner in zip(whole, values, low.tolist(), strict=True):
@@ -42,21 +42,23 @@ class Tiles:
             values = whole
         self._of.setdefault(layer, {}).update(zip(numbers.tolist(), _tiles(values), strict=True))
 
-    def passed(self, layers: Iterable[str]) -> list[str]:
-        """Those of some layers that signals came to."""
-        return [layer for layer in layers if layer in self._of]
-
     def strip(self, number: int, down: Sequence[str]) -> Image.Image:
-        """A unit's tiles on some layers, side by side."""
+        """A unit's tiles on some layers, side by side; a grey line where there are none."""
         zero = torch.full((_TILE, _TILE), 128, dtype=torch.uint8)
-        tiles = [self._of[layer].get(number, zero) for layer in down]
+        tiles = [self._of.get(layer, {}).get(number, zero) for layer in down] or [zero[:, :1]]
         return Image.fromarray(torch.cat(tiles, 1).numpy())
 
 
 def forward_tile(maps: Float[Tensor, "c *size"]) -> str:
     """What a layer gave on the way up, over all maps, as a tile."""
-    values = torch.linalg.vector_norm(maps, dim=0) if maps.ndim > 1 else maps
+    values = _strength(maps, 0) if maps.ndim > 1 else maps
     return webp(Image.fromarray(_tiles(values[None])[0].numpy()))
+
+
+def _strength(maps: Tensor, axis: int) -> Tensor:
+    """Of all maps together, at each place; squares of half floats overflow."""
+    strength: Tensor = torch.linalg.vector_norm(maps.to(torch.promote_types(maps.dtype, torch.float32)), dim=axis)
+    return strength
 
 
 def _tiles(values: Float[Tensor, "m *size"]) -> Integer[Tensor, "m side side"]:
@@ -75,7 +77,8 @@ def map_image(values: Float[Tensor, "*size"]) -> str:
     """A feature map, a pixel for each unit: black at zero and below, white at its strongest; "" without axes."""
     if values.ndim != 2:
         return ""
-    levels = (values.clamp(min=0) / values.max().clamp(min=1e-30) * 255).round().byte().cpu()
+    values = values.double().cpu()
+    levels = (values.clamp(min=0) / values.max().clamp(min=1e-30) * 255).round().byte()
     return webp(Image.fromarray(levels.numpy()), lossless=True)
 
 

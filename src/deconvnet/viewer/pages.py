@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined
@@ -57,6 +57,9 @@ class LayerView:
         field: of input pixels that a unit can reach, per axis.
         down: the layers that a signal passes on its way from here, this one first, numbered as in the photo's
             `passed`.
+        how: what brings a signal to each of these but the first, and to the pixels, numbered as in the photo's
+            `words`.
+        notes: what a reader of the pictures should know.
         maps: those that are shown, the strongest first.
     """
 
@@ -66,6 +69,8 @@ class LayerView:
     alive: int
     field: tuple[int, ...]
     down: tuple[int, ...]
+    how: tuple[int, ...]
+    notes: tuple[str, ...]
     maps: tuple[MapView, ...]
 
 
@@ -75,15 +80,11 @@ class PassedView:
 
     Attributes:
         name: as PyTorch's.
-        how: what brings a signal here from the layer before, in words: "pool2: unpool by switches (sum)".
         forward: base64 of a WebP image of what the layer gave on the way up, over all maps.
-        error: relative error of unpooling the forward maps, if a max-pool lies just above.
     """
 
     name: str
-    how: tuple[str, ...]
     forward: str
-    error: float | None
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,9 @@ class ClassView:
         box: as in `CellView`; the whole input for networks that do not answer with a map.
         picture: as in `CellView`.
         steps: as in `CellView`.
-        down: as in `LayerView`.
+        down: as in `LayerView`, without the class itself.
+        how: as in `LayerView`, also to the first.
+        notes: as in `LayerView`.
     """
 
     number: int
@@ -111,6 +114,8 @@ class ClassView:
     picture: str
     steps: str
     down: tuple[int, ...]
+    how: tuple[int, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -119,25 +124,27 @@ class PhotoView:
 
     Attributes:
         name: of its file.
+        source: what the lines that make the pictures again call it; "" for what is no file.
         image: base64 of a WebP image of what the network sees of it.
         whole: base64 of a small WebP image of the whole photo; "" where the network sees all of it.
         seen: top, left, bottom, right of what the network sees, as shares of the whole photo.
         input_size: height and width of the network's input.
         classes: the likeliest first.
         passed: the layers in the order of the way down.
-        last: what brings a signal from the last of them to the pixels, in words.
+        words: lists of what is undone, such as "pool2: unpool by switches (sum)".
         layers: in the network's order.
-        notes: what a reader of the pictures should know.
+        notes: what a reader should know of this photo.
     """
 
     name: str
+    source: str
     image: str
     whole: str
     seen: tuple[float, float, float, float]
     input_size: tuple[int, int]
     classes: tuple[ClassView, ...]
     passed: tuple[PassedView, ...]
-    last: tuple[str, ...]
+    words: tuple[tuple[str, ...], ...]
     layers: tuple[LayerView, ...]
     notes: tuple[str, ...]
 
@@ -152,7 +159,7 @@ class PageView:
         setup: lines of Python that make `net` and `loaded`.
         flags: of the command line that name the network and the rules; None where no command can.
         version: of this package.
-        photos: at least one.
+        photos: those that the page is about.
     """
 
     model: str
@@ -176,13 +183,14 @@ def page_html(page: PageView) -> str:
 
 
 def as_json(value: object) -> str:
-    """A dataclass as JSON that may stand inside a script element, whatever its strings hold."""
-    text = json.dumps(asdict(value), separators=(",", ":"), ensure_ascii=True)  # type: ignore[call-overload]
+    """A dataclass, or words, as JSON that may stand inside a script element, whatever its strings hold."""
+    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    text = json.dumps(plain, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
 
 
 def length(values: Sequence[object]) -> int:
-    """Bytes that dataclasses take in a page."""
+    """Bytes that dataclasses or words take in a page."""
     return sum(len(as_json(value)) + 1 for value in values)
 
 

@@ -6,7 +6,10 @@
   const times = (sizes) => sizes.join("×");
   const number = (x) => (x !== 0 && (Math.abs(x) < 0.01 || Math.abs(x) >= 10000) ? x.toExponential(1) : String(+x.toPrecision(3)));
   const percent = (p) => (p < 0.0005 ? "under 0.1 %" : (100 * p).toFixed(p < 0.1 ? 1 : 0) + " %");
-  const python = (text) => JSON.stringify(text).replace(/[\u007f-\uffff]/g, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
+  const python = (text) => JSON.stringify(text).replace(/[\u007f-\u{10ffff}]/gu, (c) => {
+    const code = c.codePointAt(0).toString(16);
+    return code.length > 4 ? "\\U" + code.padStart(8, "0") : "\\u" + code.padStart(4, "0");
+  });
   const shell = (text) => (/^[\w.,:@%+=\/-]+$/.test(text) && !text.startsWith("-") ? text : "'" + text.replace(/'/g, "'\\''") + "'");
   const breakable = (name) => name.replace(/[._\/]/g, "$&\u200b"); // long names may be broken there
   const tuple = (numbers) => "(" + numbers.join(", ") + (numbers.length === 1 ? ",)" : ")");
@@ -22,6 +25,14 @@
     Object.assign(now, change);
     show();
     remember();
+    if (Object.keys(change).join() !== "cell") bringIntoView(Number.isInteger(change.layer));
+  }
+  function bringIntoView(list) { // only where what was chosen is out of view, as on a phone
+    const above = $("title").getBoundingClientRect().top < 0;
+    if (!above && $("pictures").getBoundingClientRect().top < innerHeight - 150) return;
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const what = list && getComputedStyle($("list")).position === "static" ? $("list") : $("detail");
+    what.scrollIntoView({ behavior: still ? "auto" : "smooth" });
   }
 
   // Lists: one button of each is in the order of Tab; arrow keys move within it.
@@ -74,7 +85,7 @@
     const p = photo();
     $("photo-name").textContent = p.name;
     $("photos").hidden = page.photos.length < 2;
-    list($("photos"), page.photos, now.photo, (one) => [one.name],
+    list($("photos"), page.photos, now.photo, photoName,
       (i) => choose({ photo: i, klass: now.klass === null ? null : 0, map: 0, cell: 0 }));
     list($("classes"), p.classes, now.layer === null ? now.klass : null, classButton,
       (i) => choose({ klass: i, layer: null }));
@@ -82,6 +93,11 @@
       (i) => choose({ layer: i, klass: null, map: 0, cell: 0 }));
     showMaps();
     showDetail();
+  }
+
+  function photoName(one, i) { // photos of one name are numbered
+    const alike = page.photos.flatMap((other, j) => (other.name === one.name ? [j] : []));
+    return [alike.length > 1 ? `${one.name} (${alike.indexOf(i) + 1})` : one.name];
   }
 
   function classButton(one) {
@@ -103,7 +119,7 @@
     if (one === null) return;
     $("list-title").textContent = `${one.size.length ? "Feature maps" : "Units"} of ${breakable(one.name)}`;
     const rest = one.alive > one.maps.length ? `the ${one.maps.length} strongest of the ${one.alive} that respond` : "all that respond";
-    $("list-note").textContent = `${rest}, of ${one.channels}`;
+    $("list-note").textContent = `${rest}, of ${layerWords(one)}`;
     list($("maps"), one.maps, now.map, (m) => {
       const image = element("img");
       image.src = webp(m.cells[0].picture);
@@ -146,7 +162,7 @@
     }
     $("cells").hidden = !unit || map().cells.length < 2;
     list($("cells"), unit ? map().cells.slice(0, Math.max(12, now.cell + 1)) : [], now.cell, (c) => [`${c.at.join(",")}: ${number(c.activation)}`], (i) => choose({ cell: i }));
-    showSteps(p, unit || klass, (one || klass).down, box);
+    showSteps(p, unit || klass, one || klass, box);
     showWords(p, one, unit, klass);
   }
 
@@ -186,10 +202,12 @@
       pen.imageSmoothingEnabled = false;
       pen.drawImage(image, 0, 0, canvas.width, canvas.height);
       const colour = getComputedStyle(document.body).getPropertyValue("--mark");
-      shown.cells.forEach((c, i) => {
-        pen.strokeStyle = i === now.cell ? colour : "#ffffff";
-        pen.lineWidth = i === now.cell ? 4 : 1.5;
-        pen.strokeRect(c.at[1] * scale + 1, c.at[0] * scale + 1, scale - 2, scale - 2);
+      shown.cells.forEach((c) => {
+        for (const [style, width] of [["#000000", 4], ["#ffffff", 1.5]]) { // seen on any grey
+          pen.strokeStyle = style;
+          pen.lineWidth = width;
+          pen.strokeRect(c.at[1] * scale + 1, c.at[0] * scale + 1, scale - 2, scale - 2);
+        }
       });
       const [y, x] = cell().at;
       pen.strokeStyle = colour;
@@ -231,7 +249,13 @@
     made.setAttribute("aria-label", words);
     return made;
   }
-  function showSteps(p, one, down, box) {
+  const wordsOf = (lines) => {
+    if (lines.length < 4) return lines.map((line) => element("span", breakable(line)));
+    const all = element("details");
+    all.append(element("summary", `${lines.length} operations`), ...lines.map((line) => element("span", breakable(line))));
+    return [all];
+  };
+  function showSteps(p, one, { down, how }, box) {
     const steps = down.map((index, i) => {
       const passed = p.passed[index], step = element("div", undefined, "step");
       step.append(
@@ -239,8 +263,8 @@
         tile(one.steps, i, down.length, `the signal on ${passed.name}`),
         element("b", breakable(passed.name)),
       );
-      if (i > 0) step.append(...passed.how.map((words) => element("span", breakable(words))));
-      if (passed.error !== null && i > 0) step.append(element("span", `unpooling errs by ${passed.error.toFixed(2)}`));
+      const words = how[i + how.length - down.length - 1]; // a unit's own layer has none
+      if (words !== undefined) step.append(...wordsOf(p.words[words]));
       return step;
     });
     const pixels = element("div", undefined, "step"), above = element("div", undefined, "tile"), below = above.cloneNode();
@@ -251,7 +275,7 @@
       place(image, at, ...p.input_size);
       frame.append(image);
     }
-    pixels.append(above, below, element("b", "the pixels"), ...p.last.map((words) => element("span", breakable(words))));
+    pixels.append(above, below, element("b", "the pixels"), ...wordsOf(p.words[how[how.length - 1]]));
     $("steps").replaceChildren(...steps, pixels);
     $("steps").scrollLeft = 0;
   }
@@ -262,17 +286,19 @@
     if (unit) {
       const where = unit.at.length ? `, position=${tuple(unit.at)}` : "";
       call = `net.project(x, ${python(one.name)}, channel=${map().channel}${where})`;
-      command = `deconvnet project ${shell(p.name)} --layer ${shell(one.name)} --channel ${map().channel}` +
+      command = `deconvnet project ${shell(p.source)} --layer ${shell(one.name)} --channel ${map().channel}` +
         (unit.at.length ? ` --position ${unit.at.join(",")}` : "");
     } else {
       const target = klass.place.length ? tuple([klass.number, ...klass.place]) : klass.number;
       call = `net.explain(x, ${target})`;
-      command = `deconvnet explain ${shell(p.name)} --target ${[klass.number, ...klass.place].join(",")}`;
+      command = `deconvnet explain ${shell(p.source)} --target ${[klass.number, ...klass.place].join(",")}`;
     }
-    $("python").textContent = `${page.setup}\nx = loaded.preprocess.images(${python(p.name)})\n${call}`;
+    const given = p.source ? python(p.source) : "photo";
+    $("python").textContent = `${page.setup}\n${p.source ? "" : "# photo: your image\n"}` +
+      `x = loaded.preprocess.images(${given}).to(loaded.example_input)\n${call}`;
     $("command").textContent = command + flags;
-    $("command-box").hidden = page.flags === null;
-    $("notes").replaceChildren(...p.notes.map((note) => element("li", note)));
+    $("command-box").hidden = page.flags === null || !p.source;
+    $("notes").replaceChildren(...[...(one || klass).notes, ...p.notes].map((note) => element("li", note)));
   }
 
   for (const button of document.querySelectorAll("[data-copy]")) {
@@ -300,7 +326,13 @@
     history.replaceState(null, "", "#" + [now.photo, ...words].map(encodeURIComponent).join("/"));
   }
   function recall() {
-    const [first, second, third, ...at] = location.hash.slice(1).split("/").map(decodeURIComponent);
+    let words;
+    try {
+      words = location.hash.slice(1).split("/").map(decodeURIComponent);
+    } catch {
+      return; // no address of ours
+    }
+    const [first, second, third, ...at] = words;
     const found = { photo: +first };
     const p = page.photos[found.photo];
     if (!p) return;
