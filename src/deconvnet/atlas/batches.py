@@ -72,11 +72,20 @@ def batches(
         )
     if size < 1 or workers < 0:
         raise ArgumentError(f"size={size} and workers={workers}, but at least 1 and 0 are needed.")
-    return _batches(_Job(photos, chosen.astype(np.int64), preprocess, size), workers)
+    return _batches(Job(photos, chosen.astype(np.int64), preprocess, size), workers)
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
+class Job:
+    """Batches to be read, each by its number.
+
+    Attributes:
+        photos: the set.
+        indices: numbers of the photos, batch after batch.
+        preprocess: of the network.
+        size: slots in each batch.
+    """
+
     photos: PhotoSet
     indices: NDArray[np.int64]
     preprocess: Preprocess
@@ -86,9 +95,11 @@ class _Job:
         return -(-len(self.indices) // self.size)
 
     def asked(self, number: int) -> NDArray[np.int64]:
+        """Numbers of a batch's photos."""
         return self.indices[number * self.size : (number + 1) * self.size]
 
     def read(self, number: int) -> _Read:
+        """The slots of a batch that hold photos, all its images, and what could not be read."""
         images = np.zeros((self.size, self.preprocess.channels, *self.preprocess.size), np.float32)
         slots, skipped = [], []
         for slot, index in enumerate(self.asked(number).tolist()):
@@ -100,13 +111,13 @@ class _Job:
         return np.array(slots, np.int64), images, tuple(skipped)
 
 
-def _batches(job: _Job, workers: int) -> Iterator[Batch]:
+def _batches(job: Job, workers: int) -> Iterator[Batch]:
     read = _by_workers(job, min(workers, len(job))) if workers else map(job.read, range(len(job)))
     for number, (slots, images, skipped) in enumerate(read):
         yield Batch(job.asked(number)[slots], slots, torch.from_numpy(images), skipped)
 
 
-def _by_workers(job: _Job, workers: int) -> Iterator[_Read]:
+def _by_workers(job: Job, workers: int) -> Iterator[_Read]:
     processes: list[Process] = []
     pipes: list[Connection] = []
     try:
@@ -130,7 +141,7 @@ def _by_workers(job: _Job, workers: int) -> Iterator[_Read]:
             process.join()
 
 
-def _received(job: _Job, pipe: Connection, process: Process) -> _Read:
+def _received(job: Job, pipe: Connection, process: Process) -> _Read:
     images = np.empty((job.size, job.preprocess.channels, *job.preprocess.size), np.float32)
     try:
         told = pipe.recv()
@@ -149,7 +160,7 @@ def _received(job: _Job, pipe: Connection, process: Process) -> _Read:
     return slots, images, skipped
 
 
-def _work(job: _Job, first: int, step: int, pipe: Connection, inherited: tuple[Connection, ...]) -> None:
+def _work(job: Job, first: int, step: int, pipe: Connection, inherited: tuple[Connection, ...]) -> None:
     for other_end in inherited:
         other_end.close()  # a pipe ends when nobody is left who could fetch
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
