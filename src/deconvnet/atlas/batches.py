@@ -75,11 +75,20 @@ def batches(
         )
     if size < 1 or workers < 0:
         raise ArgumentError(f"size={size} and workers={workers}, but at least 1 and 0 are needed.")
-    return _batches(_Job(photos, chosen.astype(np.int64), preprocess, size), workers)
+    return _batches(Job(photos, chosen.astype(np.int64), preprocess, size), workers)
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
+class Job:
+    """Batches to be read, each by its number.
+
+    Attributes:
+        photos: the set.
+        indices: numbers of the photos, batch after batch.
+        preprocess: of the network.
+        size: slots in each batch.
+    """
+
     photos: PhotoSet
     indices: NDArray[np.int64]
     preprocess: Preprocess
@@ -89,14 +98,16 @@ class _Job:
         return -(-len(self.indices) // self.size)
 
     def asked(self, number: int) -> NDArray[np.int64]:
+        """Numbers of a batch's photos."""
         return self.indices[number * self.size : (number + 1) * self.size]
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Of a batch."""
         return self.size, self.preprocess.channels, *self.preprocess.size
 
     def read(self, number: int, images: _Images) -> _Told:
-        """Fill every slot."""
+        """Fill every slot of a batch; which slots hold photos, and what could not be read."""
         slots, skipped = [], []
         asked = self.asked(number).tolist()
         images[len(asked) :] = 0
@@ -110,19 +121,19 @@ class _Job:
         return np.array(slots, np.int64), tuple(skipped)
 
 
-def _batches(job: _Job, workers: int) -> Iterator[Batch]:
+def _batches(job: Job, workers: int) -> Iterator[Batch]:
     read = _by_workers(job, min(workers, len(job))) if workers else _here(job)
     for number, ((slots, skipped), images) in enumerate(read):
         yield Batch(job.asked(number)[slots], slots, torch.from_numpy(images), skipped)
 
 
-def _here(job: _Job) -> Iterator[tuple[_Told, _Images]]:
+def _here(job: Job) -> Iterator[tuple[_Told, _Images]]:
     for number in range(len(job)):
         images = np.empty(job.shape, np.float32)
         yield job.read(number, images), images
 
 
-def _by_workers(job: _Job, workers: int) -> Iterator[tuple[_Told, _Images]]:
+def _by_workers(job: Job, workers: int) -> Iterator[tuple[_Told, _Images]]:
     crew: list[_Worker] = []
     try:
         for first in range(workers):
@@ -144,7 +155,7 @@ class _Worker:
     images: _Images  # shared
 
 
-def _hired(job: _Job, first: int, step: int, others: list[Connection]) -> _Worker:
+def _hired(job: Job, first: int, step: int, others: list[Connection]) -> _Worker:
     ours, theirs = Pipe()
     # is zeroed at once, and lies in a file where /dev/shm has no room for it
     shared = RawArray("f", math.prod(job.shape))
@@ -172,7 +183,7 @@ def _received(worker: _Worker) -> tuple[_Told, _Images]:
     return told, images
 
 
-def _work(job: _Job, first: int, step: int, shared: Any, pipe: Connection, inherited: tuple[Connection, ...]) -> None:
+def _work(job: Job, first: int, step: int, shared: Any, pipe: Connection, inherited: tuple[Connection, ...]) -> None:
     for other_end in inherited:
         other_end.close()  # a pipe ends when nobody is left at its other end
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us

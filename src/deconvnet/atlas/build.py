@@ -4,22 +4,24 @@ import hashlib
 import io
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import PIL
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet._types import LayerInfo
 from deconvnet._version import __version__
 from deconvnet.atlas import manifest as about
-from deconvnet.atlas.batches import batches
+from deconvnet.atlas.batches import Job, Skipped, batches
 from deconvnet.atlas.manifest import FORMAT_VERSION, MANIFEST, AtlasLayer, Counts, Manifest, ModelSource, write_manifest
 from deconvnet.atlas.photos import PhotoSet, open_photos
 from deconvnet.atlas.reader import Atlas
@@ -36,6 +38,7 @@ _SAVE_SECONDS, _SAVE_PHOTOS = 60, 1000
 _MEMORY = "2GB"  # for a batch; not what is free, so that every machine chooses the same batch
 
 Progress = Callable[[str, int, int], object]
+Engine = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +56,9 @@ class Plan:
         batch: photos in each forward pass, for all of the atlas.
         count: photos of the set that are looked at, from the first.
         keep_signal: signals are kept besides the pictures.
-        workers: processes that read photos.
+        workers: processes that read photos; on Ray, those that run the network.
+        engine: where the photos are scanned.
+        ray_address: of the Ray cluster.
         tell: called with a stage, and how much of how much is done.
     """
 
@@ -68,6 +73,8 @@ class Plan:
     count: int
     keep_signal: bool
     workers: int
+    engine: Engine
+    ray_address: str | None
     tell: Progress
 
     def key(self) -> dict[str, Any]:
@@ -123,6 +130,8 @@ def build_atlas(
     out: str | Path,
     loaded: LoadedModel,
     workers: int = 0,
+    engine: Engine = "local",
+    ray_address: str | None = None,
     resume: bool = False,
     limit: int | None = None,
     batch: int | None = None,
@@ -142,7 +151,11 @@ def build_atlas(
         k: activations kept of each feature map.
         out: folder of the atlas; made if need be.
         loaded: how photos become the network's input.
-        workers: processes that read photos.
+        workers: processes that read photos. On Ray, which reads photos wherever it has room, processes that run
+            the network, each on one core or GPU; 0 is one.
+        engine: "local", or "ray" to scan on Ray Data (the extra `ray`). The result is the same.
+        ray_address: host:port of a Ray cluster, "auto" for the one of this machine. Otherwise the one in use, or in
+            the environment variable RAY_ADDRESS, or else one that is started for the scan, on this machine alone.
         resume: go on with what an interrupted run left in `out`. The result is that of an uninterrupted run.
         limit: look at so many photos only, from the first.
         batch: photos in each forward pass. It is part of the result's last bits, so it is the same for all of it;
@@ -161,7 +174,9 @@ def build_atlas(
         LayerNotFoundError, UnsupportedOperationError, NotFiniteError: as `DeconvNet.project`.
         DeconvNetError: the disk refused.
     """
-    plan = prepared(net, photos, layers, k, loaded, workers, limit, batch, memory, keep_signal, progress)
+    plan = prepared(
+        net, photos, layers, k, loaded, workers, limit, batch, memory, keep_signal, progress, engine, ray_address
+    )  # fmt: skip
     folder, work = Path(out), Work(Path(out))
     if resume and (folder / MANIFEST).is_file() and work.key() is not None:
         work.remove()  # all but this was done
@@ -182,6 +197,8 @@ def scan_shard(
     out: str | Path,
     loaded: LoadedModel,
     workers: int = 0,
+    engine: Engine = "local",
+    ray_address: str | None = None,
     resume: bool = False,
     limit: int | None = None,
     batch: int | None = None,
@@ -194,8 +211,8 @@ def scan_shard(
     Args:
         shard: (i, n), part i of n, counted from 0.
         out: a folder for this part alone.
-        net, photos, layers, k, loaded, workers, resume, limit, batch, memory, keep_signal, progress: as in
-            `build_atlas`, the same for all parts.
+        net, photos, layers, k, loaded, workers, engine, ray_address, resume, limit, batch, memory, keep_signal,
+            progress: as in `build_atlas`, the same for all parts.
 
     Raises:
         As `build_atlas`.
@@ -203,7 +220,9 @@ def scan_shard(
     part, parts = shard
     if not 0 <= part < parts:
         raise ArgumentError(f"a shard is part i of n, i from 0 to n - 1; got {part}/{parts}.")
-    plan = prepared(net, photos, layers, k, loaded, workers, limit, batch, memory, keep_signal, progress)
+    plan = prepared(
+        net, photos, layers, k, loaded, workers, limit, batch, memory, keep_signal, progress, engine, ray_address
+    )  # fmt: skip
     start_atlas(Path(out))
     work = Work(Path(out))
     work.start({**plan.key(), "shard": f"{part}/{parts}"}, resume=resume)
@@ -297,11 +316,17 @@ def prepared(
     memory: str | int | None,
     keep_signal: bool,
     progress: Progress | None,
+    engine: Engine = "local",
+    ray_address: str | None = None,
 ) -> Plan:
     """The arguments of `build_atlas`, checked, as a plan."""
     for name, value in (("k", k), ("limit", limit), ("batch", batch)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ArgumentError(f"{name} is a whole number, 1 or more; got {value!r}.")
+    if engine not in get_args(Engine) or (ray_address is not None and engine != "ray"):
+        raise ArgumentError(
+            f"engine is one of {get_args(Engine)}, and an address is Ray's; got {engine!r}, {ray_address!r}."
+        )
     of_layers = scan_layers(net, layers)
     infos = net.layers
     for layer in of_layers:
@@ -311,7 +336,7 @@ def prepared(
     size = min(batch or canonical_batch(infos, of_layers, in_bytes(memory or _MEMORY)), count)
     return Plan(
         net, loaded, source, _name(photos), of_layers, {one.name: infos[one.name] for one in of_layers}, k, size,
-        count, keep_signal, workers, progress or (lambda stage, done, total: None),
+        count, keep_signal, workers, engine, ray_address, progress or (lambda stage, done, total: None),
     )  # fmt: skip
 
 
@@ -331,18 +356,31 @@ def scanned(plan: Plan, work: Work, numbers: range) -> tuple[Scan, list[SkippedP
     before = min(done * plan.batch, plan.count)
     total = min(numbers.stop * plan.batch, plan.count) - numbers.start * plan.batch
     plan.tell("scan", before, total)
-    device = plan.loaded.example_input
-    for read in batches(plan.photos, indices, plan.loaded.preprocess, plan.batch, workers=plan.workers):
-        scan.add(plan.net, read.images.to(device), read.slots.tolist(), read.indices.tolist())
-        skipped += [SkippedPhoto(i, plan.photos.name(i), reason) for i, reason in read.skipped]
-        done += 1
-        unsaved += plan.batch
-        plan.tell("scan", min(done * plan.batch, total), total)
-        if unsaved >= _SAVE_PHOTOS or time.monotonic() - saved > _SAVE_SECONDS:
-            work.save_scan(scan, done, skipped)
-            saved, unsaved = time.monotonic(), 0
+    with closing(_scanning(plan, scan, indices)) as scanning:
+        for not_read in scanning:
+            skipped += [SkippedPhoto(i, plan.photos.name(i), reason) for i, reason in not_read]
+            done += 1
+            unsaved += plan.batch
+            plan.tell("scan", min(done * plan.batch, total), total)
+            if unsaved >= _SAVE_PHOTOS or time.monotonic() - saved > _SAVE_SECONDS:
+                work.save_scan(scan, done, skipped)
+                saved, unsaved = time.monotonic(), 0
     work.save_scan(scan, done, skipped)
     return scan, skipped
+
+
+def _scanning(plan: Plan, scan: Scan, indices: NDArray[np.int64]) -> Generator[Skipped, None, None]:
+    """Adds batch after batch to the scan, and says of each which photos could not be read."""
+    if plan.engine == "ray":
+        from deconvnet.atlas.ray_engine import scanning_on_ray
+
+        job = Job(plan.photos, indices, plan.loaded.preprocess, plan.batch)
+        yield from scanning_on_ray(scan, plan.net, plan.loaded, job, workers=plan.workers, address=plan.ray_address)
+        return
+    like = plan.loaded.example_input
+    for read in batches(plan.photos, indices, plan.loaded.preprocess, plan.batch, workers=plan.workers):
+        scan.add(plan.net, read.images.to(like), read.slots.tolist(), read.indices.tolist())
+        yield read.skipped
 
 
 def finished(plan: Plan, work: Work, folder: Path, scan: Scan, skipped: Sequence[SkippedPhoto]) -> Atlas:

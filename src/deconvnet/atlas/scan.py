@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from deconvnet.rank import NONE
 
 MOST_AT_ONCE = 32
 _SHARE = 4  # a scan's batch may take this part of the memory that is free
+
+
+Seen: TypeAlias = dict[str, dict[str, np.ndarray]]  # by layer, what `Tally.add` takes of a batch
 
 
 @dataclass(frozen=True)
@@ -86,12 +90,32 @@ class Scan:
         Raises:
             NotFiniteError: a layer gives NaN or infinity.
         """
-        if not len(photos):
-            return
-        numbers, rows = np.asarray(photos, dtype=np.int64), torch.as_tensor(slots)
-        net.activations(x, list(self.tallies), watch=self._watch(numbers, rows))
+        self.take(self.look(net, x, slots, photos), photos)
 
-    def _watch(self, numbers: Int64[np.ndarray, " n"], rows: Tensor) -> Callable[[str, Tensor], None]:
+    def look(self, net: DeconvNet, x: Float[Tensor, "b c h w"], slots: Sequence[int], photos: Sequence[int]) -> Seen:
+        """Run one batch, as `add`, but only say what is in it.
+
+        A place is looked up where the activation enters the ranking so far. It is the place of every one that a
+        ranking of more photos, these among them, keeps in the end.
+        """
+        seen: Seen = {}
+        if len(photos):
+            numbers, rows = np.asarray(photos, dtype=np.int64), torch.as_tensor(slots)
+            net.activations(x, list(self.tallies), watch=self._watch(numbers, rows, seen))
+        return seen
+
+    def take(self, seen: Seen, photos: Sequence[int]) -> None:
+        """Add what `look` saw in a batch.
+
+        Args:
+            seen: from this scan, or from another of the same layers whose photos are added too.
+            photos: their numbers.
+        """
+        numbers = np.asarray(photos, dtype=np.int64)
+        for layer, arrays in seen.items():
+            self.tallies[layer].add(numbers, **arrays)
+
+    def _watch(self, numbers: Int64[np.ndarray, " n"], rows: Tensor, seen: Seen) -> Callable[[str, Tensor], None]:
         rectified = {layer.name: layer.rectified for layer in self.layers}
 
         def look(layer: str, values: Tensor) -> None:
@@ -100,14 +124,13 @@ class Scan:
             if not np.isfinite(strongest).all() or not np.isfinite(means).all():
                 bad = numbers[~np.isfinite(strongest + means).all(1)]
                 raise NotFiniteError(f"layer {layer!r} gives NaN or infinity for photo number {bad[0]}.")
-            tally = self.tallies[layer]
             places = np.full(strongest.shape, NONE)
-            enters = (strongest > 0) & (strongest >= tally.ranking.activations[:, -1])
+            enters = (strongest > 0) & (strongest >= self.tallies[layer].ranking.activations[:, -1])
             which = np.nonzero(enters)
             if which[0].size:  # late in a data set few: the place is looked up for these alone
                 found = maps[rows[which[0]], torch.as_tensor(which[1])].argmax(1)
                 places[which] = found.cpu().numpy()
-            tally.add(numbers, strongest, places, means, positive)
+            seen[layer] = {"peaks": strongest, "places": places, "means": means, "positive": positive}
 
         return look
 

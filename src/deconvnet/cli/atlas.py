@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -41,7 +41,16 @@ def atlas(
         typer.Option("--layer", "--layers", "-l", help="A layer; may be given again.", show_default="all rectifiers"),
     ] = None,
     k: Annotated[int, typer.Option("-k", help="Activations kept of each feature map.", min=1)] = 9,
-    workers: Workers = 1,
+    workers: Annotated[
+        int, typer.Option("--workers", help="Processes that read photos; on Ray, that run the network.", min=0)
+    ] = 1,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option("--engine", help="Scan here or on Ray; the result is the same.")
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option("--ray-address", help="host:port of a Ray cluster.", show_default="one is started here"),
+    ] = None,
     shard: Annotated[
         str | None, typer.Option("--shard", help="Scan only part i of n, as 0/64 ... 63/64; see atlas-merge.")
     ] = None,
@@ -71,14 +80,16 @@ def atlas(
     with _progress(quiet) as tell:
         if part is not None:
             scan_shard(
-                net, photos, layers, k, shard=part, out=output, loaded=loaded, workers=workers, resume=resume,
-                limit=limit, batch=batch, memory=flags.memory, keep_signal=keep_signal, progress=tell,
+                net, photos, layers, k, shard=part, out=output, loaded=loaded, workers=workers, engine=engine,
+                ray_address=ray_address, resume=resume, limit=limit, batch=batch, memory=flags.memory,
+                keep_signal=keep_signal, progress=tell,
             )  # fmt: skip
             print(f"part {shard} of {photos} -> {output}")
             return
         made = build_atlas(
-            net, photos, layers, k, out=output, loaded=loaded, workers=workers, resume=resume, limit=limit,
-            batch=batch, memory=flags.memory, keep_signal=keep_signal, progress=tell,
+            net, photos, layers, k, out=output, loaded=loaded, workers=workers, engine=engine,
+            ray_address=ray_address, resume=resume, limit=limit, batch=batch, memory=flags.memory,
+            keep_signal=keep_signal, progress=tell,
         )  # fmt: skip
     _print(made)
 
