@@ -63,6 +63,7 @@ deconvnet compare torchvision:vgg16 torchvision:vgg16@random sample:coffee --lay
 deconvnet atlas holiday -o atlas
 deconvnet atlas photos.txt -o atlas --layer features.7 --layer features.12 --model torchvision:squeezenet1_1 --workers 4
 deconvnet atlas "shards-{0000..0012}.tar" -o part-3 --shard 3/64 --resume
+deconvnet atlas holiday -o atlas --engine ray --workers 2
 """,
     "atlas-merge": """\
 deconvnet atlas-merge part-0 part-1 part-2 -o atlas --photos "shards-{0000..0012}.tar"
