@@ -20,7 +20,6 @@ from deconvnet.atlas.build import build_atlas
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
     pytest.mark.filterwarnings(r"ignore:`\w+` is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:Tip. In future versions of Ray:FutureWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray leaves files and processes to its own end
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -123,11 +122,11 @@ def test_one_engine_goes_on_with_what_the_other_began(ray, loaded, photos, local
 def test_a_worker_that_is_killed_costs_only_its_batch(ray, loaded, photos, local, tmp_path, monkeypatch):
     from deconvnet.atlas import ray_engine
 
-    marker, real = str(tmp_path / "killed"), ray_engine._Worker.__name__
+    marker = str(tmp_path / "killed")
 
     class Dying:
         def __init__(self, sent):
-            self.worker = getattr(ray_engine, real)(sent)
+            self.worker = ray_engine._Worker(sent)  # in the actor it is the real one
 
         def __call__(self, row):
             if row["number"] == 2 and not os.path.exists(marker):
