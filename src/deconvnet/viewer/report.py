@@ -274,7 +274,10 @@ def _photo(
         units = units_of(maps, most)
         if units:  # what a layer of small pictures leaves of its share goes to the next
             share = (room - length(layers)) // (len(look.maps) - i)
-            layers.append(_layer(look, name, units, ways[name], share) or _too_small(look, ways, around, left, photos))
+            view = _layer(look, name, units, ways[name], share)
+            if view is None:
+                raise _too_small(look, ways, around, left, photos)
+            layers.append(view)
         elif look.named:
             raise ArgumentError(f"no activation of layer {name!r} is above zero in {look.name!r}: leave the layer out.")
         else:
@@ -286,17 +289,13 @@ def _photo(
 
 def _too_small(
     look: _Look, ways: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]], around: int, left: int, photos: int
-) -> LayerView:
-    """Never returns.
-
-    Raises:
-        ArgumentError: what the budget does not hold, and how much would be enough.
-    """
+) -> ArgumentError:
+    """What the budget does not hold, and how much would be enough."""
     firsts = [(name, units_of(maps, 1)[:1]) for name, maps in look.maps.items()]
     smallest = [_layer(look, name, units, ways[name], None) for name, units in firsts if units]
     need = around + len(look.maps) * max(length([view]) + 2 * _MAP for view in smallest if view)
     more = photos * need - left
-    raise ArgumentError(
+    return ArgumentError(
         f"the budget does not hold the classes and one unit of each layer: about {math.ceil(more / 1000)} kB more "
         "would be enough. Allow a larger page, or ask for fewer photos or layers."
     )
