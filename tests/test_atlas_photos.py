@@ -689,8 +689,9 @@ if __name__ == "__main__":
 def test_a_run_that_is_stopped_leaves_no_process_behind(tmp_path: Path, how: signal.Signals) -> None:
     (tmp_path / "run.py").write_text(PROGRAM)
     run = subprocess.Popen(
-        [sys.executable, tmp_path / "run.py"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
+        [sys.executable, tmp_path / "run.py"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs of a shell ignore it
+    )  # fmt: skip
     assert run.stdout is not None
     run.stdout.readline()
     workers = psutil.Process(run.pid).children()
