@@ -167,10 +167,13 @@ def _called(photo: PhotoLike) -> str:
 
 
 def _notes(views: Sequence[PhotoView]) -> tuple[str, ...]:
-    parts: list[PhotoView | ClassView | LayerView] = []
+    """Each note once, with the layers that it is about."""
+    layers: dict[str, list[str]] = {}
     for view in views:
-        parts += [view, *view.classes, *view.layers]
-    return tuple(dict.fromkeys(note for part in parts for note in part.notes))
+        for part in (view, *view.classes, *view.layers):
+            for note in part.notes:
+                layers.setdefault(note, []).extend([part.name] if isinstance(part, LayerView) else [])
+    return tuple(f"{', '.join(dict.fromkeys(about))}: {note}" if about else note for note, about in layers.items())
 
 
 @dataclass(frozen=True, eq=False)
