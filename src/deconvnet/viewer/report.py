@@ -170,7 +170,8 @@ def _notes(views: Sequence[PhotoView]) -> tuple[str, ...]:
     """Each note once, with the layers that it is about."""
     layers: dict[str, list[str]] = {}
     for view in views:
-        for part in (view, *view.classes, *view.layers):
+        parts: list[PhotoView | ClassView | LayerView] = [view, *view.classes, *view.layers]
+        for part in parts:
             for note in part.notes:
                 layers.setdefault(note, []).extend([part.name] if isinstance(part, LayerView) else [])
     return tuple(f"{', '.join(dict.fromkeys(about))}: {note}" if about else note for note, about in layers.items())
