@@ -15,7 +15,6 @@ from deconvnet.network import DeconvNet
 from deconvnet.rank import NONE
 
 MOST_AT_ONCE = 32
-_SHARE = 4  # a scan's batch may take this part of the memory that is free
 
 
 Seen: TypeAlias = dict[str, dict[str, np.ndarray]]  # by layer, what `Tally.add` takes of a batch
