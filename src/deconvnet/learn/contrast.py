@@ -1,0 +1,111 @@
+"""Local contrast normalisation, as the images were prepared in 2010 and 2011, with a way back."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from deconvnet._errors import ArgumentError
+from deconvnet.learn.checked import checked_images
+
+Form: TypeAlias = Literal["2011", "2010"]
+_WINDOWS = {"2011": (13, 3 * 1.591), "2010": (5, 1.591)}  # pixels, and standard deviation of the Gaussian
+_FLAT = 1e-5  # local deviations below this share of the largest magnitude are rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Contrast:
+    """What was taken from images: image = normalised * scale + mean.
+
+    Attributes:
+        mean: (n, c, h, w).
+        scale: (n, c, h, w), above zero.
+    """
+
+    mean: Float[Tensor, "n c h w"]
+    scale: Float[Tensor, "n c h w"]
+
+
+class LocalContrastNorm(nn.Module):
+    """Images with the mean around each pixel taken away, divided by the deviation around it.
+
+    "2011" (Zeiler et al. 2011, section 3): a Gaussian window of 13 pixels, reflected borders, the deviation not below
+    its median in the image. "2010": a window of 5 pixels, the deviation not below 1, which binds for images from 0 to
+    1 and leaves the means alone to be taken away; two pixels along the border become 0. Channel by channel.
+
+    Args:
+        form: of the paper.
+
+    Example:
+        >>> x = torch.rand(1, 1, 64, 64)
+        >>> norm = LocalContrastNorm()
+        >>> y, contrast = norm.normalise(x)
+        >>> torch.allclose(norm.inverse(y, contrast), x, atol=1e-6)
+        True
+    """
+
+    window: Tensor
+
+    def __init__(self, form: Form = "2011") -> None:
+        super().__init__()
+        if form not in get_args(Form):
+            raise ArgumentError(f"form is one of {get_args(Form)}; got {form!r}.")
+        self.form = form
+        length, sigma = _WINDOWS[form]
+        bell = torch.exp(-((torch.arange(length) - length // 2) ** 2) / (2 * sigma**2))
+        self.register_buffer("window", bell / bell.sum(), persistent=False)
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """The normalised images."""
+        return self.normalise(images)[0]
+
+    def normalise(self, images: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c h w"], Contrast]:
+        """The normalised images, and what was taken from them.
+
+        Args:
+            images: of any range; each must be larger than half a window.
+
+        Raises:
+            ArgumentError: not four axes, not floating point, empty, or too small.
+            NotFiniteError: NaN or infinity.
+        """
+        checked_images(images)
+        reach = len(self.window) // 2
+        if min(images.shape[2:]) <= 2 * reach:
+            raise ArgumentError(
+                f"images of {images.shape[2]}x{images.shape[3]} are smaller than the window of contrast normalisation, "
+                f"{len(self.window)} pixels: give larger ones."
+            )
+        mean = self._around(images)
+        scale = self._around((images - mean) ** 2).sqrt()
+        flat = scale <= _FLAT * images.abs().amax((2, 3), keepdim=True)
+        scale = torch.where(flat, 0, scale)
+        scale = scale.maximum(torch.ones_like(scale) if self.form == "2010" else _median(scale))
+        offset = ((images - mean) / scale).mean((2, 3), keepdim=True)
+        mean = mean + offset * scale
+        if self.form == "2010":
+            inside = F.pad(torch.ones_like(images[..., reach:-reach, reach:-reach]), (reach,) * 4)
+            mean, scale = torch.where(inside > 0, mean, images), torch.where(inside > 0, scale, 1)
+        return (images - mean) / scale, Contrast(mean, scale)
+
+    def inverse(self, normalised: Float[Tensor, "n c h w"], contrast: Contrast) -> Float[Tensor, "n c h w"]:
+        """The images that these were, or, for reconstructions, would have been."""
+        return normalised * contrast.scale + contrast.mean
+
+    def _around(self, images: Tensor) -> Tensor:
+        c, window = images.shape[1], self.window.to(images)
+        padded = F.pad(images, (len(window) // 2,) * 4, mode="reflect")
+        rows = F.conv2d(padded, window[None, None, :, None].expand(c, 1, -1, 1), groups=c)
+        return F.conv2d(rows, window[None, None, None, :].expand(c, 1, 1, -1), groups=c)
+
+
+def _median(scale: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c one uno"]:
+    """Of each image's channel; of what is not zero where the median is; 1 where all is zero."""
+    values = scale.flatten(2)
+    median = values.median(2).values
+    other = torch.where(values > 0, values, math.nan).nanmedian(2).values.nan_to_num(1.0)
+    return torch.where(median > 0, median, other)[..., None, None]

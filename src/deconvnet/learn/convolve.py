@@ -1,0 +1,153 @@
+"""Feature maps to images and back: sums of maps convolved with filters, and the adjoint.
+
+What a filter f paints from a map z, and what it sees of an image e, are
+
+    (z * f)[y] = sum_j f[j] z[y - j + before]        (f' e)[u] = sum_j f[j] e[u + j - before]
+
+with `before` and the size of the maps as the boundary has it. The paper's "valid" convolution (Zeiler et al. 2010,
+section 2; 2011, section 2.1) has maps larger than the image: every filter that touches the image may paint in it.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from jaxtyping import Complex, Float
+from scipy.fft import next_fast_len
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.grad import conv2d_weight
+
+from deconvnet._errors import ArgumentError
+
+Boundary: TypeAlias = Literal["valid", "circular", "zero"]
+_FEW = 4  # channels up to which the way down is faster through Fourier space: one small transform back for each
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Sizes of one layer.
+
+    Attributes:
+        size: (h, w) of the image, or of the maps below.
+        kernel: (k, k') of the filters.
+        boundary: "valid": maps are larger than the image by a filter less one; "circular": the image goes on as at
+            its opposite border, maps have its size; "zero": maps have its size, and what they paint beyond it is
+            not seen.
+    """
+
+    size: tuple[int, int]
+    kernel: tuple[int, int]
+    boundary: Boundary
+
+    def __post_init__(self) -> None:
+        if self.boundary not in get_args(Boundary):
+            raise ArgumentError(f"boundary is one of {get_args(Boundary)}; got {self.boundary!r}.")
+        if any(length < k for length, k in zip(self.size, self.kernel, strict=True)):
+            raise ArgumentError(
+                f"images of {_times(self.size)} are smaller than filters of {_times(self.kernel)}: "
+                "give larger images, or smaller filters."
+            )
+
+    @cached_property
+    def maps(self) -> tuple[int, int]:
+        """(h, w) of the feature maps."""
+        more = 1 if self.boundary == "valid" else 0
+        return self.size[0] + more * (self.kernel[0] - 1), self.size[1] + more * (self.kernel[1] - 1)
+
+    @cached_property
+    def before(self) -> tuple[int, int]:
+        """How far a map's first pixel lies before the image's, per axis."""
+        (k, kk), part = self.kernel, {"valid": 1, "circular": 0, "zero": 0.5}[self.boundary]
+        return int((k - 1) * part), int((kk - 1) * part)
+
+    @cached_property
+    def grid(self) -> tuple[int, int]:
+        """Sizes of a grid on which convolution may wrap around without reaching the image."""
+        if self.boundary == "circular":
+            return self.size
+        (h, w), (k, kk) = self.size, self.kernel
+        return int(next_fast_len(h + k - 1, real=True)), int(next_fast_len(w + kk - 1, real=True))
+
+
+def _times(sizes: tuple[int, ...]) -> str:
+    return "x".join(map(str, sizes))
+
+
+def spectra(filters: Float[Tensor, "m c k l"], geometry: Geometry) -> Complex[Tensor, "m c p q"]:
+    """The filters in Fourier space, on the geometry's grid."""
+    found: Tensor = torch.fft.rfft2(filters, s=geometry.grid)
+    return found
+
+
+def synthesis(
+    z: Float[Tensor, "n m h w"],
+    filters: Float[Tensor, "m c k l"],
+    geometry: Geometry,
+    spectrum: Complex[Tensor, "m c p q"] | None = None,
+) -> Float[Tensor, "n c y x"]:
+    """Images that the filters paint from feature maps: sum_m z_m * f_m.
+
+    Args:
+        z: feature maps, of the geometry's size.
+        filters: what one activation paints, (maps, channels, k, k').
+        geometry: sizes.
+        spectrum: of the filters, as `spectra` gives it, where it is at hand.
+    """
+    if filters.shape[1] > _FEW:
+        return _painted_directly(z, filters, geometry)
+    known = spectra(filters, geometry) if spectrum is None else spectrum
+    return from_grid(mixed(torch.fft.rfft2(z, s=geometry.grid), known), geometry)
+
+
+def from_grid(image: Complex[Tensor, "n c p q"], geometry: Geometry) -> Float[Tensor, "n c y x"]:
+    """The image that lies on a grid in Fourier space."""
+    (top, left), (height, width) = geometry.before, geometry.size
+    whole: Tensor = torch.fft.irfft2(image, s=geometry.grid)
+    return whole[..., top : top + height, left : left + width]
+
+
+def mixed(maps: Complex[Tensor, "n m p q"], spectrum: Complex[Tensor, "m c p q"]) -> Complex[Tensor, "n c p q"]:
+    """Maps times filters in Fourier space, summed over the maps."""
+    return torch.stack([(maps * spectrum[:, c]).sum(1) for c in range(spectrum.shape[1])], 1)
+
+
+def _painted_directly(
+    z: Float[Tensor, "n m h w"], filters: Float[Tensor, "m c k l"], geometry: Geometry
+) -> Float[Tensor, "n c y x"]:
+    (height, width), (k, kk) = geometry.size, geometry.kernel
+    flipped = filters.flip(2, 3).transpose(0, 1)
+    if geometry.boundary == "circular":
+        return F.conv2d(F.pad(z, (kk - 1, 0, k - 1, 0), mode="circular"), flipped)
+    (top, left), (h, w) = geometry.before, geometry.maps
+    pads = (kk - 1 - left, width + left - w, k - 1 - top, height + top - h)
+    return F.conv2d(F.pad(z, pads), flipped)
+
+
+def adjoint(
+    image: Float[Tensor, "n c y x"], filters: Float[Tensor, "m c k l"], geometry: Geometry
+) -> Float[Tensor, "n m h w"]:
+    """What the filters see of images: the adjoint of `synthesis`."""
+    return F.conv2d(surrounded(image, geometry), filters)
+
+
+def surrounded(image: Float[Tensor, "n c y x"], geometry: Geometry) -> Float[Tensor, "n c yy xx"]:
+    """The image with as much around it as the filters see: itself again, or zeros."""
+    (top, left), (k, kk) = geometry.before, geometry.kernel
+    if geometry.boundary == "circular":
+        return F.pad(image, (0, kk - 1, 0, k - 1), mode="circular")
+    more = geometry.maps[0] - geometry.size[0], geometry.maps[1] - geometry.size[1]
+    return F.pad(image, (left, more[1] + kk - 1 - left, top, more[0] + k - 1 - top))
+
+
+def filter_adjoint(
+    image: Float[Tensor, "n c y x"], z: Float[Tensor, "n m h w"], geometry: Geometry
+) -> Float[Tensor, "m c k l"]:
+    """For every filter, the adjoint of painting images with it from its map: the direction in which they fit best.
+
+    The gradient of 1/2 ||z * f - image||^2 with respect to f is this, of the residual z * f - image.
+    """
+    shape = (z.shape[1], image.shape[1], *geometry.kernel)
+    found: Tensor = conv2d_weight(surrounded(image, geometry), shape, z)  # type: ignore[no-untyped-call]
+    return found

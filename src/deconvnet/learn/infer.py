@@ -1,0 +1,114 @@
+"""Inference in one layer: sparse feature maps whose filters paint an image."""
+
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from deconvnet._errors import ArgumentError, NotFiniteError
+from deconvnet.learn.checked import checked_images, checked_number
+from deconvnet.learn.convolve import Boundary, Geometry, adjoint, spectra, synthesis
+from deconvnet.learn.solvers import Linear, Solution, douglas_rachford, fista, joined
+
+Solver: TypeAlias = Literal["auto", "dr", "fista"]
+_FEW = 4  # channels up to which a matrix per frequency is inverted
+_AT_ONCE = 2**20  # numbers of feature maps that are solved at once, so that they stay near the processor
+
+
+def sparse_code(
+    images: Float[Tensor, "n c h w"],
+    filters: Float[Tensor, "m c k l"],
+    lam: float,
+    boundary: Boundary = "circular",
+    solver: Solver = "auto",
+    tol: float = 1e-3,
+    max_iter: int = 500,
+    *,
+    nonneg: bool = False,
+    start: Float[Tensor, "n m h w"] | None = None,
+) -> Solution:
+    """Convolutional sparse coding: feature maps z that minimise 1/2 ||sum_m z_m * f_m - image||^2 + lam ||z||_1.
+
+    The cost of Zeiler et al. 2010 (equation 2) with full connectivity and p = 1; their lambda is 1 / lam. Every image
+    is solved alone: a batch gives what its images would give.
+
+    Args:
+        images: best with local contrast normalised; see `LocalContrastNorm`.
+        filters: what one activation paints, best of unit norm.
+        lam: weight of sparsity. At `(filters seen of images).abs().max()` and above all codes are zero.
+        boundary: "circular", "valid" (maps larger than the image) or "zero"; see `deconvnet.learn.convolve.Geometry`.
+        solver: "dr", alternating directions, for a circular boundary; "fista" for any; "auto" picks.
+        tol: where to stop: for "dr", both residuals below it, relative to codes and dual; for "fista", the step of
+            one iteration relative to the codes. 0 runs `max_iter` iterations.
+        max_iter: at most.
+        nonneg: feature maps may not be negative.
+        start: maps to begin with, such as those of the same images under older filters.
+
+    Returns:
+        Codes (n, m, h, w), or (n, m, h + k - 1, w + l - 1) for "valid", and how they were found.
+
+    Raises:
+        ArgumentError: wrong shapes, types or numbers; images smaller than a filter.
+        NotFiniteError: NaN or infinity in images or filters.
+
+    Example:
+        >>> from deconvnet.learn import sparse_code
+        >>> found = sparse_code(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 1, 1), lam=0.25)
+        >>> found.codes[0, 0, 0, 0], found.converged[0]
+        (tensor(0.7500), tensor(True))
+    """
+    checked_images(images)
+    _check_filters(filters, images)
+    lam, tol = checked_number("lam", lam, least=0, above=True), checked_number("tol", tol, least=0)
+    if isinstance(max_iter, bool) or not isinstance(max_iter, int) or max_iter < 1:
+        raise ArgumentError(f"max_iter is a whole number, 1 or more; got {max_iter!r}.")
+    geometry = Geometry(_two(images), _two(filters), boundary)
+    wanted = (len(images), len(filters), *geometry.maps)
+    if start is not None and tuple(start.shape) != wanted:
+        raise ArgumentError(f"start has the shape of the codes, {wanted}; got {tuple(start.shape)}.")
+    which = _solver(solver, boundary, filters.shape[1])
+    with torch.no_grad():
+        at_once = max(1, _AT_ONCE // (wanted[1] * wanted[2] * wanted[3]))
+        known = spectra(filters, geometry)
+        linear = Linear(lambda z: synthesis(z, filters, geometry, known), lambda e: adjoint(e, filters, geometry))
+        parts = []
+        for first in range(0, len(images), at_once):
+            some = images[first : first + at_once]
+            begin = None if start is None else start[first : first + at_once]
+            if which == "dr":
+                parts.append(
+                    douglas_rachford(some, filters, lam, nonneg=nonneg, tol=tol, max_iter=max_iter, start=begin)
+                )
+                continue
+            begin = some.new_zeros(len(some), *wanted[1:]) if begin is None else begin
+            parts.append(fista(some, linear, lam, begin, nonneg=nonneg, tol=tol, max_iter=max_iter))
+        return joined(parts)
+
+
+def _two(x: Tensor) -> tuple[int, int]:
+    return x.shape[2], x.shape[3]
+
+
+def _check_filters(filters: object, images: Tensor) -> None:
+    if not isinstance(filters, Tensor) or filters.ndim != 4 or not filters.numel():
+        shape = tuple(filters.shape) if isinstance(filters, Tensor) else type(filters).__name__
+        raise ArgumentError(f"filters are a tensor (maps, channels, k, k'); got {shape}.")
+    if filters.dtype != images.dtype or filters.device != images.device:
+        raise ArgumentError(
+            f"filters are {filters.dtype} on {filters.device}, and images {images.dtype} on {images.device}: "
+            "give both alike, as by filters.to(images)."
+        )
+    if filters.shape[1] != images.shape[1]:
+        raise ArgumentError(f"images have {images.shape[1]} channels, and the filters {filters.shape[1]}.")
+    if not filters.isfinite().all():
+        raise NotFiniteError("the filters hold NaN or infinity.")
+
+
+def _solver(solver: str, boundary: str, channels: int) -> str:
+    if solver not in get_args(Solver):
+        raise ArgumentError(f"solver is one of {get_args(Solver)}; got {solver!r}.")
+    fits = boundary == "circular" and channels <= _FEW
+    if solver == "dr" and boundary != "circular":
+        raise ArgumentError(f"solver 'dr' needs boundary='circular'; got {boundary!r}. Take 'fista', or 'auto'.")
+    return solver if solver != "auto" else "dr" if fits else "fista"

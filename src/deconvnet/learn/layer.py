@@ -1,0 +1,138 @@
+"""One deconvolutional layer: filters that paint the maps below, and the pooling of its own maps."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from deconvnet._errors import ArgumentError
+from deconvnet.learn.checked import checked_number
+from deconvnet.learn.pooling import Block
+
+Connectivity = Bool[Tensor, "m c"]
+
+
+class DeconvLayer(nn.Module):
+    """Filters that paint an image, or the maps of the layer below, from sparse feature maps.
+
+    Zeiler et al. 2010, section 2; with `pool`, Zeiler et al. 2011, section 2.
+
+    Args:
+        channels: of the image, or pooled maps of the layer below.
+        maps: of this layer.
+        kernel: length of the filters' sides in pixels.
+        pool: (height, width, neighbouring maps) of the blocks that are pooled before the next layer; none as in 2010.
+        lam: weight of sparsity; the papers' lambda is 1 / lam.
+        p: exponent of sparsity; below 1 as 2010's code had it, for the solver "splitting" alone.
+        nonneg: activations may not be negative. The papers' may.
+        connectivity: (maps, channels), which maps paint on which channels; all by default. See `singles_and_doubles`.
+        generator: of the first, random filters; torch's own by default.
+
+    Attributes:
+        filters: (maps, channels, k, k) of unit norm.
+        energy: (maps,) running mean of each map's squared length, 0 before any learning.
+        updates: how often the filters were updated.
+        usual: (pooled maps, places of a block) how often each place was the strongest.
+
+    Raises:
+        ArgumentError: numbers out of range; a map that is connected with nothing.
+    """
+
+    filters: Float[Tensor, "m c k l"]
+    energy: Float[Tensor, " m"]
+    updates: Tensor
+    usual: Float[Tensor, "m places"]
+    connectivity: Bool[Tensor, "m c"]
+
+    def __init__(
+        self,
+        channels: int,
+        maps: int,
+        kernel: int = 7,
+        *,
+        pool: Sequence[int] | None = None,
+        lam: float = 0.2,
+        p: float = 1.0,
+        nonneg: bool = False,
+        connectivity: Connectivity | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.channels, self.maps, self.kernel = (
+            _whole(name, value) for name, value in (("channels", channels), ("maps", maps), ("kernel", kernel))
+        )
+        self.pool: Block | None = None if pool is None else _block(pool)
+        self.lam = checked_number("lam", lam, least=0, above=True)
+        self.p = checked_number("p", p, least=0, above=True)
+        if self.p > 1:
+            raise ArgumentError(f"p is above 0 and at most 1; got {p}.")
+        self.nonneg = bool(nonneg)
+        connected = torch.ones(maps, channels, dtype=torch.bool) if connectivity is None else connectivity
+        if connected.dtype != torch.bool or tuple(connected.shape) != (maps, channels) or not connected.any(1).all():
+            raise ArgumentError(
+                f"connectivity is bool of shape {(maps, channels)}, every map connected with a channel; "
+                f"got {connected.dtype} of shape {tuple(connected.shape)}."
+            )
+        self.filters = nn.Parameter(torch.randn(maps, channels, kernel, kernel, generator=generator))
+        self.register_buffer("connectivity", connected.clone())
+        self.register_buffer("energy", torch.zeros(maps))
+        self.register_buffer("updates", torch.tensor(0))
+        places = 1 if self.pool is None else self.pool[0] * self.pool[1] * self.pool[2]
+        self.register_buffer("usual", torch.zeros(self.pooled_maps, places))
+        self.normalise()
+
+    @property
+    def pooled_maps(self) -> int:
+        """Maps that are left after pooling: channels of the next layer."""
+        return self.maps if self.pool is None else -(-self.maps // self.pool[2])
+
+    @torch.no_grad()
+    def normalise(self) -> None:
+        """Filters of unit norm, zero where nothing is connected."""
+        self.filters.mul_(self.connectivity[:, :, None, None])
+        norms = self.filters.flatten(1).norm(dim=1)
+        self.filters.div_(norms.clamp(min=torch.finfo(norms.dtype).tiny)[:, None, None, None])
+
+    def extra_repr(self) -> str:
+        """What `print` shows."""
+        pool = "" if self.pool is None else f", pool={self.pool}"
+        return f"{self.channels}, {self.maps}, {self.kernel}{pool}, lam={self.lam:g}"
+
+
+def singles_and_doubles(channels: int, maps: int | None = None) -> Connectivity:
+    """Every channel alone, then every pair of channels (Zeiler et al. 2010, section 3).
+
+    Args:
+        channels: of the maps below.
+        maps: so many of them, from the first; all by default, channels * (channels + 1) / 2.
+
+    Raises:
+        ArgumentError: more maps than there are.
+
+    Example:
+        >>> singles_and_doubles(9).shape
+        torch.Size([45, 9])
+    """
+    groups = [(i,) for i in range(channels)] + list(combinations(range(channels), 2))
+    maps = len(groups) if maps is None else maps
+    if not 1 <= maps <= len(groups):
+        raise ArgumentError(f"{channels} channels have 1 to {len(groups)} singles and doubles; got {maps}.")
+    connected = torch.zeros(maps, channels, dtype=torch.bool)
+    for row, group in zip(connected, groups, strict=False):
+        row[list(group)] = True
+    return connected
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ArgumentError(f"{name} is a whole number, 1 or more; got {value!r}.")
+    return value
+
+
+def _block(pool: Sequence[int]) -> Block:
+    numbers = tuple(pool)
+    if len(numbers) != 3:
+        raise ArgumentError(f"pool is (height, width, neighbouring maps); got {pool!r}.")
+    return tuple(_whole("a length in pool", number) for number in numbers)  # type: ignore[return-value]

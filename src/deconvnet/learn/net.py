@@ -1,0 +1,349 @@
+"""Deconvolutional networks: layers of sparse feature maps that paint images from the top down."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal, TypeAlias, get_args
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from deconvnet._errors import ArgumentError
+from deconvnet.learn.checked import checked_images, checked_number
+from deconvnet.learn.convolve import Boundary, Geometry, adjoint, synthesis
+from deconvnet.learn.infer import sparse_code
+from deconvnet.learn.layer import DeconvLayer
+from deconvnet.learn.pooling import Block, Switches, pool, pool_at, pooled_size, unpool
+from deconvnet.learn.solvers import Linear, Solution, fista, ista, largest_square, splitting
+
+Solver: TypeAlias = Literal["auto", "dr", "fista", "ista", "splitting"]
+Target: TypeAlias = Literal["input", "below"]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCodes:
+    """What inference found in one layer.
+
+    Attributes:
+        z: (n, m, h, w) its sparse feature maps.
+        pooled: (n, m', h', w') what of them is left for the next layer; `z` where nothing is pooled.
+        switches: where it was; None where nothing is pooled.
+        solution: how z was found.
+    """
+
+    z: Float[Tensor, "n m h w"]
+    pooled: Float[Tensor, "n maps y x"]
+    switches: Switches | None
+    solution: Solution
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """What inference found in all layers, numbered from 1.
+
+    Attributes:
+        layers: from the lowest.
+        size: (h, w) of the images.
+    """
+
+    layers: tuple[LayerCodes, ...]
+    size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, layer: int) -> LayerCodes:
+        if not 1 <= layer <= len(self.layers):
+            raise ArgumentError(f"layers 1 to {len(self.layers)} were inferred; got {layer!r}.")
+        return self.layers[layer - 1]
+
+
+class AdaptiveDeconvNet(nn.Module):
+    """A deconvolutional network that learns without labels (Zeiler et al. 2010 and 2011).
+
+    Layers are numbered from 1. Each layer's feature maps, convolved with its filters and unpooled with the switches
+    of the layers below, paint the input image.
+
+    Args:
+        layers: from the lowest; each as many channels as there are pooled maps below.
+        boundary: "valid", as in the papers, "circular" or "zero"; see `sparse_code`.
+        target: what a layer paints when its maps are inferred: the "input", as in 2011, or the maps "below", as in
+            2010.
+
+    Raises:
+        ArgumentError: no layers, or numbers of channels that do not fit.
+
+    Example:
+        >>> net = AdaptiveDeconvNet.of([15, 50], kernel=7, pool=(3, 3, 2), seed=0)
+        >>> net
+        AdaptiveDeconvNet(
+          boundary=valid, target=input
+          (layers): ModuleList(
+            (0): DeconvLayer(1, 15, 7, pool=(3, 3, 2), lam=0.2)
+            (1): DeconvLayer(8, 50, 7, pool=(3, 3, 2), lam=0.2)
+          )
+        )
+        >>> codes = net.infer(torch.randn(1, 1, 48, 48), max_iter=5)
+        >>> [tuple(one.z.shape) for one in codes.layers]
+        [(1, 15, 54, 54), (1, 50, 24, 24)]
+        >>> net.reconstruct(codes, layer=2, keep=1).shape
+        torch.Size([1, 1, 48, 48])
+    """
+
+    def __init__(
+        self, layers: Sequence[DeconvLayer], *, boundary: Boundary = "valid", target: Target = "input"
+    ) -> None:
+        super().__init__()
+        if not layers:
+            raise ArgumentError("a network has at least one layer.")
+        if boundary not in get_args(Boundary) or target not in get_args(Target):
+            raise ArgumentError(
+                f"boundary is one of {get_args(Boundary)} and target one of {get_args(Target)}; "
+                f"got {boundary!r}, {target!r}."
+            )
+        for number, (below, above) in enumerate(pairwise(layers), 2):
+            if above.channels != below.pooled_maps:
+                raise ArgumentError(
+                    f"layer {number} has {above.channels} channels, and the one below {below.pooled_maps} pooled maps."
+                )
+        self.layers: Sequence[DeconvLayer] = nn.ModuleList(layers)  # type: ignore[assignment]
+        self.boundary, self.target = boundary, target
+
+    @classmethod
+    def of(
+        cls,
+        maps: Sequence[int],
+        *,
+        channels: int = 1,
+        kernel: int | Sequence[int] = 7,
+        pool: Sequence[int] | None = (3, 3, 2),
+        lam: float | Sequence[float] = 0.2,
+        boundary: Boundary = "valid",
+        target: Target = "input",
+        seed: int = 0,
+    ) -> "AdaptiveDeconvNet":
+        """A network with so many maps in each layer.
+
+        Args:
+            maps: of each layer, from the lowest.
+            channels: of the images: 1 grey, 3 colour.
+            kernel, lam: as in `DeconvLayer`, one for all layers or one for each.
+            pool: as in `DeconvLayer`, for all layers.
+            boundary, target: as in the class.
+            seed: of the first, random filters. Torch's own random state is not touched.
+        """
+        random = torch.Generator().manual_seed(seed)
+        kernels = _each("kernel", kernel, len(maps))
+        weights = _each("lam", lam, len(maps))
+        layers: list[DeconvLayer] = []
+        for count, length, weight in zip(maps, kernels, weights, strict=True):
+            below = layers[-1].pooled_maps if layers else channels
+            layers.append(DeconvLayer(below, count, length, pool=pool, lam=weight, generator=random))
+        return cls(layers, boundary=boundary, target=target)
+
+    def extra_repr(self) -> str:
+        """What `print` shows."""
+        return f"boundary={self.boundary}, target={self.target}"
+
+    @property
+    def channels(self) -> int:
+        """Of the images."""
+        return self.layers[0].channels
+
+    def geometries(self, size: tuple[int, int], upto: int | None = None) -> list[Geometry]:
+        """Sizes in each layer for images of one size.
+
+        Raises:
+            ArgumentError: images, or the maps below a layer, are smaller than its filters.
+
+        Example:
+            >>> net = AdaptiveDeconvNet.of([15, 50, 100, 150])
+            >>> [geometry.maps for geometry in net.geometries((150, 150))]  # as in the paper
+            [(156, 156), (58, 58), (26, 26), (15, 15)]
+        """
+        found: list[Geometry] = []
+        for number, layer in enumerate(self.layers[:upto], 1):
+            try:
+                found.append(Geometry(size, (layer.kernel, layer.kernel), self.boundary))
+            except ArgumentError as fault:
+                raise ArgumentError(f"layer {number}: {fault}") from None
+            h, w = found[-1].maps
+            size = (h, w) if layer.pool is None else pooled_size((layer.maps, h, w), layer.pool)[1:]
+        return found
+
+    @torch.no_grad()
+    def infer(
+        self,
+        images: Float[Tensor, "n c h w"],
+        upto: int | None = None,
+        *,
+        solver: Solver = "auto",
+        tol: float = 1e-3,
+        max_iter: int = 100,
+        steps: int = 10,
+    ) -> Codes:
+        """Sparse feature maps of images, layer by layer from the lowest.
+
+        Each layer's maps are those that paint the images best through the layers below with the switches that these
+        took. What a layer keeps for the next is pooled.
+
+        Args:
+            images: best with local contrast normalised.
+            upto: the last layer; all by default.
+            solver: "auto" takes alternating directions ("dr") where the map is a circular convolution and "fista"
+                elsewhere; "ista" takes `steps` steps and pools and unpools after each, as in 2011; "splitting" is
+                2010's, for |z|^p.
+            tol, max_iter: as in `sparse_code`.
+            steps: of "ista".
+
+        Raises:
+            ArgumentError: wrong shapes, types or numbers; images smaller than a filter.
+            NotFiniteError: NaN or infinity.
+        """
+        checked_images(images, self.channels)
+        checked_number("tol", tol, least=0)
+        if solver not in get_args(Solver):
+            raise ArgumentError(f"solver is one of {get_args(Solver)}; got {solver!r}.")
+        for name, value in (("max_iter", max_iter), ("steps", steps)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ArgumentError(f"{name} is a whole number, 1 or more; got {value!r}.")
+        last = self._number(len(self.layers) if upto is None else upto)
+        size = (images.shape[2], images.shape[3])
+        geometries = self.geometries(size, last)
+        found: list[LayerCodes] = []
+        for layer in range(1, last + 1):
+            below = Codes(tuple(found), size)
+            solution = self._solved(layer, images, below, geometries, solver, tol, max_iter, steps)
+            found.append(_pooled(solution, self.layers[layer - 1].pool))
+        return Codes(tuple(found), size)
+
+    def _solved(
+        self,
+        layer: int,
+        images: Tensor,
+        below: Codes,
+        geometries: Sequence[Geometry],
+        solver: Solver,
+        tol: float,
+        max_iter: int,
+        steps: int,
+    ) -> Solution:
+        own, geometry = self.layers[layer - 1], geometries[layer - 1]
+        alone = layer == 1 or self.target == "below"
+        painted = images if layer == 1 or self.target == "input" else below[layer - 1].pooled
+        if alone and solver in ("auto", "dr", "fista"):
+            return sparse_code(painted, own.filters, own.lam, self.boundary, solver, tol, max_iter, nonneg=own.nonneg)
+        if solver == "dr":
+            raise ArgumentError("solver 'dr' is for a circular convolution; upper layers have switches below them.")
+        linear = self.linear(layer, below, geometries, through=not alone)
+        start = painted.new_zeros(len(images), own.maps, *geometry.maps)
+        if solver == "ista":
+            refreshed = (lambda z: z) if own.pool is None else lambda z: unpool(*pool(z, own.pool))
+            return ista(painted, linear, own.lam, start, nonneg=own.nonneg, steps=steps, then=refreshed)
+        if solver == "splitting":
+            return splitting(painted, linear, own.lam, start, p=own.p)
+        largest = 1.05 * largest_square(linear, start, 10)
+        return fista(painted, linear, own.lam, start, largest=largest, nonneg=own.nonneg, tol=tol, max_iter=max_iter)
+
+    def linear(self, layer: int, below: Codes, geometries: Sequence[Geometry], *, through: bool = True) -> Linear:
+        """R of a layer: its maps to images, with the switches that the layers below took, and the adjoint.
+
+        Args:
+            layer: its number.
+            below: what was inferred in the layers below.
+            geometries: sizes, from `geometries`.
+            through: down to the images, or only to the maps below.
+        """
+        filters, geometry = self.layers[layer - 1].filters, geometries[layer - 1]
+
+        def down(z: Tensor) -> Tensor:
+            image = synthesis(z, filters, geometry)
+            return self.painted(image, layer, below, geometries) if through else image
+
+        def up(image: Tensor) -> Tensor:
+            return adjoint(self.pulled_up(image, layer, below, geometries) if through else image, filters, geometry)
+
+        return Linear(down, up)
+
+    def painted(
+        self, maps: Float[Tensor, "n m h w"], layer: int, below: Codes, geometries: Sequence[Geometry]
+    ) -> Float[Tensor, "n c y x"]:
+        """Images that pooled maps below a layer paint."""
+        for number in range(layer - 1, 0, -1):
+            switches = below[number].switches
+            z = maps if switches is None else unpool(maps, switches)
+            maps = synthesis(z, self.layers[number - 1].filters, geometries[number - 1])
+        return maps
+
+    def pulled_up(
+        self, images: Float[Tensor, "n c y x"], layer: int, below: Codes, geometries: Sequence[Geometry]
+    ) -> Float[Tensor, "n m h w"]:
+        """What the layers below a layer see of images, at their switches: the adjoint of `painted`."""
+        for number in range(1, layer):
+            seen = adjoint(images, self.layers[number - 1].filters, geometries[number - 1])
+            switches = below[number].switches
+            images = seen if switches is None else pool_at(seen, switches)
+        return images
+
+    @torch.no_grad()
+    def reconstruct(
+        self,
+        codes: Codes,
+        layer: int | None = None,
+        keep: int | Bool[Tensor, "n m h w"] | None = None,
+    ) -> Float[Tensor, "n c h w"]:
+        """Images that a layer's feature maps paint.
+
+        Args:
+            codes: from `infer`.
+            layer: the last that was inferred by default.
+            keep: so many of the strongest activations of each image; or a mask of those that are kept, shaped like
+                the layer's maps; all by default.
+
+        Raises:
+            ArgumentError: no such layer, or a mask of another shape.
+        """
+        number = len(codes) if layer is None else layer
+        z = codes[number].z
+        if keep is not None:
+            z = z * _mask(z, keep)
+        geometries = self.geometries(codes.size, number)
+        image = synthesis(z, self.layers[number - 1].filters, geometries[number - 1])
+        return self.painted(image, number, codes, geometries)
+
+    def _number(self, layer: object) -> int:
+        if isinstance(layer, bool) or not isinstance(layer, int) or not 1 <= layer <= len(self.layers):
+            raise ArgumentError(f"layers are numbered from 1 to {len(self.layers)}; got {layer!r}.")
+        return layer
+
+
+def strongest(z: Float[Tensor, "n m h w"], count: int) -> Bool[Tensor, "n m h w"]:
+    """A mask of the activations of largest magnitude of each image; zeros are none."""
+    flat = z.flatten(1).abs()
+    chosen = flat.topk(min(count, flat.shape[1]), dim=1).indices
+    mask = torch.zeros_like(flat, dtype=torch.bool).scatter_(1, chosen, True)
+    return (mask & (flat > 0)).view_as(z)
+
+
+def _mask(z: Tensor, keep: object) -> Tensor:
+    if isinstance(keep, int) and not isinstance(keep, bool) and keep > 0:
+        return strongest(z, keep)
+    if isinstance(keep, Tensor) and keep.dtype == torch.bool and keep.shape == z.shape:
+        return keep
+    got = f"{keep.dtype} of shape {tuple(keep.shape)}" if isinstance(keep, Tensor) else repr(keep)
+    raise ArgumentError(f"keep is a number of activations, or a bool mask of shape {tuple(z.shape)}; got {got}.")
+
+
+def _pooled(solution: Solution, block: Block | None) -> LayerCodes:
+    if block is None:
+        return LayerCodes(solution.codes, solution.codes, None, solution)
+    pooled, switches = pool(solution.codes, block)
+    return LayerCodes(solution.codes, pooled, switches, solution)
+
+
+def _each(name: str, value: Any, count: int) -> list[Any]:
+    several = [value] * count if isinstance(value, int | float) else list(value)
+    if len(several) != count:
+        raise ArgumentError(f"{name} is one number for all {count} layers or one for each; got {value!r}.")
+    return several

@@ -1,0 +1,77 @@
+"""Max-pooling over space and neighbouring feature maps, with switches (Zeiler et al. 2011, section 2.2).
+
+Blocks do not overlap. Of each, the activation of largest magnitude is kept with its sign, and the *switch* says where
+in the block it was. With the switches fixed, pooling and unpooling are linear and each other's adjoint.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+from torch.nn import functional as F
+
+Block = tuple[int, int, int]  # height, width, neighbouring maps
+
+
+@dataclass(frozen=True, eq=False)
+class Switches:
+    """Where in each block the pooled activation was.
+
+    Attributes:
+        offsets: (n, m', h', w') number of the place: maps first, then rows, then columns.
+        block: height, width and maps of a block.
+        maps: (m, h, w) of what was pooled.
+    """
+
+    offsets: Integer[Tensor, "n maps y x"]
+    block: Block
+    maps: tuple[int, int, int]
+
+    def of(self, rows: slice) -> "Switches":
+        """Those of some of the images."""
+        return Switches(self.offsets[rows], self.block, self.maps)
+
+
+def pooled_size(maps: tuple[int, int, int], block: Block) -> tuple[int, int, int]:
+    """(m', h', w') of what is left of maps (m, h, w): blocks that reach past the end count.
+
+    Example:
+        >>> pooled_size((15, 156, 156), (3, 3, 2))
+        (8, 52, 52)
+    """
+    p, q, s = block
+    return math.ceil(maps[0] / s), math.ceil(maps[1] / p), math.ceil(maps[2] / q)
+
+
+def pool(z: Float[Tensor, "n m h w"], block: Block) -> tuple[Float[Tensor, "n maps y x"], Switches]:
+    """Of each block the activation of largest magnitude, with its sign, and where it was; of several the first."""
+    blocks = _blocks(z, block)
+    offsets = blocks.abs().argmax(-1)
+    kept = blocks.gather(-1, offsets[..., None])[..., 0]
+    small = torch.uint8 if math.prod(block) <= 256 else torch.int64
+    return kept, Switches(offsets.to(small), block, (z.shape[1], z.shape[2], z.shape[3]))
+
+
+def pool_at(z: Float[Tensor, "n m h w"], switches: Switches) -> Float[Tensor, "n maps y x"]:
+    """Of each block the activation at the switch: the adjoint of `unpool`."""
+    return _blocks(z, switches.block).gather(-1, switches.offsets[..., None].long())[..., 0]
+
+
+def unpool(pooled: Float[Tensor, "n maps y x"], switches: Switches) -> Float[Tensor, "n m h w"]:
+    """Every activation back at its switch, zeros elsewhere."""
+    p, q, s = switches.block
+    (n, k, h, w), (m, height, width) = pooled.shape, switches.maps
+    blocks = pooled.new_zeros(n, k, h, w, s * p * q)
+    blocks.scatter_(-1, switches.offsets[..., None].long(), pooled[..., None])
+    whole = blocks.view(n, k, h, w, s, p, q).permute(0, 1, 4, 2, 5, 3, 6).reshape(n, k * s, h * p, w * q)
+    return whole[:, :m, :height, :width]
+
+
+def _blocks(z: Float[Tensor, "n m h w"], block: Block) -> Float[Tensor, "n maps y x places"]:
+    p, q, s = block
+    m, h, w = (-length % size for length, size in zip(z.shape[1:], (s, p, q), strict=True))
+    n, k, height, width = (whole := F.pad(z, (0, w, 0, h, 0, m))).shape
+    parts = whole.view(n, k // s, s, height // p, p, width // q, q)
+    return parts.permute(0, 1, 3, 5, 2, 4, 6).flatten(4)
