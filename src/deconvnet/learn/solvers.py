@@ -123,7 +123,8 @@ def _dots(a: Tensor, b: Tensor) -> Float[Tensor, " n"]:
 
 
 def _norms(a: Tensor) -> Float[Tensor, " n"]:
-    return a.flatten(1).norm(dim=1)
+    found: Tensor = torch.linalg.vector_norm(a.flatten(1), dim=1)
+    return found
 
 
 def _wide(a: Tensor) -> Tensor:
