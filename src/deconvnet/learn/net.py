@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from deconvnet._errors import ArgumentError
@@ -37,6 +37,11 @@ class LayerCodes:
     switches: Switches | None
     solution: Solution
 
+    def of(self, rows: Int[Tensor, " k"]) -> "LayerCodes":
+        """Those of some of the images."""
+        switches = None if self.switches is None else self.switches.of(rows)
+        return LayerCodes(self.z[rows], self.pooled[rows], switches, self.solution.of(rows))
+
 
 @dataclass(frozen=True, eq=False)
 class Codes:
@@ -57,6 +62,11 @@ class Codes:
         if not 1 <= layer <= len(self.layers):
             raise ArgumentError(f"layers 1 to {len(self.layers)} were inferred; got {layer!r}.")
         return self.layers[layer - 1]
+
+    def of(self, image: int, count: int = 1) -> "Codes":
+        """Those of one image, so many times."""
+        rows = torch.full((count,), image)
+        return Codes(tuple(layer.of(rows) for layer in self.layers), self.size)
 
 
 class AdaptiveDeconvNet(nn.Module):

@@ -29,7 +29,7 @@ class Switches:
     block: Block
     maps: tuple[int, int, int]
 
-    def of(self, rows: slice) -> "Switches":
+    def of(self, rows: Integer[Tensor, " k"]) -> "Switches":
         """Those of some of the images."""
         return Switches(self.offsets[rows], self.block, self.maps)
 

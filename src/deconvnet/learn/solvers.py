@@ -53,6 +53,13 @@ class Solution:
     n_iter: Int[Tensor, " n"]
     solver: str
 
+    def of(self, rows: Int[Tensor, " k"]) -> "Solution":
+        """Those of some of the images."""
+        return Solution(
+            self.codes[rows], self.objective[rows], self.history[:, rows], self.looks, self.gap[rows],
+            self.converged[rows], self.n_iter[rows], self.solver,
+        )  # fmt: skip
+
 
 def joined(parts: Sequence[Solution]) -> Solution:
     """Solutions of several images, as one; a history that ended earlier goes on at its last value."""

@@ -1,0 +1,153 @@
+"""Learning filters: those that paint the images best from the feature maps that were inferred."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from deconvnet.learn.convolve import Geometry, filter_adjoint, synthesis
+from deconvnet.learn.net import AdaptiveDeconvNet, Codes
+from deconvnet.learn.solvers import conjugate_gradient
+
+Update: TypeAlias = Literal["online", "conjugate"]
+_FIRST, _HALVED = 6.0, 30  # length of the first online step, as a multiple of the best one for fixed maps; its decay
+_MEMORY = 0.05  # weight of the newest batch in the running energies, at least
+_DEAD = 1e-6  # share of the mean energy below which a map is dead
+_PATIENCE = 10  # updates before maps are looked at for that
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What a layer's filters are learned from: one batch, and its maps in this layer and those below.
+
+    Attributes:
+        net: the network.
+        layer: number of the layer.
+        images: (n, c, h, w) that are painted.
+        codes: inferred in this layer and those below.
+        geometries: sizes in each layer.
+    """
+
+    net: AdaptiveDeconvNet
+    layer: int
+    images: Float[Tensor, "n c h w"]
+    codes: Codes
+    geometries: Sequence[Geometry]
+
+    @property
+    def _through(self) -> bool:
+        return self.net.target == "input"
+
+    @property
+    def target(self) -> Float[Tensor, "n c h w"]:
+        """What is painted: the images, or the maps below."""
+        if self._through or self.layer == 1:
+            return self.images
+        return self.codes[self.layer - 1].pooled
+
+    def painted(self, filters: Float[Tensor, "m c k l"]) -> Float[Tensor, "n c h w"]:
+        """What such filters paint from the layer's maps."""
+        image = synthesis(self.codes[self.layer].z, filters, self.geometries[self.layer - 1])
+        return self.net.painted(image, self.layer, self.codes, self.geometries) if self._through else image
+
+    def seen(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "m c k l"]:
+        """The adjoint of `painted`, where a map and a channel are connected."""
+        below = self.pulled_up(images)
+        found = filter_adjoint(below, self.codes[self.layer].z, self.geometries[self.layer - 1])
+        return found * self.net.layers[self.layer - 1].connectivity[:, :, None, None]
+
+    def pulled_up(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n m h w"]:
+        """What arrives of images below the layer."""
+        if not self._through:
+            return images
+        return self.net.pulled_up(images, self.layer, self.codes, self.geometries)
+
+
+@torch.no_grad()
+def update(fit: Fit, how: Update) -> None:
+    """Improve a layer's filters on one batch, and count it.
+
+    "online": a step along the gradient, divided by each map's running energy, at right angles to the filters; longer
+    than the best one for these maps, because the maps hold on to the filters that they were inferred with, and
+    shorter as updates go on. "conjugate": two conjugate gradient steps on the normal equations (Zeiler et al. 2011,
+    section 2.3). Filters are of unit norm afterwards.
+    """
+    own = fit.net.layers[fit.layer - 1]
+    z = fit.codes[fit.layer].z
+    energy = z.square().sum((2, 3)).mean(0)
+    weight = max(1 / (int(own.updates) + 1), _MEMORY)
+    own.energy.lerp_(energy.to(own.energy), weight)
+    own.updates += 1
+    _count_switches(fit)
+    if how == "conjugate":
+        _conjugate(fit)
+    else:
+        _step(fit)
+    own.normalise()
+
+
+def _step(fit: Fit) -> None:
+    own = fit.net.layers[fit.layer - 1]
+    residual = fit.target - fit.painted(own.filters)
+    floor = 1e-3 * own.energy.mean()
+    direction = fit.seen(residual) / own.energy.clamp(min=max(float(floor), 1e-30))[:, None, None, None]
+    along = (direction * own.filters).flatten(1).sum(1)
+    direction -= along[:, None, None, None] * own.filters
+    painted = fit.painted(direction)
+    square = float(painted.square().sum())
+    if square > 0:
+        best = float((painted * residual).sum()) / square
+        own.filters += best * _FIRST / (1 + int(own.updates) / _HALVED) * direction
+
+
+def _conjugate(fit: Fit, steps: int = 2) -> None:
+    own = fit.net.layers[fit.layer - 1]
+    shape = own.filters.shape
+
+    def product(f: Tensor) -> Tensor:
+        return fit.seen(fit.painted(f.view(shape))).view_as(f)
+
+    flat = own.filters.flatten(2)[None]
+    found = conjugate_gradient(product, fit.seen(fit.target).view_as(flat), flat, steps)
+    own.filters.copy_(found.view(shape))
+
+
+def _count_switches(fit: Fit) -> None:
+    """Count which place of each block was the strongest, where one was."""
+    found, own = fit.codes[fit.layer], fit.net.layers[fit.layer - 1]
+    if found.switches is None:
+        return
+    offsets = found.switches.offsets.long().transpose(0, 1).flatten(1)
+    alive = (found.pooled != 0).transpose(0, 1).flatten(1)
+    own.usual.scatter_add_(1, offsets, alive.to(own.usual))
+
+
+@torch.no_grad()
+def reseed(fit: Fit) -> int:
+    """Give dead filters, whose maps are all but empty, the patches that are painted worst; how many there were.
+
+    A filter is dead when its map's running energy is below a millionth of the mean, after some updates.
+    """
+    own, geometry = fit.net.layers[fit.layer - 1], fit.geometries[fit.layer - 1]
+    mean = own.energy.mean()
+    dead = (own.energy < _DEAD * mean).nonzero()[:, 0].tolist()
+    if not dead or int(own.updates) < _PATIENCE:
+        return 0
+    missed = fit.pulled_up(fit.target - fit.painted(own.filters))
+    k, kk = geometry.kernel
+    window = missed.new_ones(1, 1, k, kk)
+    energy = torch.nn.functional.conv2d(missed.square().sum(1, keepdim=True), window)[:, 0]
+    for channel in dead:
+        where = int(energy.argmax())
+        image, y, x = torch.unravel_index(torch.tensor(where), energy.shape)
+        patch = missed[image, :, y : y + k, x : x + kk]
+        if not patch.any():
+            break
+        own.filters[channel] = patch
+        own.energy[channel] = mean
+        energy[image, max(int(y) - k + 1, 0) : y + k, max(int(x) - kk + 1, 0) : x + kk] = -1
+    own.normalise()
+    return len(dead)

@@ -1,0 +1,188 @@
+"""Training: layer by layer, batch by batch; memory does not grow with the number of images."""
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from deconvnet._errors import ArgumentError, DeconvNetWarning
+from deconvnet.learn.checkpoint import Position, load_checkpoint, save_checkpoint
+from deconvnet.learn.filters import Fit, Update, reseed, update
+from deconvnet.learn.net import AdaptiveDeconvNet, Solver
+
+Loader: TypeAlias = Iterable[Any] | Callable[[int], Iterable[Any]]
+_SAVE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One update of a layer's filters.
+
+    Attributes:
+        layer: number of the layer.
+        epoch: from 0.
+        batch: from 0.
+        images: in the batch.
+        objective: mean over the images, before the update.
+        error: share of the images' energy that is not painted.
+        active: share of the activations that are not zero.
+        reseeded: filters that were dead and were given a new start.
+    """
+
+    layer: int
+    epoch: int
+    batch: int
+    images: int
+    objective: float
+    error: float
+    active: float
+    reseeded: int
+
+
+def partial_fit(
+    net: AdaptiveDeconvNet,
+    images: Float[Tensor, "n c h w"],
+    layer: int | None = None,
+    *,
+    update_by: Update = "online",
+    solver: Solver = "auto",
+    tol: float = 1e-2,
+    max_iter: int = 30,
+    steps: int = 10,
+) -> Progress:
+    """Improve a layer's filters on one batch: infer its maps, then update the filters. Nothing of the batch is kept.
+
+    Args:
+        net: the network; changed in place.
+        images: best with local contrast normalised.
+        layer: number of the layer; the last by default. The layers below stay as they are.
+        update_by: "online", or "conjugate" as in the paper; see `deconvnet.learn.filters.update`.
+        solver, tol, max_iter, steps: of inference, as in `AdaptiveDeconvNet.infer`. Rough maps will do.
+
+    Raises:
+        ArgumentError, NotFiniteError: as `infer`.
+    """
+    if update_by not in get_args(Update):
+        raise ArgumentError(f"update_by is one of {get_args(Update)}; got {update_by!r}.")
+    number = len(net.layers) if layer is None else layer
+    codes = net.infer(images, number, solver=solver, tol=tol, max_iter=max_iter, steps=steps)
+    fit = Fit(net, number, images, codes, net.geometries(codes.size, number))
+    found = codes[number]
+    with torch.no_grad():
+        missed = fit.target - fit.painted(net.layers[number - 1].filters)
+        energy = float(fit.target.square().sum())
+        error = float(missed.square().sum()) / energy if energy else 0.0
+    update(fit, update_by)
+    reseeded = reseed(fit)
+    objective, active = float(found.solution.objective.mean()), float((found.z != 0).float().mean())
+    return Progress(number, 0, 0, len(images), objective, error, active, reseeded)
+
+
+def fit(
+    net: AdaptiveDeconvNet,
+    loader: Loader,
+    epochs: int | Sequence[int] = 1,
+    *,
+    update_by: Update = "online",
+    solver: Solver = "auto",
+    tol: float = 1e-2,
+    max_iter: int = 30,
+    steps: int = 10,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    progress: Callable[[Progress], object] | None = None,
+) -> AdaptiveDeconvNet:
+    """Learn all layers, one after the other from the lowest.
+
+    Args:
+        net: the network; changed in place.
+        loader: batches (n, c, h, w), or tuples that begin with one, as a `DataLoader` gives; it is gone through once
+            for every epoch of every layer. Or a function of the epoch, counted over all layers, that returns such
+            batches: with it, and a checkpoint, an interrupted run goes on as if it had not been interrupted.
+        epochs: for all layers, or for each.
+        update_by, solver, tol, max_iter, steps: as in `partial_fit`.
+        checkpoint: a safetensors file, written every minute and after every epoch, wholly or not at all.
+        resume: go on from the checkpoint, if there is one; batches of the epoch that were learned from are passed over.
+        progress: called after every update.
+
+    Returns:
+        The network.
+
+    Raises:
+        ArgumentError: a loader that gives nothing, or no images; a checkpoint of another network, or one that is
+            there without `resume`.
+        NotFiniteError: NaN or infinity in a batch.
+        DeconvNetError: the checkpoint is damaged, or the disk refused.
+
+    Example:
+        >>> net = AdaptiveDeconvNet.of([4], kernel=5, pool=None)
+        >>> images = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+        >>> errors = []
+        >>> _ = fit(net, images.split(1), epochs=5, progress=lambda one: errors.append(one.error))
+        >>> errors[-1] < errors[0]
+        True
+    """
+    each = [epochs] * len(net.layers) if isinstance(epochs, int) else list(epochs)
+    if len(each) != len(net.layers) or not all(isinstance(one, int) and one >= 0 for one in each):
+        raise ArgumentError(f"epochs is a whole number, or one for each of {len(net.layers)} layers; got {epochs!r}.")
+    options = {"update": update_by, "solver": solver, "tol": tol, "max_iter": max_iter, "steps": steps, "epochs": each}
+    path = None if checkpoint is None else Path(checkpoint)
+    start = Position(0, 0)
+    if path is not None and path.exists():
+        if not resume:
+            raise ArgumentError(f"{str(path)!r} is there already. Go on from it with resume=True, or name another.")
+        start = load_checkpoint(path, net, options)
+    turns = [layer for layer, count in enumerate(each, 1) for _ in range(count)]
+    saved = time.monotonic()
+    for turn in range(start.turn, len(turns)):
+        done = start.batches if turn == start.turn else 0
+        pixels, number = 0, -1
+        for number, images in enumerate(_batches(loader, turn)):
+            if number < done:
+                continue
+            one = partial_fit(
+                net, images, turns[turn], update_by=update_by, solver=solver, tol=tol, max_iter=max_iter, steps=steps
+            )
+            pixels += images.numel()
+            if progress is not None:
+                progress(Progress(**{**vars(one), "epoch": turns[:turn].count(turns[turn]), "batch": number}))
+            if path is not None and time.monotonic() - saved > _SAVE_SECONDS:
+                save_checkpoint(path, net, options, Position(turn, number + 1))
+                saved = time.monotonic()
+        if number < 0:
+            raise ArgumentError(
+                f"the loader gives no batch in epoch {turn}: give one that can be gone through again, such as a list "
+                "or a DataLoader, not a generator."
+            )
+        if turn == 0 and not done:
+            _warn_of_few(net, pixels)
+        if path is not None:
+            save_checkpoint(path, net, options, Position(turn + 1, 0))
+            saved = time.monotonic()
+    return net
+
+
+def _batches(loader: Loader, turn: int) -> Iterator[Tensor]:
+    found = loader(turn) if callable(loader) else loader
+    for batch in found:
+        images = batch[0] if isinstance(batch, tuple | list) and batch else batch
+        if not isinstance(images, Tensor):
+            raise ArgumentError(f"the loader gives {type(images).__name__}, and not tensors (n, c, h, w).")
+        yield images
+
+
+def _warn_of_few(net: AdaptiveDeconvNet, pixels: int) -> None:
+    numbers = max(layer.filters.numel() for layer in net.layers)
+    if pixels < numbers:
+        warnings.warn(
+            f"the filters of a layer have {numbers} numbers, and all images together {pixels} pixels: the filters will "
+            "learn these images by heart. Give more images, or fewer maps.",
+            DeconvNetWarning,
+            stacklevel=3,
+        )
