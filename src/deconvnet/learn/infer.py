@@ -1,5 +1,6 @@
 """Inference in one layer: sparse feature maps whose filters paint an image."""
 
+import math
 from typing import Literal, TypeAlias, get_args
 
 import torch
@@ -13,7 +14,7 @@ from deconvnet.learn.solvers import Linear, Solution, douglas_rachford, fista, j
 
 Solver: TypeAlias = Literal["auto", "dr", "fista"]
 _FEW = 4  # channels up to which a matrix per frequency is inverted
-_AT_ONCE = 2**20  # numbers of feature maps that are solved at once, so that they stay near the processor
+_AT_ONCE = 2**17  # numbers of feature maps that are solved at once on a CPU, so that they stay near it
 
 
 def sparse_code(
@@ -69,7 +70,7 @@ def sparse_code(
         raise ArgumentError(f"start has the shape of the codes, {wanted}; got {tuple(start.shape)}.")
     which = _solver(solver, boundary, filters.shape[1])
     with torch.no_grad():
-        at_once = max(1, _AT_ONCE // (wanted[1] * wanted[2] * wanted[3]))
+        at_once = len(images) if images.is_cuda else max(1, _AT_ONCE // math.prod(wanted[1:]))
         known = spectra(filters, geometry)
         linear = Linear(lambda z: synthesis(z, filters, geometry, known), lambda e: adjoint(e, filters, geometry))
         parts = []

@@ -1,5 +1,6 @@
 """Deconvolutional networks: layers of sparse feature maps that paint images from the top down."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,10 +16,11 @@ from deconvnet.learn.convolve import Boundary, Geometry, adjoint, synthesis
 from deconvnet.learn.infer import sparse_code
 from deconvnet.learn.layer import DeconvLayer
 from deconvnet.learn.pooling import Block, Switches, pool, pool_at, pooled_size, unpool
-from deconvnet.learn.solvers import Linear, Solution, fista, ista, largest_square, splitting
+from deconvnet.learn.solvers import Linear, Solution, fista, ista, joined, largest_square, splitting
 
 Solver: TypeAlias = Literal["auto", "dr", "fista", "ista", "splitting"]
 Target: TypeAlias = Literal["input", "below"]
+_AT_ONCE = 2**18  # numbers of a layer's maps that are solved at once on a CPU, so that they stay near it
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,12 +223,18 @@ class AdaptiveDeconvNet(nn.Module):
         last = self._number(len(self.layers) if upto is None else upto)
         size = (images.shape[2], images.shape[3])
         geometries = self.geometries(size, last)
-        found: list[LayerCodes] = []
-        for layer in range(1, last + 1):
-            below = Codes(tuple(found), size)
-            solution = self._solved(layer, images, below, geometries, solver, tol, max_iter, steps)
-            found.append(_pooled(solution, self.layers[layer - 1].pool))
-        return Codes(tuple(found), size)
+        most = max(layer.maps * math.prod(one.maps) for layer, one in zip(self.layers, geometries, strict=False))
+        parts = []
+        at_once = len(images) if images.is_cuda else max(1, _AT_ONCE // most)
+        for first in range(0, len(images), at_once):
+            some = images[first : first + at_once]
+            found: list[LayerCodes] = []
+            for layer in range(1, last + 1):
+                below = Codes(tuple(found), size)
+                solution = self._solved(layer, some, below, geometries, solver, tol, max_iter, steps)
+                found.append(_pooled(solution, self.layers[layer - 1].pool))
+            parts.append(found)
+        return Codes(tuple(_together(of_layer) for of_layer in zip(*parts, strict=True)), size)
 
     def _solved(
         self,
@@ -343,6 +351,16 @@ def _mask(z: Tensor, keep: object) -> Tensor:
         return keep
     got = f"{keep.dtype} of shape {tuple(keep.shape)}" if isinstance(keep, Tensor) else repr(keep)
     raise ArgumentError(f"keep is a number of activations, or a bool mask of shape {tuple(z.shape)}; got {got}.")
+
+
+def _together(parts: Sequence[LayerCodes]) -> LayerCodes:
+    """What was found in one layer for several images, as one."""
+    solution = joined([one.solution for one in parts])
+    first, switches = parts[0].switches, None
+    if first is not None:
+        offsets = torch.cat([one.switches.offsets for one in parts if one.switches is not None])
+        switches = Switches(offsets, first.block, first.maps)
+    return LayerCodes(solution.codes, torch.cat([one.pooled for one in parts]), switches, solution)
 
 
 def _pooled(solution: Solution, block: Block | None) -> LayerCodes:

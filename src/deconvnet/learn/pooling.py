@@ -6,9 +6,10 @@ in the block it was. With the switches fixed, pooling and unpooling are linear a
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Int, Integer
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -33,6 +34,15 @@ class Switches:
         """Those of some of the images."""
         return Switches(self.offsets[rows], self.block, self.maps)
 
+    @cached_property
+    def places(self) -> Int[Tensor, "n count"]:
+        """Where each pooled activation lies among all numbers of its image's maps."""
+        (p, q, s), (_, h, w), offsets = self.block, self.maps, self.offsets.long()
+        maps, rows, columns = (torch.arange(length, device=offsets.device) for length in offsets.shape[1:])
+        map_ = maps[:, None, None] * s + offsets // (p * q)
+        y, x = rows[:, None] * p + offsets % (p * q) // q, columns * q + offsets % q
+        return ((map_ * h + y) * w + x).flatten(1)
+
 
 def pooled_size(maps: tuple[int, int, int], block: Block) -> tuple[int, int, int]:
     """(m', h', w') of what is left of maps (m, h, w): blocks that reach past the end count.
@@ -56,17 +66,13 @@ def pool(z: Float[Tensor, "n m h w"], block: Block) -> tuple[Float[Tensor, "n ma
 
 def pool_at(z: Float[Tensor, "n m h w"], switches: Switches) -> Float[Tensor, "n maps y x"]:
     """Of each block the activation at the switch: the adjoint of `unpool`."""
-    return _blocks(z, switches.block).gather(-1, switches.offsets[..., None].long())[..., 0]
+    return z.flatten(1).gather(1, switches.places).view(switches.offsets.shape)
 
 
 def unpool(pooled: Float[Tensor, "n maps y x"], switches: Switches) -> Float[Tensor, "n m h w"]:
     """Every activation back at its switch, zeros elsewhere."""
-    p, q, s = switches.block
-    (n, k, h, w), (m, height, width) = pooled.shape, switches.maps
-    blocks = pooled.new_zeros(n, k, h, w, s * p * q)
-    blocks.scatter_(-1, switches.offsets[..., None].long(), pooled[..., None])
-    whole = blocks.view(n, k, h, w, s, p, q).permute(0, 1, 4, 2, 5, 3, 6).reshape(n, k * s, h * p, w * q)
-    return whole[:, :m, :height, :width]
+    whole = pooled.new_zeros(len(pooled), math.prod(switches.maps))
+    return whole.scatter_(1, switches.places, pooled.flatten(1)).view(-1, *switches.maps)
 
 
 def _blocks(z: Float[Tensor, "n m h w"], block: Block) -> Float[Tensor, "n maps y x places"]:

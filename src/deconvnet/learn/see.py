@@ -11,7 +11,7 @@ from deconvnet._errors import ArgumentError
 from deconvnet.learn.convolve import synthesis
 from deconvnet.learn.layer import DeconvLayer
 from deconvnet.learn.net import AdaptiveDeconvNet, Codes, strongest
-from deconvnet.learn.pooling import unpool
+from deconvnet.learn.pooling import Switches, unpool
 
 
 @torch.no_grad()
@@ -45,13 +45,9 @@ def pixel_filters(net: AdaptiveDeconvNet, layer: int | None = None) -> Float[Ten
 def _usually_unpooled(maps: Float[Tensor, "n k h w"], layer: DeconvLayer) -> Float[Tensor, "n m y x"]:
     if layer.pool is None:
         return maps
-    p, q, s = layer.pool
-    n, k, h, w = maps.shape
-    blocks = maps.new_zeros(n, k, h, w, s * p * q)
-    places = layer.usual.argmax(1)[None, :, None, None, None].expand(n, k, h, w, 1)
-    blocks.scatter_(-1, places, maps[..., None])
-    whole = blocks.view(n, k, h, w, s, p, q).permute(0, 1, 4, 2, 5, 3, 6).reshape(n, k * s, h * p, w * q)
-    return whole[:, : layer.maps]
+    (p, q, s), (n, k, h, w) = layer.pool, maps.shape
+    offsets = layer.usual.argmax(1)[None, :, None, None].expand(n, k, h, w)
+    return unpool(maps, Switches(offsets, layer.pool, (k * s, h * p, w * q)))[:, : layer.maps]
 
 
 @torch.no_grad()

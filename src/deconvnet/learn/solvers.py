@@ -63,6 +63,8 @@ class Solution:
 
 def joined(parts: Sequence[Solution]) -> Solution:
     """Solutions of several images, as one; a history that ended earlier goes on at its last value."""
+    if len(parts) == 1:
+        return parts[0]
     longest = max(parts, key=lambda one: len(one.looks))
     histories = [
         F.pad(one.history, (0, 0, 0, len(longest.looks) - len(one.looks))).where(
@@ -81,7 +83,9 @@ def shrink(z: Tensor, threshold: Tensor | float, *, nonneg: bool = False) -> Ten
     """Soft threshold: max(|z| - threshold, 0) sign(z); with `nonneg`, max(z - threshold, 0)."""
     if nonneg:
         return (z - threshold).clamp(min=0)
-    return z - clipped(z, threshold, nonneg=False)
+    if isinstance(threshold, Tensor) and threshold.numel() > 1:
+        return z - clipped(z, threshold, nonneg=False)
+    return F.softshrink(z, float(threshold))
 
 
 def clipped(z: Tensor, threshold: Tensor | float, *, nonneg: bool) -> Tensor:
@@ -136,6 +140,11 @@ def _norms(a: Tensor) -> Float[Tensor, " n"]:
 
 def _wide(a: Tensor) -> Tensor:
     return a[:, None, None, None]
+
+
+def _added(a: Tensor, b: Tensor, weight: Float[Tensor, " n"]) -> Tensor:
+    """A + weight * b, with a weight for each image."""
+    return torch.add(a, b, alpha=float(weight)) if len(weight) == 1 else a + _wide(weight) * b
 
 
 def objective(residual: Tensor, z: Tensor, lam: float) -> Float[Tensor, " n"]:
@@ -374,7 +383,7 @@ def fista(
     """Sparse feature maps under any linear map, by accelerated proximal gradient steps.
 
     A step that would be longer than the map allows is halved and tried again. Stops when the codes move by less than
-    `tol`, relative to themselves, in one iteration.
+    `tol`, relative to themselves, in one iteration; looks every five.
 
     Args:
         images: to be coded.
@@ -394,18 +403,21 @@ def fista(
         residual = images - ahead_painted
         seen = linear.up(residual)
         while True:
-            new = shrink(ahead + seen / _wide(bound), _wide(lam / bound), nonneg=nonneg)
+            new = shrink(_added(ahead, seen, 1 / bound), _wide(lam / bound), nonneg=nonneg)
             new_painted = linear.down(new)
             long = _norms(new_painted - ahead_painted) ** 2 > 1.001 * bound * _norms(new - ahead) ** 2
             if not long.any():
                 break
             bound = torch.where(long, 2 * bound, bound)
-        moved = _norms(new - z) / _norms(new).clamp(min=torch.finfo(z.dtype).tiny)
         following = (1 + math.sqrt(1 + 4 * momentum**2)) / 2
         weight = (momentum - 1) / following
-        ahead, ahead_painted = new + weight * (new - z), new_painted + weight * (new_painted - painted)
+        step = new - z
+        ahead = torch.add(new, step, alpha=weight)
+        ahead_painted = torch.add(new_painted, new_painted - painted, alpha=weight)
         z, painted, momentum = new, new_painted, following
-        done = best.done(moved)
+        if i % _EVERY and i < max_iter:
+            continue
+        done = best.done(_norms(step) / _norms(z).clamp(min=torch.finfo(z.dtype).tiny))
         if i % _TOLD == 0 or i == max_iter or done.any():
             lower = dual(residual, seen, images, lam, nonneg=nonneg)
             best.add(i, z, objective(images - painted, z, lam), lower, done)
@@ -439,7 +451,7 @@ def ista(
     none = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     for i in range(1, steps + 1):
         residual = images - linear.down(z)
-        z = then(shrink(z + linear.up(residual) / _wide(bound), _wide(lam / bound), nonneg=nonneg))
+        z = then(shrink(_added(z, linear.up(residual), 1 / bound), _wide(lam / bound), nonneg=nonneg))
         best.add(i, z, objective(images - linear.down(z), z, lam), nothing, none)
     return best.solution("ista")
 
