@@ -56,7 +56,7 @@ class LocalContrastNorm(nn.Module):
             raise ArgumentError(f"form is one of {get_args(Form)}; got {form!r}.")
         self.form = form
         length, sigma = _WINDOWS[form]
-        bell = torch.exp(-((torch.arange(length) - length // 2) ** 2) / (2 * sigma**2))
+        bell = torch.exp(-((torch.arange(length, dtype=torch.float64) - length // 2) ** 2) / (2 * sigma**2))
         self.register_buffer("window", bell / bell.sum(), persistent=False)
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
