@@ -26,7 +26,7 @@ def sparse_code(
     max_iter: int = 500,
     *,
     nonneg: bool = False,
-    start: Float[Tensor, "n m h w"] | None = None,
+    start: Float[Tensor, "n m y x"] | None = None,
 ) -> Solution:
     """Convolutional sparse coding: feature maps z that minimise 1/2 ||sum_m z_m * f_m - image||^2 + lam ||z||_1.
 
@@ -50,7 +50,7 @@ def sparse_code(
 
     Raises:
         ArgumentError: wrong shapes, types or numbers; images smaller than a filter.
-        NotFiniteError: NaN or infinity in images or filters.
+        NotFiniteError: NaN or infinity in images, filters or start.
 
     Example:
         >>> from deconvnet.learn import sparse_code
@@ -65,8 +65,8 @@ def sparse_code(
         raise ArgumentError(f"max_iter is a whole number, 1 or more; got {max_iter!r}.")
     geometry = Geometry(_two(images), _two(filters), boundary)
     wanted = (len(images), len(filters), *geometry.maps)
-    if start is not None and tuple(start.shape) != wanted:
-        raise ArgumentError(f"start has the shape of the codes, {wanted}; got {tuple(start.shape)}.")
+    if start is not None:
+        _check_start(start, images, wanted)
     which = _solver(solver, boundary, filters.shape[1])
     with torch.no_grad():
         at_once = max(1, _AT_ONCE // (wanted[1] * wanted[2] * wanted[3]))
@@ -103,6 +103,16 @@ def _check_filters(filters: object, images: Tensor) -> None:
         raise ArgumentError(f"images have {images.shape[1]} channels, and the filters {filters.shape[1]}.")
     if not filters.isfinite().all():
         raise NotFiniteError("the filters hold NaN or infinity.")
+
+
+def _check_start(start: object, images: Tensor, wanted: tuple[int, ...]) -> None:
+    if not isinstance(start, Tensor) or start.dtype != images.dtype or start.device != images.device:
+        got = f"{start.dtype} on {start.device}" if isinstance(start, Tensor) else type(start).__name__
+        raise ArgumentError(f"start is a tensor of the images' type, {images.dtype} on {images.device}; got {got}.")
+    if tuple(start.shape) != wanted:
+        raise ArgumentError(f"start has the shape of the codes, {wanted}; got {tuple(start.shape)}.")
+    if not start.isfinite().all():
+        raise NotFiniteError("start holds NaN or infinity.")
 
 
 def _solver(solver: str, boundary: str, channels: int) -> str:

@@ -317,16 +317,20 @@ def _at_rest(start: Tensor, images: Tensor, filters: Tensor, geometry: Geometry,
 
 
 def _residuals(sums: Float[Tensor, "5 n"]) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """How far the two halves are apart, and how far the codes moved, relative to the codes and to their dual."""
+    """How far the two halves are apart, and how far the codes moved, relative to the codes and to their dual.
+
+    Where all codes are zero, both relative to the dual.
+    """
     step, codes, other, moved, u = sums.sqrt()
     tiny = torch.finfo(sums.dtype).tiny
-    return step / codes.maximum(other).clamp(min=tiny), moved / u.clamp(min=tiny)
+    size = torch.where(codes > 0, codes.maximum(other), u)
+    return step / size.clamp(min=tiny), moved / u.clamp(min=tiny)
 
 
 def _balanced(v: Tensor, rho: Tensor, primal: Tensor, dual_residual: Tensor, lam: float, *, nonneg: bool) -> Tensor:
     """A rho under which the two residuals would be more alike; the state is moved with it."""
     ratio = (primal / dual_residual.clamp(min=1e-12)).sqrt().clamp(0.1, 10).nan_to_num(1.0)
-    ratio = torch.where((ratio > 1.2) | (ratio < 1 / 1.2), ratio, 1.0)
+    ratio = torch.where(((ratio > 1.2) | (ratio < 1 / 1.2)) & (dual_residual > 0), ratio, 1.0)
     if (ratio != 1).any():
         u = clipped(v, _wide(lam / rho), nonneg=nonneg)
         v.add_(u * _wide(1 / ratio - 1))
@@ -357,7 +361,7 @@ def fista(
     images: Float[Tensor, "n c h w"],
     linear: Linear,
     lam: float,
-    start: Float[Tensor, "n m h w"],
+    start: Float[Tensor, "n m y x"],
     *,
     largest: Float[Tensor, " n"] | None = None,
     nonneg: bool = False,
@@ -382,6 +386,7 @@ def fista(
     bound = 1.02 * largest_square(linear, start) if largest is None else largest
     z, painted = start, linear.down(start)
     ahead, ahead_painted, momentum = z, painted, 1.0
+    rounding = 10 * torch.finfo(z.dtype).eps
     best = _Record(images, tol)
     for i in range(1, max_iter + 1):
         residual = images - ahead_painted
@@ -389,7 +394,8 @@ def fista(
         while True:
             new = shrink(ahead + seen / _wide(bound), _wide(lam / bound), nonneg=nonneg)
             new_painted = linear.down(new)
-            long = _norms(new_painted - ahead_painted) ** 2 > 1.001 * bound * _norms(new - ahead) ** 2
+            step = _norms(new - ahead) + rounding * _norms(new)
+            long = _norms(new_painted - ahead_painted) ** 2 > 1.001 * bound * step**2
             if not long.any():
                 break
             bound = torch.where(long, 2 * bound, bound)
@@ -411,7 +417,7 @@ def ista(
     images: Float[Tensor, "n c h w"],
     linear: Linear,
     lam: float,
-    start: Float[Tensor, "n m h w"],
+    start: Float[Tensor, "n m y x"],
     *,
     largest: Float[Tensor, " n"] | None = None,
     nonneg: bool = False,
@@ -444,7 +450,7 @@ def splitting(
     images: Float[Tensor, "n c h w"],
     linear: Linear,
     lam: float,
-    start: Float[Tensor, "n m h w"],
+    start: Float[Tensor, "n m y x"],
     *,
     p: float = 1.0,
     betas: Sequence[float] = (1, 10, 100, 1e3, 1e4, 1e5),
