@@ -198,7 +198,8 @@ class AdaptiveDeconvNet(nn.Module):
             steps: of "ista".
 
         Raises:
-            ArgumentError: wrong shapes, types or numbers; images smaller than a filter.
+            ArgumentError: wrong shapes, types or numbers; images smaller than a filter; a layer that the solver
+                cannot solve, having p below 1 or `nonneg`.
             NotFiniteError: NaN or infinity.
         """
         checked_images(images, self.channels)
@@ -209,13 +210,15 @@ class AdaptiveDeconvNet(nn.Module):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ArgumentError(f"{name} is a whole number, 1 or more; got {value!r}.")
         last = self._number(len(self.layers) if upto is None else upto)
+        for number, layer in enumerate(self.layers[:last], 1):
+            _check_layer(number, layer, images, solver)
         size = (images.shape[2], images.shape[3])
         geometries = self.geometries(size, last)
         found: list[LayerCodes] = []
-        for layer in range(1, last + 1):
+        for number in range(1, last + 1):
             below = Codes(tuple(found), size)
-            solution = self._solved(layer, images, below, geometries, solver, tol, max_iter, steps)
-            found.append(_pooled(solution, self.layers[layer - 1].pool))
+            solution = self._solved(number, images, below, geometries, solver, tol, max_iter, steps)
+            found.append(_pooled(solution, self.layers[number - 1].pool))
         return Codes(tuple(found), size)
 
     def _solved(
@@ -291,7 +294,7 @@ class AdaptiveDeconvNet(nn.Module):
         self,
         codes: Codes,
         layer: int | None = None,
-        keep: int | Bool[Tensor, "n m h w"] | None = None,
+        keep: int | Bool[Tensor, "n m y x"] | None = None,
     ) -> Float[Tensor, "n c h w"]:
         """Images that a layer's feature maps paint.
 
@@ -333,6 +336,19 @@ def _mask(z: Tensor, keep: object) -> Tensor:
         return keep
     got = f"{keep.dtype} of shape {tuple(keep.shape)}" if isinstance(keep, Tensor) else repr(keep)
     raise ArgumentError(f"keep is a number of activations, or a bool mask of shape {tuple(z.shape)}; got {got}.")
+
+
+def _check_layer(number: int, layer: DeconvLayer, images: Tensor, solver: Solver) -> None:
+    filters = layer.filters
+    if filters.dtype != images.dtype or filters.device != images.device:
+        raise ArgumentError(
+            f"layer {number}: filters are {filters.dtype} on {filters.device}, and images {images.dtype} on "
+            f"{images.device}: give both alike, as by net.to(images)."
+        )
+    if layer.p < 1 and solver != "splitting":
+        raise ArgumentError(f"layer {number}: p is {layer.p:g}, which is for solver='splitting' alone; got {solver!r}.")
+    if layer.nonneg and solver == "splitting":
+        raise ArgumentError(f"layer {number}: solver 'splitting' cannot keep maps from being negative.")
 
 
 def _pooled(solution: Solution, block: Block | None) -> LayerCodes:
