@@ -33,9 +33,11 @@ class Contrast:
 class LocalContrastNorm(nn.Module):
     """Images with the mean around each pixel taken away, divided by the deviation around it.
 
-    "2011" (Zeiler et al. 2011, section 3): a Gaussian window of 13 pixels, reflected borders, the deviation not below
-    its median in the image. "2010": a window of 5 pixels, the deviation not below 1, which binds for images from 0 to
-    1 and leaves the means alone to be taken away; two pixels along the border become 0. Channel by channel.
+    Mean and deviation are those of the pixels in one window, weighted: the deviation is the root of the mean square
+    less the squared mean. "2011" (Zeiler et al. 2011, section 3): a Gaussian window of 13 pixels, reflected borders,
+    the deviation not below its median in the image. "2010": a window of 5 pixels, the deviation not below 1, which
+    binds for images from 0 to 1 and leaves the means alone to be taken away; two pixels along the border become 0.
+    Then the mean of what is left is taken away. Channel by channel.
 
     Args:
         form: of the paper.
@@ -56,7 +58,7 @@ class LocalContrastNorm(nn.Module):
             raise ArgumentError(f"form is one of {get_args(Form)}; got {form!r}.")
         self.form = form
         length, sigma = _WINDOWS[form]
-        bell = torch.exp(-((torch.arange(length) - length // 2) ** 2) / (2 * sigma**2))
+        bell = torch.exp(-((torch.arange(length, dtype=torch.float64) - length // 2) ** 2) / (2 * sigma**2))
         self.register_buffer("window", bell / bell.sum(), persistent=False)
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
@@ -80,17 +82,20 @@ class LocalContrastNorm(nn.Module):
                 f"images of {images.shape[2]}x{images.shape[3]} are smaller than the window of contrast normalisation, "
                 f"{len(self.window)} pixels: give larger ones."
             )
-        mean = self._around(images)
-        scale = self._around((images - mean) ** 2).sqrt()
-        flat = scale <= _FLAT * images.abs().amax((2, 3), keepdim=True)
-        scale = torch.where(flat, 0, scale)
-        scale = scale.maximum(torch.ones_like(scale) if self.form == "2010" else _median(scale))
-        offset = ((images - mean) / scale).mean((2, 3), keepdim=True)
-        mean = mean + offset * scale
+        wide = images if images.device.type == "mps" else images.double()  # squares cancel
+        mean = self._around(wide)
+        scale = (self._around(wide**2) - mean**2).clamp(min=0).sqrt()
+        scale = torch.where(scale <= _FLAT * wide.abs().amax((2, 3), keepdim=True), 0, scale)
         if self.form == "2010":
-            inside = F.pad(torch.ones_like(images[..., reach:-reach, reach:-reach]), (reach,) * 4)
-            mean, scale = torch.where(inside > 0, mean, images), torch.where(inside > 0, scale, 1)
-        return (images - mean) / scale, Contrast(mean, scale)
+            scale = scale.clamp(min=1)
+            inside = torch.zeros_like(wide, dtype=torch.bool)
+            inside[..., reach:-reach, reach:-reach] = True
+            mean, scale = torch.where(inside, mean, wide), torch.where(inside, scale, 1)
+        else:
+            scale, inside = scale.maximum(_median(scale)), torch.ones_like(wide, dtype=torch.bool)
+        offset = ((wide - mean) / scale).sum((2, 3), keepdim=True) / inside.sum((2, 3), keepdim=True)
+        mean = mean + torch.where(inside, offset * scale, 0)
+        return ((wide - mean) / scale).to(images), Contrast(mean.to(images), scale.to(images))
 
     def inverse(self, normalised: Float[Tensor, "n c h w"], contrast: Contrast) -> Float[Tensor, "n c h w"]:
         """The images that these were, or, for reconstructions, would have been."""

@@ -22,7 +22,7 @@ from torch.nn.grad import conv2d_weight
 from deconvnet._errors import ArgumentError
 
 Boundary: TypeAlias = Literal["valid", "circular", "zero"]
-_FEW = 4  # channels up to which the way down is faster through Fourier space: one small transform back for each
+FEW = 4  # channels up to which Fourier space is the faster way: a small transform back and a small matrix for each
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def synthesis(
         geometry: sizes.
         spectrum: of the filters, as `spectra` gives it, where it is at hand.
     """
-    if filters.shape[1] > _FEW:
+    if filters.shape[1] > FEW:
         return _painted_directly(z, filters, geometry)
     known = spectra(filters, geometry) if spectrum is None else spectrum
     return from_grid(mixed(torch.fft.rfft2(z, s=geometry.grid), known), geometry)

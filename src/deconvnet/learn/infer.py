@@ -9,11 +9,10 @@ from torch import Tensor
 
 from deconvnet._errors import ArgumentError, NotFiniteError
 from deconvnet.learn.checked import checked_images, checked_number
-from deconvnet.learn.convolve import Boundary, Geometry, adjoint, spectra, synthesis
+from deconvnet.learn.convolve import FEW, Boundary, Geometry, adjoint, spectra, synthesis
 from deconvnet.learn.solvers import Linear, Solution, douglas_rachford, fista, joined
 
 Solver: TypeAlias = Literal["auto", "dr", "fista"]
-_FEW = 4  # channels up to which a matrix per frequency is inverted
 _AT_ONCE = 2**17  # numbers of feature maps that are solved at once on a CPU, so that they stay near it
 
 
@@ -27,12 +26,12 @@ def sparse_code(
     max_iter: int = 500,
     *,
     nonneg: bool = False,
-    start: Float[Tensor, "n m h w"] | None = None,
+    start: Float[Tensor, "n m y x"] | None = None,
 ) -> Solution:
     """Convolutional sparse coding: feature maps z that minimise 1/2 ||sum_m z_m * f_m - image||^2 + lam ||z||_1.
 
     The cost of Zeiler et al. 2010 (equation 2) with full connectivity and p = 1; their lambda is 1 / lam. Every image
-    is solved alone: a batch gives what its images would give.
+    is solved alone: a batch gives what its images would give, but for rounding.
 
     Args:
         images: best with local contrast normalised; see `LocalContrastNorm`.
@@ -51,7 +50,7 @@ def sparse_code(
 
     Raises:
         ArgumentError: wrong shapes, types or numbers; images smaller than a filter.
-        NotFiniteError: NaN or infinity in images or filters.
+        NotFiniteError: NaN or infinity in images, filters or start.
 
     Example:
         >>> from deconvnet.learn import sparse_code
@@ -66,8 +65,8 @@ def sparse_code(
         raise ArgumentError(f"max_iter is a whole number, 1 or more; got {max_iter!r}.")
     geometry = Geometry(_two(images), _two(filters), boundary)
     wanted = (len(images), len(filters), *geometry.maps)
-    if start is not None and tuple(start.shape) != wanted:
-        raise ArgumentError(f"start has the shape of the codes, {wanted}; got {tuple(start.shape)}.")
+    if start is not None:
+        _check_start(start, images, wanted)
     which = _solver(solver, boundary, filters.shape[1])
     with torch.no_grad():
         at_once = len(images) if images.is_cuda else max(1, _AT_ONCE // math.prod(wanted[1:]))
@@ -106,10 +105,20 @@ def _check_filters(filters: object, images: Tensor) -> None:
         raise NotFiniteError("the filters hold NaN or infinity.")
 
 
+def _check_start(start: object, images: Tensor, wanted: tuple[int, ...]) -> None:
+    if not isinstance(start, Tensor) or start.dtype != images.dtype or start.device != images.device:
+        got = f"{start.dtype} on {start.device}" if isinstance(start, Tensor) else type(start).__name__
+        raise ArgumentError(f"start is a tensor of the images' type, {images.dtype} on {images.device}; got {got}.")
+    if tuple(start.shape) != wanted:
+        raise ArgumentError(f"start has the shape of the codes, {wanted}; got {tuple(start.shape)}.")
+    if not start.isfinite().all():
+        raise NotFiniteError("start holds NaN or infinity.")
+
+
 def _solver(solver: str, boundary: str, channels: int) -> str:
     if solver not in get_args(Solver):
         raise ArgumentError(f"solver is one of {get_args(Solver)}; got {solver!r}.")
-    fits = boundary == "circular" and channels <= _FEW
+    fits = boundary == "circular" and channels <= FEW
     if solver == "dr" and boundary != "circular":
         raise ArgumentError(f"solver 'dr' needs boundary='circular'; got {boundary!r}. Take 'fista', or 'auto'.")
     return solver if solver != "auto" else "dr" if fits else "fista"

@@ -70,11 +70,7 @@ class DeconvLayer(nn.Module):
             raise ArgumentError(f"p is above 0 and at most 1; got {p}.")
         self.nonneg = bool(nonneg)
         connected = torch.ones(maps, channels, dtype=torch.bool) if connectivity is None else connectivity
-        if connected.dtype != torch.bool or tuple(connected.shape) != (maps, channels) or not connected.any(1).all():
-            raise ArgumentError(
-                f"connectivity is bool of shape {(maps, channels)}, every map connected with a channel; "
-                f"got {connected.dtype} of shape {tuple(connected.shape)}."
-            )
+        _check_connectivity(connected, (maps, channels))
         self.filters = nn.Parameter(torch.randn(maps, channels, kernel, kernel, generator=generator))
         self.register_buffer("connectivity", connected.clone())
         self.register_buffer("energy", torch.zeros(maps))
@@ -131,8 +127,17 @@ def _whole(name: str, value: object) -> int:
     return value
 
 
+def _check_connectivity(connected: object, shape: tuple[int, int]) -> None:
+    got = type(connected).__name__
+    if isinstance(connected, Tensor):
+        if connected.dtype == torch.bool and tuple(connected.shape) == shape and connected.any(1).all():
+            return
+        got = f"{connected.dtype} of shape {tuple(connected.shape)}"
+    raise ArgumentError(f"connectivity is bool of shape {shape}, every map connected with a channel; got {got}.")
+
+
 def _block(pool: Sequence[int]) -> Block:
-    numbers = tuple(pool)
+    numbers = tuple(pool) if isinstance(pool, Sequence) else ()
     if len(numbers) != 3:
         raise ArgumentError(f"pool is (height, width, neighbouring maps); got {pool!r}.")
     return tuple(_whole("a length in pool", number) for number in numbers)  # type: ignore[return-value]

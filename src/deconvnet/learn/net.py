@@ -210,7 +210,8 @@ class AdaptiveDeconvNet(nn.Module):
             steps: of "ista".
 
         Raises:
-            ArgumentError: wrong shapes, types or numbers; images smaller than a filter.
+            ArgumentError: wrong shapes, types or numbers; images smaller than a filter; a layer that the solver
+                cannot solve, having p below 1 or `nonneg`.
             NotFiniteError: NaN or infinity.
         """
         checked_images(images, self.channels)
@@ -221,18 +222,20 @@ class AdaptiveDeconvNet(nn.Module):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ArgumentError(f"{name} is a whole number, 1 or more; got {value!r}.")
         last = self._number(len(self.layers) if upto is None else upto)
+        for number, layer in enumerate(self.layers[:last], 1):
+            _check_layer(number, layer, images, solver)
         size = (images.shape[2], images.shape[3])
         geometries = self.geometries(size, last)
-        most = max(layer.maps * math.prod(one.maps) for layer, one in zip(self.layers, geometries, strict=False))
+        most = max(own.maps * math.prod(one.maps) for own, one in zip(self.layers, geometries, strict=False))
         parts = []
         at_once = len(images) if images.is_cuda else max(1, _AT_ONCE // most)
         for first in range(0, len(images), at_once):
             some = images[first : first + at_once]
             found: list[LayerCodes] = []
-            for layer in range(1, last + 1):
+            for number in range(1, last + 1):
                 below = Codes(tuple(found), size)
-                solution = self._solved(layer, some, below, geometries, solver, tol, max_iter, steps)
-                found.append(_pooled(solution, self.layers[layer - 1].pool))
+                solution = self._solved(number, some, below, geometries, solver, tol, max_iter, steps)
+                found.append(_pooled(solution, self.layers[number - 1].pool))
             parts.append(found)
         return Codes(tuple(_together(of_layer) for of_layer in zip(*parts, strict=True)), size)
 
@@ -309,7 +312,7 @@ class AdaptiveDeconvNet(nn.Module):
         self,
         codes: Codes,
         layer: int | None = None,
-        keep: int | Bool[Tensor, "n m h w"] | None = None,
+        keep: int | Bool[Tensor, "n m y x"] | None = None,
     ) -> Float[Tensor, "n c h w"]:
         """Images that a layer's feature maps paint.
 
@@ -355,12 +358,28 @@ def _mask(z: Tensor, keep: object) -> Tensor:
 
 def _together(parts: Sequence[LayerCodes]) -> LayerCodes:
     """What was found in one layer for several images, as one."""
+    if len(parts) == 1:
+        return parts[0]
     solution = joined([one.solution for one in parts])
-    first, switches = parts[0].switches, None
-    if first is not None:
-        offsets = torch.cat([one.switches.offsets for one in parts if one.switches is not None])
-        switches = Switches(offsets, first.block, first.maps)
+    first = parts[0].switches
+    if first is None:
+        return LayerCodes(solution.codes, solution.codes, None, solution)
+    offsets = torch.cat([one.switches.offsets for one in parts if one.switches is not None])
+    switches = Switches(offsets, first.block, first.size)
     return LayerCodes(solution.codes, torch.cat([one.pooled for one in parts]), switches, solution)
+
+
+def _check_layer(number: int, layer: DeconvLayer, images: Tensor, solver: Solver) -> None:
+    filters = layer.filters
+    if filters.dtype != images.dtype or filters.device != images.device:
+        raise ArgumentError(
+            f"layer {number}: filters are {filters.dtype} on {filters.device}, and images {images.dtype} on "
+            f"{images.device}: give both alike, as by net.to(images)."
+        )
+    if layer.p < 1 and solver != "splitting":
+        raise ArgumentError(f"layer {number}: p is {layer.p:g}, which is for solver='splitting' alone; got {solver!r}.")
+    if layer.nonneg and solver == "splitting":
+        raise ArgumentError(f"layer {number}: solver 'splitting' cannot keep maps from being negative.")
 
 
 def _pooled(solution: Solution, block: Block | None) -> LayerCodes:

@@ -23,21 +23,21 @@ class Switches:
     Attributes:
         offsets: (n, m', h', w') number of the place: maps first, then rows, then columns.
         block: height, width and maps of a block.
-        maps: (m, h, w) of what was pooled.
+        size: (m, h, w) of what was pooled.
     """
 
     offsets: Integer[Tensor, "n maps y x"]
     block: Block
-    maps: tuple[int, int, int]
+    size: tuple[int, int, int]
 
     def of(self, rows: Integer[Tensor, " k"]) -> "Switches":
         """Those of some of the images."""
-        return Switches(self.offsets[rows], self.block, self.maps)
+        return Switches(self.offsets[rows], self.block, self.size)
 
     @cached_property
     def places(self) -> Int[Tensor, "n count"]:
         """Where each pooled activation lies among all numbers of its image's maps."""
-        (p, q, s), (_, h, w), offsets = self.block, self.maps, self.offsets.long()
+        (p, q, s), (_, h, w), offsets = self.block, self.size, self.offsets.long()
         maps, rows, columns = (torch.arange(length, device=offsets.device) for length in offsets.shape[1:])
         map_ = maps[:, None, None] * s + offsets // (p * q)
         y, x = rows[:, None] * p + offsets % (p * q) // q, columns * q + offsets % q
@@ -71,8 +71,8 @@ def pool_at(z: Float[Tensor, "n m h w"], switches: Switches) -> Float[Tensor, "n
 
 def unpool(pooled: Float[Tensor, "n maps y x"], switches: Switches) -> Float[Tensor, "n m h w"]:
     """Every activation back at its switch, zeros elsewhere."""
-    whole = pooled.new_zeros(len(pooled), math.prod(switches.maps))
-    return whole.scatter_(1, switches.places, pooled.flatten(1)).view(-1, *switches.maps)
+    whole = pooled.new_zeros(len(pooled), math.prod(switches.size))
+    return whole.scatter_(1, switches.places, pooled.flatten(1)).view(-1, *switches.size)
 
 
 def _blocks(z: Float[Tensor, "n m h w"], block: Block) -> Float[Tensor, "n maps y x places"]:

@@ -22,8 +22,9 @@ from torch.nn import functional as F
 from deconvnet.learn.convolve import Geometry, adjoint, from_grid, mixed, spectra, surrounded, synthesis
 
 _RELAXED = 1.8  # over-relaxation of alternating directions
+_FIRST_RHO = 50  # of filters of unit norm, times lam as a share of the lam at which all codes are zero
 _EVERY = 5  # iterations from one look at the residuals to the next
-_TOLD = 10  # iterations from one value of the objective to the next
+_TOLD = 20  # iterations from one value of the objective to the next
 _BLOCK = 2**18  # numbers of maps that are transformed at once, so that they stay near the processor
 _SIXTEEN = 16  # maps that are convolved at once: twice as fast as 64, and many times as one
 
@@ -65,18 +66,14 @@ def joined(parts: Sequence[Solution]) -> Solution:
     """Solutions of several images, as one; a history that ended earlier goes on at its last value."""
     if len(parts) == 1:
         return parts[0]
-    longest = max(parts, key=lambda one: len(one.looks))
-    histories = [
-        F.pad(one.history, (0, 0, 0, len(longest.looks) - len(one.looks))).where(
-            torch.arange(len(longest.looks), device=one.history.device)[:, None] < len(one.looks), one.history[-1:]
-        )
-        for one in parts
-    ]
+    looks = torch.unique(torch.cat([one.looks for one in parts]))  # sorted
+    latest = [(torch.searchsorted(one.looks, looks, right=True) - 1).clamp(min=0) for one in parts]
+    history = torch.cat([one.history[row] for one, row in zip(parts, latest, strict=True)], 1)
     together = {
         name: torch.cat([getattr(one, name) for one in parts])
         for name in ("codes", "objective", "gap", "converged", "n_iter")
     }
-    return Solution(**together, history=torch.cat(histories, 1), looks=longest.looks, solver=longest.solver)
+    return Solution(**together, history=history, looks=looks, solver=parts[0].solver)
 
 
 def shrink(z: Tensor, threshold: Tensor | float, *, nonneg: bool = False) -> Tensor:
@@ -152,18 +149,22 @@ def objective(residual: Tensor, z: Tensor, lam: float) -> Float[Tensor, " n"]:
     return 0.5 * _norms(residual) ** 2 + lam * z.flatten(1).abs().sum(1)
 
 
-def dual(residual: Tensor, seen: Tensor, images: Tensor, lam: float, *, nonneg: bool) -> Float[Tensor, " n"]:
+def most(seen: Tensor, *, nonneg: bool) -> Float[Tensor, " n"]:
+    """The largest that filters see: in magnitude, or where maps may not be negative, above zero."""
+    flat = seen.flatten(1)
+    return flat.amax(1).clamp(min=0) if nonneg else torch.maximum(flat.amax(1), -flat.amin(1))
+
+
+def dual(residual: Tensor, largest: Float[Tensor, " n"], images: Tensor, lam: float) -> Float[Tensor, " n"]:
     """A value that the objective of no feature maps lies below.
 
     Args:
         residual: y - R z of any maps.
-        seen: what the filters see of it, R' (y - R z).
+        largest: what the filters see of it, at most: `most` of R' (y - R z).
         images: y.
         lam: weight of sparsity.
-        nonneg: maps may not be negative.
     """
-    most = (seen if nonneg else seen.abs()).flatten(1).amax(1).clamp(min=torch.finfo(seen.dtype).tiny)
-    scale = (lam / most).clamp(max=1)
+    scale = (lam / largest.clamp(min=torch.finfo(largest.dtype).tiny)).clamp(max=1)
     return scale * _dots(residual, images) - 0.5 * (scale * _norms(residual)) ** 2
 
 
@@ -281,10 +282,14 @@ def douglas_rachford(
     spectrum = spectra(filters, geometry)
     inverse, target = _Inverse.of(spectrum), torch.fft.rfft2(images)
     few, sixteen = _slices(m, max(1, _BLOCK // (n * h * w))), _slices(m, _SIXTEEN)
-    rho = images.new_full((n,), 50 * lam + 1)
+    largest = most(adjoint(images, filters, geometry), nonneg=nonneg)
+    rho = _FIRST_RHO * filters.square().sum() / m * lam / largest.clamp(min=lam)
     v = images.new_zeros(n, m, h, w) if start is None else _at_rest(start, images, filters, geometry, rho)
     inverted = inverse.at(rho)
     best = _Record(images, tol)
+    best.add(0, torch.zeros_like(v), 0.5 * _norms(images) ** 2, dual(images, largest, images, lam), largest <= lam)
+    if best.all_done:
+        return best.solution("dr")
 
     for i in range(1, max_iter + 1):
         limit, look = _wide(lam / rho), i % _EVERY == 0 or i == max_iter
@@ -294,13 +299,14 @@ def douglas_rachford(
             seen += mixed(torch.fft.rfft2(part.sub(clipped(part, limit, nonneg=nonneg), alpha=2)), spectrum[maps])
         z = from_grid(inverse.times(inverted, target - seen), geometry)
         around = surrounded(z, geometry)
-        sums = images.new_zeros(5, n) if look else None
+        sums, highest = images.new_zeros(5, n) if look else None, images.new_zeros(n)
         for maps in sixteen:
             part, a = v[:, maps], F.conv2d(around, filters[maps])
             u = clipped(part, limit, nonneg=nonneg)
             if sums is None:
                 part.add_(a.sub_(u), alpha=_RELAXED)
                 continue
+            highest = torch.maximum(highest, most(a, nonneg=nonneg))
             codes, step = part - u, a - u
             part.add_(step, alpha=_RELAXED)
             after = part - clipped(part, limit, nonneg=nonneg)
@@ -313,8 +319,7 @@ def douglas_rachford(
         if i % _TOLD == 0 or i == max_iter or done.any():
             codes = shrink(v, limit, nonneg=nonneg)
             value = objective(images - synthesis(codes, filters, geometry, spectrum), codes, lam)
-            r = _wide(rho) * z
-            best.add(i, codes, value, dual(r, adjoint(r, filters, geometry), images, lam, nonneg=nonneg), done)
+            best.add(i, codes, value, dual(_wide(rho) * z, rho * highest, images, lam), done)
             if best.all_done:
                 break
         rho = _balanced(v, rho, primal, dual_residual, lam, nonneg=nonneg)
@@ -333,16 +338,20 @@ def _at_rest(start: Tensor, images: Tensor, filters: Tensor, geometry: Geometry,
 
 
 def _residuals(sums: Float[Tensor, "5 n"]) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """How far the two halves are apart, and how far the codes moved, relative to the codes and to their dual."""
+    """How far the two halves are apart, and how far the codes moved, relative to the codes and to their dual.
+
+    Where all codes are zero, both relative to the dual.
+    """
     step, codes, other, moved, u = sums.sqrt()
     tiny = torch.finfo(sums.dtype).tiny
-    return step / codes.maximum(other).clamp(min=tiny), moved / u.clamp(min=tiny)
+    size = torch.where(codes > 0, codes.maximum(other), u)
+    return step / size.clamp(min=tiny), moved / u.clamp(min=tiny)
 
 
 def _balanced(v: Tensor, rho: Tensor, primal: Tensor, dual_residual: Tensor, lam: float, *, nonneg: bool) -> Tensor:
     """A rho under which the two residuals would be more alike; the state is moved with it."""
     ratio = (primal / dual_residual.clamp(min=1e-12)).sqrt().clamp(0.1, 10).nan_to_num(1.0)
-    ratio = torch.where((ratio > 1.2) | (ratio < 1 / 1.2), ratio, 1.0)
+    ratio = torch.where(((ratio > 1.2) | (ratio < 1 / 1.2)) & (dual_residual > 0), ratio, 1.0)
     if (ratio != 1).any():
         u = clipped(v, _wide(lam / rho), nonneg=nonneg)
         v.add_(u * _wide(1 / ratio - 1))
@@ -373,7 +382,7 @@ def fista(
     images: Float[Tensor, "n c h w"],
     linear: Linear,
     lam: float,
-    start: Float[Tensor, "n m h w"],
+    start: Float[Tensor, "n m y x"],
     *,
     largest: Float[Tensor, " n"] | None = None,
     nonneg: bool = False,
@@ -398,6 +407,7 @@ def fista(
     bound = 1.02 * largest_square(linear, start) if largest is None else largest
     z, painted = start, linear.down(start)
     ahead, ahead_painted, momentum = z, painted, 1.0
+    rounding = 10 * torch.finfo(z.dtype).eps
     best = _Record(images, tol)
     for i in range(1, max_iter + 1):
         residual = images - ahead_painted
@@ -405,7 +415,8 @@ def fista(
         while True:
             new = shrink(_added(ahead, seen, 1 / bound), _wide(lam / bound), nonneg=nonneg)
             new_painted = linear.down(new)
-            long = _norms(new_painted - ahead_painted) ** 2 > 1.001 * bound * _norms(new - ahead) ** 2
+            length = _norms(new - ahead) + rounding * _norms(new)
+            long = _norms(new_painted - ahead_painted) ** 2 > 1.001 * bound * length**2
             if not long.any():
                 break
             bound = torch.where(long, 2 * bound, bound)
@@ -419,7 +430,7 @@ def fista(
             continue
         done = best.done(_norms(step) / _norms(z).clamp(min=torch.finfo(z.dtype).tiny))
         if i % _TOLD == 0 or i == max_iter or done.any():
-            lower = dual(residual, seen, images, lam, nonneg=nonneg)
+            lower = dual(residual, most(seen, nonneg=nonneg), images, lam)
             best.add(i, z, objective(images - painted, z, lam), lower, done)
             if best.all_done:
                 break
@@ -430,7 +441,7 @@ def ista(
     images: Float[Tensor, "n c h w"],
     linear: Linear,
     lam: float,
-    start: Float[Tensor, "n m h w"],
+    start: Float[Tensor, "n m y x"],
     *,
     largest: Float[Tensor, " n"] | None = None,
     nonneg: bool = False,
@@ -463,7 +474,7 @@ def splitting(
     images: Float[Tensor, "n c h w"],
     linear: Linear,
     lam: float,
-    start: Float[Tensor, "n m h w"],
+    start: Float[Tensor, "n m y x"],
     *,
     p: float = 1.0,
     betas: Sequence[float] = (1, 10, 100, 1e3, 1e4, 1e5),
