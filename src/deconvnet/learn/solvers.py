@@ -23,7 +23,7 @@ from deconvnet.learn.convolve import Geometry, adjoint, from_grid, mixed, spectr
 
 _RELAXED = 1.8  # over-relaxation of alternating directions
 _FIRST_RHO = 50  # of filters of unit norm, times lam as a share of the lam at which all codes are zero
-_EVERY = 5  # iterations from one look at the residuals to the next
+_EVERY = 5  # iterations from one look at the residuals to the next; twice as many after four
 _TOLD = 20  # iterations from one value of the objective to the next
 _BLOCK = 2**18  # numbers of maps that are transformed at once, so that they stay near the processor
 _SIXTEEN = 16  # maps that are convolved at once: twice as fast as 64, and many times as one
@@ -292,7 +292,8 @@ def douglas_rachford(
         return best.solution("dr")
 
     for i in range(1, max_iter + 1):
-        limit, look = _wide(lam / rho), i % _EVERY == 0 or i == max_iter
+        every = _EVERY if i <= 4 * _EVERY else 2 * _EVERY
+        limit, look = _wide(lam / rho), i % every == 0 or i == max_iter
         seen = torch.zeros_like(target)
         for maps in few:
             part = v[:, maps]
