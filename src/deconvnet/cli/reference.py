@@ -72,6 +72,15 @@ deconvnet atlas-merge part-0 part-1 part-2 -o atlas --photos "shards-{0000..0012
 deconvnet sheet atlas --layer relu5
 deconvnet sheet atlas --layer relu5 --channels 0-15,47 --columns 4 -o relu5.pdf
 """,
+    "learn": """\
+deconvnet learn holiday -o learned
+deconvnet learn photos.txt -o learned --layers 15,50,100 --lam 0.3,0.6,1 --epochs 2 --resume
+deconvnet learn holiday -o colours --colour --layers 32 --filter 9 --pool none --limit 500
+""",
+    "learned": """\
+deconvnet learned learned
+deconvnet learned learned --photo sample:chelsea -o pictures --force
+""",
     "layers": """\
 deconvnet layers
 deconvnet layers --model torchvision:resnet18@random --json
