@@ -17,6 +17,7 @@ import torch
 from typer.main import get_command
 
 import deconvnet
+import deconvnet.learn
 from deconvnet import rules
 from deconvnet.cli.commands import app
 from deconvnet.cli.reference import name_of, reference
@@ -124,7 +125,7 @@ def words() -> str:
     return "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS if document.parent != ROOT)
 
 
-@pytest.mark.parametrize("public", deconvnet.__all__)
+@pytest.mark.parametrize("public", [*deconvnet.__all__, *deconvnet.learn.__all__])
 def test_every_public_name_is_documented(public):
     assert re.search(rf"`[^`\n]*\b{public}\b[^`\n]*`|import .*\b{public}\b", words())
 

@@ -10,6 +10,7 @@ from zipfile import ZipFile
 import pytest
 
 import deconvnet
+import deconvnet.learn
 from deconvnet import _errors
 
 SOURCE = Path(deconvnet.__file__).parent
@@ -24,19 +25,21 @@ def run_python(code: str, *, path: Path = SOURCE.parent) -> str:
     return done.stdout.strip()
 
 
-def test_public_names_are_sorted_and_can_be_had():
-    assert list(deconvnet.__all__) == sorted(deconvnet.__all__)
-    for name in deconvnet.__all__:
-        assert getattr(deconvnet, name) is not None
-        assert name in dir(deconvnet)
+@pytest.mark.parametrize("package", [deconvnet, deconvnet.learn])
+def test_public_names_are_sorted_and_can_be_had(package):
+    assert list(package.__all__) == sorted(package.__all__)
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+        assert name in dir(package)
 
 
-def test_type_checkers_read_the_same_names():
-    stub = ast.parse((SOURCE / "__init__.pyi").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("package", [deconvnet, deconvnet.learn])
+def test_type_checkers_read_the_same_names(package):
+    stub = ast.parse(Path(package.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
     imported = [node for node in ast.walk(stub) if isinstance(node, ast.ImportFrom)]
     homes = {alias.asname: f"{node.module}" for node in imported for alias in node.names}
-    assert sorted(homes) == deconvnet.__all__
-    assert homes == {name: f"deconvnet.{home}" for name, home in deconvnet._HOMES.items()}
+    assert sorted(homes) == package.__all__
+    assert homes == {name: f"{package.__name__}.{home}" for name, home in package._HOMES.items()}
 
 
 def test_every_exception_is_public():
