@@ -216,7 +216,10 @@ def test_help_tells_of_every_command_and_flag(deconvnet, monkeypatch):
         assert name_of(command) in overview.out
         page = deconvnet(name_of(command), "-h").out
         for name in inspect.signature(command.callback).parameters:
-            flags = {"as_json": "json", "photos": "PHOTO", "photo": "PHOTO", "shards": "DIR"}
+            flags = {
+                "as_json": "json", "photos": "PHOTO", "photo": "PHOTO", "shards": "DIR", "folder": "DIR",
+                "kernel": "filter",
+            }  # fmt: skip
             assert flags.get(name, name.replace("_", "-")).lower() in page.lower()
 
 
@@ -228,7 +231,8 @@ def test_help_imports_no_torch(tmp_path):
     code = """
 import sys
 from deconvnet.cli import main
-for command in ("", "explain", "responsible", "report", "project", "steps", "compare", "layers", "demo"):
+commands = "explain", "responsible", "report", "project", "steps", "compare", "layers", "demo", "learn", "learned"
+for command in ("", *commands):
     sys.argv = ["deconvnet", *command.split(), "--help"]
     try:
         main()
@@ -245,7 +249,7 @@ def test_every_command_that_takes_a_model_takes_all_of_its_flags():
     assert set(inspect.signature(load_model).parameters) - {"spec"} <= shared
     for command in app.registered_commands:
         flags = set(inspect.signature(command.callback).parameters)
-        assert flags >= shared or name_of(command) in ("demo", "sheet")
+        assert flags >= shared or name_of(command) in ("demo", "sheet", "learn", "learned")
 
 
 @pytest.mark.parametrize(

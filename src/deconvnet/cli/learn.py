@@ -58,7 +58,9 @@ def learn(
     iterations: Annotated[int, typer.Option("--iterations", help="Of the solver, at most.", min=1)] = 30,
     batch: Annotated[int, typer.Option("--batch", help="Photos in each update.", min=1)] = 4,
     limit: Annotated[int | None, typer.Option("--limit", help="Learn from so many photos only.", min=1)] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the first filters, and of the order of photos.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Of the first filters, and of the order of photos.", min=0, max=2**32 - 1)
+    ] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what an interrupted run left.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
 ) -> None:
@@ -92,11 +94,11 @@ def learn(
             epochs=_one_or_several("--epochs", epochs, whole=True), batch=batch, limit=limit, seed=seed,
             update_by=update, solver=solver, max_iter=iterations, resume=resume, progress=tell,
         )  # fmt: skip
-    count = found.about["photos"]["learned from"]
+    skipped = len(found.skipped())
+    count = found.about["photos"]["learned from"] - skipped
     print(f"{' and '.join(str(layer.maps) for layer in found.net.layers)} maps from {count} photos -> {found.folder}")
-    skipped = found.folder / "skipped.csv"
-    if skipped.is_file():
-        print(f"  {len(skipped.read_text().splitlines()) - 1} photos could not be read: skipped.csv says why")
+    if skipped:
+        print(f"  {skipped} photos could not be read: skipped.csv says why")
 
 
 @app.command()
@@ -118,6 +120,8 @@ def learned(
 
     found = Learned.open(folder)
     place = folder if output is None else output
+    if not place.is_dir():
+        raise ArgumentError(f"-o {str(place)!r}: there is no such folder. Make it first.")
     pictures: dict[str, Callable[[], Image]] = {
         f"filters-{layer}.png": partial(draw_filters, found, layer) for layer in range(1, len(found.net.layers) + 1)
     }
@@ -128,8 +132,8 @@ def learned(
     there = [name for name in pictures if (place / name).exists()]
     if there and not force:
         raise ArgumentError(f"{str(place / there[0])!r} is there already. Pass --force to overwrite, or -o a folder.")
-    for name, draw in pictures.items():
-        save_picture(draw(), place / name, force=force)
+    for name, picture in {name: draw() for name, draw in pictures.items()}.items():
+        save_picture(picture, place / name, force=force)
         print(f"-> {place / name}")
 
 

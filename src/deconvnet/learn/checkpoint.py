@@ -63,7 +63,7 @@ def load_net(path: str | Path) -> AdaptiveDeconvNet:
             for one in found["layers"]
         ]
         net = AdaptiveDeconvNet(layers, boundary=found["boundary"], target=found["target"])
-        net.load_state_dict(tensors)
+        net.to(tensors["layers.0.filters"].dtype).load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError, ArgumentError) as fault:
         raise _damaged(Path(path), fault) from fault
     return net
@@ -105,6 +105,10 @@ def load_checkpoint(path: Path, net: AdaptiveDeconvNet, options: Mapping[str, An
         for name, wanted in values.items()
         if (before := told.get(part, {}).get(name)) != wanted
     ]
+    for name, wanted in net.state_dict().items():
+        before = tensors.get(name)
+        if name.endswith("connectivity") and before is not None and not torch.equal(before, wanted.cpu()):
+            changed.append(f"another {name}")
     if changed:
         raise ArgumentError(f"{str(path)!r} was begun with {'; '.join(changed)}. Give the same, or another file.")
     try:
@@ -119,7 +123,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         raise DeconvNetError(f"there is no file {str(path)!r}.")
     try:
         with safe_open(path, "pt") as file:
-            told: dict[str, Any] = json.loads(file.metadata()["learned"])
+            told: dict[str, Any] = dict(json.loads(file.metadata()["learned"]))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as fault:
         raise _damaged(path, fault) from fault

@@ -8,8 +8,6 @@ from deconvnet.picture import limit_of, render
 from deconvnet.preprocess import PhotoLike
 from deconvnet.sheets import Cell, sheet, side_by_side
 
-_SHOWN = (25, 125)  # parts that are drawn one by one, at most; the rest only together
-
 
 def draw_filters(found: Learned, layer: int) -> Image.Image:
     """The filters of a layer in pixels, each on a scale of its own, as the papers show them.
@@ -46,7 +44,7 @@ def draw_reconstructions(found: Learned, photo: PhotoLike, *, max_iter: int = 10
     shown, captions = [render(images[0], limit=limit)], ["the photo, contrast normalised"]
     for number, layer in enumerate(codes.layers, 1):
         painted = found.net.reconstruct(codes, number)
-        error = float((painted - images).square().sum() / images.square().sum())
+        error = float((painted - images).square().sum()) / (float(images.square().sum()) or 1.0)
         active = float((layer.z != 0).float().mean())
         shown.append(render(painted[0], limit=limit))
         captions.append(f"painted by layer {number}: {active:.2%} of its activations, error {error:.1%}")

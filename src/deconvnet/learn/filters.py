@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from deconvnet.learn.convolve import Geometry, filter_adjoint, synthesis
 from deconvnet.learn.net import AdaptiveDeconvNet, Codes
@@ -48,18 +49,18 @@ class Fit:
             return self.images
         return self.codes[self.layer - 1].pooled
 
-    def painted(self, filters: Float[Tensor, "m c k l"]) -> Float[Tensor, "n c h w"]:
+    def painted(self, filters: Float[Tensor, "m c k l"]) -> Float[Tensor, "n channels h w"]:
         """What such filters paint from the layer's maps."""
         image = synthesis(self.codes[self.layer].z, filters, self.geometries[self.layer - 1])
         return self.net.painted(image, self.layer, self.codes, self.geometries) if self._through else image
 
-    def seen(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "m c k l"]:
+    def seen(self, images: Float[Tensor, "n channels h w"]) -> Float[Tensor, "m c k l"]:
         """The adjoint of `painted`, where a map and a channel are connected."""
         below = self.pulled_up(images)
         found = filter_adjoint(below, self.codes[self.layer].z, self.geometries[self.layer - 1])
         return found * self.net.layers[self.layer - 1].connectivity[:, :, None, None]
 
-    def pulled_up(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n m h w"]:
+    def pulled_up(self, images: Float[Tensor, "n channels h w"]) -> Float[Tensor, "n c y x"]:
         """What arrives of images below the layer."""
         if not self._through:
             return images
@@ -127,27 +128,30 @@ def _count_switches(fit: Fit) -> None:
 
 @torch.no_grad()
 def reseed(fit: Fit) -> int:
-    """Give dead filters, whose maps are all but empty, the patches that are painted worst; how many there were.
+    """Give dead filters, whose maps are all but empty, the patches that are painted worst; how many got one.
 
-    A filter is dead when its map's running energy is below a millionth of the mean, after some updates.
+    A filter is dead when its map's running energy is not above a millionth of the mean, after some updates. Patches do
+    not overlap, and of each only the channels that the map is connected with count; where nothing is missed, or no
+    place is left, filters stay as they are.
     """
     own, geometry = fit.net.layers[fit.layer - 1], fit.geometries[fit.layer - 1]
     mean = own.energy.mean()
-    dead = (own.energy < _DEAD * mean).nonzero()[:, 0].tolist()
+    dead = (own.energy <= _DEAD * mean).nonzero()[:, 0].tolist()
     if not dead or int(own.updates) < _PATIENCE:
         return 0
     missed = fit.pulled_up(fit.target - fit.painted(own.filters))
     k, kk = geometry.kernel
-    window = missed.new_ones(1, 1, k, kk)
-    energy = torch.nn.functional.conv2d(missed.square().sum(1, keepdim=True), window)[:, 0]
+    energy = F.avg_pool2d(missed.square(), (k, kk), stride=1)  # of each channel of every patch
+    free = torch.ones_like(energy[:, 0], dtype=torch.bool)
+    reseeded = 0
     for channel in dead:
-        where = int(energy.argmax())
-        image, y, x = torch.unravel_index(torch.tensor(where), energy.shape)
-        patch = missed[image, :, y : y + k, x : x + kk]
-        if not patch.any():
-            break
-        own.filters[channel] = patch
+        worst = energy[:, own.connectivity[channel]].sum(1) * free
+        if not worst.any():
+            continue
+        image, y, x = (int(i) for i in torch.unravel_index(worst.argmax(), worst.shape))
+        patch = missed[image, :, y : y + k, x : x + kk] * own.connectivity[channel, :, None, None]
+        own.filters[channel] = patch / patch.norm()
         own.energy[channel] = mean
-        energy[image, max(int(y) - k + 1, 0) : y + k, max(int(x) - kk + 1, 0) : x + kk] = -1
-    own.normalise()
-    return len(dead)
+        free[image, max(y - k + 1, 0) : y + k, max(x - kk + 1, 0) : x + kk] = False
+        reseeded += 1
+    return reseeded

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from deconvnet._errors import ArgumentError
@@ -43,7 +43,7 @@ class DeconvLayer(nn.Module):
     filters: Float[Tensor, "m c k l"]
     energy: Float[Tensor, " m"]
     updates: Tensor
-    usual: Float[Tensor, "m places"]
+    usual: Int[Tensor, "m places"]
     connectivity: Bool[Tensor, "m c"]
 
     def __init__(
@@ -76,7 +76,7 @@ class DeconvLayer(nn.Module):
         self.register_buffer("energy", torch.zeros(maps))
         self.register_buffer("updates", torch.tensor(0))
         places = 1 if self.pool is None else self.pool[0] * self.pool[1] * self.pool[2]
-        self.register_buffer("usual", torch.zeros(self.pooled_maps, places))
+        self.register_buffer("usual", torch.zeros(self.pooled_maps, places, dtype=torch.long))
         self.normalise()
 
     @property

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from deconvnet.learn.checkpoint import about_net, load_net, save_net
 from deconvnet.learn.filters import Update
 from deconvnet.learn.net import AdaptiveDeconvNet, Solver
 from deconvnet.learn.photos import Batches, Photos, Prepare
-from deconvnet.learn.train import Progress, fit
+from deconvnet.learn.train import Progress, checked_epochs, fit
 from deconvnet.preprocess import PhotoLike, load_photo
 from deconvnet.saving import remove_parts, write_whole
 
@@ -49,7 +49,7 @@ class Learned:
         folder = Path(folder)
         path = folder / NET
         if not path.is_file():
-            unfinished = (folder / CHECKPOINT).is_file()
+            unfinished = (folder / CHECKPOINT).is_file() or (folder / _ABOUT).is_file()
             why = "learning is not finished: go on with --resume" if unfinished else f"it has no {NET}"
             raise DeconvNetError(f"{str(folder)!r} holds no learned network: {why}.")
         about = about_net(path)
@@ -58,6 +58,14 @@ class Learned:
         except (KeyError, TypeError, ArgumentError) as fault:
             raise DeconvNetError(f"{str(path)!r} is damaged, or not from `deconvnet learn`: {fault}.") from fault
         return Learned(folder, load_net(path), prepare, about)
+
+    def skipped(self) -> dict[str, str]:
+        """The photos that could not be read, by name, and why."""
+        path = self.folder / SKIPPED
+        if not path.is_file():
+            return {}
+        with path.open(encoding="utf-8", newline="") as file:
+            return dict(list(csv.reader(file))[1:])
 
     def images(self, photo: PhotoLike) -> Float[Tensor, "1 c side side"]:
         """A photo as the network takes it.
@@ -119,24 +127,40 @@ def learn_photos(
     if prepare.channels != net.channels:
         raise ArgumentError(f"photos become {prepare.channels} channels, and the network takes {net.channels}.")
     net.geometries((prepare.size, prepare.size))
+    if not any(checked_epochs(net, epochs)):
+        raise ArgumentError(f"with epochs={epochs!r} nothing is learned. Give at least one.")
     if not len(photos):
         raise PhotoError("there are no photos.")
     folder = _started(Path(out), resume=resume)
-    if (folder / NET).is_file():
-        return Learned.open(folder)
     batches = Batches(photos, prepare, batch, min(limit or len(photos), len(photos)), seed)
     about = {
         "prepare": asdict(prepare), "batch": batch, "seed": seed,
         "photos": {"learned from": batches.count, "fingerprint": photos.fingerprint},
     }  # fmt: skip
-    _same(folder, about)
+    finished, begun = (folder / NET).is_file(), (folder / _ABOUT).is_file()
+    if finished or begun:
+        _check_same(folder, about_net(folder / NET) if finished else _begun(folder), about)
+
+    def gone_through(epoch: int) -> Iterator[Tensor]:
+        yield from batches(epoch)
+        if batches.skipped:  # before the checkpoint that goes on behind them
+            _write_skipped(folder / SKIPPED, batches)
+
+    def tell(one: Progress) -> None:
+        nonlocal begun
+        if not begun:
+            text = json.dumps(about, indent=2)
+            write_whole(folder / _ABOUT, lambda file: file.write(text.encode()))
+            begun = True
+        if progress is not None:
+            progress(one)
+
     fit(
-        net, batches, epochs, update_by=update_by, solver=solver, tol=tol, max_iter=max_iter, steps=steps,
-        checkpoint=folder / CHECKPOINT, resume=resume, progress=progress,
+        net, gone_through, epochs, update_by=update_by, solver=solver, tol=tol, max_iter=max_iter, steps=steps,
+        checkpoint=folder / (NET if finished else CHECKPOINT), resume=resume, progress=tell,
     )  # fmt: skip
-    if batches.skipped:
-        _write_skipped(folder / SKIPPED, batches)
-    save_net(net, folder / NET, {**about, "options": about_net(folder / CHECKPOINT)["options"]})
+    if not finished:
+        save_net(net, folder / NET, {**about_net(folder / CHECKPOINT), **about})
     for name in (CHECKPOINT, _ABOUT):
         (folder / name).unlink(missing_ok=True)
     return Learned.open(folder)
@@ -160,17 +184,16 @@ def _started(folder: Path, *, resume: bool) -> Path:
     return folder
 
 
-def _same(folder: Path, about: dict[str, Any]) -> None:
-    """Remember what a run learns from, or see that an interrupted one learned from the same."""
+def _begun(folder: Path) -> dict[str, Any]:
+    """What an interrupted run learned from."""
     path = folder / _ABOUT
-    if not path.is_file():
-        text = json.dumps(about, indent=2)
-        write_whole(path, lambda file: file.write(text.encode()))
-        return
     try:
-        before = json.loads(path.read_bytes())
-    except (OSError, ValueError) as fault:
+        return dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as fault:
         raise DeconvNetError(f"{str(path)!r} is damaged ({fault}): remove the folder and begin again.") from fault
+
+
+def _check_same(folder: Path, before: dict[str, Any], about: dict[str, Any]) -> None:
     changed = [name for name, value in about.items() if before.get(name) != json.loads(json.dumps(value))]
     if changed:
         was = "; ".join(f"{name} {json.dumps(before.get(name))}" for name in changed)

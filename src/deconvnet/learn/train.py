@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deconvnet._errors import ArgumentError, DeconvNetWarning
+from deconvnet.learn.checked import checked_images
 from deconvnet.learn.checkpoint import Position, load_checkpoint, save_checkpoint
 from deconvnet.learn.filters import Fit, Update, reseed, update
 from deconvnet.learn.net import AdaptiveDeconvNet, Solver
@@ -128,9 +129,9 @@ def fit(
         >>> errors[-1] < errors[0]
         True
     """
-    each = [epochs] * len(net.layers) if isinstance(epochs, int) else list(epochs)
-    if len(each) != len(net.layers) or not all(isinstance(one, int) and one >= 0 for one in each):
-        raise ArgumentError(f"epochs is a whole number, or one for each of {len(net.layers)} layers; got {epochs!r}.")
+    each = checked_epochs(net, epochs)
+    if solver == "dr" and net.target == "input" and any(each[1:]):
+        raise ArgumentError("solver 'dr' is for a circular convolution; upper layers have switches below them.")
     options = {"update": update_by, "solver": solver, "tol": tol, "max_iter": max_iter, "steps": steps, "epochs": each}
     path = None if checkpoint is None else Path(checkpoint)
     start = Position(0, 0)
@@ -146,6 +147,7 @@ def fit(
         for number, images in enumerate(_batches(loader, turn)):
             if number < done:
                 continue
+            net.geometries((images.shape[2], images.shape[3]), turns[-1])  # the last layer's fault is told now
             one = partial_fit(
                 net, images, turns[turn], update_by=update_by, solver=solver, tol=tol, max_iter=max_iter, steps=steps
             )
@@ -168,13 +170,25 @@ def fit(
     return net
 
 
+def checked_epochs(net: AdaptiveDeconvNet, epochs: object) -> list[int]:
+    """How often each layer goes through the images.
+
+    Raises:
+        ArgumentError: not a whole number, nor one for each layer.
+    """
+    each: list[Any] = list(epochs) if isinstance(epochs, Sequence) else [epochs] * len(net.layers)
+    if len(each) != len(net.layers) or not all(type(one) is int and one >= 0 for one in each):
+        raise ArgumentError(f"epochs is a whole number, or one for each of {len(net.layers)} layers; got {epochs!r}.")
+    return each
+
+
 def _batches(loader: Loader, turn: int) -> Iterator[Tensor]:
     found = loader(turn) if callable(loader) else loader
     for batch in found:
         images = batch[0] if isinstance(batch, tuple | list) and batch else batch
         if not isinstance(images, Tensor):
             raise ArgumentError(f"the loader gives {type(images).__name__}, and not tensors (n, c, h, w).")
-        yield images
+        yield checked_images(images)
 
 
 def _warn_of_few(net: AdaptiveDeconvNet, pixels: int) -> None:
