@@ -226,7 +226,7 @@ def test_an_online_step_goes_along_the_gradient_over_energy_at_right_angles_to_t
 
     steps = torch.linspace(0, 1, 2001).tolist()
     best = min(steps, key=error)
-    assert 1 / best == pytest.approx(6 / (1 + 29 / 30), rel=5e-3)
+    assert 1 / best == pytest.approx(3 / (1 + 29 / 100), rel=5e-3)
 
 
 @pytest.mark.parametrize("how", ["online", "conjugate"])

@@ -155,10 +155,10 @@ def test_a_batch_is_what_its_photos_are_alone():
         assert torch.equal(image[None], Prepare(16).image(load_photo(noise(20, 20, seed=i))))
 
 
-def test_only_the_first_are_learned_from_where_there_is_a_limit():
+def test_a_limit_takes_photos_evenly_from_the_set():
     photos = Set(10)
     list(Batches(photos, Prepare(16), 4, 3, 0)(0))
-    assert sorted(photos.asked) == [0, 1, 2]
+    assert sorted(photos.asked) == [0, 3, 6]
 
 
 def test_photos_that_cannot_be_read_are_left_out_listed_and_not_tried_again():

@@ -57,7 +57,9 @@ def learn(
     ] = "auto",
     iterations: Annotated[int, typer.Option("--iterations", help="Of the solver, at most.", min=1)] = 30,
     batch: Annotated[int, typer.Option("--batch", help="Photos in each update.", min=1)] = 4,
-    limit: Annotated[int | None, typer.Option("--limit", help="Learn from so many photos only.", min=1)] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", help="Learn from so many photos only, evenly taken.", min=1)
+    ] = None,
     seed: Annotated[
         int, typer.Option("--seed", help="Of the first filters, and of the order of photos.", min=0, max=2**32 - 1)
     ] = 0,

@@ -14,7 +14,7 @@ from deconvnet.learn.net import AdaptiveDeconvNet, Codes
 from deconvnet.learn.solvers import conjugate_gradient
 
 Update: TypeAlias = Literal["online", "conjugate"]
-_FIRST, _HALVED = 6.0, 30  # length of the first online step, as a multiple of the best one for fixed maps; its decay
+_FIRST, _HALVED = 3.0, 100  # length of the first online step, as a multiple of the best one for fixed maps; its decay
 _MEMORY = 0.05  # weight of the newest batch in the running energies, at least
 _DEAD = 1e-6  # share of the mean energy below which a map is dead
 _PATIENCE = 10  # updates before maps are looked at for that

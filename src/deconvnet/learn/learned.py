@@ -106,7 +106,7 @@ def learn_photos(
         prepare: how photos become inputs.
         epochs: for all layers, or for each.
         batch: photos in each update.
-        limit: learn from so many photos, the first ones.
+        limit: learn from so many photos, evenly taken from the set.
         seed: of the orders in which photos are gone through.
         update_by, solver, tol, max_iter, steps: as in `partial_fit`.
         resume: go on with what an interrupted run left.

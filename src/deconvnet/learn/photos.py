@@ -85,7 +85,7 @@ class Batches:
         photos: the set.
         prepare: how they become inputs.
         batch: photos in each.
-        count: of the photos that are learned from, the first ones.
+        count: of the photos that are learned from, evenly taken from the set: sets often lie class by class.
         seed: of the orders.
         skipped: filled with the number of each photo that could not be read, and why.
     """
@@ -107,7 +107,7 @@ class Batches:
             PhotoError: none of the photos can be read.
         """
         random = torch.Generator().manual_seed(self.seed + epoch)
-        order = torch.randperm(self.count, generator=random).tolist()
+        order = [i * len(self.photos) // self.count for i in torch.randperm(self.count, generator=random).tolist()]
         for first in range(0, self.count, self.batch):
             images = [image for i in order[first : first + self.batch] if (image := self._read(i)) is not None]
             if images:
