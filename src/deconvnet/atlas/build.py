@@ -18,21 +18,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deconvnet._errors import ArgumentError, PhotoError
-from deconvnet._types import LayerInfo
+from deconvnet._types import LayerInfo, Unit
 from deconvnet._version import __version__
 from deconvnet.atlas import manifest as about
 from deconvnet.atlas.batches import Job, Skipped, batches
+from deconvnet.atlas.kept_winners import KeptWinners, Winner
 from deconvnet.atlas.manifest import FORMAT_VERSION, MANIFEST, AtlasLayer, Counts, Manifest, ModelSource, write_manifest
 from deconvnet.atlas.photos import PhotoSet, open_photos
 from deconvnet.atlas.reader import Atlas
 from deconvnet.atlas.scan import MOST_AT_ONCE, Scan, ScanLayer, scan_layers
 from deconvnet.atlas.store import Signals, start_atlas, write_signals, write_strip
 from deconvnet.atlas.tables import SkippedPhoto, write_skipped, write_stats, write_top
-from deconvnet.atlas.winners import Winner, as_png, batches_of, shown, tile_side, winners
+from deconvnet.atlas.winners import as_png, batches_of, shown, tile_side, winners
 from deconvnet.atlas.work import Tile, Tiles, Work, differences
 from deconvnet.budget import in_bytes
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet
+from deconvnet.preprocess import Photo
+from deconvnet.reconstruction import Reconstruction
 
 _SAVE_SECONDS, _SAVE_PHOTOS = 60, 1000
 _MEMORY = "2GB"  # for a batch; not what is free, so that every machine chooses the same batch
@@ -183,8 +186,10 @@ def build_atlas(
         return Atlas.open(folder)
     start_atlas(folder)
     work.start(plan.key(), resume=resume)
-    scan, skipped = scanned(plan, work, range(math.ceil(plan.count / plan.batch)))
-    return finished(plan, work, folder, scan, skipped)
+    keep = kept_winners(plan)
+    worth = keep is not None and keep.pays(plan.count)
+    scan, skipped = scanned(plan, work, range(math.ceil(plan.count / plan.batch)), keep if worth else None)
+    return finished(plan, work, folder, scan, skipped, keep)
 
 
 def scan_shard(
@@ -269,7 +274,7 @@ def merge_shards(
     start_atlas(folder)
     work.start(plan.key(), resume=resume)
     work.save_scan(merged, math.ceil(plan.count / plan.batch), skipped)
-    return finished(plan, work, folder, merged, skipped)
+    return finished(plan, work, folder, merged, skipped, kept_winners(plan))
 
 
 def _merged(
@@ -347,8 +352,16 @@ def canonical_batch(infos: Mapping[str, LayerInfo], layers: Sequence[ScanLayer],
     return max(1, min(MOST_AT_ONCE, budget // (4 * (6 * largest + 2 * kept))))
 
 
-def scanned(plan: Plan, work: Work, numbers: range) -> tuple[Scan, list[SkippedPhoto]]:
-    """The scan of some of the batches, from where it was left, kept now and then."""
+def kept_winners(plan: Plan) -> KeptWinners | None:
+    """Room for what the winners' ways down need, if all of them run in windows that fit the budget.
+
+    It is a property of the plan, because winners that are kept go down in other batches than those that are not.
+    """
+    return KeptWinners.of(plan.net, plan.infos, plan.k, in_bytes(_MEMORY))
+
+
+def scanned(plan: Plan, work: Work, numbers: range, keep: KeptWinners | None = None) -> tuple[Scan, list[SkippedPhoto]]:
+    """The scan of some of the batches, from where it was left, saved now and then; here winners can be kept."""
     scan, done, skipped = work.load_scan(plan.layers, plan.k)
     left = numbers[done:]
     indices = np.arange(left.start * plan.batch, min(left.stop * plan.batch, plan.count)) if left else np.arange(0)
@@ -356,7 +369,7 @@ def scanned(plan: Plan, work: Work, numbers: range) -> tuple[Scan, list[SkippedP
     before = min(done * plan.batch, plan.count)
     total = min(numbers.stop * plan.batch, plan.count) - numbers.start * plan.batch
     plan.tell("scan", before, total)
-    with closing(_scanning(plan, scan, indices)) as scanning:
+    with closing(_scanning(plan, scan, indices, keep)) as scanning:
         for not_read in scanning:
             skipped += [SkippedPhoto(i, plan.photos.name(i), reason) for i, reason in not_read]
             done += 1
@@ -369,7 +382,9 @@ def scanned(plan: Plan, work: Work, numbers: range) -> tuple[Scan, list[SkippedP
     return scan, skipped
 
 
-def _scanning(plan: Plan, scan: Scan, indices: NDArray[np.int64]) -> Generator[Skipped, None, None]:
+def _scanning(
+    plan: Plan, scan: Scan, indices: NDArray[np.int64], keep: KeptWinners | None
+) -> Generator[Skipped, None, None]:
     """Adds batch after batch to the scan, and says of each which photos could not be read."""
     if plan.engine == "ray":
         from deconvnet.atlas.ray_engine import scanning_on_ray
@@ -379,43 +394,64 @@ def _scanning(plan: Plan, scan: Scan, indices: NDArray[np.int64]) -> Generator[S
         return
     like = plan.loaded.example_input
     for read in batches(plan.photos, indices, plan.loaded.preprocess, plan.batch, workers=plan.workers):
-        scan.add(plan.net, read.images.to(like), read.slots.tolist(), read.indices.tolist())
+        scan.add(plan.net, read.images.to(like), read.slots.tolist(), read.indices.tolist(), keep)
         yield read.skipped
 
 
-def finished(plan: Plan, work: Work, folder: Path, scan: Scan, skipped: Sequence[SkippedPhoto]) -> Atlas:
+def finished(
+    plan: Plan, work: Work, folder: Path, scan: Scan, skipped: Sequence[SkippedPhoto], keep: KeptWinners | None
+) -> Atlas:
     """The atlas, once all photos are scanned: the winners carried down, and all that was found written."""
     if len(skipped) == plan.count:
         raise PhotoError(f"none of the {plan.count} photos can be read; the first: {skipped[0].reason}")
     found = winners(scan)
     with work.tiles() as tiles:
-        _project(plan, tiles, found)
+        _project(plan, tiles, found, scan, keep)
         _write(plan, tiles, folder, scan, found, skipped)
     work.remove()
     return Atlas.open(folder)
 
 
-def _project(plan: Plan, tiles: Tiles, found: Sequence[Winner]) -> None:
-    """Make the pictures of the winners, each photo read and run once."""
+def _project(plan: Plan, tiles: Tiles, found: Sequence[Winner], scan: Scan, keep: KeptWinners | None) -> None:
+    """Make the pictures of the winners, each photo read once, and run where not all of its winners were kept."""
     parts = batches_of(found, plan.batch)
     done, number_of = tiles.done(), {layer.name: number for number, layer in enumerate(plan.layers)}
     sides = {layer.name: tile_side(plan.infos[layer.name].receptive_field) for layer in plan.layers}
-    preprocess, like = plan.loaded.preprocess, plan.loaded.example_input
     for number, (photos, batch) in enumerate(parts):
         plan.tell("project", number, len(parts))
         if number in done:
             continue
         read = {photo: plan.photos.read(photo) for photo in photos}
-        x = like.new_zeros(plan.batch, *like.shape[1:])
-        x[: len(photos)] = preprocess.images(list(read.values())).to(like)
-        slots = {photo: slot for slot, photo in enumerate(photos)}
+        results = _carried(plan, read, batch, scan, keep)
         rows = []
-        for one in shown(plan.net, preprocess, x, read, slots, batch, sides):
+        for one in shown(results, plan.loaded.preprocess, read, batch, sides):
             window = _packed(one.window, one.low) if plan.keep_signal else None
             picture = Tile(one.winner.rank, one.box, as_png(one.signal), as_png(one.patch), window)
             rows.append((number_of[one.winner.layer], one.winner.channel, picture))
         tiles.add(number, rows)
     plan.tell("project", len(parts), len(parts))
+
+
+def _carried(
+    plan: Plan, photos: Mapping[int, Photo], batch: Sequence[Winner], scan: Scan, keep: KeptWinners | None
+) -> dict[str, Reconstruction]:
+    """The winners of some photos, carried down."""
+    slots = {photo: slot for slot, photo in enumerate(photos)}
+    if keep is None:
+        units = [Unit(one.layer, one.channel, one.position, slots[one.photo]) for one in batch]
+        return plan.net.project_units(_batch(plan, photos), units)
+    if keep.lacks(batch):
+        trace = plan.net.watched(_batch(plan, photos), list(scan.tallies), lambda *_: None, keep.rooms)
+        keep.take(trace, scan.rankings, list(slots.values()), list(slots))
+    return keep.project(batch)
+
+
+def _batch(plan: Plan, photos: Mapping[int, Photo]) -> torch.Tensor:
+    """Photos as the network takes them, of the canonical size."""
+    like = plan.loaded.example_input
+    x = like.new_zeros(plan.batch, *like.shape[1:])
+    x[: len(photos)] = plan.loaded.preprocess.images(list(photos.values())).to(like)
+    return x
 
 
 def _packed(window: torch.Tensor, low: Sequence[int]) -> bytes:
