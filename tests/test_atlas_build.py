@@ -403,6 +403,11 @@ def test_progress_is_told_in_stages(net, loaded, photos, tmp_path):
 # ---- winners that are kept beside the scan
 
 
+@pytest.fixture
+def two_batches_together(monkeypatch):
+    monkeypatch.setattr(build, "_TOGETHER", 8)
+
+
 @pytest.fixture(scope="module")
 def kept_folder(net, loaded, photos, tmp_path_factory) -> Path:
     """An atlas none of whose winners' photos was run again."""
@@ -410,10 +415,12 @@ def kept_folder(net, loaded, photos, tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build.KeptWinners, "pays", lambda self, photos: True)
         patch.setattr(build, "_batch", None)
+        patch.setattr(build, "_TOGETHER", 8)
         build_atlas(net, photos, ["1", "4"], out=folder, loaded=loaded, batch=4, k=3, keep_signal=True)
     return folder
 
 
+@pytest.mark.usefixtures("two_batches_together")
 def test_winners_that_are_kept_have_the_bytes_of_those_that_are_run_again(
     net, loaded, photos, kept_folder, tmp_path, monkeypatch
 ):
@@ -427,6 +434,7 @@ def test_winners_that_are_kept_have_the_bytes_of_those_that_are_run_again(
     assert_same(tmp_path / "b", kept_folder)
 
 
+@pytest.mark.usefixtures("two_batches_together")
 @pytest.mark.parametrize(
     ("where", "name", "call"),
     [(build.Scan, "add", 1), (build.Scan, "add", 4), (work.Tiles, "add", 2), (build, "write_top", 1)],
@@ -445,6 +453,7 @@ def test_winners_that_were_lost_in_a_crash_are_run_again(
     assert_same(tmp_path / "a", kept_folder)
 
 
+@pytest.mark.usefixtures("two_batches_together")
 def test_kept_winners_look_like_those_of_whole_passes(net, loaded, photos, kept_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(build, "kept_winners", lambda plan: None)
     whole = build_atlas(

@@ -4,7 +4,8 @@ import hashlib
 import io
 import math
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,7 +39,11 @@ from deconvnet.preprocess import Photo
 from deconvnet.reconstruction import Reconstruction
 
 _SAVE_SECONDS, _SAVE_PHOTOS = 60, 1000
-_MEMORY = "2GB"  # for a batch; not what is free, so that every machine chooses the same batch
+_STRIPS = 64  # feature maps whose pictures are in memory at once
+_TOGETHER = 32  # photos whose winners go down together, where they can be kept
+_MEMORY = (
+    "2GB"  # for a batch, and again for what is kept; not what is free, so that every machine chooses the same batch
+)
 
 Progress = Callable[[str, int, int], object]
 Engine = Literal["local", "ray"]
@@ -145,7 +150,8 @@ def build_atlas(
     """What every feature map of some layers looks for, over a set of photos (figure 2 of the paper).
 
     Of each feature map the k strongest activations over all photos, one of each photo, carried down alone, beside
-    their patches; and statistics. One forward pass over all photos, one more over those that hold a winner.
+    their patches; and statistics. One forward pass over all photos; one more over those that hold a winner, unless
+    what their ways down need could be kept of the first.
 
     Args:
         net: the network, and the way down.
@@ -162,7 +168,7 @@ def build_atlas(
         resume: go on with what an interrupted run left in `out`. The result is that of an uninterrupted run.
         limit: look at so many photos only, from the first.
         batch: photos in each forward pass. It is part of the result's last bits, so it is the same for all of it;
-            by default as many as `memory` allows, 32 at most.
+            by default as many as `memory` allows, 8 at most.
         memory: for a batch, such as "2GB" (the default).
         keep_signal: keep the signed signals as well, in half precision.
         progress: called with a stage ("scan", "project", "write"), and how much of how much is done.
@@ -414,7 +420,8 @@ def finished(
 
 def _project(plan: Plan, tiles: Tiles, found: Sequence[Winner], scan: Scan, keep: KeptWinners | None) -> None:
     """Make the pictures of the winners, each photo read once, and run where not all of its winners were kept."""
-    parts = batches_of(found, plan.batch)
+    together = plan.batch * max(1, _TOGETHER // plan.batch) if keep else plan.batch
+    parts = batches_of(found, together)
     done, number_of = tiles.done(), {layer.name: number for number, layer in enumerate(plan.layers)}
     sides = {layer.name: tile_side(plan.infos[layer.name].receptive_field) for layer in plan.layers}
     for number, (photos, batch) in enumerate(parts):
@@ -436,21 +443,24 @@ def _carried(
     plan: Plan, photos: Mapping[int, Photo], batch: Sequence[Winner], scan: Scan, keep: KeptWinners | None
 ) -> dict[str, Reconstruction]:
     """The winners of some photos, carried down."""
-    slots = {photo: slot for slot, photo in enumerate(photos)}
     if keep is None:
+        slots = {photo: slot for slot, photo in enumerate(photos)}
         units = [Unit(one.layer, one.channel, one.position, slots[one.photo]) for one in batch]
-        return plan.net.project_units(_batch(plan, photos), units)
-    if keep.lacks(batch):
-        trace = plan.net.watched(_batch(plan, photos), list(scan.tallies), lambda *_: None, keep.rooms)
-        keep.take(trace, scan.rankings, list(slots.values()), list(slots))
+        return plan.net.project_units(_batch(plan, list(photos.values())), units)
+    numbers = list(photos)
+    for some in (numbers[first : first + plan.batch] for first in range(0, len(numbers), plan.batch)):
+        if keep.lacks([one for one in batch if one.photo in some]):
+            x = _batch(plan, [photos[photo] for photo in some])
+            trace = plan.net.watched(x, list(scan.tallies), lambda *_: None, keep.rooms)
+            keep.take(trace, scan.rankings, range(len(some)), some)
     return keep.project(batch)
 
 
-def _batch(plan: Plan, photos: Mapping[int, Photo]) -> torch.Tensor:
+def _batch(plan: Plan, photos: Sequence[Photo]) -> torch.Tensor:
     """Photos as the network takes them, of the canonical size."""
     like = plan.loaded.example_input
     x = like.new_zeros(plan.batch, *like.shape[1:])
-    x[: len(photos)] = plan.loaded.preprocess.images(list(photos.values())).to(like)
+    x[: len(photos)] = plan.loaded.preprocess.images(list(photos)).to(like)
     return x
 
 
@@ -474,16 +484,12 @@ def _write(
     for number, layer in enumerate(layers):
         plan.tell("write", number, len(layers))
         windows = []
-        for channel in range(layer.channels):
-            pictures = tiles.of_map(number, channel)
+        for channel, pictures in _with_strips(folder, layer, number, tiles):
             for picture in pictures:
                 one = of_map[layer.name, channel, picture.rank]
                 y, x = one.position or (-1, -1)
                 place = (layer.name, channel, picture.rank, one.activation, plan.photos.name(one.photo), one.photo)
                 rows.append((*place, y, x, *picture.box.low, *picture.box.high))
-            if pictures:
-                write_strip(folder, layer, channel, "signal", _strip([one.signal for one in pictures], layer.tile))
-                write_strip(folder, layer, channel, "patch", _strip([one.patch for one in pictures], layer.tile))
             windows += [picture.window for picture in pictures if picture.window is not None]
         if plan.keep_signal and windows:
             write_signals(folder, layer.name, _unpacked(windows))
@@ -494,6 +500,22 @@ def _write(
     write_skipped(folder, skipped)
     plan.tell("write", len(layers), len(layers))
     write_manifest(folder, plan.manifest(len(skipped)))
+
+
+def _with_strips(folder: Path, layer: AtlasLayer, number: int, tiles: Tiles) -> Iterator[tuple[int, list[Tile]]]:
+    """Each feature map of a layer and its pictures, whose strips are written; several at once, as WebP takes long."""
+
+    def write(channel: int, pictures: list[Tile]) -> None:
+        if pictures:
+            write_strip(folder, layer, channel, "signal", _strip([one.signal for one in pictures], layer.tile))
+            write_strip(folder, layer, channel, "patch", _strip([one.patch for one in pictures], layer.tile))
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for first in range(0, layer.channels, _STRIPS):
+            channels = range(first, min(first + _STRIPS, layer.channels))
+            found = [tiles.of_map(number, channel) for channel in channels]
+            list(pool.map(write, channels, found))
+            yield from zip(channels, found, strict=True)
 
 
 def _strip(pictures: Sequence[bytes], side: int) -> Image.Image:

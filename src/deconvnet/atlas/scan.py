@@ -17,7 +17,7 @@ from deconvnet.kept import Kept
 from deconvnet.network import DeconvNet
 from deconvnet.rank import NONE, Ranking
 
-MOST_AT_ONCE = 32
+MOST_AT_ONCE = 8  # more are slower: their maps are too large for the caches, and for memory that is used again
 
 
 Seen: TypeAlias = dict[str, dict[str, np.ndarray]]  # by layer, what `Tally.add` takes of a batch

@@ -57,7 +57,7 @@ def atlas(
     resume: Resume = False,
     limit: Annotated[int | None, typer.Option("--limit", help="Look at so many photos only.", min=1)] = None,
     batch: Annotated[
-        int | None, typer.Option("--batch", help="Photos in each forward pass.", show_default="up to 32", min=1)
+        int | None, typer.Option("--batch", help="Photos in each forward pass.", show_default="up to 8", min=1)
     ] = None,
     keep_signal: Annotated[bool, typer.Option("--keep-signal", help="Keep the signed signals as well.")] = False,
     quiet: Quiet = False,
