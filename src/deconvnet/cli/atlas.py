@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -71,26 +71,24 @@ def atlas(
     A photo that cannot be read is listed in the atlas and does not stop the run. After an interruption, of any
     kind, --resume goes on, and the result is that of an uninterrupted run.
     """
-    from deconvnet.atlas.build import build_atlas, scan_shard
+    from deconvnet.atlas.build import build_atlas
+    from deconvnet.atlas.parts import scan_shard
 
     part = None if shard is None else _shard(shard)
     loaded = flags.load()
     net = flags.attach(loaded, rules=rules, smooth=smooth)
     layers = "all" if layer is None or layer == ["all"] else layer
     with _progress(quiet) as tell:
+        options: dict[str, Any] = {
+            "out": output, "loaded": loaded, "workers": workers, "engine": engine, "ray_address": ray_address,
+            "resume": resume, "limit": limit, "batch": batch, "memory": flags.memory, "keep_signal": keep_signal,
+            "progress": tell,
+        }  # fmt: skip
         if part is not None:
-            scan_shard(
-                net, photos, layers, k, shard=part, out=output, loaded=loaded, workers=workers, engine=engine,
-                ray_address=ray_address, resume=resume, limit=limit, batch=batch, memory=flags.memory,
-                keep_signal=keep_signal, progress=tell,
-            )  # fmt: skip
+            scan_shard(net, photos, layers, k, shard=part, **options)
             print(f"part {shard} of {photos} -> {output}")
             return
-        made = build_atlas(
-            net, photos, layers, k, out=output, loaded=loaded, workers=workers, engine=engine,
-            ray_address=ray_address, resume=resume, limit=limit, batch=batch, memory=flags.memory,
-            keep_signal=keep_signal, progress=tell,
-        )  # fmt: skip
+        made = build_atlas(net, photos, layers, k, **options)
     _print(made)
 
 
@@ -114,7 +112,7 @@ def atlas_merge(
 
     The network and the photos are given again, because nothing that a folder says is ever loaded.
     """
-    from deconvnet.atlas.build import merge_shards
+    from deconvnet.atlas.parts import merge_shards
 
     loaded = flags.load()
     net = flags.attach(loaded, rules=rules, smooth=smooth)
