@@ -29,6 +29,28 @@ Out = Annotated[Path, typer.Option("--output", "-o", help="The atlas's folder.",
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read photos.", min=0)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what an interrupted run left.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option("--layer", "--layers", "-l", help="A layer; may be given again.", show_default="all rectifiers"),
+]
+K = Annotated[int, typer.Option("-k", help="Activations kept of each feature map.", min=1)]
+ScanWorkers = Annotated[
+    int, typer.Option("--workers", help="Processes that read photos; on Ray, that run the network.", min=0)
+]
+Engine = Annotated[
+    Literal["local", "ray"], typer.Option("--engine", help="Scan here or on Ray; the result is the same.")
+]
+RayAddress = Annotated[
+    str | None, typer.Option("--ray-address", help="host:port of a Ray cluster.", show_default="one is started here")
+]
+Shard = Annotated[
+    str | None, typer.Option("--shard", help="Scan only part i of n, as 0/64 ... 63/64; see atlas-merge.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", help="Look at so many photos only.", min=1)]
+Batch = Annotated[
+    int | None, typer.Option("--batch", help="Photos in each forward pass.", show_default="up to 8", min=1)
+]
+KeepSignal = Annotated[bool, typer.Option("--keep-signal", help="Keep the signed signals as well.")]
 
 
 @app.command()
@@ -36,30 +58,16 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")
 def atlas(
     photos: Photos,
     output: Out,
-    layer: Annotated[
-        list[str] | None,
-        typer.Option("--layer", "--layers", "-l", help="A layer; may be given again.", show_default="all rectifiers"),
-    ] = None,
-    k: Annotated[int, typer.Option("-k", help="Activations kept of each feature map.", min=1)] = 9,
-    workers: Annotated[
-        int, typer.Option("--workers", help="Processes that read photos; on Ray, that run the network.", min=0)
-    ] = 1,
-    engine: Annotated[
-        Literal["local", "ray"], typer.Option("--engine", help="Scan here or on Ray; the result is the same.")
-    ] = "local",
-    ray_address: Annotated[
-        str | None,
-        typer.Option("--ray-address", help="host:port of a Ray cluster.", show_default="one is started here"),
-    ] = None,
-    shard: Annotated[
-        str | None, typer.Option("--shard", help="Scan only part i of n, as 0/64 ... 63/64; see atlas-merge.")
-    ] = None,
+    layer: Layers = None,
+    k: K = 9,
+    workers: ScanWorkers = 1,
+    engine: Engine = "local",
+    ray_address: RayAddress = None,
+    shard: Shard = None,
     resume: Resume = False,
-    limit: Annotated[int | None, typer.Option("--limit", help="Look at so many photos only.", min=1)] = None,
-    batch: Annotated[
-        int | None, typer.Option("--batch", help="Photos in each forward pass.", show_default="up to 8", min=1)
-    ] = None,
-    keep_signal: Annotated[bool, typer.Option("--keep-signal", help="Keep the signed signals as well.")] = False,
+    limit: Limit = None,
+    batch: Batch = None,
+    keep_signal: KeepSignal = False,
     quiet: Quiet = False,
     rules: o.Rules = "deconvnet",
     smooth: o.Smooth = "refuse",
