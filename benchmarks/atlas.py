@@ -24,7 +24,8 @@ from skimage import data
 from torch import nn
 
 from deconvnet import DeconvNet, LoadedModel, load_model, open_photos
-from deconvnet.atlas.build import build_atlas, prepared, scanned
+from deconvnet.atlas.build import build_atlas, scanned
+from deconvnet.atlas.plan import Options, prepared
 from deconvnet.atlas.work import Work
 
 BATCH, MAPS = 32, 20
@@ -53,12 +54,12 @@ def bare(photos: Any, count: int, loaded: LoadedModel, layers: nn.Module) -> flo
 
 def scan(net: DeconvNet, loaded: LoadedModel, photos: Any, count: int, layers: Sequence[str], workers: int) -> float:
     """Seconds for the scan."""
-    plan = prepared(net, photos, layers, 9, loaded, workers, count, BATCH, None, False, None)
+    plan = prepared(net, photos, layers, loaded, Options(workers=workers, limit=count, batch=BATCH))
     with tempfile.TemporaryDirectory() as folder:
         work = Work(Path(folder))
         work.start(plan.key(), resume=False)
         began = time.perf_counter()
-        scanned(plan, work, range(-(-count // BATCH)))
+        scanned(plan, work, range(plan.batches))
         return time.perf_counter() - began
 
 

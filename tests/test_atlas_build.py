@@ -20,8 +20,11 @@ from torch import nn
 
 import deconvnet
 from deconvnet import ArgumentError, DeconvNet, DeconvNetError, LoadedModel, PhotoError, Preprocess
-from deconvnet.atlas import build, work
-from deconvnet.atlas.build import build_atlas, merge_shards, scan_shard
+from deconvnet.atlas import build, project, work, write
+from deconvnet.atlas.build import build_atlas
+from deconvnet.atlas.kept_winners import KeptWinners
+from deconvnet.atlas.parts import merge_shards, scan_shard
+from deconvnet.atlas.plan import Plan
 from deconvnet.atlas.reader import Atlas
 from deconvnet.preprocess import load_photo
 
@@ -152,9 +155,9 @@ def crashing(monkeypatch: pytest.MonkeyPatch, where: object, name: str, call: in
     ("where", "name", "call"),
     [
         (work.Work, "start", 1), (build.Scan, "add", 1), (build.Scan, "add", 4), (work.Work, "save_scan", 1),
-        (work.Work, "save_scan", 3), (work.Tiles, "add", 1), (work.Tiles, "add", 3), (build, "write_strip", 1),
-        (build, "write_strip", 9), (build, "write_top", 1), (build, "write_stats", 1), (build, "write_skipped", 1),
-        (build, "write_manifest", 1),
+        (work.Work, "save_scan", 3), (work.Tiles, "add", 1), (work.Tiles, "add", 3), (write, "write_strip", 1),
+        (write, "write_strip", 9), (write, "write_top", 1), (write, "write_stats", 1), (write, "write_skipped", 1),
+        (write, "write_manifest", 1),
     ],
 )  # fmt: skip
 def test_after_a_crash_anywhere_it_goes_on_to_the_same_bytes(
@@ -398,3 +401,84 @@ def test_progress_is_told_in_stages(net, loaded, photos, tmp_path):
     for stage in ("scan", "project", "write"):
         numbers = [done for name, done, _ in told if name == stage]
         assert numbers == sorted(numbers) and numbers[-1] == next(total for name, _, total in told if name == stage)
+
+
+# ---- winners that are kept beside the scan
+
+
+@pytest.fixture
+def two_batches_together(monkeypatch):
+    monkeypatch.setattr(project, "_TOGETHER", 8)
+
+
+@pytest.fixture(scope="module")
+def kept_folder(net, loaded, photos, tmp_path_factory) -> Path:
+    """An atlas none of whose winners' photos was run again."""
+    folder = tmp_path_factory.mktemp("kept") / "atlas"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KeptWinners, "pays", lambda self, photos: True)
+        patch.setattr(project, "_batch", None)
+        patch.setattr(project, "_TOGETHER", 8)
+        build_atlas(net, photos, ["1", "4"], out=folder, loaded=loaded, batch=4, k=3, keep_signal=True)
+    return folder
+
+
+@pytest.mark.usefixtures("two_batches_together")
+def test_winners_that_are_kept_have_the_bytes_of_those_that_are_run_again(
+    net, loaded, photos, kept_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(KeptWinners, "pays", lambda self, photos: False)
+    options = {"loaded": loaded, "batch": 4, "k": 3, "keep_signal": True}
+    build_atlas(net, photos, ["1", "4"], out=tmp_path / "a", **options)
+    assert_same(tmp_path / "a", kept_folder)
+    for i in (1, 0):
+        scan_shard(net, photos, ["1", "4"], shard=(i, 2), out=tmp_path / str(i), **options)
+    merge_shards(net, photos, [tmp_path / "0", tmp_path / "1"], out=tmp_path / "b", loaded=loaded)
+    assert_same(tmp_path / "b", kept_folder)
+
+
+@pytest.mark.usefixtures("two_batches_together")
+@pytest.mark.parametrize(
+    ("where", "name", "call"),
+    [(build.Scan, "add", 1), (build.Scan, "add", 4), (work.Tiles, "add", 2), (write, "write_top", 1)],
+)
+def test_winners_that_were_lost_in_a_crash_are_run_again(
+    net, loaded, photos, kept_folder, tmp_path, monkeypatch, where, name, call
+):
+    monkeypatch.setattr(build, "_SAVE_PHOTOS", 8)
+    monkeypatch.setattr(KeptWinners, "pays", lambda self, photos: True)
+    arguments = {"out": tmp_path / "a", "loaded": loaded, "batch": 4, "k": 3, "keep_signal": True}
+    with monkeypatch.context() as patch:
+        crashing(patch, where, name, call)
+        with pytest.raises(Crash):
+            build_atlas(net, photos, ["1", "4"], **arguments)
+    build_atlas(net, photos, ["1", "4"], resume=True, **arguments)
+    assert_same(tmp_path / "a", kept_folder)
+
+
+@pytest.mark.usefixtures("two_batches_together")
+def test_kept_winners_look_like_those_of_whole_passes(net, loaded, photos, kept_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(Plan, "kept", None)
+    whole = build_atlas(
+        net, photos, ["1", "4"], out=tmp_path / "a", loaded=loaded, batch=4, k=3, keep_signal=True
+    )  # fmt: skip
+    kept = Atlas.open(kept_folder)
+    for layer in ("1", "4"):
+        one, other = kept.signals(layer), whole.signals(layer)
+        assert np.array_equal(one.low, other.low)
+        assert np.abs(one.windows.astype(np.float32) - other.windows).max() <= 2e-3
+    assert {one: kept.top("4", one) for one in range(6)} == {one: whole.top("4", one) for one in range(6)}
+
+
+def test_keeping_pays_while_photos_are_few_and_not_at_all_for_little_networks(net):
+    torch.manual_seed(0)
+    wide = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(64, 64, 3), nn.ReLU())
+    wide_net = DeconvNet(wide, torch.zeros(1, 3, 128, 128))
+
+    def pays(one: DeconvNet, layer: str, photos: int) -> bool:
+        keep = KeptWinners.of(one, {layer: one.layers[layer]}, 9, 10**9)
+        assert keep is not None
+        return keep.pays(photos)
+
+    assert pays(wide_net, "4", 500) and not pays(wide_net, "4", 10**6) and not pays(net, "4", 500)
+    assert KeptWinners.of(wide_net, {"4": wide_net.layers["4"]}, 9, 10**4) is None

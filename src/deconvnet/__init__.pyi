@@ -15,8 +15,8 @@ from deconvnet._types import LayerInfo as LayerInfo
 from deconvnet._types import Unit as Unit
 from deconvnet._version import __version__ as __version__
 from deconvnet.atlas.build import build_atlas as build_atlas
-from deconvnet.atlas.build import merge_shards as merge_shards
-from deconvnet.atlas.build import scan_shard as scan_shard
+from deconvnet.atlas.parts import merge_shards as merge_shards
+from deconvnet.atlas.parts import scan_shard as scan_shard
 from deconvnet.atlas.photos import open_photos as open_photos
 from deconvnet.atlas.reader import Atlas as Atlas
 from deconvnet.comparison import Comparison as Comparison

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from deconvnet._errors import NotFiniteError
@@ -142,7 +143,7 @@ def forward_in_windows(
         NotFiniteError: names the layer where NaN or infinity first appears.
     """
     tensors = tensors_of(graph, model, len(units))
-    at = _seen(steps, graph.input, units)
+    at = seen(steps, graph.input, np.array([unit.position for unit in units]))
     source, top = graph.input.name, steps[0].step.output.name
     rows = np.array([unit.image for unit in units])
     values = {source: moved(x, whole_maps(len(x), map_size(graph.input)), at[source], rows)}
@@ -171,9 +172,16 @@ def forward_in_windows(
     return Trace(len(units), {top: values[top]}, memory, tensors, remembered_at)
 
 
-def _seen(steps: Sequence[LocalStep], source: Value, units: Sequence[Unit]) -> dict[str, Frames]:
-    """By the name of a value, the windows of it that the units see."""
-    positions = np.array([unit.position for unit in units])
+def seen(steps: Sequence[LocalStep], source: Value, positions: Int[np.ndarray, "m axes"]) -> dict[str, Frames]:
+    """By the name of a value, the windows of it that units at these positions see.
+
+    Of fewer of these units none sees a larger window: each of theirs lies in its own here.
+
+    Args:
+        steps: those that lead from `source` to the units, from the top down.
+        source: the lowest value.
+        positions: of the units, on the output of the first of `steps`.
+    """
     wanted = {steps[0].step.output.name: [Frames(positions, (1,) * positions.shape[1])]}
     at: dict[str, Frames] = {}
     for local in steps:

@@ -13,7 +13,8 @@ from deconvnet.budget import free_bytes, in_bytes
 from deconvnet.capture import Graph, computing
 from deconvnet.captured import Captured, ordinary
 from deconvnet.carry import SAME_FOR_ALL, Watch, carried
-from deconvnet.forward import finite_forward, forward
+from deconvnet.forward import Trace, finite_forward, forward
+from deconvnet.kept import Kept
 from deconvnet.layers import class_scores, html_table, layer_infos, maps_of, names_of, rows_of, table, value_of
 from deconvnet.mechanism import Steps, steps_down, way_words
 from deconvnet.passes import by_images, by_units, pass_of_units
@@ -160,18 +161,38 @@ class DeconvNet:
             NotFiniteError: NaN or infinity in the input, a weight or one of the layers.
         """
         several = [layers] if isinstance(layers, str | nn.Module) else list(layers)
+        if watch is not None:
+            self.watched(x, several, watch)
+            return {}
         graph = self._captured.graph(x)
         values = {name: value_of(graph, name) for name in map(self._layer_name, several)}
         wanted = frozenset(value.name for value in values.values())
         with computing():
-            if watch is not None:
-                told = _watches(values, watch)
-                forward(graph, self.model, ordinary(x), frozenset(), self.rules, {}, told)
-                return {}
             trace = finite_forward(graph, self.model, ordinary(x), wanted, self.rules, {})
         results = {name: trace.values[value.name] for name, value in values.items()}
         given = {value.name for value in values.values()} & {graph.input.name}
         return {name: t.clone() if given else t for name, t in results.items()}
+
+    def watched(
+        self,
+        x: Float[Tensor, "n c *spatial"],
+        layers: Sequence[Layer],
+        watch: Callable[[str, Tensor], object],
+        kept: Sequence[Kept] = (),
+    ) -> Trace:
+        """A forward pass that shows layers as `activations` does, and remembers what `kept` can take from it."""
+        graph = self._captured.graph(x)
+        values = {name: value_of(graph, name) for name in map(self._layer_name, layers)}
+        chosen = {name: rule for room in kept for name, rule in room.way.chosen.items()}
+        with computing():
+            told = _watches(values, watch)
+            return forward(graph, self.model, ordinary(x), frozenset(), self.rules, chosen, told)
+
+    def kept(self, layer: Layer, units: int) -> Kept | None:
+        """Room for what so many units of a layer need for their way down; None if that needs whole maps."""
+        like = self._captured.like_model()
+        _, way = self._way(self._captured.graph(like), layer, None)
+        return None if way.remembered is None else Kept(way, self.model, like, units)
 
     def scores(self, x: Float[Tensor, "n c *spatial"]) -> Tensor:
         """The model's output before its softmax or sigmoid, if it ends in one: what `explain` starts from."""

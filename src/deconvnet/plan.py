@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from deconvnet._types import Step, Value
 from deconvnet.capture import Graph
-from deconvnet.forward import steps_towards
+from deconvnet.forward import seen, steps_towards
 from deconvnet.receptive_field import Fields, fields
 from deconvnet.rules import ACTIVATIONS, Rule, RuleSet, rule_for
-from deconvnet.windows import LocalStep, Path, Route, Span, local_step, map_size, routes, spans, work
+from deconvnet.windows import Frames, LocalStep, Path, Route, Span, local_step, map_size, routes, spans, work
 
 CHUNK = 64 * 2**20  # bytes that a batch of signals may take, so that it stays near the processor
 
@@ -87,7 +89,7 @@ class Plan:
             scratch = 8 * _numbers(step.output) * 3 if remembers else 0  # places, offsets and their sum
             working = max((_numbers(value) for value in step.signals), default=0)
             held.append((sum(live.values()) + working + kept, kept_bytes + scratch))
-            if remembers and ("max_pool" in step.operation or step.operation == "relu"):
+            if remembers and _a_byte_each(step):
                 kept_bytes += _numbers(step.output)
             elif remembers:
                 kept += sum(_numbers(value) for value in step.inputs)
@@ -108,6 +110,32 @@ class Plan:
     def bytes_down(self, width: int) -> int:
         """Memory that one signal takes at its peak on the way down on whole maps, from the sizes of its values."""
         return width * max(self.routes["dense"].held)
+
+    @cached_property
+    def remembered(self) -> Mapping[str, Frames] | None:
+        """By step, the window of what it remembers that is needed for a unit at each position of a map, in order.
+
+        None if the way of single units does not run in windows down to its end.
+        """
+        route = self.routes["auto"].local
+        if not self.selects or not route or len(route) < len(self.down):
+            return None
+        size = map_size(self.start)
+        at = seen(route, self.stop, np.indices(size).reshape(len(size), -1).T)
+        remembering = [(local, name) for local in route if self.chosen[name := local.step.output.name].up is not None]
+        if any(local.spreads for local, _ in remembering):
+            return None  # its window may reach past the map
+        return {name: local.reached(at[name])[1] for local, name in remembering}
+
+    def bytes_kept(self, width: int) -> int:
+        """Memory that what is remembered for one unit takes in these windows."""
+        total = 0
+        for step, _ in self.down:
+            if step.output.name in (self.remembered or {}):
+                maps = [value.shape[1].of(1) for value in (step.output, *step.signals)]
+                each = maps[0] if _a_byte_each(step) else width * sum(maps[1:])
+                total += each * math.prod((self.remembered or {})[step.output.name].size)
+        return total
 
     @cached_property
     def up(self) -> tuple[LocalStep, ...] | None:
@@ -144,6 +172,11 @@ class Plan:
             for local in self.up or ()
             for value in (local.step.output, *local.below)
         )
+
+
+def _a_byte_each(step: Step) -> bool:
+    """Whether what is remembered of a step is a byte for each number of its output, as switches and masks are."""
+    return "max_pool" in step.operation or step.operation == "relu"
 
 
 def _numbers(value: Value) -> int:

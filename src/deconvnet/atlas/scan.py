@@ -10,11 +10,14 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from deconvnet._errors import ArgumentError, NotFiniteError
+from deconvnet.atlas.kept_winners import KeptWinners
 from deconvnet.atlas.tally import Tally
+from deconvnet.forward import Trace
+from deconvnet.kept import Kept
 from deconvnet.network import DeconvNet
-from deconvnet.rank import NONE
+from deconvnet.rank import NONE, Ranking
 
-MOST_AT_ONCE = 32
+MOST_AT_ONCE = 8  # more are slower: their maps are too large for the caches, and for memory that is used again
 
 
 Seen: TypeAlias = dict[str, dict[str, np.ndarray]]  # by layer, what `Tally.add` takes of a batch
@@ -77,7 +80,14 @@ class Scan:
         self.layers = tuple(layers)
         self.tallies = {layer.name: Tally(layer.channels, layer.positions, k) for layer in layers}
 
-    def add(self, net: DeconvNet, x: Float[Tensor, "b c h w"], slots: Sequence[int], photos: Sequence[int]) -> None:
+    def add(
+        self,
+        net: DeconvNet,
+        x: Float[Tensor, "b c h w"],
+        slots: Sequence[int],
+        photos: Sequence[int],
+        keep: KeptWinners | None = None,
+    ) -> None:
         """Run one batch, of the canonical size, and add the photos in it.
 
         Args:
@@ -85,11 +95,22 @@ class Scan:
             x: the batch; slots that hold no photo are zero.
             slots: those that hold photos.
             photos: their numbers.
+            keep: what the ways down of the winners so far need is kept here.
 
         Raises:
             NotFiniteError: a layer gives NaN or infinity.
         """
-        self.take(self.look(net, x, slots, photos), photos)
+        if not len(photos):
+            return
+        seen, trace = self._looked(net, x, slots, photos, [] if keep is None else keep.rooms)
+        self.take(seen, photos)
+        if keep is not None:
+            keep.take(trace, self.rankings, slots, photos)
+
+    @property
+    def rankings(self) -> dict[str, Ranking]:
+        """Of the feature maps of each layer, by name."""
+        return {name: tally.ranking for name, tally in self.tallies.items()}
 
     def look(self, net: DeconvNet, x: Float[Tensor, "b c h w"], slots: Sequence[int], photos: Sequence[int]) -> Seen:
         """Run one batch, as `add`, but only say what is in it.
@@ -97,11 +118,14 @@ class Scan:
         A place is looked up where the activation enters the ranking so far. It is the place of every one that a
         ranking of more photos, these among them, keeps in the end.
         """
+        return self._looked(net, x, slots, photos)[0] if len(photos) else {}
+
+    def _looked(
+        self, net: DeconvNet, x: Tensor, slots: Sequence[int], photos: Sequence[int], rooms: Sequence[Kept] = ()
+    ) -> tuple[Seen, Trace]:
         seen: Seen = {}
-        if len(photos):
-            numbers, rows = np.asarray(photos, dtype=np.int64), torch.as_tensor(slots)
-            net.activations(x, list(self.tallies), watch=self._watch(numbers, rows, seen))
-        return seen
+        watch = self._watch(np.asarray(photos, dtype=np.int64), torch.as_tensor(slots), seen)
+        return seen, net.watched(x, list(self.tallies), watch, rooms)
 
     def take(self, seen: Seen, photos: Sequence[int]) -> None:
         """Add what `look` saw in a batch.

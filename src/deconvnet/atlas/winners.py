@@ -1,4 +1,4 @@
-"""The winners of a scan, each photo read and run once more: carried down, and their patches cut from the photos."""
+"""The winners of a scan, each photo read once more: their pictures, and their patches cut from the photos."""
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,36 +9,15 @@ from PIL import Image
 from torch import Tensor
 
 from deconvnet import picture as pictures
-from deconvnet._types import Box, Unit
+from deconvnet._types import Box
+from deconvnet.atlas.kept_winners import Winner
 from deconvnet.atlas.scan import Scan
-from deconvnet.network import DeconvNet
 from deconvnet.preprocess import Photo, Preprocess
 from deconvnet.rank import NONE
 from deconvnet.reconstruction import Reconstruction
 
 _GREY = (128, 128, 128)
 _SMALLEST, _LARGEST = 32, 128  # pixels of a tile
-
-
-@dataclass(frozen=True)
-class Winner:
-    """One of the strongest activations of a feature map.
-
-    Attributes:
-        layer: its name.
-        channel: the feature map.
-        rank: 0 for the strongest.
-        photo: its number.
-        position: index per spatial axis.
-        activation: as the scan found it.
-    """
-
-    layer: str
-    channel: int
-    rank: int
-    photo: int
-    position: tuple[int, ...]
-    activation: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,27 +68,21 @@ def batches_of(found: Sequence[Winner], size: int) -> list[tuple[list[int], list
 
 
 def shown(
-    net: DeconvNet,
+    results: Mapping[str, Reconstruction],
     preprocess: Preprocess,
-    x: Tensor,
     photos: Mapping[int, Photo],
-    slots: Mapping[int, int],
     batch: Sequence[Winner],
     tiles: Mapping[str, int],
 ) -> Iterator[Shown]:
     """The pictures of one batch's winners.
 
     Args:
-        net: the network.
-        preprocess: what made its input.
-        x: the batch, of the canonical size.
+        results: by layer, its winners carried down, in their order.
+        preprocess: what made the network's input.
         photos: by number.
-        slots: where each lies in the batch.
         batch: the winners.
         tiles: length of a tile's sides, by layer.
     """
-    units = [Unit(one.layer, one.channel, one.position, slots[one.photo]) for one in batch]
-    results = net.project_units(x, units)
     of_layer: dict[str, int] = dict.fromkeys(results, 0)
     for one in batch:
         i = of_layer[one.layer]

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -29,6 +29,28 @@ Out = Annotated[Path, typer.Option("--output", "-o", help="The atlas's folder.",
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read photos.", min=0)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what an interrupted run left.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option("--layer", "--layers", "-l", help="A layer; may be given again.", show_default="all rectifiers"),
+]
+K = Annotated[int, typer.Option("-k", help="Activations kept of each feature map.", min=1)]
+ScanWorkers = Annotated[
+    int, typer.Option("--workers", help="Processes that read photos; on Ray, that run the network.", min=0)
+]
+Engine = Annotated[
+    Literal["local", "ray"], typer.Option("--engine", help="Scan here or on Ray; the result is the same.")
+]
+RayAddress = Annotated[
+    str | None, typer.Option("--ray-address", help="host:port of a Ray cluster.", show_default="one is started here")
+]
+Shard = Annotated[
+    str | None, typer.Option("--shard", help="Scan only part i of n, as 0/64 ... 63/64; see atlas-merge.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", help="Look at so many photos only.", min=1)]
+Batch = Annotated[
+    int | None, typer.Option("--batch", help="Photos in each forward pass.", show_default="up to 8", min=1)
+]
+KeepSignal = Annotated[bool, typer.Option("--keep-signal", help="Keep the signed signals as well.")]
 
 
 @app.command()
@@ -36,30 +58,16 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")
 def atlas(
     photos: Photos,
     output: Out,
-    layer: Annotated[
-        list[str] | None,
-        typer.Option("--layer", "--layers", "-l", help="A layer; may be given again.", show_default="all rectifiers"),
-    ] = None,
-    k: Annotated[int, typer.Option("-k", help="Activations kept of each feature map.", min=1)] = 9,
-    workers: Annotated[
-        int, typer.Option("--workers", help="Processes that read photos; on Ray, that run the network.", min=0)
-    ] = 1,
-    engine: Annotated[
-        Literal["local", "ray"], typer.Option("--engine", help="Scan here or on Ray; the result is the same.")
-    ] = "local",
-    ray_address: Annotated[
-        str | None,
-        typer.Option("--ray-address", help="host:port of a Ray cluster.", show_default="one is started here"),
-    ] = None,
-    shard: Annotated[
-        str | None, typer.Option("--shard", help="Scan only part i of n, as 0/64 ... 63/64; see atlas-merge.")
-    ] = None,
+    layer: Layers = None,
+    k: K = 9,
+    workers: ScanWorkers = 1,
+    engine: Engine = "local",
+    ray_address: RayAddress = None,
+    shard: Shard = None,
     resume: Resume = False,
-    limit: Annotated[int | None, typer.Option("--limit", help="Look at so many photos only.", min=1)] = None,
-    batch: Annotated[
-        int | None, typer.Option("--batch", help="Photos in each forward pass.", show_default="up to 32", min=1)
-    ] = None,
-    keep_signal: Annotated[bool, typer.Option("--keep-signal", help="Keep the signed signals as well.")] = False,
+    limit: Limit = None,
+    batch: Batch = None,
+    keep_signal: KeepSignal = False,
     quiet: Quiet = False,
     rules: o.Rules = "deconvnet",
     smooth: o.Smooth = "refuse",
@@ -71,26 +79,24 @@ def atlas(
     A photo that cannot be read is listed in the atlas and does not stop the run. After an interruption, of any
     kind, --resume goes on, and the result is that of an uninterrupted run.
     """
-    from deconvnet.atlas.build import build_atlas, scan_shard
+    from deconvnet.atlas.build import build_atlas
+    from deconvnet.atlas.parts import scan_shard
 
     part = None if shard is None else _shard(shard)
     loaded = flags.load()
     net = flags.attach(loaded, rules=rules, smooth=smooth)
     layers = "all" if layer is None or layer == ["all"] else layer
     with _progress(quiet) as tell:
+        options: dict[str, Any] = {
+            "out": output, "loaded": loaded, "workers": workers, "engine": engine, "ray_address": ray_address,
+            "resume": resume, "limit": limit, "batch": batch, "memory": flags.memory, "keep_signal": keep_signal,
+            "progress": tell,
+        }  # fmt: skip
         if part is not None:
-            scan_shard(
-                net, photos, layers, k, shard=part, out=output, loaded=loaded, workers=workers, engine=engine,
-                ray_address=ray_address, resume=resume, limit=limit, batch=batch, memory=flags.memory,
-                keep_signal=keep_signal, progress=tell,
-            )  # fmt: skip
+            scan_shard(net, photos, layers, k, shard=part, **options)
             print(f"part {shard} of {photos} -> {output}")
             return
-        made = build_atlas(
-            net, photos, layers, k, out=output, loaded=loaded, workers=workers, engine=engine,
-            ray_address=ray_address, resume=resume, limit=limit, batch=batch, memory=flags.memory,
-            keep_signal=keep_signal, progress=tell,
-        )  # fmt: skip
+        made = build_atlas(net, photos, layers, k, **options)
     _print(made)
 
 
@@ -114,7 +120,7 @@ def atlas_merge(
 
     The network and the photos are given again, because nothing that a folder says is ever loaded.
     """
-    from deconvnet.atlas.build import merge_shards
+    from deconvnet.atlas.parts import merge_shards
 
     loaded = flags.load()
     net = flags.attach(loaded, rules=rules, smooth=smooth)
