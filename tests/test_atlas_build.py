@@ -393,11 +393,12 @@ def test_a_full_disk_is_told_and_it_goes_on_when_there_is_room(net, loaded, phot
 
 
 def test_progress_is_told_in_stages(net, loaded, photos, tmp_path):
-    told: list[tuple[str, int, int]] = []
+    told: list[tuple[str, int, int, int]] = []
     build_atlas(
         net, photos, ["1"], out=tmp_path / "a", loaded=loaded, batch=8, progress=lambda *told_of: told.append(told_of)
     )
-    assert list(dict.fromkeys(stage for stage, _, _ in told)) == ["scan", "project", "write"]
+    assert list(dict.fromkeys(stage for stage, *_ in told)) == ["scan", "project", "write"]
+    assert [skipped for stage, *_, skipped in told if stage == "scan"][-1] == 2
     for stage in ("scan", "project", "write"):
         numbers = [done for name, done, _ in told if name == stage]
         assert numbers == sorted(numbers) and numbers[-1] == next(total for name, _, total in told if name == stage)

@@ -70,7 +70,8 @@ def build_atlas(
             by default as many as `memory` allows, 8 at most.
         memory: for a batch, such as "2GB" (the default).
         keep_signal: keep the signed signals as well, in half precision.
-        progress: called with a stage ("scan", "project", "write"), and how much of how much is done.
+        progress: called with a stage ("scan", "project", "write"), how much of how much is done, and in a scan how
+            many photos could not be read.
 
     Returns:
         The finished atlas.
@@ -106,13 +107,13 @@ def scanned(plan: Plan, work: Work, numbers: range, keep: KeptWinners | None = N
     saved, unsaved = time.monotonic(), 0
     before = min(done * plan.batch, plan.count)
     total = min(numbers.stop * plan.batch, plan.count) - numbers.start * plan.batch
-    plan.tell("scan", before, total)
+    plan.tell("scan", before, total, len(skipped))
     with closing(_scanning(plan, scan, indices, keep)) as scanning:
         for not_read in scanning:
             skipped += [SkippedPhoto(i, plan.photos.name(i), reason) for i, reason in not_read]
             done += 1
             unsaved += plan.batch
-            plan.tell("scan", min(done * plan.batch, total), total)
+            plan.tell("scan", min(done * plan.batch, total), total, len(skipped))
             if unsaved >= _SAVE_PHOTOS or time.monotonic() - saved > _SAVE_SECONDS:
                 work.save_scan(scan, done, skipped)
                 saved, unsaved = time.monotonic(), 0

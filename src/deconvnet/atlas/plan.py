@@ -28,7 +28,7 @@ from deconvnet.network import DeconvNet
 
 _MEMORY = "2GB"  # for a batch, and for what is kept; not what is free, so that all machines choose the same
 
-Progress = Callable[[str, int, int], object]
+Progress = Callable[[str, int, int, int], object]
 Engine = Literal["local", "ray"]
 
 
@@ -103,10 +103,10 @@ class Plan:
         """
         return KeptWinners.of(self.net, self.infos, self.k, in_bytes(_MEMORY))
 
-    def tell(self, stage: str, done: int, total: int) -> None:
-        """Say how much of how much is done."""
+    def tell(self, stage: str, done: int, total: int, skipped: int = 0) -> None:
+        """Say how much of how much is done, and how many photos could not be read."""
         if self.options.progress is not None:
-            self.options.progress(stage, done, total)
+            self.options.progress(stage, done, total, skipped)
 
     def key(self) -> dict[str, Any]:
         """What an atlas depends on, for going on with it: another machine's free memory or workers do not matter."""

@@ -1,9 +1,6 @@
 """`deconvnet atlas` and `deconvnet atlas-merge`: what every feature map looks for, over a whole data set."""
 
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,16 +8,13 @@ import typer
 
 from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
-from deconvnet.cli import say
 from deconvnet.cli.app import app
+from deconvnet.cli.progress import Tell, progress
 
 if TYPE_CHECKING:
     from deconvnet.atlas.reader import Atlas
 
-Tell = Callable[[str, int, int], None]
-
 _STAGES = {"scan": "photos scanned", "project": "batches of winners carried down", "write": "layers written"}
-_EVERY = 10  # seconds between lines where nobody watches
 
 Photos = Annotated[
     str, typer.Argument(metavar="PHOTOS", help="A folder, a .txt list, .tar or .parquet shards, or a URL of any.")
@@ -86,11 +80,11 @@ def atlas(
     loaded = flags.load()
     net = flags.attach(loaded, rules=rules, smooth=smooth)
     layers = "all" if layer is None or layer == ["all"] else layer
-    with _progress(quiet) as tell:
+    with progress(quiet) as tell:
         options: dict[str, Any] = {
             "out": output, "loaded": loaded, "workers": workers, "engine": engine, "ray_address": ray_address,
             "resume": resume, "limit": limit, "batch": batch, "memory": flags.memory, "keep_signal": keep_signal,
-            "progress": tell,
+            "progress": _told(tell),
         }  # fmt: skip
         if part is not None:
             scan_shard(net, photos, layers, k, shard=part, **options)
@@ -124,9 +118,9 @@ def atlas_merge(
 
     loaded = flags.load()
     net = flags.attach(loaded, rules=rules, smooth=smooth)
-    with _progress(quiet) as tell:
+    with progress(quiet) as tell:
         made = merge_shards(
-            net, photos, shards, out=output, loaded=loaded, workers=workers, resume=resume, progress=tell
+            net, photos, shards, out=output, loaded=loaded, workers=workers, resume=resume, progress=_told(tell)
         )
     _print(made)
 
@@ -148,49 +142,10 @@ def _print(made: "Atlas") -> None:
         print(f"  {counts.skipped} photos could not be read: skipped.parquet says why")
 
 
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Tell | None]:
-    """A bar where someone watches, a line now and then where nobody does."""
-    if quiet:
-        yield None
-        return
-    if not sys.stderr.isatty():
-        yield _lines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-    columns = [
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
-    ]  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, tuple[TaskID, float, int]] = {}
-
-        def tell(stage: str, done: int, total: int) -> None:
-            now = time.monotonic()
-            if stage not in tasks:
-                task = bar.add_task(_STAGES[stage], total=total, rate="")
-                tasks[stage] = (task, now, done)
-            task, began, first = tasks[stage]
-            seconds = now - began
-            bar.update(task, completed=done, rate=f"{(done - first) / seconds:.1f}/s" if seconds > 1 else "")
-
-        yield tell
-
-
-def _lines() -> Tell:
-    """Says how far the work is, now and then, on stderr."""
-    began: dict[str, tuple[float, int]] = {}
-    said = [0.0]
-
-    def tell(stage: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        start, first = began.setdefault(stage, (now, done))
-        if now - said[0] < _EVERY and done < total:
-            return
-        said[0] = now
-        rate = f", {(done - first) / (now - start):.1f} a second" if now > start and done > first else ""
-        say(f"{done} of {total} {_STAGES[stage]}{rate}")
-
-    return tell
+def _told(tell: Tell | None) -> Callable[[str, int, int, int], None] | None:
+    """What `build_atlas` tells of its progress, in words."""
+    if tell is None:
+        return None
+    return lambda stage, done, total, skipped: tell(
+        _STAGES[stage], done, total, f"{skipped} could not be read" if skipped else ""
+    )

@@ -1,12 +1,9 @@
-"""Where results go, and how far the work is."""
+"""Where results go."""
 
 import itertools
 import os
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from deconvnet._errors import ArgumentError
 
@@ -60,16 +57,3 @@ def _check_suffix(name: str, kinds: tuple[str, ...] | None) -> None:
 
     if Path(name).suffix.lower() not in (kinds or SUFFIXES):
         raise ArgumentError(f"{name!r} does not end in one of {', '.join(kinds or SUFFIXES)}.")
-
-
-def progress(items: list[Any]) -> Iterator[Any]:
-    """The items, with a bar on stderr where there are several and someone watches."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    if len(items) < 2 or not sys.stderr.isatty():
-        yield from items
-        return
-    # results that go to a file or a pipe must not be drawn into the bar
-    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()) as bar:
-        yield from bar.track(items, description="photos")

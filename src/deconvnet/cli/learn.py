@@ -1,9 +1,7 @@
 """`deconvnet learn` and `deconvnet learned`: deconvolutional networks that learn without labels."""
 
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,15 +10,13 @@ import typer
 
 from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
-from deconvnet.cli import say
 from deconvnet.cli.app import app
+from deconvnet.cli.progress import Tell, progress
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from deconvnet.learn.train import Progress as Update
-
-_EVERY = 10  # seconds between lines where nobody watches
+    from deconvnet.learn.train import Progress
 
 
 @app.command()
@@ -90,11 +86,12 @@ def learn(
         seed=seed,
     )
     opened = open_photos(photos)
-    with _progress(quiet, -(-min(limit or len(opened), len(opened)) // batch)) as tell:
+    batches = math.ceil(min(limit or len(opened), len(opened)) / batch)
+    with progress(quiet) as tell:
         found = learn_photos(
             opened, net, out=output, prepare=Prepare(size, channels),
             epochs=_one_or_several("--epochs", epochs, whole=True), batch=batch, limit=limit, seed=seed,
-            update_by=update, solver=solver, max_iter=iterations, resume=resume, progress=tell,
+            update_by=update, solver=solver, max_iter=iterations, resume=resume, progress=_told(tell, batches),
         )  # fmt: skip
     skipped = len(found.skipped())
     count = found.about["photos"]["learned from"] - skipped
@@ -144,46 +141,13 @@ def _one_or_several(flag: str, text: str, *, whole: bool = False) -> Any:
     return numbers[0] if isinstance(numbers, tuple) and len(numbers) == 1 else numbers
 
 
-@contextmanager
-def _progress(quiet: bool, batches: int) -> Iterator[Callable[["Update"], None] | None]:
-    """A bar where someone watches, a line now and then where nobody does."""
-    if quiet:
-        yield None
-        return
-    if not sys.stderr.isatty():
-        yield _lines(batches)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+def _told(tell: Tell | None, batches: int) -> Callable[["Progress"], None] | None:
+    """What `learn_photos` tells of its progress, in words."""
+    if tell is None:
+        return None
 
-    columns = [
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[state]}"),
-        TimeRemainingColumn(),
-    ]  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[tuple[int, int], TaskID] = {}
+    def told(one: "Progress") -> None:
+        state = f"objective {one.objective:.4g}, error {one.error:.1%}, active {one.active:.2%}"
+        tell(f"batches of layer {one.layer}, epoch {one.epoch + 1}", one.batch + 1, batches, state)
 
-        def tell(one: "Update") -> None:
-            key = one.layer, one.epoch
-            if key not in tasks:
-                tasks[key] = bar.add_task(f"layer {one.layer}, epoch {one.epoch + 1}", total=batches, state="")
-            bar.update(tasks[key], completed=one.batch + 1, state=_state(one))
-
-        yield tell
-
-
-def _lines(batches: int) -> Callable[["Update"], None]:
-    """Says how far learning is, now and then, on stderr."""
-    said = [0.0]
-
-    def tell(one: "Update") -> None:
-        if time.monotonic() - said[0] < _EVERY and one.batch + 1 < batches:
-            return
-        said[0] = time.monotonic()
-        say(f"layer {one.layer}, epoch {one.epoch + 1}: batch {one.batch + 1} of {batches}, {_state(one)}")
-
-    return tell
-
-
-def _state(one: "Update") -> str:
-    return f"objective {one.objective:.4g}, error {one.error:.1%}, active {one.active:.2%}"
+    return told

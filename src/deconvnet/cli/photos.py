@@ -9,7 +9,7 @@ import typer
 
 from deconvnet._errors import NotFiniteError, PhotoError
 from deconvnet.cli import say
-from deconvnet.cli.files import progress
+from deconvnet.cli.progress import watched
 
 
 def each_photo(
@@ -32,7 +32,7 @@ def each_photo(
         typer.Exit: with 1, after all, where a photo could not be used; it is told.
     """
     rows: list[dict[str, Any]] = []
-    for photo, place in progress(list(zip(photos, files, strict=True))):
+    for photo, place in watched(list(zip(photos, files, strict=True))):
         try:
             rows.append(draw(photo, place))
         except (PhotoError, NotFiniteError) as fault:
