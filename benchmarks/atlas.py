@@ -3,6 +3,7 @@
     python benchmarks/atlas.py                     # random weights, crops of scikit-image's photos
     python benchmarks/atlas.py --data FOLDER       # weights and photos of a folder
     python benchmarks/atlas.py --data FOLDER --whole 1000   # VGG-16 features.22, beside Captum; long
+    python benchmarks/atlas.py --workers 0 1 2              # photos a second, here and on Ray
 
 The bare loop is what a user writes: decode, preprocess, run the same layers at the same batch size. Captum's side of
 the whole is that loop, with `NeuronDeconvolution` on batches of nine for some of the maps, multiplied.
@@ -26,9 +27,10 @@ from torch import nn
 from deconvnet import DeconvNet, LoadedModel, load_model, open_photos
 from deconvnet.atlas.build import build_atlas, scanned
 from deconvnet.atlas.plan import Options, prepared
+from deconvnet.atlas.scan import MOST_AT_ONCE as BATCH
 from deconvnet.atlas.work import Work
 
-BATCH, MAPS = 32, 20
+MAPS = 20
 
 
 def crops(folder: Path, count: int) -> Path:
@@ -52,9 +54,9 @@ def bare(photos: Any, count: int, loaded: LoadedModel, layers: nn.Module) -> flo
     return time.perf_counter() - began
 
 
-def scan(net: DeconvNet, loaded: LoadedModel, photos: Any, count: int, layers: Sequence[str], workers: int) -> float:
+def scan(net: DeconvNet, loaded: LoadedModel, photos: Any, layers: Sequence[str], **options: Any) -> float:
     """Seconds for the scan."""
-    plan = prepared(net, photos, layers, loaded, Options(workers=workers, limit=count, batch=BATCH))
+    plan = prepared(net, photos, layers, loaded, Options(batch=BATCH, **options))
     with tempfile.TemporaryDirectory() as folder:
         work = Work(Path(folder))
         work.start(plan.key(), resume=False)
@@ -77,9 +79,21 @@ def scans(folder: Path | None, photos: Any, count: int) -> Iterator[list[str]]:
             loops, ours = [], []
             for _ in range(3):
                 loops.append(bare(photos, count, loaded, part))
-                ours.append(scan(net, loaded, photos, count, layers, workers))
+                ours.append(scan(net, loaded, photos, layers, workers=workers, limit=count))
             loop, our = sorted(loops)[1], sorted(ours)[1]
             yield [name, str(len(layers)), str(workers), f"{loop:.1f}", f"{our:.1f}", f"{our / loop:.2f}"]
+
+
+def workers(photos: Any, count: int, numbers: Sequence[int]) -> Iterator[list[str]]:
+    """Photos a second that zfnet-mini's scan takes, by workers that read photos here, or run the network on Ray."""
+    loaded = load_model("zfnet-mini")
+    net = DeconvNet(loaded.model, loaded.example_input)
+    repeated = open_photos(Repeated(photos, count))
+    for engine in ("local", "ray"):
+        for number in numbers:
+            if engine == "local" or number:
+                seconds = scan(net, loaded, repeated, net.rectifiers, workers=number, engine=engine)
+                yield [engine, str(number), f"{seconds:.1f}", f"{count / seconds:.0f}"]
 
 
 def whole(folder: Path | None, photos: Any, count: int) -> Iterator[list[str]]:
@@ -136,6 +150,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with weights/ and imagenet1000/")
     parser.add_argument("--photos", type=int, default=256, help="photos of the scan")
     parser.add_argument("--whole", type=int, help="photos of the whole atlas, beside Captum")
+    parser.add_argument("--workers", type=int, nargs="*", default=[], help="numbers of workers, such as 0 1 2")
     parser.add_argument("--growth", type=int, nargs="*", default=[], help="numbers of photos, such as 1000 10000")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -145,6 +160,8 @@ def main() -> None:
         if given.whole:
             table(["network", "layer", "photos", "atlas s", "Captum s", "times faster"],
                   whole(given.data, photos, given.whole))  # fmt: skip
+        elif given.workers:
+            table(["engine", "workers", "s", "photos a second"], workers(photos, given.photos, given.workers))
         elif given.growth:
             table(["photos", "ms a photo", "peak MB"], growth(photos, given.growth))
         else:

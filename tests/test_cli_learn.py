@@ -72,9 +72,9 @@ def test_learn_leaves_a_network_and_says_how_far_it_was_on_the_way(deconvnet):
     done = deconvnet("learn", "photos", "-o", "out", *SMALL)
     assert (done.code, done.out) == (0, "3 and 4 maps from 3 photos -> out\n")
     number = r"objective [\d.]+, error [\d.]+%, active [\d.]+%"
-    lines = [line for line in done.err.splitlines() if "batch 2 of 2" in line]  # the last of each layer
-    assert [line[: line.index(":", 11)] for line in lines] == [
-        "deconvnet: layer 1, epoch 1", "deconvnet: layer 2, epoch 1",
+    lines = [line for line in done.err.splitlines() if "2 of 2" in line]  # the last of each layer
+    assert [line.partition(", ")[0] for line in lines] == [
+        "deconvnet: 2 of 2 batches of layer 1", "deconvnet: 2 of 2 batches of layer 2",
     ]  # fmt: skip
     assert all(re.search(number, line) for line in lines)
     assert names() == ["out/learned.safetensors", *PHOTOS]
@@ -95,7 +95,7 @@ def test_options_are_what_they_say(deconvnet):
     assert (found.prepare.size, found.prepare.channels) == (20, 3)
     assert (found.about["batch"], found.about["seed"]) == (3, 4)
     assert found.about["options"] == {
-        "update": "conjugate", "solver": "ista", "tol": 1e-2, "max_iter": 7, "steps": 10, "epochs": [2],
+        "update_by": "conjugate", "solver": "ista", "tol": 1e-2, "max_iter": 7, "steps": 10, "epochs": [2],
     }  # fmt: skip
 
 

@@ -250,7 +250,7 @@ def test_resume_begins_where_there_is_nothing_to_go_on_from(whole, tmp_path):
     ("change", "words"),
     [
         ({"epochs": [2, 2]}, r"begun with epochs \[2, 1\] and not \[2, 2\]\. Give the same, or another file"),
-        ({"update_by": "conjugate"}, 'update "online" and not "conjugate"'),
+        ({"update_by": "conjugate"}, 'update_by "online" and not "conjugate"'),
         ({"solver": "ista"}, 'solver "auto" and not "ista"'),
         ({"tol": 0.5, "max_iter": 7}, "tol 0.01 and not 0.5; max_iter 5 and not 7"),
         ({"steps": 3}, "steps 10 and not 3"),

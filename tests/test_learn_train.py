@@ -307,3 +307,9 @@ def test_memory_does_not_grow_with_the_number_of_batches():
     with pytest.raises(Enough):
         fit(small(), endless, max_iter=2, progress=tell)
     assert counts[0] == counts[1]
+
+
+def test_a_lam_under_which_nothing_is_active_is_warned_of():
+    net = AdaptiveDeconvNet.of([3], kernel=3, pool=None, lam=1e6)
+    with pytest.warns(DeconvNetWarning, match=r"^no map of layer 1 was active: lam=1e\+06 is too large"):
+        fit(net, [torch.randn(1, 1, 12, 12, generator=torch.Generator().manual_seed(0))])

@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
@@ -132,42 +132,68 @@ def fit(
     each = checked_epochs(net, epochs)
     if solver == "dr" and net.target == "input" and any(each[1:]):
         raise ArgumentError("solver 'dr' is for a circular convolution; upper layers have switches below them.")
-    options = {"update": update_by, "solver": solver, "tol": tol, "max_iter": max_iter, "steps": steps, "epochs": each}
-    path = None if checkpoint is None else Path(checkpoint)
-    start = Position(0, 0)
-    if path is not None and path.exists():
-        if not resume:
-            raise ArgumentError(f"{str(path)!r} is there already. Go on from it with resume=True, or name another.")
-        start = load_checkpoint(path, net, options)
+    how: dict[str, Any] = {
+        "update_by": update_by, "solver": solver, "tol": tol, "max_iter": max_iter, "steps": steps
+    }  # fmt: skip
+    keeper = _Keeper(net, None if checkpoint is None else Path(checkpoint), {**how, "epochs": each})
+    start = keeper.begin(resume=resume)
     turns = [layer for layer, count in enumerate(each, 1) for _ in range(count)]
-    saved = time.monotonic()
     for turn in range(start.turn, len(turns)):
-        done = start.batches if turn == start.turn else 0
-        pixels, number = 0, -1
-        for number, images in enumerate(_batches(loader, turn)):
-            if number < done:
-                continue
-            net.geometries((images.shape[2], images.shape[3]), turns[-1])  # the last layer's fault is told now
-            one = partial_fit(
-                net, images, turns[turn], update_by=update_by, solver=solver, tol=tol, max_iter=max_iter, steps=steps
-            )
-            pixels += images.numel()
+        passed = start.batches if turn == start.turn else 0
+        pixels, alive = 0, False
+        for one, images in _learned(net, _batches(loader, turn), turns, turn, passed, how):
+            pixels, alive = pixels + images.numel(), alive or one.active > 0
             if progress is not None:
-                progress(Progress(**{**vars(one), "epoch": turns[:turn].count(turns[turn]), "batch": number}))
-            if path is not None and time.monotonic() - saved > _SAVE_SECONDS:
-                save_checkpoint(path, net, options, Position(turn, number + 1))
-                saved = time.monotonic()
-        if number < 0:
-            raise ArgumentError(
-                f"the loader gives no batch in epoch {turn}: give one that can be gone through again, such as a list "
-                "or a DataLoader, not a generator."
-            )
-        if turn == 0 and not done:
-            _warn_of_few(net, pixels)
-        if path is not None:
-            save_checkpoint(path, net, options, Position(turn + 1, 0))
-            saved = time.monotonic()
+                progress(one)
+            keeper.now_and_then(Position(turn, one.batch + 1))
+        if pixels:
+            _warn(net, turns[turn], pixels if turn == 0 and not passed else None, alive=alive)
+        keeper.keep(Position(turn + 1, 0))
     return net
+
+
+def _learned(
+    net: AdaptiveDeconvNet, batches: Iterator[Tensor], turns: Sequence[int], turn: int, passed: int, how: dict[str, Any]
+) -> Iterator[tuple[Progress, Tensor]]:
+    """One epoch of one layer, update by update; some of its batches are passed over."""
+    number = -1
+    for number, images in enumerate(batches):
+        if number >= passed:
+            net.geometries((images.shape[2], images.shape[3]), turns[-1])  # the last layer's fault is told now
+            one = partial_fit(net, images, turns[turn], **how)
+            yield replace(one, epoch=turns[:turn].count(turns[turn]), batch=number), images
+    if number < 0:
+        raise ArgumentError(
+            f"the loader gives no batch in epoch {turn}: give one that can be gone through again, such as a list "
+            "or a DataLoader, not a generator."
+        )
+
+
+class _Keeper:
+    """Keeps a network in training in a file, if there shall be one."""
+
+    def __init__(self, net: AdaptiveDeconvNet, path: Path | None, options: dict[str, Any]) -> None:
+        self._net, self._path, self._options = net, path, options
+        self._kept = time.monotonic()
+
+    def begin(self, *, resume: bool) -> Position:
+        """Where to begin: at what is kept, or else at the beginning."""
+        if self._path is None or not self._path.exists():
+            return Position(0, 0)
+        if not resume:
+            raise ArgumentError(
+                f"{str(self._path)!r} is there already. Go on from it with resume=True, or name another."
+            )
+        return load_checkpoint(self._path, self._net, self._options)
+
+    def now_and_then(self, position: Position) -> None:
+        if time.monotonic() - self._kept > _SAVE_SECONDS:
+            self.keep(position)
+
+    def keep(self, position: Position) -> None:
+        if self._path is not None:
+            save_checkpoint(self._path, self._net, self._options, position)
+        self._kept = time.monotonic()
 
 
 def checked_epochs(net: AdaptiveDeconvNet, epochs: object) -> list[int]:
@@ -191,12 +217,19 @@ def _batches(loader: Loader, turn: int) -> Iterator[Tensor]:
         yield checked_images(images)
 
 
-def _warn_of_few(net: AdaptiveDeconvNet, pixels: int) -> None:
+def _warn(net: AdaptiveDeconvNet, layer: int, pixels: int | None, *, alive: bool) -> None:
+    """Warn of an epoch that cannot have been of use."""
     numbers = max(layer.filters.numel() for layer in net.layers)
-    if pixels < numbers:
-        warnings.warn(
-            f"the filters of a layer have {numbers} numbers, and all images together {pixels} pixels: the filters will "
-            "learn these images by heart. Give more images, or fewer maps.",
-            DeconvNetWarning,
-            stacklevel=3,
+    if not alive:
+        words = (
+            f"no map of layer {layer} was active: lam={net.layers[layer - 1].lam:g} is too large for these images. "
+            "Give a smaller one."
         )
+    elif pixels is not None and pixels < numbers:
+        words = (
+            f"the filters of a layer have {numbers} numbers, and all images together {pixels} pixels: the filters will "
+            "learn these images by heart. Give more images, or fewer maps."
+        )
+    else:
+        return
+    warnings.warn(words, DeconvNetWarning, stacklevel=3)
