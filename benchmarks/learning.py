@@ -11,7 +11,6 @@ function in float64.
 
 import argparse
 import gc
-import resource
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,14 +110,17 @@ def objective(one: Problem, codes: Tensor) -> float:
 
 
 class Sporco:
-    """One run of SPORCO's solver; objectives of some iterations, with the CPU seconds until then."""
+    """One run of SPORCO's solver, to an objective that is wanted if there is one; then when it was reached."""
 
-    def __init__(self, one: Problem, *, tuned: bool, iterations: int, tol: float = 0.0, watch: bool = True) -> None:
-        self.one, self.paused, self.seen = one, 0.0, list[tuple[int, float, float]]()
+    def __init__(
+        self, one: Problem, *, tuned: bool, iterations: int, tol: float = 0.0, wanted: float | None = None
+    ) -> None:
+        self.one, self.paused, self.wanted = one, 0.0, wanted
+        self.reached: tuple[int, float] = (iterations, float("inf"))
         options = {"Verbose": False, "MaxMainIter": iterations, "RelStopTol": tol, "FastSolve": True}
         if tuned:
             options["AutoRho"] = {"RsdlTarget": 1.0}
-        if watch:
+        if wanted is not None:
             options["Callback"] = self._look
         d, s = theirs(one)
         self.began = time.process_time()
@@ -128,11 +131,14 @@ class Sporco:
     def codes(self) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(self.solver.Y[:, :, 0, 0].transpose(2, 0, 1)))[None]
 
-    def _look(self, solver: Any) -> None:
+    def _look(self, solver: Any) -> bool:
         now = time.process_time()
         self.solver = solver
-        self.seen.append((solver.k + 1, now - self.began - self.paused, objective(self.one, self.codes())))
+        done = objective(self.one, self.codes()) <= self.wanted
+        if done:
+            self.reached = solver.k + 1, now - self.began - self.paused
         self.paused += time.process_time() - now
+        return done
 
 
 def ours_seconds(one: Problem, iterations: int) -> float:
@@ -164,11 +170,7 @@ def coding(names: list[str], runs: int) -> Iterator[list[str]]:
         seconds, reached = {}, {}
         for tuned in (False, True):
             Sporco(one, tuned=tuned, iterations=2)  # plans
-            found = []
-            for _ in range(runs):
-                seen = Sporco(one, tuned=tuned, iterations=250).seen
-                hit = next(((k, t) for k, t, value in seen if value <= wanted), None)
-                found.append(hit or (seen[-1][0], float("inf")))
+            found = [Sporco(one, tuned=tuned, iterations=250, wanted=wanted).reached for _ in range(runs)]
             reached[tuned], seconds[tuned] = found[0][0], statistics.median(t for _, t in found)
         our = statistics.median(ours_seconds(one, iterations) for _ in range(runs))
         yield [
@@ -183,7 +185,7 @@ def stopping(names: list[str], runs: int) -> Iterator[list[str]]:
         one, best = problem(name), None
         times = []
         for _ in range(runs):
-            run = Sporco(one, tuned=False, iterations=1000, tol=1e-3, watch=False)
+            run = Sporco(one, tuned=False, iterations=1000, tol=1e-3)
             times.append(run.seconds)
             best = objective(one, run.codes())
         mine = []
@@ -261,12 +263,19 @@ def memory(names: list[str]) -> Iterator[list[str]]:
 def rise(name: str, which: str) -> float:
     one = problem(name)
     gc.collect()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak begins anew
+    before = peak()
     if which == "ours":
         sparse_code(one.image, one.filters, LAM, tol=0, max_iter=30)
     else:
-        Sporco(one, tuned=False, iterations=30, watch=False)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        Sporco(one, tuned=False, iterations=30)
+    return (peak() - before) / 1024
+
+
+def peak() -> int:
+    """Largest memory of this process so far, in kB."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in status if line.startswith("VmHWM")))
 
 
 def synthesis_time() -> Iterator[list[str]]:
@@ -305,7 +314,7 @@ def online() -> Iterator[list[str]]:
     for count in (100, 1000, 10000):
         for _ in range(count // 4):
             partial_fit(net, torch.randn(4, 1, 64, 64, generator=random), max_iter=5)
-        yield [str(count), f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}"]
+        yield [str(count), f"{peak() / 1024:.0f}"]
 
 
 def main() -> None:

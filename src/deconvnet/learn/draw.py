@@ -4,7 +4,7 @@ from PIL import Image
 
 from deconvnet.learn.learned import Learned
 from deconvnet.learn.see import parts, pixel_filters
-from deconvnet.picture import limit_of, render
+from deconvnet.picture import crop, energy_box, limit_of, render
 from deconvnet.preprocess import PhotoLike
 from deconvnet.sheets import Cell, sheet, side_by_side
 
@@ -64,10 +64,12 @@ def draw_parts(found: Learned, photo: PhotoLike, *, max_iter: int = 100) -> Imag
     """
     images = found.images(photo)
     codes = found.net.infer(images, max_iter=max_iter)
-    cells = [Cell((render(images[0]),), "the photo, contrast normalised")]
-    for layer, painted in parts(found.net, codes).items():
-        together = render(painted.sum(0))
+    found_parts = parts(found.net, codes)
+    top = next(iter(found_parts.values()))[0]
+    seen = energy_box(top, 0.999)
+    cells = [Cell((render(crop(images[0], seen)),), "the photo there, contrast normalised")]
+    for layer, painted in found_parts.items():
         count = len(painted)
         words = "the strongest activation" if layer == len(codes) else f"its {count} strongest parts together"
-        cells.append(Cell((together,), f"layer {layer}: {words}"))
+        cells.append(Cell((render(crop(painted.sum(0), seen)),), f"layer {layer}: {words}"))
     return sheet(cells, columns=len(cells), cell_size=224)

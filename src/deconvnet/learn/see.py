@@ -64,7 +64,8 @@ def parts(
         codes: from `infer`.
         image: number of the image.
         layer: where the one activation lies; the last by default.
-        keep: how many parts in each layer below, from the top down.
+        keep: how many parts in each layer below, from the top down; where there are fewer layers, the last of these,
+            so that the lowest has as many as in the paper.
 
     Returns:
         By layer, from the top down, what each part paints, the strongest first; the first has one.
@@ -80,7 +81,7 @@ def parts(
     if not z.any():
         raise ArgumentError(f"nothing is active in layer {number} of image {image}.")
     found: dict[int, Tensor] = {}
-    for at, count in zip(range(number, 0, -1), (1, *keep), strict=False):
+    for at, count in zip(range(number, 0, -1), (1, *keep[max(len(keep) - number + 1, 0) :]), strict=False):
         z = z * strongest(z, count)
         each = _apart(z)
         filters, geometry = net.layers[at - 1].filters, geometries[at - 1]
