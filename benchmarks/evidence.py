@@ -99,9 +99,7 @@ def accuracy(train: np.ndarray, test: np.ndarray, classes: np.ndarray, true: np.
     held, rest = random[: len(train) // 5], random[len(train) // 5 :]
 
     def fitted(c: float, rows: np.ndarray) -> Any:
-        return make_pipeline(StandardScaler(), LinearSVC(C=c, dual=False, tol=1e-3)).fit(
-            train[rows], classes[rows]
-        )
+        return make_pipeline(StandardScaler(), LinearSVC(C=c, dual=False, tol=1e-3)).fit(train[rows], classes[rows])
 
     best = max((1e-4, 1e-3, 1e-2), key=lambda c: fitted(c, rest).score(train[held], classes[held]))
     return float(fitted(best, random).score(test, true))

@@ -14,7 +14,7 @@ _HOMES = {
     "LocalContrastNorm": "contrast",
     "Prepare": "photos",
     "Progress": "train",
-    "Solution": "solvers",
+    "Solution": "solution",
     "draw_filters": "draw",
     "draw_parts": "draw",
     "draw_reconstructions": "draw",

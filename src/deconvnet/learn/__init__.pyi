@@ -15,7 +15,7 @@ from deconvnet.learn.net import LayerCodes as LayerCodes
 from deconvnet.learn.photos import Prepare as Prepare
 from deconvnet.learn.see import parts as parts
 from deconvnet.learn.see import pixel_filters as pixel_filters
-from deconvnet.learn.solvers import Solution as Solution
+from deconvnet.learn.solution import Solution as Solution
 from deconvnet.learn.train import Progress as Progress
 from deconvnet.learn.train import fit as fit
 from deconvnet.learn.train import partial_fit as partial_fit

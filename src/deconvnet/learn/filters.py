@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from deconvnet.learn.convolve import Geometry, filter_adjoint, synthesis
 from deconvnet.learn.net import AdaptiveDeconvNet, Codes
-from deconvnet.learn.solvers import conjugate_gradient
+from deconvnet.learn.proximal import conjugate_gradient
 
 Update: TypeAlias = Literal["online", "conjugate"]
 _FIRST, _HALVED = 3.0, 100  # length of the first online step, as a multiple of the best one for fixed maps; its decay

@@ -8,9 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deconvnet._errors import ArgumentError, NotFiniteError
+from deconvnet.learn.alternating import douglas_rachford
 from deconvnet.learn.checked import checked_images, checked_number
 from deconvnet.learn.convolve import FEW, Boundary, Geometry, adjoint, spectra, synthesis
-from deconvnet.learn.solvers import Linear, Solution, douglas_rachford, fista, joined
+from deconvnet.learn.proximal import Linear, fista
+from deconvnet.learn.solution import Solution, joined
 
 Solver: TypeAlias = Literal["auto", "dr", "fista"]
 _AT_ONCE = 2**17  # numbers of feature maps that are solved at once on a CPU, so that they stay near it

@@ -16,7 +16,8 @@ from deconvnet.learn.convolve import Boundary, Geometry, adjoint, synthesis
 from deconvnet.learn.infer import sparse_code
 from deconvnet.learn.layer import DeconvLayer
 from deconvnet.learn.pooling import Block, Switches, pool, pool_at, pooled_size, unpool
-from deconvnet.learn.solvers import Linear, Solution, fista, ista, joined, largest_square, splitting
+from deconvnet.learn.proximal import Linear, fista, ista, largest_square, splitting
+from deconvnet.learn.solution import Solution, joined
 
 Solver: TypeAlias = Literal["auto", "dr", "fista", "ista", "splitting"]
 Target: TypeAlias = Literal["input", "below"]

@@ -1,0 +1,175 @@
+"""Solutions of 1/2 ||R z - y||^2 + lam ||z||_1, and what every solver of it needs.
+
+R is linear: filters, or filters and switches through several layers. The papers write lambda/2 ||R z - y||^2 + |z|;
+lam is 1 / lambda.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+TOLD = 20  # iterations from one value of the objective to the next
+EVERY = 5  # iterations from one look at the residuals to the next
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Feature maps, and how they were found.
+
+    Attributes:
+        codes: (n, m, h, w) sparse feature maps.
+        objective: (n,) 1/2 ||R z - y||^2 + lam ||z||_1 of each image.
+        history: (looks, n) the objective on the way.
+        looks: (looks,) after how many iterations.
+        gap: (n,) how far the objective may at most lie above the optimum, relative to it; infinite where nothing is
+            known, as for |z|^p with p < 1 or where switches moved. A certificate, and a pessimistic one.
+        converged: (n,) whether the solver's own criterion was met.
+        n_iter: (n,) iterations that were run.
+        solver: which.
+    """
+
+    codes: Float[Tensor, "n m h w"]
+    objective: Float[Tensor, " n"]
+    history: Float[Tensor, "looks n"]
+    looks: Int[Tensor, " looks"]
+    gap: Float[Tensor, " n"]
+    converged: Bool[Tensor, " n"]
+    n_iter: Int[Tensor, " n"]
+    solver: str
+
+    def of(self, rows: Int[Tensor, " k"]) -> "Solution":
+        """Those of some of the images."""
+        return Solution(
+            self.codes[rows], self.objective[rows], self.history[:, rows], self.looks, self.gap[rows],
+            self.converged[rows], self.n_iter[rows], self.solver,
+        )  # fmt: skip
+
+
+def joined(parts: Sequence[Solution]) -> Solution:
+    """Solutions of several images, as one; a history that ended earlier goes on at its last value."""
+    if len(parts) == 1:
+        return parts[0]
+    looks = torch.unique(torch.cat([one.looks for one in parts]))  # sorted
+    latest = [(torch.searchsorted(one.looks, looks, right=True) - 1).clamp(min=0) for one in parts]
+    history = torch.cat([one.history[row] for one, row in zip(parts, latest, strict=True)], 1)
+    together = {
+        name: torch.cat([getattr(one, name) for one in parts])
+        for name in ("codes", "objective", "gap", "converged", "n_iter")
+    }
+    return Solution(**together, history=history, looks=looks, solver=parts[0].solver)
+
+
+def shrink(z: Tensor, threshold: Tensor | float, *, nonneg: bool = False) -> Tensor:
+    """Soft threshold: max(|z| - threshold, 0) sign(z); with `nonneg`, max(z - threshold, 0)."""
+    if nonneg:
+        return (z - threshold).clamp(min=0)
+    if isinstance(threshold, Tensor) and threshold.numel() > 1:
+        return z - clipped(z, threshold, nonneg=False)
+    return F.softshrink(z, float(threshold))
+
+
+def clipped(z: Tensor, threshold: Tensor | float, *, nonneg: bool) -> Tensor:
+    """What `shrink` takes away."""
+    if isinstance(threshold, Tensor) and threshold.numel() == 1:
+        threshold = float(threshold)  # three times as fast
+    return z.clamp(max=threshold) if nonneg else z.clamp(-threshold, threshold)  # type: ignore[arg-type]
+
+
+def dots(a: Tensor, b: Tensor) -> Float[Tensor, " n"]:
+    """Scalar products, image by image."""
+    return (a * b).flatten(1).sum(1)
+
+
+def norms(a: Tensor) -> Float[Tensor, " n"]:
+    """Lengths, image by image."""
+    found: Tensor = torch.linalg.vector_norm(a.flatten(1), dim=1)
+    return found
+
+
+def wide(a: Tensor) -> Tensor:
+    """A number for each image, to go with maps."""
+    return a[:, None, None, None]
+
+
+def objective(residual: Tensor, z: Tensor, lam: float) -> Float[Tensor, " n"]:
+    """1/2 ||residual||^2 + lam ||z||_1 of each image."""
+    return 0.5 * norms(residual) ** 2 + lam * z.flatten(1).abs().sum(1)
+
+
+def most(seen: Tensor, *, nonneg: bool) -> Float[Tensor, " n"]:
+    """The largest that filters see: in magnitude, or where maps may not be negative, above zero."""
+    flat = seen.flatten(1)
+    return flat.amax(1).clamp(min=0) if nonneg else torch.maximum(flat.amax(1), -flat.amin(1))
+
+
+def dual(residual: Tensor, largest: Float[Tensor, " n"], images: Tensor, lam: float) -> Float[Tensor, " n"]:
+    """A value that the objective of no feature maps lies below.
+
+    Args:
+        residual: y - R z of any maps.
+        largest: what the filters see of it, at most: `most` of R' (y - R z).
+        images: y.
+        lam: weight of sparsity.
+    """
+    scale = (lam / largest.clamp(min=torch.finfo(largest.dtype).tiny)).clamp(max=1)
+    return scale * dots(residual, images) - 0.5 * (scale * norms(residual)) ** 2
+
+
+def relative_gap(primal: Tensor, lower: Tensor) -> Float[Tensor, " n"]:
+    """(primal - lower) / primal; 0 where the objective is 0."""
+    return ((primal - lower) / primal.clamp(min=torch.finfo(primal.dtype).tiny)).clamp(min=0)
+
+
+class Record:
+    """The best-known codes of each image: those at which it was done, or else the last ones."""
+
+    def __init__(self, images: Tensor, tol: float) -> None:
+        n = len(images)
+        self._tol, self._looks = tol, list[int]()
+        self._values, self._lower = list[Tensor](), images.new_full((n,), -math.inf)
+        self._finished = torch.zeros(n, dtype=torch.bool, device=images.device)
+        self._n_iter = torch.zeros(n, dtype=torch.long, device=images.device)
+        self._codes = images.new_empty(0)
+
+    def done(self, residual: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:
+        """The images that are done now and were not before."""
+        return (residual < self._tol) & ~self._finished
+
+    @property
+    def all_done(self) -> bool:
+        """Whether no image is left."""
+        return bool(self._finished.all())
+
+    def add(self, iteration: int, codes: Tensor, value: Tensor, lower: Tensor, done: Tensor) -> None:
+        """Look at codes.
+
+        Args:
+            iteration: how many were run.
+            codes: of all images; kept, so no longer to be changed.
+            value: their objective.
+            lower: what the optimum does not lie below.
+            done: images that stay at these codes.
+        """
+        before = self._finished
+        if before.any():
+            codes = torch.where(wide(before), self._codes, codes)
+            value = torch.where(before, self._values[-1], value)
+        self._codes = codes
+        self._looks.append(iteration)
+        self._values.append(value)
+        self._lower = torch.where(before, self._lower, torch.maximum(self._lower, lower))
+        self._n_iter = torch.where(before, self._n_iter, iteration)
+        self._finished = before | done
+
+    def solution(self, solver: str) -> Solution:
+        """What was found."""
+        value = self._values[-1]
+        return Solution(
+            self._codes, value, torch.stack(self._values), torch.tensor(self._looks),
+            relative_gap(value, self._lower), self._finished, self._n_iter, solver,
+        )  # fmt: skip
