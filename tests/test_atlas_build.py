@@ -400,8 +400,8 @@ def test_progress_is_told_in_stages(net, loaded, photos, tmp_path):
     assert list(dict.fromkeys(stage for stage, *_ in told)) == ["scan", "project", "write"]
     assert [skipped for stage, *_, skipped in told if stage == "scan"][-1] == 2
     for stage in ("scan", "project", "write"):
-        numbers = [done for name, done, _ in told if name == stage]
-        assert numbers == sorted(numbers) and numbers[-1] == next(total for name, _, total in told if name == stage)
+        numbers = [done for name, done, *_ in told if name == stage]
+        assert numbers == sorted(numbers) and numbers[-1] == next(total for name, _, total, _ in told if name == stage)
 
 
 # ---- winners that are kept beside the scan
