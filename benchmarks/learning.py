@@ -262,14 +262,19 @@ def memory(names: list[str]) -> Iterator[list[str]]:
 
 def rise(name: str, which: str) -> float:
     one = problem(name)
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak begins anew
+    forget_peak()
     before = peak()
     if which == "ours":
         sparse_code(one.image, one.filters, LAM, tol=0, max_iter=30)
     else:
         Sporco(one, tuned=False, iterations=30)
     return (peak() - before) / 1024
+
+
+def forget_peak() -> None:
+    """The peak begins anew (Linux)."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak() -> int:
@@ -311,6 +316,7 @@ def online() -> Iterator[list[str]]:
     """Peak memory of learning, at several numbers of images."""
     net = AdaptiveDeconvNet.of([15], lam=0.5)
     random = torch.Generator().manual_seed(0)
+    forget_peak()
     for count in (100, 1000, 10000):
         for _ in range(count // 4):
             partial_fit(net, torch.randn(4, 1, 64, 64, generator=random), max_iter=5)
