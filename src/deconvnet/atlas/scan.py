@@ -18,6 +18,7 @@ from deconvnet.network import DeconvNet
 from deconvnet.rank import NONE, Ranking
 
 MOST_AT_ONCE = 8  # more are slower: their maps are too large for the caches, and for memory that is used again
+_NEAR = 2**19  # numbers that stay near the processor
 
 
 Seen: TypeAlias = dict[str, dict[str, np.ndarray]]  # by layer, what `Tally.add` takes of a batch
@@ -148,7 +149,7 @@ class Scan:
                 bad = numbers[~np.isfinite(strongest + means).all(1)]
                 raise NotFiniteError(f"layer {layer!r} gives NaN or infinity for photo number {bad[0]}.")
             places = np.full(strongest.shape, NONE)
-            enters = (strongest > 0) & (strongest >= self.tallies[layer].ranking.activations[:, -1])
+            enters = (strongest > 0) & (strongest >= self.tallies[layer].least)
             which = np.nonzero(enters)
             if which[0].size:  # late in a data set few: the place is looked up for these alone
                 found = maps[rows[which[0]], torch.as_tensor(which[1])].argmax(1)
@@ -168,12 +169,16 @@ def _measured(
 ) -> tuple[Float32[np.ndarray, "n c"], Float32[np.ndarray, "n c"], Int64[np.ndarray, "n c"]]:
     """Of some images: each map's largest activation, its mean, and how many are above zero.
 
-    Image by image, so that what is read three times stays near the processor.
+    A few images at a time, so that what is read three times stays near the processor.
     """
+    at_once = max(1, _NEAR // maps[0].numel())
     peaks, means, alive = [], [], []
-    for image in map(maps.__getitem__, rows):
-        peaks.append(image.amax(1))
-        means.append(image.mean(1))
-        alive.append((image if rectified else image.clamp(min=0)).sign().sum(1, dtype=torch.float32))
-    largest, mean, positive = (torch.stack(part).float().cpu().numpy() for part in (peaks, means, alive))
+    for first in range(0, len(rows), at_once):
+        some = rows[first : first + at_once]
+        together = some[-1] - some[0] == len(some) - 1
+        images = maps[some[0] : some[-1] + 1] if together else maps[some]
+        peaks.append(images.amax(2))
+        means.append(images.mean(2))
+        alive.append((images if rectified else images.clamp(min=0)).sign().sum(2, dtype=torch.float32))
+    largest, mean, positive = (torch.cat(part).float().cpu().numpy() for part in (peaks, means, alive))
     return largest, mean, positive.astype(np.int64)

@@ -18,6 +18,7 @@ _FRACTION = 2.0**36  # parts of one in which sums of means are counted
 _OCTAVES = 20  # activations from 2^-20 to 2^20 are told apart in quantiles
 _BINS = 8  # in each octave
 _COUNT = 2 * _OCTAVES * _BINS
+_AT_ONCE = 32  # photos that are counted at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,8 @@ class Tally:
 
     def __init__(self, channels: int, positions: int, k: int) -> None:
         self.positions = positions
-        self.ranking = Ranking.empty(channels, k)
+        self._ranking = Ranking.empty(channels, k)
+        self._waiting: list[dict[str, np.ndarray]] = []  # photos that are not counted yet: many at once are cheaper
         self._state: dict[str, np.ndarray] = {
             "photos": np.zeros(1, dtype=np.int64),
             "whole": np.zeros(channels, dtype=np.int64),
@@ -78,20 +80,44 @@ class Tally:
             means: over the positions.
             positive: how many positions are above zero.
         """
-        self.ranking = self.ranking.added(photos, peaks, places)
+        arrays = {"photos": photos, "peaks": peaks, "places": places, "means": means, "positive": positive}
+        self._waiting.append(arrays)
+        if sum(len(one["photos"]) for one in self._waiting) >= _AT_ONCE:
+            self._count()
+
+    @property
+    def ranking(self) -> Ranking:
+        """The strongest activations of each map."""
+        self._count()
+        return self._ranking
+
+    @property
+    def least(self) -> Float32[np.ndarray, " c"]:
+        """An activation of each map that k photos so far reach; minus infinity while there are fewer."""
+        return self._ranking.activations[:, -1]
+
+    def _count(self) -> None:
+        """Count the photos that wait."""
+        if not self._waiting:
+            return
+        names = self._waiting[0]
+        together = {name: np.concatenate([one[name] for one in self._waiting]) for name in names}
+        self._waiting = []
+        photos, peaks, means = together["photos"], together["peaks"], together["means"]
+        self._ranking = self._ranking.added(photos, peaks, together["places"])
         state = self._state
         whole = np.floor(means.astype(np.float64))
         state["photos"] += len(photos)
         state["whole"] += whole.astype(np.int64).sum(0)
         state["parts"] += np.rint((means - whole) * _FRACTION).astype(np.int64).sum(0)
-        state["positive"] += positive.sum(0)
+        state["positive"] += together["positive"].sum(0)
         np.maximum(state["largest"], peaks.max(0), out=state["largest"])
         for row in _bins(peaks):
             state["bins"][np.arange(len(row)), row] += 1
 
     def merge(self, other: "Tally") -> None:
         """Add the photos of another tally, of other photos."""
-        self.ranking = self.ranking.merged(other.ranking)
+        self._ranking = self.ranking.merged(other.ranking)
         for name, value in other._state.items():
             if name == "largest":
                 np.maximum(self._state[name], value, out=self._state[name])
@@ -100,6 +126,7 @@ class Tally:
 
     def statistics(self) -> Statistics:
         """What the photos so far amount to; of no photos, not a number."""
+        self._count()
         state, photos = self._state, int(self._state["photos"][0])
         count = photos or np.nan
         mean = (state["whole"] + state["parts"] / _FRACTION) / count
@@ -118,7 +145,7 @@ class Tally:
         """What `arrays` gave, as a tally again."""
         channels, k = arrays["activations"].shape
         tally = Tally(channels, positions, k)
-        tally.ranking = Ranking(arrays["activations"], arrays["images"], arrays["places"])
+        tally._ranking = Ranking(arrays["activations"], arrays["images"], arrays["places"])
         tally._state = {name: np.array(arrays[name]) for name in tally._state}
         return tally
 
