@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from deconvnet import ArgumentError, DeconvNetError, PhotoError
 from deconvnet.atlas.photos import open_photos
 from deconvnet.learn import (
     AdaptiveDeconvNet,
+    Codes,
     Learned,
     Prepare,
     Progress,
@@ -25,6 +27,7 @@ from deconvnet.learn import (
     save_net,
     train,
 )
+from deconvnet.learn.proximal import fista
 from deconvnet.preprocess import load_photo
 
 
@@ -348,3 +351,24 @@ def test_what_holds_no_learned_network_is_told(whole, tmp_path):
 def test_the_network_can_be_had_without_the_folder(whole):
     net = load_net(whole / "learned.safetensors")
     assert torch.equal(net.layers[0].filters, Learned.open(whole).net.layers[0].filters)
+
+
+def test_what_photos_taught_paints_another_photo_best_through_its_own_switches():
+    """Zeiler et al. 2011: upper layers still paint the input; switches of the image paint it better than fixed ones."""
+    found = Learned.open(Path(__file__).parent.parent / "examples" / "learned")
+    net, images = found.net, found.images("sample:chelsea")
+    codes = net.infer(images, max_iter=30)
+
+    def error(painted: torch.Tensor) -> float:
+        return float((painted - images).square().sum() / images.square().sum())
+
+    first, second = (error(net.reconstruct(codes, layer)) for layer in (1, 2))
+    assert first < 0.1 and second < 0.12
+    switches = codes[1].switches
+    fixed = replace(switches, offsets=torch.full_like(switches.offsets, 4))  # the middle, of the first map
+    below = Codes((replace(codes[1], switches=fixed),), codes.size)
+    geometries = net.geometries(codes.size)
+    with torch.no_grad():
+        linear = net.linear(2, below, geometries)
+        solved = fista(images, linear, net.layers[1].lam, torch.zeros_like(codes[2].z), max_iter=30)
+        assert error(linear.down(solved.codes)) > 2 * second
