@@ -50,7 +50,11 @@ class Learned:
         path = folder / NET
         if not path.is_file():
             unfinished = (folder / CHECKPOINT).is_file() or (folder / _ABOUT).is_file()
-            why = "learning is not finished: go on with --resume" if unfinished else f"it has no {NET}"
+            why = (
+                "learning is not finished: go on with --resume"
+                if unfinished
+                else f"it has no {NET}; give the folder that `deconvnet learn` made"
+            )
             raise DeconvNetError(f"{str(folder)!r} holds no learned network: {why}.")
         about = about_net(path)
         try:
