@@ -28,7 +28,7 @@ from deconvnet import DeconvNet, LoadedModel, load_model, open_photos
 from deconvnet.atlas.build import build_atlas, scanned
 from deconvnet.atlas.plan import Options, prepared
 from deconvnet.atlas.scan import MOST_AT_ONCE as BATCH
-from deconvnet.atlas.work import Work
+from deconvnet.atlas.unfinished import Work
 
 MAPS = 20
 

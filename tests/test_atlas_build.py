@@ -20,13 +20,14 @@ from torch import nn
 
 import deconvnet
 from deconvnet import ArgumentError, DeconvNet, DeconvNetError, LoadedModel, PhotoError, Preprocess
-from deconvnet.atlas import build, project, work, write
+from deconvnet.atlas import build, project, write
+from deconvnet.atlas import unfinished as work
 from deconvnet.atlas.build import build_atlas
-from deconvnet.atlas.kept_winners import KeptWinners
-from deconvnet.atlas.parts import merge_shards, scan_shard
+from deconvnet.atlas.jobs import merge_shards, scan_shard
 from deconvnet.atlas.plan import Plan
 from deconvnet.atlas.reader import Atlas
-from deconvnet.preprocess import load_photo
+from deconvnet.atlas.winner_memory import KeptWinners
+from deconvnet.photos.preprocess import load_photo
 
 
 def network() -> LoadedModel:

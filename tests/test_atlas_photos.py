@@ -23,10 +23,10 @@ import torch
 from PIL import Image
 
 from deconvnet._errors import ArgumentError, DeconvNetError, PhotoError
-from deconvnet.atlas.batches import Batch, batches
-from deconvnet.atlas.files import in_braces
-from deconvnet.atlas.photos import PhotoSet, open_photos
-from deconvnet.preprocess import Preprocess, load_photo
+from deconvnet.photos.batches import Batch, batches
+from deconvnet.photos.files import in_braces
+from deconvnet.photos.preprocess import Preprocess, load_photo
+from deconvnet.photos.sets import PhotoSet, open_photos
 
 RAW = Preprocess((16, 16), 16, (0.0,) * 3, (1.0,) * 3)
 SAMPLES: list[Any] = [getattr(skimage.data, name)() for name in ("astronaut", "chelsea", "coffee", "rocket")]
@@ -377,7 +377,7 @@ def test_a_missing_driver_is_named_at_once(tmp_path: Path, monkeypatch: pytest.M
 def test_fsspec_and_datasets_are_imported_by_those_who_use_them_only(tmp_path: Path) -> None:
     folder_of(tmp_path, "a.png")
     program = (
-        "import sys; from deconvnet.atlas.photos import open_photos\n"
+        "import sys; from deconvnet.photos.sets import open_photos\n"
         f"open_photos({str(tmp_path)!r}).read(0); assert not {{'fsspec', 'datasets'}} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
@@ -673,9 +673,9 @@ def test_reading_leaves_files_threads_and_random_state_as_they_were(mixed: Photo
 
 PROGRAM = """
 import sys
-from deconvnet.atlas.batches import batches
-from deconvnet.atlas.photos import open_photos
-from deconvnet.preprocess import Preprocess
+from deconvnet.photos.batches import batches
+from deconvnet.photos.sets import open_photos
+from deconvnet.photos.preprocess import Preprocess
 if __name__ == "__main__":
     photos = open_photos(["sample:chelsea"] * 100)
     preprocess = Preprocess((16, 16), 16, (0.0,) * 3, (1.0,) * 3)

@@ -22,7 +22,7 @@ from torch import nn
 
 import deconvnet as package
 from deconvnet import DeconvNet, LoadedModel, capture, load_model
-from deconvnet.capture import Graph
+from deconvnet.capture.trace import Graph
 from deconvnet.cli import main
 from deconvnet.cli.commands import app
 from deconvnet.cli.options import ModelFlags

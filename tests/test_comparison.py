@@ -13,8 +13,8 @@ from PIL import Image
 
 from deconvnet import Comparison, DeconvNet, Reconstruction, Unit, compare, load_model, zfnet_mini
 from deconvnet._errors import ArgumentError
+from deconvnet.core.rules import RULE_SETS
 from deconvnet.models.load import LoadedModel
-from deconvnet.rules import RULE_SETS
 
 Array = NDArray[np.float64]
 

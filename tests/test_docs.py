@@ -18,9 +18,9 @@ from typer.main import get_command
 
 import deconvnet
 import deconvnet.learn
-from deconvnet import rules
 from deconvnet.cli.commands import app
 from deconvnet.cli.reference import name_of, reference
+from deconvnet.core import rules
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

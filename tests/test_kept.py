@@ -9,7 +9,7 @@ from test_windows import RULES, SPREADING, some_units
 from torch import Tensor, nn
 
 from deconvnet import DeconvNet, Unit
-from deconvnet.kept import Kept
+from deconvnet.engine.unit_memory import Kept
 
 __all__ = ["one_thread"]
 

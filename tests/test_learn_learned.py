@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 
 from deconvnet import ArgumentError, DeconvNetError, PhotoError
-from deconvnet.atlas.photos import open_photos
 from deconvnet.learn import (
     AdaptiveDeconvNet,
     Codes,
@@ -28,7 +27,8 @@ from deconvnet.learn import (
     train,
 )
 from deconvnet.learn.proximal import fista
-from deconvnet.preprocess import load_photo
+from deconvnet.photos.preprocess import load_photo
+from deconvnet.photos.sets import open_photos
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from reference import sparse_coding as slow
 from torch import Tensor
 
-from deconvnet.learn.alternating import _Inverse, douglas_rachford
 from deconvnet.learn.convolve import Geometry, adjoint, from_grid, spectra, synthesis
+from deconvnet.learn.douglas_rachford import _Inverse, douglas_rachford
 from deconvnet.learn.pooling import pool, unpool
 from deconvnet.learn.proximal import Linear, conjugate_gradient, fista, ista, largest_square, shrink_power, splitting
 from deconvnet.learn.solution import Solution, clipped, dual, joined, most, objective, relative_gap, shrink

@@ -461,7 +461,7 @@ def test_with_rules_keeps_how_smooth_operations_are_treated():
 
 
 def test_with_rules_does_not_capture_again(net: DeconvNet, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("deconvnet.capture.capture", lambda *a, **k: pytest.fail("captured again"))
+    monkeypatch.setattr("deconvnet.capture.trace.capture", lambda *a, **k: pytest.fail("captured again"))
     guided = net.with_rules("guided")
     assert guided.layers["relu1"].way_down == "rectify and forward mask"
     assert net.layers["relu1"].way_down == "rectify"

@@ -89,13 +89,13 @@ def test_several_units_are_a_sheet():
 
 def test_of_very_many_units_the_first_64_are_shown_and_the_rest_is_told(monkeypatch: pytest.MonkeyPatch):
     told: list[tuple[int, str]] = []
-    in_earnest = deconvnet.reconstruction.sheets.sheet
+    in_earnest = deconvnet.results.reconstruction.sheets.sheet
 
     def sheet(cells: Any, **options: Any) -> Image.Image:
         told.append((len(cells), options["title"]))
         return in_earnest(cells, **options)
 
-    monkeypatch.setattr(deconvnet.reconstruction.sheets, "sheet", sheet)
+    monkeypatch.setattr(deconvnet.results.reconstruction.sheets, "sheet", sheet)
     for channel in ("all", list(range(64))):
         image(network().project(images(), "1", channel=channel)._repr_png_())
     assert told == [(64, "the first 64 of 70 units"), (64, "")]

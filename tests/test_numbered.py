@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from deconvnet import Box
-from deconvnet.numbered import numbered
+from deconvnet.pictures.numbered_boxes import numbered
 
 
 def test_boxes_are_drawn_thin_where_they_lie_and_each_has_its_number():

@@ -13,7 +13,7 @@ from PIL import Image
 
 from deconvnet._errors import ArgumentError, NotFiniteError
 from deconvnet._types import Box
-from deconvnet.picture import crop, energy_box, limit_of, magnitude, overlay, render
+from deconvnet.pictures.render import crop, energy_box, limit_of, magnitude, overlay, render
 
 GREY = (128, 128, 128)
 

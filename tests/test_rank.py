@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deconvnet.rank import NONE, Ranking
+from deconvnet.atlas.ranking import NONE, Ranking
 
 Scanned = tuple[np.ndarray, np.ndarray, np.ndarray]
 

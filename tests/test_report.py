@@ -32,7 +32,7 @@ from deconvnet import (
     report,
 )
 from deconvnet.cli.commands import app
-from deconvnet.viewer.chosen import places_of, units_of
+from deconvnet.viewer.select import places_of, units_of
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = [

@@ -30,7 +30,7 @@ from deconvnet import (
     UnsupportedOperationError,
     load_model,
 )
-from deconvnet.responsible import _percent, ranked
+from deconvnet.results.responsible import _percent, ranked
 
 # one in five, and all of them in `make test-all`
 every_classifier = pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 import skimage.data
 from PIL import Image, ImageFont
 
-from deconvnet import sheets
 from deconvnet._errors import ArgumentError, DeconvNetError
-from deconvnet.sheets import SUFFIXES, Cell, pages, save_picture, sheet, side_by_side
+from deconvnet.pictures import sheets
+from deconvnet.pictures.sheets import SUFFIXES, Cell, pages, save_picture, sheet, side_by_side
 
 
 def cat() -> Image.Image:

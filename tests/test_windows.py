@@ -69,7 +69,7 @@ def test_windows_whole_maps_and_autograd_agree_on_any_stack(builds, data):
         picture = net.project(x, layer, channel=1, position=position, start="one", path=path).full()
         assert_equal(picture, truth)
     units = [Unit(layer, 1, position, image) for image in range(2)]
-    with mock.patch("deconvnet.plan.Plan.sees_little", lambda self, units, images: True):
+    with mock.patch("deconvnet.engine.plan.Plan.sees_little", lambda self, units, images: True):
         assert_equal(net.project(x, layer, units=units, start="one").full(), truth)
 
 
@@ -139,8 +139,8 @@ def alone(net: DeconvNet, x: Tensor, layer: str, monkeypatch: pytest.MonkeyPatch
     units = some_units(net, layer, len(x))
     whole = net.project(x, layer, units=units, path="dense")
     with monkeypatch.context() as patch:
-        patch.setattr("deconvnet.plan.Plan.sees_little", lambda self, units, images: True)
-        patch.setattr("deconvnet.passes.finite_forward", None)  # no pass over a whole image
+        patch.setattr("deconvnet.engine.plan.Plan.sees_little", lambda self, units, images: True)
+        patch.setattr("deconvnet.engine.passes.finite_forward", None)  # no pass over a whole image
         seen = net.project(x, layer, units=units)
     assert seen.units == whole.units == tuple(units)
     assert_equal(seen.activations, whole.activations)
@@ -219,10 +219,10 @@ def test_few_units_of_many_images_run_on_what_they_see_and_many_of_one_on_the_im
     net, x = deep()
     few = [Unit("4", c, (20, 20), image) for image in range(4) for c in range(2)]
     with monkeypatch.context() as patch:
-        patch.setattr("deconvnet.passes.finite_forward", None)
+        patch.setattr("deconvnet.engine.passes.finite_forward", None)
         net.project(x, "4", units=few)
     many = [Unit("4", c, (y, y), 0) for c in range(16) for y in range(48)]
-    monkeypatch.setattr("deconvnet.passes.forward_in_windows", None)
+    monkeypatch.setattr("deconvnet.engine.passes.forward_in_windows", None)
     net.project(x, "4", units=many)
     with pytest.raises(TypeError):
         net.project(x, "4", units=few)

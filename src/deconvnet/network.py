@@ -8,21 +8,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from deconvnet._errors import ArgumentError, LayerNotFoundError
+from deconvnet._memory import free_bytes, in_bytes
 from deconvnet._types import LayerInfo, Unit, Value
-from deconvnet.budget import free_bytes, in_bytes
-from deconvnet.capture import Graph, computing
-from deconvnet.captured import Captured, ordinary
-from deconvnet.carry import SAME_FOR_ALL, Watch, carried
-from deconvnet.forward import Trace, finite_forward, forward
-from deconvnet.kept import Kept
-from deconvnet.layers import class_scores, html_table, layer_infos, maps_of, names_of, rows_of, table, value_of
-from deconvnet.mechanism import Steps, steps_down, way_words
-from deconvnet.passes import by_images, by_units, pass_of_units
-from deconvnet.plan import Plan, plan, words_of
-from deconvnet.reconstruction import Reconstruction
-from deconvnet.responsible import Ranking, Responsible, check_asked, check_layer, joined, last_maps, ranked
-from deconvnet.rules import RuleSet, Smooth, rule_set
-from deconvnet.seeds import (
+from deconvnet.capture.captures import Captured, ordinary
+from deconvnet.capture.trace import Graph, computing
+from deconvnet.core.rules import RuleSet, Smooth, rule_set
+from deconvnet.core.up import Trace, finite_forward, forward
+from deconvnet.engine.carry import SAME_FOR_ALL, Watch, carried
+from deconvnet.engine.layers import class_scores, html_table, layer_infos, maps_of, names_of, rows_of, table, value_of
+from deconvnet.engine.passes import by_images, by_units, pass_of_units
+from deconvnet.engine.plan import Plan, plan, words_of
+from deconvnet.engine.seeds import (
     Channel,
     Seeds,
     Start,
@@ -33,7 +29,11 @@ from deconvnet.seeds import (
     own_signal,
     unit_seeds,
 )
-from deconvnet.windows import Path
+from deconvnet.engine.unit_memory import Kept
+from deconvnet.results.reconstruction import Reconstruction
+from deconvnet.results.responsible import Ranking, Responsible, check_asked, check_layer, joined, last_maps, ranked
+from deconvnet.results.steps import Steps, steps_down, way_words
+from deconvnet.windows.steps import Path
 
 Layer = str | nn.Module
 

@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deconvnet._errors import PhotoError
-from deconvnet.atlas.batches import Job, Skipped, batches
-from deconvnet.atlas.kept_winners import KeptWinners
 from deconvnet.atlas.manifest import MANIFEST
 from deconvnet.atlas.plan import Engine, Options, Plan, Progress, prepared
 from deconvnet.atlas.project import project_winners
@@ -19,11 +17,13 @@ from deconvnet.atlas.reader import Atlas
 from deconvnet.atlas.scan import Scan
 from deconvnet.atlas.store import start_atlas
 from deconvnet.atlas.tables import SkippedPhoto
+from deconvnet.atlas.unfinished import Work
+from deconvnet.atlas.winner_memory import KeptWinners
 from deconvnet.atlas.winners import winners
-from deconvnet.atlas.work import Work
 from deconvnet.atlas.write import write_atlas
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet
+from deconvnet.photos.batches import Job, Skipped, batches
 
 _SAVE_SECONDS, _SAVE_PHOTOS = 60, 1000
 

@@ -8,7 +8,7 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from deconvnet._errors import ArgumentError, AtlasError
-from deconvnet.saving import write_whole
+from deconvnet._files import write_whole
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"

@@ -14,17 +14,17 @@ import pyarrow as pa
 import torch
 
 from deconvnet._errors import ArgumentError
+from deconvnet._memory import in_bytes
 from deconvnet._types import LayerInfo
 from deconvnet._version import __version__
 from deconvnet.atlas import manifest as about
-from deconvnet.atlas.kept_winners import KeptWinners
 from deconvnet.atlas.manifest import FORMAT_VERSION, AtlasLayer, Counts, Manifest, ModelSource
-from deconvnet.atlas.photos import PhotoSet, open_photos
 from deconvnet.atlas.scan import MOST_AT_ONCE, ScanLayer, scan_layers
+from deconvnet.atlas.winner_memory import KeptWinners
 from deconvnet.atlas.winners import tile_side
-from deconvnet.budget import in_bytes
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet
+from deconvnet.photos.sets import PhotoSet, open_photos
 
 _MEMORY = "2GB"  # for a batch, and for what is kept; not what is free, so that all machines choose the same
 

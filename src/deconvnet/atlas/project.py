@@ -6,13 +6,13 @@ import numpy as np
 import torch
 
 from deconvnet._types import Unit
-from deconvnet.atlas.kept_winners import Winner
 from deconvnet.atlas.plan import Plan
 from deconvnet.atlas.scan import Scan
+from deconvnet.atlas.unfinished import Tile, Tiles
+from deconvnet.atlas.winner_memory import Winner
 from deconvnet.atlas.winners import as_png, batches_of, shown, tile_side
-from deconvnet.atlas.work import Tile, Tiles
-from deconvnet.preprocess import Photo
-from deconvnet.reconstruction import Reconstruction
+from deconvnet.photos.preprocess import Photo
+from deconvnet.results.reconstruction import Reconstruction
 
 _TOGETHER = 32  # photos whose winners go down together, where they can be kept
 

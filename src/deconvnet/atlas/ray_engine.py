@@ -24,11 +24,11 @@ from torch import Tensor
 
 from deconvnet import _errors
 from deconvnet._errors import ArgumentError, DeconvNetError
-from deconvnet.atlas.batches import Job, Skipped
 from deconvnet.atlas.scan import Scan, ScanLayer, Seen
+from deconvnet.core.rules import RuleSet
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet
-from deconvnet.rules import RuleSet
+from deconvnet.photos.batches import Job, Skipped
 
 _CPUS = 0.5  # of a task or an actor
 _CONNECT_SECONDS = 10  # Ray itself would try for minutes

@@ -10,12 +10,12 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from deconvnet._errors import ArgumentError, NotFiniteError
-from deconvnet.atlas.kept_winners import KeptWinners
+from deconvnet.atlas.ranking import NONE, Ranking
 from deconvnet.atlas.tally import Tally
-from deconvnet.forward import Trace
-from deconvnet.kept import Kept
+from deconvnet.atlas.winner_memory import KeptWinners
+from deconvnet.core.up import Trace
+from deconvnet.engine.unit_memory import Kept
 from deconvnet.network import DeconvNet
-from deconvnet.rank import NONE, Ranking
 
 MOST_AT_ONCE = 8  # more are slower: their maps are too large for the caches, and for memory that is used again
 _NEAR = 2**19  # numbers that stay near the processor

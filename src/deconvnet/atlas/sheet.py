@@ -6,10 +6,10 @@ from pathlib import Path
 from PIL import ImageOps
 
 from deconvnet._errors import ArgumentError
+from deconvnet._files import check_place, write_whole
 from deconvnet.atlas.reader import Atlas
 from deconvnet.atlas.tables import MapStats
-from deconvnet.saving import check_place, write_whole
-from deconvnet.sheets import Cell, pages, save_picture
+from deconvnet.pictures.sheets import Cell, pages, save_picture
 
 SUFFIXES = (".png", ".pdf")
 

@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from deconvnet._errors import ArgumentError, AtlasError, DeconvNetError
+from deconvnet._files import write_whole
 from deconvnet.atlas.manifest import MANIFEST, AtlasLayer, damaged, missing
-from deconvnet.saving import write_whole
 
 Kind = Literal["signal", "patch"]
 

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
 from deconvnet._errors import ArgumentError
+from deconvnet._files import write_whole
 from deconvnet.atlas.manifest import AtlasLayer, damaged, missing
-from deconvnet.saving import write_whole
 
 _AXES = ("y", "x")
 

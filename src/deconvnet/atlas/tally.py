@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-from deconvnet.rank import Ranking
+from deconvnet.atlas.ranking import Ranking
 
 QUANTILES = (0.1, 0.5, 0.9, 0.99)
 

@@ -8,13 +8,13 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from deconvnet import picture as pictures
 from deconvnet._types import Box
-from deconvnet.atlas.kept_winners import Winner
+from deconvnet.atlas.ranking import NONE
 from deconvnet.atlas.scan import Scan
-from deconvnet.preprocess import Photo, Preprocess
-from deconvnet.rank import NONE
-from deconvnet.reconstruction import Reconstruction
+from deconvnet.atlas.winner_memory import Winner
+from deconvnet.photos.preprocess import Photo, Preprocess
+from deconvnet.pictures import render as pictures
+from deconvnet.results.reconstruction import Reconstruction
 
 _GREY = (128, 128, 128)
 _SMALLEST, _LARGEST = 32, 128  # pixels of a tile

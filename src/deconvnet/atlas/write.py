@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from deconvnet.atlas.kept_winners import Winner
 from deconvnet.atlas.manifest import AtlasLayer, write_manifest
 from deconvnet.atlas.plan import Plan
 from deconvnet.atlas.scan import Scan
 from deconvnet.atlas.store import Signals, write_signals, write_strip
 from deconvnet.atlas.tables import SkippedPhoto, write_skipped, write_stats, write_top
-from deconvnet.atlas.work import Tile, Tiles
+from deconvnet.atlas.unfinished import Tile, Tiles
+from deconvnet.atlas.winner_memory import Winner
 
 _STRIPS = 64  # feature maps whose pictures are in memory at once
 

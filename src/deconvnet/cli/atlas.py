@@ -74,7 +74,7 @@ def atlas(
     kind, --resume goes on, and the result is that of an uninterrupted run.
     """
     from deconvnet.atlas.build import build_atlas
-    from deconvnet.atlas.parts import scan_shard
+    from deconvnet.atlas.jobs import scan_shard
 
     part = None if shard is None else _shard(shard)
     loaded = flags.load()
@@ -114,7 +114,7 @@ def atlas_merge(
 
     The network and the photos are given again, because nothing that a folder says is ever loaded.
     """
-    from deconvnet.atlas.parts import merge_shards
+    from deconvnet.atlas.jobs import merge_shards
 
     loaded = flags.load()
     net = flags.attach(loaded, rules=rules, smooth=smooth)

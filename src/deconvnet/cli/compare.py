@@ -18,11 +18,11 @@ from deconvnet.cli.files import in_a_name, places
 from deconvnet.cli.project import unit_rows
 
 if TYPE_CHECKING:
-    from deconvnet.comparison import Comparison
     from deconvnet.models.load import LoadedModel
     from deconvnet.network import DeconvNet
-    from deconvnet.preprocess import Photo, Preprocess
-    from deconvnet.reconstruction import Reconstruction
+    from deconvnet.photos.preprocess import Photo, Preprocess
+    from deconvnet.results.comparison import Comparison
+    from deconvnet.results.reconstruction import Reconstruction
 
 RULES = get_args(get_args(o.Rules)[0])
 WEIGHTS = (".safetensors", ".pt", ".pth")
@@ -96,8 +96,8 @@ def compare(
     ways = [_way(side, text, flags, rules) for side, text in (("A", a), ("B", b))]
     if flags.weights is not None and flags not in [way.model for way in ways]:
         raise ArgumentError("--weights go with a rule set, and neither A nor B is one. Leave them out.")
-    from deconvnet.preprocess import load_photo
-    from deconvnet.sheets import save_picture
+    from deconvnet.photos.preprocess import load_photo
+    from deconvnet.pictures.sheets import save_picture
 
     read = load_photo(photo)
     result, preprocess = _compared(ways, read, (layer, channel, position), smooth)
@@ -129,7 +129,7 @@ def _compared(
     ways: list[Way], photo: "Photo", units: tuple[str, str, str | None], smooth: str
 ) -> tuple["Comparison", "Preprocess"]:
     """The units carried down both ways, and how the photo was prepared."""
-    from deconvnet.comparison import compare as compare_results
+    from deconvnet.results.comparison import compare as compare_results
 
     layer, channel, position = units
     chosen: Any = o.channels(channel)
@@ -171,7 +171,7 @@ def _check_region(ways: list[Way], prepared: list["Preprocess"], photo: "Photo")
 
 
 def _lines(result: "Comparison", ways: list[Way]) -> Iterator[str]:
-    from deconvnet.reconstruction import caption
+    from deconvnet.results.reconstruction import caption
 
     for i in range(len(result)):
         for way, units in zip(ways, (result.a, result.b), strict=True):

@@ -61,8 +61,8 @@ def explain_photo(
     force: bool,
 ) -> dict[str, Any]:
     """Explain one photo and write its picture; what there is to say of it."""
-    from deconvnet.preprocess import load_photo
-    from deconvnet.sheets import save_picture
+    from deconvnet.photos.preprocess import load_photo
+    from deconvnet.pictures.sheets import save_picture
 
     read = load_photo(photo)
     x = loaded.preprocess.images(read).to(loaded.example_input)

@@ -53,7 +53,7 @@ def in_a_name(layer: str) -> str:
 
 
 def _check_suffix(name: str, kinds: tuple[str, ...] | None) -> None:
-    from deconvnet.sheets import SUFFIXES
+    from deconvnet.pictures.sheets import SUFFIXES
 
     if Path(name).suffix.lower() not in (kinds or SUFFIXES):
         raise ArgumentError(f"{name!r} does not end in one of {', '.join(kinds or SUFFIXES)}.")

@@ -70,10 +70,10 @@ def learn(
     """
     maps = o.numbers("--layers", layers, whole=True)
     blocks = None if pool == "none" else o.numbers("--pool", pool, whole=True)
-    from deconvnet.atlas.photos import open_photos
     from deconvnet.learn.learned import learn_photos
     from deconvnet.learn.net import AdaptiveDeconvNet
     from deconvnet.learn.photos import Prepare
+    from deconvnet.photos.sets import open_photos
 
     channels = 3 if colour else 1
     net = AdaptiveDeconvNet.of(
@@ -115,7 +115,7 @@ def learned(
     from deconvnet.cli.files import in_a_name
     from deconvnet.learn.draw import draw_filters, draw_parts, draw_reconstructions
     from deconvnet.learn.learned import Learned
-    from deconvnet.sheets import save_picture
+    from deconvnet.pictures.sheets import save_picture
 
     found = Learned.open(folder)
     place = folder if output is None else output

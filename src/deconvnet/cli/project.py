@@ -11,7 +11,7 @@ from deconvnet.cli.app import app
 from deconvnet.cli.files import in_a_name, places
 
 if TYPE_CHECKING:
-    from deconvnet.reconstruction import Reconstruction
+    from deconvnet.results.reconstruction import Reconstruction
 
 
 @app.command()
@@ -43,8 +43,8 @@ def project(
     where = o.numbers("--position", position, whole=True)
     loaded = flags.load()
     net = flags.attach(loaded, rules=rules, smooth=smooth)
-    from deconvnet.preprocess import load_photo
-    from deconvnet.sheets import save_picture
+    from deconvnet.photos.preprocess import load_photo
+    from deconvnet.pictures.sheets import save_picture
 
     read = load_photo(photo)
     x = loaded.preprocess.images(read).to(loaded.example_input)

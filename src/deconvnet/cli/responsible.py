@@ -14,7 +14,7 @@ from deconvnet.cli.photos import each_photo
 if TYPE_CHECKING:
     from deconvnet.models.load import LoadedModel
     from deconvnet.network import DeconvNet
-    from deconvnet.responsible import Responsible
+    from deconvnet.results.responsible import Responsible
 
 
 @app.command()
@@ -76,8 +76,8 @@ def _drawn(
     force: bool,
 ) -> dict[str, Any]:
     """Write the picture of one photo; what there is to say of it."""
-    from deconvnet.preprocess import load_photo
-    from deconvnet.sheets import save_picture
+    from deconvnet.photos.preprocess import load_photo
+    from deconvnet.pictures.sheets import save_picture
 
     read = load_photo(photo)
     x = loaded.preprocess.images(read).to(loaded.example_input)

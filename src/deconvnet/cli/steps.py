@@ -53,8 +53,8 @@ def steps(
     loaded = flags.load()
     chosen = None if target is None else class_target(loaded, target)
     net = flags.attach(loaded, rules=rules, smooth=smooth)
-    from deconvnet.preprocess import load_photo
-    from deconvnet.sheets import save_picture
+    from deconvnet.photos.preprocess import load_photo
+    from deconvnet.pictures.sheets import save_picture
 
     read = load_photo(photo)
     x = loaded.preprocess.images(read).to(loaded.example_input)

@@ -13,8 +13,8 @@ from deconvnet.learn.net import AdaptiveDeconvNet as AdaptiveDeconvNet
 from deconvnet.learn.net import Codes as Codes
 from deconvnet.learn.net import LayerCodes as LayerCodes
 from deconvnet.learn.photos import Prepare as Prepare
-from deconvnet.learn.see import parts as parts
-from deconvnet.learn.see import pixel_filters as pixel_filters
+from deconvnet.learn.pixels import parts as parts
+from deconvnet.learn.pixels import pixel_filters as pixel_filters
 from deconvnet.learn.solution import Solution as Solution
 from deconvnet.learn.train import Progress as Progress
 from deconvnet.learn.train import fit as fit

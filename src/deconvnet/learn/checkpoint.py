@@ -11,10 +11,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from deconvnet._errors import ArgumentError, DeconvNetError
+from deconvnet._files import write_whole
 from deconvnet._version import __version__
 from deconvnet.learn.layer import DeconvLayer
 from deconvnet.learn.net import AdaptiveDeconvNet
-from deconvnet.saving import write_whole
 
 FORMAT_VERSION = 1
 

@@ -3,10 +3,10 @@
 from PIL import Image
 
 from deconvnet.learn.learned import Learned
-from deconvnet.learn.see import parts, pixel_filters
-from deconvnet.picture import crop, energy_box, limit_of, render
-from deconvnet.preprocess import PhotoLike
-from deconvnet.sheets import Cell, sheet, side_by_side
+from deconvnet.learn.pixels import parts, pixel_filters
+from deconvnet.photos.preprocess import PhotoLike
+from deconvnet.pictures.render import crop, energy_box, limit_of, render
+from deconvnet.pictures.sheets import Cell, sheet, side_by_side
 
 
 def draw_filters(found: Learned, layer: int) -> Image.Image:

@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deconvnet._errors import ArgumentError, NotFiniteError
-from deconvnet.learn.alternating import douglas_rachford
 from deconvnet.learn.checked import checked_images, checked_number
 from deconvnet.learn.convolve import FEW, Boundary, Geometry, adjoint, spectra, synthesis
+from deconvnet.learn.douglas_rachford import douglas_rachford
 from deconvnet.learn.proximal import Linear, fista
 from deconvnet.learn.solution import Solution, joined
 

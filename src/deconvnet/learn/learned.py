@@ -12,13 +12,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deconvnet._errors import ArgumentError, DeconvNetError, PhotoError
+from deconvnet._files import remove_parts, write_whole
 from deconvnet.learn.checkpoint import about_net, load_net, save_net
 from deconvnet.learn.filters import Update
 from deconvnet.learn.net import AdaptiveDeconvNet, Solver
 from deconvnet.learn.photos import Batches, Photos, Prepare
 from deconvnet.learn.train import Progress, checked_epochs, fit
-from deconvnet.preprocess import PhotoLike, load_photo
-from deconvnet.saving import remove_parts, write_whole
+from deconvnet.photos.preprocess import PhotoLike, load_photo
 
 NET, CHECKPOINT, SKIPPED = "learned.safetensors", "checkpoint.safetensors", "skipped.csv"
 

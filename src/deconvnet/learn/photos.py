@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet.learn.contrast import Form, LocalContrastNorm
-from deconvnet.preprocess import Photo
+from deconvnet.photos.preprocess import Photo
 
 _GREY = (0.299, 0.587, 0.114)  # ITU-R 601
 

@@ -17,7 +17,7 @@ from deconvnet.models._files import from_function, from_program
 from deconvnet.models._weights import fit, read_weights
 from deconvnet.models._zoo import TRAINING_HEADS, Found, Known, from_timm, from_torchvision
 from deconvnet.models.zfnet import zfnet_mini
-from deconvnet.preprocess import Preprocess
+from deconvnet.photos.preprocess import Preprocess
 
 LABELS = ("imagenet", "imagenette")
 

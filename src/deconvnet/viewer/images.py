@@ -11,10 +11,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from deconvnet import picture as pictures
 from deconvnet._types import Box
-from deconvnet.preprocess import Photo, Preprocess
-from deconvnet.reconstruction import Reconstruction
+from deconvnet.photos.preprocess import Photo, Preprocess
+from deconvnet.pictures import render as pictures
+from deconvnet.results.reconstruction import Reconstruction
 
 _TILE = 48  # pixels of a step's picture
 _SEEN, _WHOLE = 640, 240  # pixels of the photo's longer side: what the network sees, and the whole photo

@@ -12,19 +12,17 @@ from PIL import Image
 from torch import Tensor
 
 from deconvnet._errors import ArgumentError, DeconvNetError, NotFiniteError, PhotoError
+from deconvnet._files import check_place, write_whole
+from deconvnet._memory import in_bytes
 from deconvnet._types import Box, LayerInfo, Unit
 from deconvnet._version import __version__
-from deconvnet.budget import in_bytes
-from deconvnet.capture import unwrap
-from deconvnet.layers import PIXELS
-from deconvnet.mechanism import Steps
+from deconvnet.capture.trace import unwrap
+from deconvnet.engine.layers import PIXELS
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet
-from deconvnet.preprocess import Photo, PhotoLike, load_photo
-from deconvnet.reconstruction import Reconstruction
-from deconvnet.saving import check_place, write_whole
-from deconvnet.viewer.again import flags, setup, source, title
-from deconvnet.viewer.chosen import Likely, likeliest, rectified, units_of
+from deconvnet.photos.preprocess import Photo, PhotoLike, load_photo
+from deconvnet.results.reconstruction import Reconstruction
+from deconvnet.results.steps import Steps
 from deconvnet.viewer.images import Tiles, forward_tile, map_image, photo_pictures, signal_picture, webp
 from deconvnet.viewer.pages import (
     CellView,
@@ -37,6 +35,8 @@ from deconvnet.viewer.pages import (
     length,
     page_html,
 )
+from deconvnet.viewer.repeat import flags, setup, source, title
+from deconvnet.viewer.select import Likely, likeliest, rectified, units_of
 
 SUFFIXES = (".html", ".htm")
 

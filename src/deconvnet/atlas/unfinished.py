@@ -1,0 +1,229 @@
+"""The unfinished atlas: what a scan has found so far and which pictures are made, so that nothing is lost.
+
+DIR/work/key.json           what is being built; the same on --resume, or it is refused
+DIR/work/scan.safetensors   the scan as far as it has come, written anew now and then
+DIR/work/tiles.sqlite       the winners' pictures, a transaction for each batch of photos
+"""
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from deconvnet._errors import ArgumentError, AtlasError, DeconvNetError
+from deconvnet._files import remove_parts, write_whole
+from deconvnet._types import Box
+from deconvnet.atlas.scan import Scan, ScanLayer
+from deconvnet.atlas.tables import SkippedPhoto
+from deconvnet.atlas.tally import Tally
+
+Key = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A winner's pictures, as they wait to be put together.
+
+    Attributes:
+        rank: 0 for the strongest of its feature map.
+        box: of the original photo's pixels.
+        signal, patch: PNG files.
+        window: float32 bytes of the signal, low corner first, if signals are kept.
+    """
+
+    rank: int
+    box: Box
+    signal: bytes
+    patch: bytes
+    window: bytes | None
+
+
+class Work:
+    """The folder of an atlas that is being built.
+
+    Args:
+        folder: of the atlas.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "work"
+
+    def start(self, key: Key, *, resume: bool) -> None:
+        """Make the folder, or go on in it.
+
+        Raises:
+            ArgumentError: one is there already and `resume` is not given, or what is built has changed.
+            AtlasError: what is there is damaged.
+            DeconvNetError: the disk refused.
+        """
+        before = self.key()
+        if before is not None and not resume:
+            raise ArgumentError(
+                f"{str(self.folder.parent)!r} holds an unfinished atlas. Go on with it (--resume, resume=True), "
+                "or remove the folder."
+            )
+        if before is None:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as fault:
+                raise DeconvNetError(f"cannot make the folder {str(self.folder)!r}: {fault}.") from fault
+            text = json.dumps(key, indent=2)
+            write_whole(self.folder / "key.json", lambda file: file.write(text.encode()))
+            return
+        remove_parts(self.folder.parent)
+        changed = differences(before, key)
+        if changed:
+            raise ArgumentError(
+                f"{str(self.folder.parent)!r} was begun with {'; '.join(changed)}. Give the same, or another folder."
+            )
+
+    def key(self) -> dict[str, Any] | None:
+        """What is being built here; None if nothing is.
+
+        Raises:
+            AtlasError: the file is damaged.
+        """
+        path = self.folder / "key.json"
+        if not path.is_file():
+            return None
+        try:
+            found: dict[str, Any] = json.loads(path.read_bytes())
+        except (OSError, ValueError) as fault:
+            raise _damaged(path, fault) from fault
+        return found
+
+    def save_scan(self, scan: Scan, done: int, skipped: Sequence[SkippedPhoto]) -> None:
+        """Keep a scan.
+
+        Args:
+            scan: as far as it has come.
+            done: batches that are in it.
+            skipped: photos that could not be read.
+        """
+        arrays = {
+            f"{number}/{name}": np.ascontiguousarray(array)
+            for number, layer in enumerate(scan.layers)
+            for name, array in scan.tallies[layer.name].arrays().items()
+        }
+        told = {"done": done, "skipped": [vars(one) for one in skipped]}
+        data = save(arrays, {"scan": json.dumps(told)})
+        write_whole(self.folder / "scan.safetensors", lambda file: file.write(data))
+
+    def load_scan(self, layers: Sequence[ScanLayer], k: int) -> tuple[Scan, int, list[SkippedPhoto]]:
+        """The scan as it was kept, how many batches are in it, and the photos that could not be read.
+
+        Raises:
+            AtlasError: the file is damaged.
+        """
+        scan, path = Scan(layers, k), self.folder / "scan.safetensors"
+        if not path.is_file():
+            return scan, 0, []
+        try:
+            with safe_open(path, "np") as file:
+                told = json.loads(file.metadata()["scan"])
+                for number, layer in enumerate(layers):
+                    names = [name for name in file.keys() if name.startswith(f"{number}/")]  # noqa: SIM118
+                    arrays = {name.partition("/")[2]: file.get_tensor(name) for name in names}
+                    scan.tallies[layer.name] = Tally.of_arrays(layer.positions, arrays)
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as fault:
+            raise _damaged(path, fault) from fault
+        return scan, int(told["done"]), [SkippedPhoto(**one) for one in told["skipped"]]
+
+    @contextmanager
+    def tiles(self) -> Iterator["Tiles"]:
+        """The pictures that are made so far.
+
+        Raises:
+            DeconvNetError: the disk refused, or the file is damaged.
+        """
+        path = self.folder / "tiles.sqlite"
+        try:
+            database = sqlite3.connect(path, isolation_level=None)
+            try:
+                database.executescript(
+                    "CREATE TABLE IF NOT EXISTS done (batch INTEGER PRIMARY KEY);"
+                    "CREATE TABLE IF NOT EXISTS tiles (layer INTEGER, channel INTEGER, rank INTEGER, top INTEGER, "
+                    '"left" INTEGER, bottom INTEGER, "right" INTEGER, signal BLOB, patch BLOB, window BLOB, '
+                    "PRIMARY KEY (layer, channel, rank));"
+                )
+                yield Tiles(database)
+            finally:
+                database.close()
+        except sqlite3.DatabaseError as fault:
+            raise DeconvNetError(f"cannot keep pictures in {str(path)!r}: {fault}.") from fault
+
+    def remove(self) -> None:
+        """The atlas is finished."""
+        shutil.rmtree(self.folder)
+
+
+class Tiles:
+    """Pictures by layer, feature map and rank.
+
+    Args:
+        database: open.
+    """
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def done(self) -> set[int]:
+        """Numbers of the batches whose pictures are all there."""
+        return {number for (number,) in self._database.execute("SELECT batch FROM done")}
+
+    def add(self, batch: int, rows: Sequence[tuple[int, int, Tile]]) -> None:
+        """Keep the pictures of a batch, all or none.
+
+        Args:
+            batch: its number.
+            rows: number of the layer, feature map, and picture.
+        """
+        values = [
+            (layer, channel, tile.rank, *tile.box.low, *tile.box.high, tile.signal, tile.patch, tile.window)
+            for layer, channel, tile in rows
+        ]
+        with self._database:
+            self._database.execute("BEGIN")
+            self._database.executemany("INSERT OR REPLACE INTO tiles VALUES (?,?,?,?,?,?,?,?,?,?)", values)
+            self._database.execute("INSERT INTO done VALUES (?)", (batch,))
+
+    def of_map(self, layer: int, channel: int) -> list[Tile]:
+        """The pictures of a feature map, the strongest first."""
+        found = self._database.execute(
+            "SELECT * FROM tiles WHERE layer = ? AND channel = ? ORDER BY rank", (layer, channel)
+        )
+        return [
+            Tile(rank, Box((top, left), (bottom, right)), signal, patch, window)
+            for _, _, rank, top, left, bottom, right, signal, patch, window in found
+        ]
+
+
+def differences(before: Key, now: Key, path: str = "") -> list[str]:
+    """What differs between two keys, in words: "k 9 and not 4"."""
+    changed = []
+    for name in sorted({*before, *now}):
+        a, b = before.get(name), json.loads(json.dumps(now.get(name)))
+        if a == b:
+            continue
+        if isinstance(a, dict) and isinstance(b, dict):
+            changed += differences(a, b, f"{path}{name} ")
+        else:
+            changed.append(f"{path}{name} {_short(a)} and not {_short(b)}")
+    return changed
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) < 80 else f"{text[:77]}..."
+
+
+def _damaged(path: Path, fault: object) -> AtlasError:
+    return AtlasError(f"{str(path)!r} is damaged ({fault}): remove {str(path.parent)!r} and begin again.")

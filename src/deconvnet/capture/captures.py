@@ -1,0 +1,213 @@
+"""The captures of one model: made when a size is first met, checked against the model, kept while they hold.
+
+A capture is a claim: these steps compute what the model computes, image by image. Before it is used
+for a number of images it is held against the model itself, so a model that branches on the batch
+size, mixes its images or is changed by hooks is captured anew or refused, and never shown wrongly.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deconvnet._errors import ArgumentError, CaptureError, NotFiniteError
+from deconvnet.capture import trace as capturing
+from deconvnet.capture.trace import Graph
+from deconvnet.core.rules import RuleSet
+from deconvnet.core.up import all_finite, assumptions_hold, forward
+
+_CHECKED_UP_TO = 16  # images; beyond, a model that branches on its batch size is beyond belief
+
+
+class Captured:
+    """A model and its captures by image size, type, device and, where they do not hold for all, batch size."""
+
+    def __init__(self, model: nn.Module, example: Float[Tensor, "n c *spatial"]) -> None:
+        self.model = capturing.unwrap(model)
+        self.example = _random_like(checked_images(example)[:1])
+        self._kinds: dict[Any, int] = {}
+        self._graphs: dict[Any, Graph] = {}
+        self._checked: set[Any] = set()
+        self._finite: Any = None
+
+    def graph(self, x: Float[Tensor, "n c *spatial"]) -> Graph:
+        """The capture for these images, made now if there is none or the model has changed.
+
+        Raises:
+            ArgumentError: not images of the kind that the model takes.
+            CaptureError: the model cannot be captured, or mixes the images of a batch.
+        """
+        self._check_kind(x)
+        hooks = capturing.hooks_that_may_answer(self.model)
+        look = (x.shape[1:], x.dtype, x.device, capturing.signature(self.model), tuple(hooks.items()))
+        kind = self._kinds.setdefault(look, len(self._kinds))  # a number, since the look is long
+        for images in (None, len(x)):
+            known = self._graphs.get((kind, images))
+            if known is not None and assumptions_hold(known, self.model):
+                self._check_weights(known)
+                if self._holds(known, x, kind):
+                    return known
+        with capturing.computing():
+            graph = self._made(ordinary(x), list(hooks.values()))
+        self._graphs[kind, graph.images] = graph
+        self._checked.add((id(graph), len(x), kind))
+        return graph
+
+    def like_model(self) -> Float[Tensor, "1 c *spatial"]:
+        """The example in the type and on the device of the model's weights."""
+        weight = next((p for p in self.model.parameters() if p.is_floating_point()), self.example)
+        return self.example.to(weight.device, weight.dtype)
+
+    def _made(self, x: Tensor, hooked: list[str]) -> Graph:
+        graph = capturing.capture(self.model, x)
+        self._check_weights(graph)
+        self._refuse_hooks_that_matter(graph, x, hooked)
+        if graph.images is None and self._agrees(graph, x) and self._keeps_images_apart(graph, x):
+            return graph
+        graph = capturing.capture(self.model, x, fixed_batch=True)
+        if not self._agrees(graph, x):
+            raise CaptureError(
+                "the captured steps do not compute what the model computes on the same images, as happens when "
+                "a model keeps a state or draws random numbers in eval: give a model that computes the same "
+                "every time."
+            )
+        if len(x) > 1 and not self._unmoved_by_the_rest(graph, x):
+            raise CaptureError(
+                "the model mixes the images of a batch (a mean, a sum or a softmax over images), so no image has "
+                "a picture of its own: pass one image at a time."
+            )
+        return graph
+
+    def _holds(self, graph: Graph, x: Tensor, kind: int) -> bool:
+        """Whether a known capture computes what the model computes for this number of images."""
+        mark = (id(graph), len(x), kind)
+        if mark not in self._checked and len(x) <= _CHECKED_UP_TO:
+            with capturing.computing():
+                if not self._agrees(graph, ordinary(x)):
+                    return False
+        self._checked.add(mark)
+        return True
+
+    def _agrees(self, graph: Graph, x: Tensor) -> bool:
+        with capturing.undisturbed(self.model):
+            truth = dict(capturing.named_outputs(self.model(x.clone())))
+        found = self._outputs(graph, x)
+        return found is not None and all(_close(found[name], truth[name]) for name in graph.outputs)
+
+    def _keeps_images_apart(self, graph: Graph, x: Tensor) -> bool:
+        """Whether an image among others gives what it gives alone, in steps and model alike."""
+        others = _random_like(x[:1].expand(3, *x.shape[1:]))
+        alone = self._outputs(graph, x[:1])
+        among = self._outputs(graph, torch.cat([others[:1], x[:1], others[1:]]))
+        if alone is None or among is None or not self._agrees(graph, x[:1]):
+            return False
+        leads = [graph.outputs[name].image_first for name in graph.outputs]
+        return all(leads) and all(_close(among[name][1:2], alone[name]) for name in graph.outputs)
+
+    def _unmoved_by_the_rest(self, graph: Graph, x: Tensor) -> bool:
+        """Whether the first and the last image give the same when all the others are changed."""
+        before, rest = self._outputs(graph, x), x.flip(0) + 1
+        for place in (0, -1):
+            changed = rest.clone()
+            changed[place] = x[place]
+            after = self._outputs(graph, changed)
+            if before is None or after is None:
+                return False
+            for name in graph.outputs:
+                if len(before[name]) != len(x) or not _close(before[name][place], after[name][place]):
+                    return False
+        return True
+
+    def _outputs(self, graph: Graph, x: Tensor) -> Mapping[str, Tensor] | None:
+        """What the steps give, by output name; None if they do not run on these images."""
+        wanted = frozenset(value.name for value in graph.outputs.values())
+        try:
+            trace = forward(graph, self.model, x, wanted, RuleSet(), {})
+        except (RuntimeError, IndexError, ValueError):
+            return None
+        return {name: trace.values[value.name] for name, value in graph.outputs.items()}
+
+    def _refuse_hooks_that_matter(self, graph: Graph, x: Tensor, hooked: list[str]) -> None:
+        if not hooked:
+            return
+        with capturing.evaluating(self.model):
+            with_hooks = dict(capturing.named_outputs(self.model(x.clone())))
+        with capturing.undisturbed(self.model):
+            without = dict(capturing.named_outputs(self.model(x.clone())))
+        if not all(_close(with_hooks[name], without[name]) for name in without):
+            raise CaptureError(
+                f"the hooks on {', '.join(map(repr, hooked[:3]))} change what the model computes, and hooks are "
+                "left out of a capture: move that into the model's forward, or remove them."
+            )
+
+    def _check_kind(self, x: Tensor) -> None:
+        checked_images(x)
+        if x.ndim != self.example.ndim:
+            raise ArgumentError(
+                f"images come as (n, c, *spatial) with {self.example.ndim} axes; got shape {tuple(x.shape)}"
+                + (" (add the batch axis: x[None])." if x.ndim == self.example.ndim - 1 else ".")
+            )
+        if x.shape[1] != self.example.shape[1]:
+            raise ArgumentError(f"the network takes {self.example.shape[1]} channels; got {x.shape[1]}.")
+        weight = next((p for p in self.model.parameters() if p.is_floating_point()), None)
+        if weight is not None and (weight.dtype, weight.device) != (x.dtype, x.device):
+            raise ArgumentError(
+                f"the model's weights are {weight.dtype} on {weight.device}, the images {x.dtype} on "
+                f"{x.device}: pass x.to({str(weight.device)!r}, {weight.dtype})."
+            )
+        if not all_finite(x):
+            place = tuple(torch.nonzero(~torch.isfinite(x))[0].tolist())
+            raise NotFiniteError(f"the input holds {float(x[place])} at index {place}; every value must be finite.")
+
+    def _check_weights(self, graph: Graph) -> None:
+        """Refuse weights with NaN or infinity; looked at again only when one of them has changed."""
+        weights = capturing.weights_of(self.model, graph.weights)
+        state = tuple((name, w.data_ptr(), capturing.version(w)) for name, w in weights.items())
+        if state == self._finite:
+            return
+        for name, weight in weights.items():
+            if weight.is_floating_point() and not all_finite(weight):
+                raise NotFiniteError(
+                    f"the weight '{graph.weights[name]}' holds NaN or infinity; load the model's weights again."
+                )
+        self._finite = state
+
+
+def checked_images(x: Any) -> Tensor:
+    """Images as they came.
+
+    Raises:
+        ArgumentError: no floating-point tensor (n, c, *spatial) with one to three spatial axes.
+    """
+    if not isinstance(x, Tensor):
+        raise ArgumentError(f"images come as one tensor (n, c, *spatial); got {type(x).__name__}.")
+    if not x.is_floating_point():
+        raise ArgumentError(f"images are floating-point numbers; got {x.dtype}: preprocess them first.")
+    if not 3 <= x.ndim <= 5 or 0 in x.shape:
+        raise ArgumentError(
+            "images come as (n, c, *spatial) with one to three spatial axes, none of them empty; got shape "
+            f"{tuple(x.shape)}."
+        )
+    return x
+
+
+def _random_like(x: Tensor) -> Tensor:
+    """Random numbers of the same shape, type and device, the same every time."""
+    return torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).to(x.device, x.dtype)
+
+
+def ordinary(x: Tensor) -> Tensor:
+    """The same images as a tensor that knows nothing of derivatives or inference mode."""
+    return x.clone() if x.is_inference() else x.detach()
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    """Whether two results differ by no more than the order of a sum may make them differ."""
+    if a.shape != b.shape:
+        return False
+    loose = 1e-2 if a.element_size() < 4 else 1e-4 if a.element_size() == 4 else 1e-9
+    finite = b[torch.isfinite(b)]
+    scale = float(finite.abs().max()) if finite.numel() else 0.0
+    return torch.allclose(a, b, rtol=loose, atol=loose * scale, equal_nan=True)

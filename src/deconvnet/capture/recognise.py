@@ -1,0 +1,281 @@
+"""What a captured network's steps mean: rectifiers, activations and normalisations, however spelled.
+
+A rectifier is known by what it computes. Where elementwise steps lead from one value to another,
+the function between the two is evaluated on a few numbers; if it is max(x, 0), its last step becomes
+a "relu" of that value, whatever operations it was written with. So `x * (x > 0)`, `clamp(min=0)`
+and `(x + |x|) / 2` are all the same rectifier.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deconvnet._types import Step, Value
+from deconvnet.core.rules import fill
+
+Uniform = Callable[[Value], float | None]
+
+_LINEAR_ONE_BY_ONE = frozenset(f"aten.{name}" for name in """
+    add sub rsub neg mul div clone alias detach to _to_copy type_as contiguous
+""".split())  # fmt: skip
+_BENT = frozenset(f"aten.{name}" for name in """
+    relu clamp clamp_min clamp_max threshold maximum minimum max min where masked_fill leaky_relu
+    hardtanh relu6 abs gt ge lt le eq ne sign sigmoid tanh silu gelu elu celu selu softplus mish
+    hardswish hardsigmoid exp expm1 log1p square pow sqrt heaviside logical_not logical_and erf
+""".split())  # fmt: skip
+_SELECTING = frozenset(f"aten.{name}" for name in "mul div where maximum minimum masked_fill".split())
+_FURTHEST = 4  # roots tried for each step
+_PROBES = torch.tensor(
+    [-1e4, -700, -7.5, -6, -3, -1, -0.3, -1e-3, 0, 1e-3, 0.3, 0.5, 1, 2.5, 3, 5.99, 6, 6.01, 20, 700, 1e4],
+    dtype=torch.float64,
+)
+
+
+def recognise(steps: Sequence[Step], uniform: Uniform) -> list[Step]:
+    """The same steps in the same order, with what they mean in place of how it was spelled.
+
+    Args:
+        steps: those that depend on the input, in order.
+        uniform: the one number that a constant value is filled with, or None.
+    """
+    made = {step.output.name: step for step in steps}
+    roots: dict[str, list[Value]] = {}
+    meant = []
+    for step in steps:
+        step = _unexpanded(step, made)
+        step = _norm(step, made) or _elementwise(step, made, roots, uniform) or step
+        made[step.output.name] = step
+        meant.append(step)
+    return meant
+
+
+def _elementwise(step: Step, made: Mapping[str, Step], roots: dict[str, list[Value]], uniform: Uniform) -> Step | None:
+    """The step as a rectifier or an activation of an earlier value, if it is one."""
+    if step.operation not in _LINEAR_ONE_BY_ONE | _BENT:
+        return None
+    steers = [value for value in step.inputs if not _is_number(value, uniform)]
+    roots[step.output.name] = _common_roots(step, steers, roots)
+    if step.operation in _LINEAR_ONE_BY_ONE and len(steers) == 1:
+        below = made.get(steers[0].name)
+        if below is None or below.operation == "relu" or below.operation not in _LINEAR_ONE_BY_ONE | _BENT:
+            return None  # a linear step alone bends nothing
+    for root in roots[step.output.name]:
+        try:
+            result = _evaluate(step, root, made, uniform)
+        except _NotOneByOne:
+            continue
+        cap = _rectifier_cap(result)
+        if cap is not None:
+            cap = None if cap == float("inf") else cap
+            return _as(step, root, "relu", made, uniform, cap)
+        if step.operation in _SELECTING and len(steers) > 1 and _bends_like_a_rectifier(result):
+            return _as(step, root, "activation", made, uniform)
+    return None
+
+
+def _common_roots(step: Step, steers: list[Value], roots: Mapping[str, list[Value]]) -> list[Value]:
+    """The values of which the step may be a function one by one, nearest first."""
+    ways = []
+    for value in steers:
+        if value.shape != step.output.shape:
+            return []
+        ways.append([value, *roots.get(value.name, [])])
+    first, *others = ways or [[]]
+    return [value for value in first if all(value in way for way in others)][:_FURTHEST]
+
+
+class _NotOneByOne(Exception):
+    """A step between the root and the end is no function of the root alone, value by value."""
+
+
+def _evaluate(step: Step, root: Value, made: Mapping[str, Step], uniform: Uniform) -> Tensor:
+    """The step's output where the root has the values of `_PROBES`."""
+    known: dict[str, Tensor] = {root.name: _PROBES}
+
+    def value_of(value: Value) -> Tensor:
+        if value.name not in known:
+            number = uniform(value)
+            if number is not None:
+                known[value.name] = torch.tensor(number, dtype=torch.float64)
+            else:
+                known[value.name] = run(made.get(value.name))
+        return known[value.name]
+
+    def run(inner: Step | None) -> Tensor:
+        if inner is None or inner.operation not in _LINEAR_ONE_BY_ONE | _BENT | {"relu", "activation"}:
+            raise _NotOneByOne
+        arguments = fill(dict(inner.arguments), 1, value_of)
+        if arguments.get("dtype") is not None and arguments["dtype"].is_floating_point:
+            arguments["dtype"] = torch.float64
+        result: Tensor = inner.function(**arguments)
+        return result
+
+    return run(step).expand_as(_PROBES).double()
+
+
+def _rectifier_cap(result: Tensor) -> float | None:
+    """The bound of the rectifier that gave this result; infinity for none; None if it is no rectifier."""
+    cap = float(result[-1])
+    if cap <= 0:
+        return None
+    bound = float("inf") if cap == float(_PROBES[-1]) else cap
+    return bound if torch.equal(result, _PROBES.clamp(0, bound)) else None
+
+
+def _bends_like_a_rectifier(result: Tensor) -> bool:
+    """Whether a function is the identity far above zero and at most half of it far below, as SiLU is."""
+    return bool((result[-1] / _PROBES[-1] - 1).abs() < 1e-3 and (result[0] / _PROBES[0]).abs() < 0.5)
+
+
+def _as(
+    step: Step, root: Value, operation: str, made: Mapping[str, Step], uniform: Uniform,
+    cap: float | None = None,
+) -> Step:  # fmt: skip
+    """The step as one function of the root."""
+    inner = _between(step, root, made, uniform)
+    if operation == "relu" and cap is None:
+        function: Callable[..., Any] = torch.relu
+    elif operation == "relu":
+        function = _Capped(cap)
+    else:
+        function = _Chain(root, inner, uniform)
+    return replace(step, operation=operation, function=function, arguments={"input": root}, inputs=(root,), cap=cap)
+
+
+class _Capped:
+    """x -> min(max(x, 0), cap)."""
+
+    def __init__(self, cap: float | None) -> None:
+        self.cap = cap
+
+    def __call__(self, input: Tensor) -> Tensor:
+        return input.clamp(0, self.cap)
+
+
+class _Chain:
+    """Several elementwise steps as one function of the value that they start from."""
+
+    def __init__(self, root: Value, steps: list[Step], uniform: Uniform) -> None:
+        self.root, self.steps, self.uniform = root, steps, uniform
+
+    def __call__(self, input: Tensor) -> Tensor:
+        known: dict[str, Any] = {self.root.name: input}
+
+        def value_of(value: Value) -> Any:
+            if value.name in known:
+                return known[value.name]
+            return torch.tensor(self.uniform(value), dtype=input.dtype, device=input.device)
+
+        for step in self.steps:
+            known[step.output.name] = step.function(**fill(dict(step.arguments), 1, value_of))
+        result: Tensor = known[self.steps[-1].output.name]
+        return result
+
+
+def _between(step: Step, root: Value, made: Mapping[str, Step], uniform: Uniform) -> list[Step]:
+    """The steps from the root to the step, in order."""
+    found: dict[str, Step] = {}
+
+    def visit(current: Step) -> None:
+        for value in current.inputs:
+            known = value == root or value.name in found or _is_number(value, uniform)
+            if not known:
+                visit(made[value.name])
+        found[current.output.name] = current
+
+    visit(step)
+    return list(found.values())
+
+
+def _is_number(value: Value, uniform: Uniform) -> bool:
+    return uniform(value) is not None
+
+
+def _unexpanded(step: Step, made: Mapping[str, Step]) -> Step:
+    """A product with a gate that was expanded to maps first, as the product with the gate itself."""
+    if step.operation != "aten.mul" or len(step.signals) != 2:
+        return step
+    plain = {}
+    for value in step.signals:
+        maker = made.get(value.name)
+        if maker is not None and maker.operation in ("aten.expand", "aten.expand_as"):
+            (gate,) = maker.signals[:1]
+            if len(gate.shape) == len(value.shape):
+                plain[value.name] = gate
+    arguments = {
+        name: plain.get(one.name, one) if isinstance(one, Value) else one for name, one in step.arguments.items()
+    }
+    return replace(step, arguments=arguments, inputs=tuple(plain.get(v.name, v) for v in step.inputs))
+
+
+# Local response normalisation: x / (k + alpha * mean of x² over neighbouring maps)^beta.
+
+
+def _norm(step: Step, made: Mapping[str, Step]) -> Step | None:
+    """A division that ends a local response normalisation, as one step of the input alone."""
+    if step.operation != "aten.div" or len(step.signals) != 2:
+        return None
+    below, divisor = step.signals
+    way = list(_walk_down(divisor, below, made))
+    essential = [inner for inner in way if inner.operation not in _SHAPE_ONLY]
+    if len(essential) != 5:
+        return None
+    power, shifted, scaled, pool, square = essential
+    named = [inner.operation for inner in (power, shifted, scaled)]
+    if named != ["aten.pow", "aten.add", "aten.mul"] or "aten.avg_pool" not in pool.operation:
+        return None
+    if not _squares(square, below):
+        return None
+    constants = {
+        "size": pool.arguments["kernel_size"][0],
+        "alpha": scaled.arguments["other"],
+        "beta": power.arguments.get("exponent"),
+        "k": shifted.arguments["other"],
+    }
+    if not all(isinstance(number, int | float) for number in constants.values()):
+        return None
+    folded = replace(
+        step,
+        operation="local_response_norm",
+        function=torch.nn.functional.local_response_norm,
+        arguments={"input": below, **constants},
+        inputs=(below,),
+    )
+    return folded if _same(folded, [*reversed(way), step], below) else None
+
+
+_SHAPE_ONLY = frozenset(f"aten.{name}" for name in """
+    view _unsafe_view reshape unsqueeze squeeze pad constant_pad_nd permute transpose
+""".split())  # fmt: skip
+
+
+def _walk_down(value: Value, below: Value, made: Mapping[str, Step]) -> Iterator[Step]:
+    """The steps that made a value from `below`, last first, as long as each has one signal."""
+    while value.name in made:
+        step = made[value.name]
+        yield step
+        if below in step.signals or len(step.signals) != 1:
+            return
+        value = step.signals[0]
+
+
+def _squares(step: Step, below: Value) -> bool:
+    if step.operation == "aten.mul":
+        return [value.name for value in step.inputs] == [below.name, below.name]
+    return step.operation == "aten.pow" and step.inputs == (below,) and step.arguments["exponent"] == 2
+
+
+def _same(folded: Step, steps: list[Step], below: Value) -> bool:
+    """Whether the folded step gives what the steps gave, on a ramp of numbers."""
+    shape = below.sizes(2)
+    ramp = torch.linspace(-50, 50, math.prod(shape), dtype=torch.float64).view(shape)
+    known: dict[str, Any] = {below.name: ramp}
+    for step in steps:
+        arguments = fill(dict(step.arguments), 2, lambda value: known[value.name])
+        known[step.output.name] = step.function(**arguments)
+    result = folded.function(**fill(dict(folded.arguments), 2, lambda value: ramp))
+    return torch.allclose(known[steps[-1].output.name], result, rtol=1e-10)

@@ -1,0 +1,245 @@
+"""Two results side by side: how alike their signals are, in numbers and in pictures."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from scipy.stats import spearmanr
+from skimage.metrics import structural_similarity
+from torch import Tensor
+
+from deconvnet._errors import ArgumentError
+from deconvnet._types import Box, Unit
+from deconvnet.photos.preprocess import PhotoLike, Preprocess
+from deconvnet.pictures import render as pictures
+from deconvnet.pictures import sheets
+from deconvnet.pictures.render import Scale
+from deconvnet.results.reconstruction import Crop, Reconstruction, caption
+
+_SSIM_WINDOW = 7
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Units of two results in pairs, and how alike the two signals of each pair are over the whole input.
+
+    The numbers compare pictures, not units. Pictures of one photo share its switches and with them much of
+    their structure, so that unlike units can have a cosine of 0.8 (Mahendran and Vedaldi 2016): set each
+    number beside that of another unit at the same place, and beside that of random weights. A number that
+    has no meaning, as where a signal is zero everywhere, is nan, and `notes` says so.
+
+    Attributes:
+        a, b: the two results.
+        names: what the two are called.
+        cosine: (m,) of the angle between the signed signals, -1 to 1: 1 where one is a multiple of the
+            other, -1 where with its sign turned. A few strong pixels decide it.
+        rank_correlation: (m,) Spearman's, of the two magnitudes where either is above 0, -1 to 1: whether
+            both are strong at the same places, whatever their signs and colours; below 0 where one is strong
+            and the other is not. Faint places count as much as strong ones; places where both are 0, most of
+            the input for a small receptive field, would only raise it and do not count.
+        ssim: (m,) structural similarity, -1 to 1: whether the two look alike as pictures with linear scales
+            of their own, in windows of 7 pixels; below 0 where bright and dark are exchanged. Each place counts
+            as much as the two pictures together differ from grey there, because two faint windows always pass
+            for alike.
+        ratio: (m,) length of b's signal over that of a's (the root of the sum of squares): how many times
+            as strong b is. A unit's signal grows with the activation that it starts from.
+        notes: what a reader of the numbers and the pictures should know.
+    """
+
+    a: Reconstruction
+    b: Reconstruction
+    names: tuple[str, str]
+    cosine: Float[Tensor, " m"]
+    rank_correlation: Float[Tensor, " m"]
+    ssim: Float[Tensor, " m"]
+    ratio: Float[Tensor, " m"]
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.a)
+
+    def words(self, i: int = 0) -> str:
+        """The numbers of pair i in a line, for people."""
+        named = [("cosine", self.cosine), ("rank correlation", self.rank_correlation), ("SSIM", self.ssim)]
+        parts = [f"{name} {value:z.2f}" for name, numbers in named if not math.isnan(value := float(numbers[i]))]
+        if not math.isnan(ratio := float(self.ratio[i])):
+            parts.append(f"{self.names[1]} is {ratio:#.3g} times as strong")
+        return ", ".join(parts) or "nothing to compare"
+
+    def shown(self, i: int, crop: Crop = "energy") -> Box:
+        """The box of input pixels that the pictures of pair i show: what `Reconstruction.shown` gives, of both."""
+        a, b = self.a.shown(i, crop), self.b.shown(i, crop)
+        return Box(tuple(map(min, a.low, b.low)), tuple(map(max, a.high, b.high)))
+
+    def sheet(
+        self,
+        photos: Sequence[PhotoLike],
+        preprocess: Preprocess,
+        *,
+        crop: Crop = "energy",
+        scale: Scale = "logistic",
+        common: bool = True,
+        title: str = "",
+    ) -> Image.Image:
+        """A row for each pair: the patch of the photo, a's picture, b's, and their difference, b less a.
+
+        Args:
+            photos: those that the images were made of, in their order.
+            preprocess: what made them.
+            crop, scale: as in `Reconstruction.picture`; all four show the same box.
+            common: draw a pair on one scale, so that the stronger looks stronger, or (False) each signal on
+                its own; then the difference is that of the signals divided by their scales.
+            title: above the sheet.
+
+        Raises:
+            ArgumentError: as `Reconstruction.picture`; also for a pair of units of two different images.
+        """
+        cells = []
+        for i in range(len(self)):
+            box = self.shown(i, crop)
+            patch = preprocess.patch(photos[self._image(i)], box)
+            signals = self._scaled(i, scale, common)
+            drawn = [pictures.render(pictures.crop(signal, box), scale=scale, limit=1.0) for signal in signals]
+            captions = ["the photo", *self._captions(i), f"{self.names[1]} less {self.names[0]}: {self.words(i)}"]
+            cells += [sheets.Cell((image,), words) for image, words in zip([patch, *drawn], captions, strict=True)]
+        return sheets.sheet(cells, columns=4, cell_size=224, title=title)
+
+    def _image(self, i: int) -> int:
+        image, other = self.a.units[i].image, self.b.units[i].image
+        if image != other:
+            raise ArgumentError(
+                f"pair {i} holds units of images {image} and {other}, and a row shows one photo. Draw each with "
+                "its own sheet."
+            )
+        return image
+
+    def _scaled(self, i: int, scale: Scale, common: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Signals a, b and b less a, in parts of the limit of the scale."""
+        a, b = _signals(self.a, self.b, i)
+        if common:
+            limits = [pictures.limit_of(torch.stack([a, b]), scale=scale)] * 2
+        else:
+            limits = [pictures.limit_of(signal, scale=scale) for signal in (a, b)]
+        a, b = a / limits[0], b / limits[1]
+        return a, b, b - a
+
+    def _captions(self, i: int) -> list[str]:
+        pair = zip(self.names, (self.a, self.b), strict=True)
+        return [f"{name}: {caption(r.units[i], float(r.activations[i]))}" for name, r in pair]
+
+
+def compare(a: Reconstruction, b: Reconstruction, *, names: tuple[str, str] = ("A", "B")) -> Comparison:
+    """How alike two results are, unit by unit.
+
+    Args:
+        a, b: of the same size of input: of two networks, two states of one, two rule sets, two units. Unit i
+            of the one is compared with unit i of the other, at whatever positions they are.
+        names: what to call the two.
+
+    Raises:
+        ArgumentError: inputs of different sizes or channels, or different numbers of units.
+
+    Example:
+        >>> from torch import nn, randn
+        >>> from deconvnet import DeconvNet
+        >>> x = randn(1, 3, 16, 16)
+        >>> net = DeconvNet(nn.Sequential(nn.Conv2d(3, 8, 5), nn.ReLU()), x)
+        >>> same = compare(net.project(x, "1", channel=2), net.project(x, "1", channel=2, start="one"))
+        >>> round(float(same.cosine[0]), 3), round(float(same.ssim[0]), 3)
+        (1.0, 1.0)
+    """
+    _check(a, b, names)
+    numbers: list[tuple[float, ...]] = []
+    notes: list[str] = []
+    for i in range(len(a)):
+        signals = _signals(a, b, i)
+        numbers.append(_numbers(*signals))
+        told = (*_why_undefined(names, signals, numbers[-1]), *_places(a.units[i], b.units[i]))
+        notes += [f"Pair {i}: {words}." for words in told]
+    cosine, ranks, ssim, ratio = torch.tensor(numbers, dtype=torch.float64).reshape(-1, 4).unbind(1)
+    return Comparison(a, b, names, cosine, ranks, ssim, ratio, (*notes, *_inherited(a, b, names)))
+
+
+def _check(a: Reconstruction, b: Reconstruction, names: tuple[str, str]) -> None:
+    first, second = names
+    if a.input_size != b.input_size:
+        sizes = ["x".join(map(str, r.input_size)) for r in (a, b)]
+        raise ArgumentError(
+            f"{first} is on an input of {sizes[0]} and {second} on one of {sizes[1]}, so their pixels do not "
+            "correspond. Give both the same size of input: --size, or load_model(..., size=...)."
+        )
+    if a.windows.shape[1] != b.windows.shape[1]:
+        raise ArgumentError(
+            f"{first} is on an input of {a.windows.shape[1]} channels and {second} on one of {b.windows.shape[1]}. "
+            "Compare networks that take the same channels."
+        )
+    if len(a) != len(b):
+        raise ArgumentError(
+            f"{first} has {len(a)} units and {second} has {len(b)}, and they are compared in pairs. Project the "
+            "same images and channels for both."
+        )
+
+
+def _signals(a: Reconstruction, b: Reconstruction, i: int) -> tuple[Tensor, Tensor]:
+    """The two signals of pair i over the whole input."""
+    return a.whole(i).double().cpu(), b.whole(i).double().cpu()
+
+
+def _numbers(a: Float[Tensor, "c *size"], b: Float[Tensor, "c *size"]) -> tuple[float, ...]:
+    """Cosine, rank correlation, SSIM and ratio of two signals; nan where they have no meaning."""
+    if not (bool(a.any()) and bool(b.any())):
+        return (math.nan,) * 4
+    largest = a.abs().max(), b.abs().max()
+    a, b = a / largest[0], b / largest[1]  # or the squares of small values vanish
+    lengths = a.norm(), b.norm()
+    cosine = float((a * b).sum() / (lengths[0] * lengths[1]))
+    ratio = float(largest[1] / largest[0] * (lengths[1] / lengths[0]))
+    return min(max(cosine, -1.0), 1.0), _rank_correlation(a, b), _ssim(a, b), ratio
+
+
+def _rank_correlation(a: Tensor, b: Tensor) -> float:
+    sizes = torch.stack([signal.square().sum(0).flatten() for signal in (a, b)])  # their roots rank alike
+    sizes = sizes[:, sizes.any(0)]
+    if bool((sizes == sizes[:, :1]).all(1).any()):
+        return math.nan
+    return float(spearmanr(*sizes.numpy()).statistic)
+
+
+def _ssim(a: Tensor, b: Tensor) -> float:
+    if min(a.shape[1:], default=0) < _SSIM_WINDOW:
+        return math.nan
+    # brightnesses from 0 to 1: SSIM multiplies means, so among signed values two differences would make a likeness
+    shown = [(s / pictures.limit_of(s, scale="linear") / 2 + 0.5).clamp(0, 1).numpy() for s in (a, b)]
+    _, local = structural_similarity(  # type: ignore[no-untyped-call]  # scikit-image ships no types
+        *shown, win_size=_SSIM_WINDOW, data_range=1.0, channel_axis=0, full=True
+    )
+    return float(np.average(local, weights=sum(np.abs(picture - 0.5) for picture in shown)))
+
+
+def _why_undefined(names: tuple[str, str], signals: tuple[Tensor, Tensor], numbers: tuple[float, ...]) -> Iterator[str]:
+    empty = [name for name, signal in zip(names, signals, strict=True) if not bool(signal.any())]
+    if empty:
+        yield f"the signal of {' and of '.join(empty)} is zero everywhere, so there is nothing to compare"
+        return
+    _, rank, ssim, _ = map(math.isnan, numbers)
+    if rank:
+        yield "the rank correlation is not defined, because a magnitude is the same at every place"
+    if ssim:
+        yield f"SSIM is not defined below {_SSIM_WINDOW} pixels along an axis"
+
+
+def _places(a: Unit, b: Unit) -> Iterator[str]:
+    if a.position and b.position and a.position != b.position:
+        one, other = (",".join(map(str, unit.position or ())) for unit in (a, b))
+        yield f"the units are at {one} and at {other}; the numbers compare the whole input"
+
+
+def _inherited(a: Reconstruction, b: Reconstruction, names: tuple[str, str]) -> list[str]:
+    """The notes of both results, with the name of the one where the other has it not."""
+    both = [note for note in a.notes if note in b.notes]
+    own = [(name, note) for name, r in zip(names, (a, b), strict=True) for note in r.notes if note not in both]
+    return [*both, *(f"{name}: {note}" for name, note in own)]

@@ -1,0 +1,186 @@
+"""`Reconstruction`: what came down, with what is needed to show it."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor
+
+from deconvnet._errors import ArgumentError
+from deconvnet._types import Box, Unit
+from deconvnet.core.rules import RuleSet
+from deconvnet.photos.preprocess import PhotoLike, Preprocess
+from deconvnet.pictures import render as pictures
+from deconvnet.pictures import sheets
+from deconvnet.pictures.render import Scale
+
+Crop = Literal["energy", "field", "none"]
+
+_MOST_DISPLAYED = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """Units of a network as the network sees them, in input space.
+
+    Attributes:
+        units: what was carried down.
+        activations: (m,) value of each unit on the way up; the value at the strongest position for a
+            whole map.
+        windows: (m, c, *spatial) the signal inside each unit's box; signed, zero outside the input.
+        boxes: (m, 2, d) low and high corner of each box in input pixels, high not included; may reach
+            past the border.
+        input_size: of the input, or of the layer that `to` named, per spatial axis.
+        rules: the rule set of the way down.
+        notes: what a reader of the pictures should know.
+    """
+
+    units: tuple[Unit, ...]
+    activations: Float[Tensor, " m"]
+    windows: Float[Tensor, "m c *window"]
+    boxes: Int[Tensor, "m 2 d"]
+    input_size: tuple[int, ...]
+    rules: RuleSet
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def __repr__(self) -> str:
+        layers = ", ".join(dict.fromkeys(repr(unit.layer) for unit in self.units))
+        size = "x".join(map(str, (self.windows.shape[1], *self.input_size)))
+        units = "1 unit" if len(self) == 1 else f"{len(self)} units"
+        return f"<Reconstruction: {units} of layer {layers} on {size}, rules: {self.rules.name}>"
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows; None, for which it shows the repr, where there are no pictures."""
+        if len(self.input_size) != 2 or self.windows.shape[1] not in (1, 3) or not self.units:
+            return None
+        shown = min(len(self), _MOST_DISPLAYED)
+        title = f"the first {shown} of {len(self)} units" if shown < len(self) else ""
+        file = io.BytesIO()
+        sheets.sheet(self._cells(shown), cell_size=320 if shown == 1 else 128, title=title).save(file, "PNG")
+        return file.getvalue()
+
+    def full(self) -> Float[Tensor, "m c *size"]:
+        """The signal over the whole input, zero outside each unit's box."""
+        return torch.stack([self.whole(i) for i in range(len(self))])
+
+    def whole(self, i: int) -> Float[Tensor, "c *size"]:
+        """Unit i's signal over the whole input."""
+        whole = self.windows.new_zeros(self.windows.shape[1], *self.input_size)
+        inside, part = self.shown(i, "field").overlap(self.input_size)
+        whole[inside] = self.windows[i][part]
+        return whole
+
+    def magnitude(self) -> Float[Tensor, "m *size"]:
+        """The root of the sum of squares over the input's channels, over the whole input."""
+        return pictures.magnitude(self.full(), axes=len(self.input_size))
+
+    def picture(self, i: int = 0, *, crop: Crop = "energy", scale: Scale = "logistic") -> Image.Image:
+        """Unit i as a picture: zero is mid-grey.
+
+        Args:
+            i: number of the unit.
+            crop: "energy" for the box that holds 99 % of the energy, "field" for the receptive field,
+                "none" for the whole input.
+            scale: "logistic" or "linear"; see `deconvnet.render`.
+
+        Raises:
+            ArgumentError: the input has not one or three channels, or not two spatial axes.
+        """
+        return pictures.render(pictures.crop(self.whole(i), self.shown(i, crop)), scale=scale)
+
+    def shown(self, i: int, crop: Crop = "energy") -> Box:
+        """The box of input pixels that a picture of unit i shows; see `picture`."""
+        if crop == "none":
+            return Box((0,) * len(self.input_size), self.input_size)
+        low, high = self.boxes[i].tolist()
+        if crop == "field":
+            return Box(tuple(low), tuple(high))
+        if crop != "energy":
+            raise ArgumentError(f"crop is 'energy', 'field' or 'none'; got {crop!r}.")
+        inner = pictures.energy_box(self.windows[i])
+        return Box(
+            tuple(a + b for a, b in zip(low, inner.low, strict=True)),
+            tuple(a + b for a, b in zip(low, inner.high, strict=True)),
+        )
+
+    def sheet(
+        self,
+        photos: Sequence[PhotoLike],
+        preprocess: Preprocess,
+        *,
+        crop: Crop = "energy",
+        scale: Scale = "logistic",
+        title: str = "",
+    ) -> Image.Image:
+        """Every unit's picture beside its patch of the photo, captioned with map, position and activation.
+
+        Args:
+            photos: those that the images were made of, in their order.
+            preprocess: what made them.
+            crop, scale: as in `picture`; the patch shows the same box, at the photo's own resolution.
+            title: above the sheet.
+        """
+        cells = []
+        for i, (unit, activation) in enumerate(zip(self.units, self.activations.tolist(), strict=True)):
+            patch = preprocess.patch(photos[unit.image], self.shown(i, crop))
+            cells.append(sheets.Cell((self.picture(i, crop=crop, scale=scale), patch), caption(unit, activation)))
+        return sheets.sheet(cells, title=title)
+
+    def beside(
+        self, photo: PhotoLike, preprocess: Preprocess, i: int = 0, *, words: str = "", title: str = ""
+    ) -> Image.Image:
+        """A photo, unit i's picture over the whole input, and the photo where that is strong, in a row.
+
+        Args:
+            photo: the one that the unit's image was made of.
+            preprocess: what made it.
+            i: number of the unit.
+            words: caption of the picture; the unit's own by default.
+            title: above the row.
+        """
+        shown = preprocess.shown(photo)
+        signal = self.whole(i)
+        unit, activation = self.units[i], float(self.activations[i])
+        return sheets.side_by_side(
+            [shown, pictures.render(signal), pictures.overlay(shown, pictures.magnitude(signal))],
+            ["what the network sees", words or caption(unit, activation), "where it lies in the photo"],
+            title=title,
+        )
+
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write every unit's picture to one image file, captioned where there are several; the file's place.
+
+        Raises:
+            ArgumentError: the file is there already and `force` is not given, or its ending is unknown.
+        """
+        cells = self._cells(len(self))
+        image = cells[0].images[0] if len(cells) == 1 else sheets.sheet(cells)
+        sheets.save_picture(image, path, force=force)
+        return Path(path)
+
+    def _cells(self, shown: int) -> list[sheets.Cell]:
+        """The first units' pictures with their captions."""
+        values = self.activations[:shown].tolist()
+        return [sheets.Cell((self.picture(i),), caption(self.units[i], value)) for i, value in enumerate(values)]
+
+
+def caption(unit: Unit, activation: float) -> str:
+    """A unit and its activation in a few words, for people."""
+    return f"{unit_words(unit)} = {activation:.3g}".lstrip()
+
+
+def unit_words(unit: Unit) -> str:
+    """A unit in a few words, for people."""
+    word = "unit" if unit.position == () else "map"
+    parts = [] if unit.channel is None else [f"{word} {unit.channel}"]
+    if unit.position:
+        parts.append("at " + ",".join(map(str, unit.position)))
+    return " ".join(parts)

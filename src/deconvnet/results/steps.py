@@ -1,0 +1,348 @@
+"""The mechanism shown: one unit's signal at every step of its way down (figure 1 of the paper, on a real photo)."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from deconvnet._errors import ArgumentError
+from deconvnet._types import Box, Step, Unit, Value
+from deconvnet.core import ops
+from deconvnet.core.rules import Call, Rule, RuleSet, pooling_windows
+from deconvnet.engine.carry import check_finite, notes_of, silence
+from deconvnet.engine.layers import PIXELS, names_of
+from deconvnet.engine.passes import Pass
+from deconvnet.engine.plan import Plan
+from deconvnet.engine.project import boxes_of, project_seeds
+from deconvnet.pictures import render as picture
+from deconvnet.pictures import sheets
+from deconvnet.results.reconstruction import caption
+from deconvnet.windows.steps import Frames, map_size, moved, whole_maps
+
+_CELL = 176  # pixels of a picture in the figure
+_SWITCHES = 16  # pixels of a map that a picture of switches shows at most, along each axis
+_INK, _FRAME = (190, 30, 45), (190, 190, 190)
+
+
+@dataclass(frozen=True, eq=False)
+class StepDown:
+    """One step of a way down: what has come to a layer, beside what the forward pass had there.
+
+    Attributes:
+        layer: where the signal has come to; "the pixels" at the end.
+        undone: the layers that were undone to come here; none at the start.
+        how: what undoing them does, such as "unpool by switches (sum)".
+        signal: (c, *size) all that has come to the layer.
+        forward: (c, *size) what the layer gave on the way up.
+        switches: (c, *pooled) where a max-pool was undone by its switches: the flat place of each window's
+            maximum in its map of `forward`, as PyTorch's poolings return it.
+        windows: of that max-pool, per spatial axis.
+        error: how far unpooling is from an inverse: |forward - unpooled| / |forward| (Euclidean, over all
+            maps), where the max-pool's own output on the way up is unpooled. None where no max-pool is undone;
+            a maximum over whole maps, such as `amax`, is none.
+        pool: the layer of the max-pool that `switches`, `windows` and `error` are of; where several take the same
+            maps, the one that is undone first.
+        rectified: whether the layer rectifies on the way up: a rectifier, a smooth activation that the rules admit
+            in its place, or the concatenation of branches that are all rectified.
+    """
+
+    layer: str
+    undone: tuple[str, ...]
+    how: str
+    signal: Float[Tensor, "c *size"]
+    forward: Float[Tensor, "c *size"]
+    switches: Int[Tensor, "c *pooled"] | None = None
+    windows: tuple[ops.Windows, ...] | None = None
+    error: float | None = None
+    pool: str | None = None
+    rectified: bool = False
+
+    @property
+    def offsets(self) -> Int[Tensor, "c *pooled axes"] | None:
+        """The switches as steps from the first pixel of each window, which may lie in the padding, per spatial axis."""
+        if self.switches is None or self.windows is None:
+            return None
+        places = torch.unravel_index(self.switches, self.signal.shape[1:])
+        axes = len(self.windows)
+        starts = [axis.starts.view(-1, *[1] * (axes - 1 - i)) for i, axis in enumerate(self.windows)]
+        return torch.stack([place.cpu() - start for place, start in zip(places, starts, strict=True)], -1)
+
+    @property
+    def strongest(self) -> int:
+        """The feature map, or the unit, where the signal is largest; rectifiers let nothing else through."""
+        return int(self.signal.flatten(1).amax(1).argmax())
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """A unit's way down, step by step.
+
+    Attributes:
+        unit: what was carried down.
+        activation: its value on the way up.
+        steps: from the unit's layer down.
+        rules: the rule set.
+        notes: what a reader should know.
+    """
+
+    unit: Unit
+    activation: float
+    steps: tuple[StepDown, ...]
+    rules: RuleSet
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[StepDown]:
+        return iter(self.steps)
+
+    def __getitem__(self, number: int) -> StepDown:
+        return self.steps[number]
+
+    def __repr__(self) -> str:
+        return f"<Steps of {caption(self.unit, self.activation)} of {self.unit.layer!r}, {len(self)} of them>"
+
+    @cached_property
+    def shown(self) -> tuple[StepDown, ...]:
+        """The steps that change something: without reshaping, dropout and the like."""
+        at = {step.layer: step.signal for step in self.steps}
+
+        def same(step: StepDown) -> bool:
+            above = [at[layer].flatten() for layer in step.undone if layer in at]
+            return len(step.undone) == 1 == len(above) and torch.equal(above[0], step.signal.flatten())
+
+        return tuple(step for step in self.steps if not same(step))
+
+    def figure(self, shown: Image.Image | None = None, *, title: str = "") -> Image.Image:
+        """The steps as a picture: the signal, its strongest map, that map on the way up, and the switches.
+
+        In all of them zero is mid-grey. Switches are drawn where the signal is strongest: the window's
+        middle, and a line from it to the pixel of the maximum. Layers without spatial axes are drawn as
+        squares.
+
+        Args:
+            shown: what stands beside the pixels, such as `Preprocess.shown(photo)`; the network's input if None.
+            title: above the figure.
+
+        Raises:
+            ArgumentError: maps with one or three spatial axes.
+        """
+        for step in self.shown:
+            if step.signal.ndim not in (1, 3):
+                raise ArgumentError(
+                    f"layer {step.layer!r} has maps of {step.signal.ndim - 1} axes, and only images can be drawn: "
+                    "take the tensors, .signal and .forward of each step."
+                )
+        wide = 3 + any(step.switches is not None for step in self.shown)
+        cells = [sheets.Cell(_pictures(step, shown, wide), _words(step)) for step in self.shown]
+        columns = max(1, round(math.sqrt(len(cells) / wide)))
+        return sheets.sheet(cells, columns=columns, cell_size=_CELL, title=title or _title(self, wide))
+
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the figure to an image file; the file's place.
+
+        Raises:
+            ArgumentError: the file is there already and `force` is not given, or its ending is unknown.
+        """
+        sheets.save_picture(self.figure(), path, force=force)
+        return Path(path)
+
+
+def steps_down(way: Plan, one: Pass, budget: int, notes: Sequence[str]) -> Steps:
+    """Carry the one seed of a pass down on whole maps, and keep what comes to each value.
+
+    Args:
+        way: the plan.
+        one: the forward pass, whose trace holds every value of the way, and its one seed.
+        budget: bytes that may be taken.
+        notes: what a reader should know besides.
+
+    Raises:
+        NotFiniteError: the signal overflows.
+    """
+    (unit,) = one.seeds.units
+    names = names_of(way.graph)
+    above = _above(way, names)
+    steps: list[StepDown] = []
+
+    def watch(value: Value, places: np.ndarray, signal: Tensor, frames: Frames) -> None:
+        if value.name in names:
+            rows = signal[:, None] if signal.ndim == 1 else signal  # one number for each image is one unit
+            (whole,) = moved(rows, frames, whole_maps(1, map_size(value)))
+            check_finite(whole)
+            steps.append(_step(way, one, value, whole, names, [*above[value.name].values()]))
+
+    box = boxes_of(way, one.seeds.units)
+    pixels = one.seeds.values.new_zeros(1, way.stop.shape[1].of(1), *box[0].size)
+    project_seeds(way, one, box, pixels, budget, "dense", watch)
+    every = (*notes, *one.seeds.notes, *notes_of(way), *silence(one.seeds.silent, 1))
+    return Steps(unit, float(one.seeds.activations), tuple(steps), way.rules, every)
+
+
+def _step(
+    way: Plan, one: Pass, value: Value, signal: Tensor, names: Mapping[str, str], above: Sequence[tuple[Step, Rule]]
+) -> StepDown:
+    forward = one.trace.values[value.name]
+    row = forward[one.seeds.rows[0]].reshape(signal.shape)
+    undone = tuple(dict.fromkeys(names[step.output.name] for step, _ in above if step.output.name in names))
+    how = ", ".join(dict.fromkeys(rule.words for _, rule in above))
+    step = StepDown(names[value.name], undone, how, signal, row, rectified=value.name in way.rectified)
+    pools = ((over, rule) for over, rule in above if "max_pool" in over.operation and value in over.signals)
+    for over, rule in pools:
+        switches, windows, error = _unpooling(way, one, over, rule, forward)
+        return replace(step, switches=switches, windows=windows, error=error, pool=names[over.output.name])
+    return step
+
+
+def way_words(way: Plan) -> dict[str, dict[str, str]]:
+    """The layers on a way in the order in which they are come to, and what is undone to come to each, in words."""
+    names = names_of(way.graph)
+    above = _above(way, names)
+    values = [step.output for step, _ in way.down] + [way.stop]
+    return {
+        names[value.name]: {
+            names.get(name, f"{step.module}/{step.operation.removeprefix('aten.')}"): rule.words
+            for name, (step, rule) in above[value.name].items()
+        }
+        for value in values
+        if value.name in names
+    }
+
+
+def _above(way: Plan, names: Mapping[str, str]) -> dict[str, dict[str, tuple[Step, Rule]]]:
+    """What is undone to come to each value from the nearest named ones above it, by the names of values."""
+    found: dict[str, dict[str, tuple[Step, Rule]]] = defaultdict(dict)
+    for step, rule in way.down:
+        name = step.output.name
+        undone = {} if name in names else found[name]
+        for value in {value.name for i, value in enumerate(step.signals) if i not in rule.closed}:
+            found[value].update({**undone, name: (step, rule)})
+    return found
+
+
+def _unpooling(
+    way: Plan, one: Pass, step: Step, rule: Rule, below: Tensor
+) -> tuple[Tensor | None, tuple[ops.Windows, ...], float]:
+    """A max-pool's switches, its windows, and the relative error of what unpooling its output gives back."""
+    number = int(one.seeds.rows[0])
+    remembered = one.trace.memory.get(step.output.name, {})
+    call = Call(step, way.rules, one.trace.images, one.trace.tensors, remembered)
+    unpooled = rule.down(call, one.trace.values[step.output.name])
+    windows = tuple(pooling_windows(step, call.sizes()))
+    switches = None
+    if "switches" in remembered:
+        switches = ops.switch_places(remembered["switches"], windows)[number]
+    if not isinstance(unpooled, Tensor):
+        (unpooled,) = (part for part in unpooled if part is not None)
+    forward, back = below[number].cpu().double(), unpooled[number].cpu().double()  # squares of half floats overflow
+    length = float(torch.linalg.vector_norm(forward))
+    distance = float(torch.linalg.vector_norm(forward - back))
+    return switches, windows, distance / length if length else 0.0
+
+
+def _pictures(step: StepDown, shown: Image.Image | None, wide: int) -> tuple[Image.Image, ...]:
+    """A step's row: the signal over all maps, its strongest map, that map on the way up, and the switches."""
+    blank = Image.new("RGB", (_CELL, _CELL), "white")
+    signal, forward = _as_maps(step.signal), _as_maps(step.forward)
+    drawn: tuple[Image.Image, ...]
+    if step.layer == PIXELS and step.signal.shape[0] in (1, 3):
+        drawn = (picture.render(signal), blank, shown or picture.render(forward))
+    elif step.signal.ndim == 1:
+        drawn = (picture.render(signal, scale="linear"), blank, picture.render(forward, scale="linear"))
+    else:
+        of_all = picture.magnitude(signal)[None]
+        one, above = signal[step.strongest][None], forward[step.strongest][None]
+        drawn = tuple(picture.render(part, scale="linear") for part in (of_all, one, above))
+    switches = blank if step.switches is None or step.windows is None else _switches(step)
+    return tuple(image if image is blank else _framed(image) for image in (*drawn, switches)[:wide])
+
+
+def _framed(image: Image.Image) -> Image.Image:
+    """An image as large as its cell, with a thin frame: one that is white all over is seen on white paper too."""
+    grown = _CELL / max(image.size)
+    size = max(1, round(image.width * grown)), max(1, round(image.height * grown))
+    how = Image.Resampling.NEAREST if grown >= 1 else Image.Resampling.LANCZOS
+    framed = image.convert("RGB").resize(size, how)
+    ImageDraw.Draw(framed).rectangle((0, 0, size[0] - 1, size[1] - 1), outline=_FRAME)
+    return framed
+
+
+def _as_maps(signal: Tensor) -> Tensor:
+    """Maps as they are; a layer without spatial axes as one square map, filled up with zeros."""
+    if signal.ndim == 3:
+        return signal
+    side = math.isqrt(max(len(signal) - 1, 0)) + 1
+    square = signal.new_zeros(side * side)
+    square[: len(signal)] = signal
+    return square.view(1, side, side)
+
+
+def _switches(step: StepDown) -> Image.Image:
+    """The strongest map of the signal, enlarged where it is strong, and the switches of its windows."""
+    assert step.switches is not None and step.windows is not None
+    signal = step.signal[step.strongest].double()
+    box = _around_peak(signal)
+    scale = _CELL // max(box.size)
+    image = picture.render(picture.crop(signal[None], box), scale="linear")
+    image = image.resize((box.size[1] * scale, box.size[0] * scale), Image.Resampling.NEAREST)
+    image = Image.blend(image, Image.new("RGB", image.size, "white"), 0.4)
+    draw = ImageDraw.Draw(image)
+    places = np.stack(np.unravel_index(step.switches[step.strongest].cpu().numpy(), tuple(signal.shape)), -1)
+    middles = [_middle(axis) for axis in step.windows]
+    for index in np.ndindex(*places.shape[:2]):
+        middle = [float(axis[i]) for axis, i in zip(middles, index, strict=True)]
+        y, x = ((a - low + 0.5) * scale for a, low in zip(middle, box.low, strict=True))
+        v, u = ((int(a) - low + 0.5) * scale for a, low in zip(places[index], box.low, strict=True))
+        draw.line((x, y, u, v), fill=_INK, width=1)
+        r = max(2, scale // 6)
+        draw.ellipse((u - r, v - r, u + r, v + r), fill=_INK)
+    return image
+
+
+def _middle(windows: ops.Windows) -> np.ndarray:
+    """The middle of each window's pixels, also between two of them."""
+    return np.asarray(windows.starts + (windows.counts - 1) * windows.dilation / 2)
+
+
+def _around_peak(signal: Float[Tensor, "h w"]) -> Box:
+    """The part of a map around its largest signal that a picture of switches shows."""
+    peak = np.unravel_index(int(signal.argmax()), tuple(signal.shape))
+    sizes = [min(length, _SWITCHES) for length in signal.shape]
+    low = [
+        min(max(int(place) - size // 2, 0), length - size)
+        for place, size, length in zip(peak, sizes, signal.shape, strict=True)
+    ]
+    return Box(tuple(low), tuple(a + b for a, b in zip(low, sizes, strict=True)))
+
+
+def _words(step: StepDown) -> str:
+    """A step in words."""
+    channels, *size = step.signal.shape
+    maps = f"{channels} maps of {'x'.join(map(str, size))}" if size else f"{channels} unit{'s' * (channels > 1)}"
+    words = [f"{step.layer}: {maps}" if step.layer != PIXELS else PIXELS]
+    if step.undone:
+        words.append(f"{_several(step.undone)} undone ({step.how})")
+    if size and step.layer != PIXELS:
+        words.append(f"map {step.strongest}")
+    if step.error is not None:
+        words.append(f"unpooling {step.pool} gives the forward maps back with a relative error of {step.error:.2f}")
+    return "; ".join(words)
+
+
+def _several(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _title(steps: Steps, wide: int) -> str:
+    words = "from left: the signal over all maps, its strongest map, that map on the way up"
+    switches = ", the switches where the signal is strongest" if wide > 3 else ""
+    return f"{steps.unit.layer}, {caption(steps.unit, steps.activation)} ({steps.rules.name}); {words}{switches}"
