@@ -31,12 +31,13 @@ _MODULES = {
     "results.steps": ("StepDown", "Steps"),
     "models.load": ("LoadedModel", "load_model"),
     "models.zfnet": ("zfnet", "zfnet_mini"),
-    "network": ("DeconvNet",),
+    "network": ("DeconvNet", "costs", "watch_activations", "way_down"),
     "pictures.render": ("render",),
     "photos.preprocess": ("Preprocess", "load_photo"),
     "results.reconstruction": ("Reconstruction",),
     "results.responsible": ("Responsible",),
-    "core.rules": ("RuleSet", "rule"),
+    "core.operations": ("OperationTable", "operations", "rule"),
+    "core.rules": ("RuleSet",),
     "viewer.report": ("Report", "report"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

@@ -1,11 +1,12 @@
 """Frozen values that cross module borders. No torch here: pages and tables are made without it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import EllipsisType
-from typing import Any
 
 Index = tuple[EllipsisType | slice, ...]
+
+PIXELS = "the pixels"  # where a way down ends, as the name of a layer
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class TopActivation:
         rank: 0 for the strongest of its map.
         activation: on the way up.
         image: the photo's name.
-        index: number of the photo in its set.
+        index: of the photo in its set.
         position: index per spatial axis; `()` for a layer without spatial axes.
         box: rows and columns of the original photo that the unit's pictures show.
     """
@@ -96,78 +97,3 @@ class TopActivation:
     index: int
     position: tuple[int, ...]
     box: Box
-
-
-@dataclass(frozen=True)
-class Size:
-    """A length that may grow with the batch: `fixed + per_image * images`."""
-
-    fixed: int
-    per_image: int = 0
-
-    def of(self, images: int) -> int:
-        """The length for a batch of that many images."""
-        return self.fixed + self.per_image * images
-
-
-@dataclass(frozen=True)
-class Value:
-    """A place in a step's arguments that another step, a weight or the input fills.
-
-    Attributes:
-        name: unique in its graph.
-        shape: one `Size` per axis; empty for numbers.
-        signal: whether it is a real-valued tensor computed from the input, so that a signal can
-            travel down to it.
-        varies: whether it is computed from the input at all.
-    """
-
-    name: str
-    shape: tuple[Size, ...]
-    signal: bool
-    varies: bool
-
-    def sizes(self, images: int) -> tuple[int, ...]:
-        """The shape for a batch of that many images."""
-        return tuple(size.of(images) for size in self.shape)
-
-    @property
-    def image_first(self) -> bool:
-        """Whether the first axis, and no other, runs over the images (or whole multiples of them)."""
-        if not self.shape or self.shape[0].fixed or not self.shape[0].per_image:
-            return False
-        return all(not size.per_image for size in self.shape[1:])
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One operation of a captured network.
-
-    Attributes:
-        operation: what it computes, such as "aten.conv2d", "relu", "batch_norm": the rules' key.
-        output: what it makes.
-        function: computes the output from `arguments`.
-        arguments: by name; `Value` and `Size` stand for what is only known when it runs, also
-            inside lists.
-        inputs: the values among the arguments, in order.
-        module: dotted name of the module in which it was called; "" for the model itself.
-        cap: for "relu", the highest value that it lets through (6 for ReLU6); None for no such bound.
-    """
-
-    operation: str
-    output: Value
-    function: Callable[..., Any]
-    arguments: Mapping[str, Any]
-    inputs: tuple[Value, ...]
-    module: str
-    cap: float | None = None
-
-    @property
-    def signals(self) -> tuple[Value, ...]:
-        """The inputs to which a signal can travel down."""
-        return tuple(value for value in self.inputs if value.signal)
-
-    @property
-    def place(self) -> str:
-        """Where and what it is, for messages."""
-        return f"'{self.module or 'the model itself'}' ({self.operation})"

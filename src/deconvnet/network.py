@@ -1,41 +1,32 @@
-"""`DeconvNet`: a deconvnet attached to a network. Joins capture, rules, forward and project."""
+"""`DeconvNet`: a deconvnet attached to a network. All that it does is done in `engine`."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from typing import Literal
 
-import numpy as np
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deconvnet._errors import ArgumentError, LayerNotFoundError
-from deconvnet._memory import free_bytes, in_bytes
-from deconvnet._types import LayerInfo, Unit, Value
-from deconvnet.capture.captures import Captured, ordinary
-from deconvnet.capture.trace import Graph, computing
+from deconvnet._memory import in_bytes
+from deconvnet._types import LayerInfo, Unit
+from deconvnet.capture.captures import Captures
+from deconvnet.core.operations import OperationTable, operations
 from deconvnet.core.rules import RuleSet, Smooth, rule_set
-from deconvnet.core.up import Trace, finite_forward, forward
-from deconvnet.engine.carry import SAME_FOR_ALL, Watch, carried
-from deconvnet.engine.layers import class_scores, html_table, layer_infos, maps_of, names_of, rows_of, table, value_of
-from deconvnet.engine.passes import by_images, by_units, pass_of_units
-from deconvnet.engine.plan import Plan, plan, words_of
-from deconvnet.engine.seeds import (
-    Channel,
-    Seeds,
-    Start,
-    Target,
-    checked_units,
-    class_seeds,
-    listed_seeds,
-    own_signal,
-    unit_seeds,
-)
-from deconvnet.engine.unit_memory import Kept
+from deconvnet.engine import activations as engine_activations
+from deconvnet.engine import project as engine_project
+from deconvnet.engine import responsible as engine_responsible
+from deconvnet.engine import steps as engine_steps
+from deconvnet.engine.activations import WatchActivations
+from deconvnet.engine.attachment import Attachment
+from deconvnet.engine.costs import Costs
+from deconvnet.engine.layers import Layer, html_table, layer_infos, table, value_of
+from deconvnet.engine.project import Watch
+from deconvnet.engine.seeds import Channel, Start, Target
 from deconvnet.results.reconstruction import Reconstruction
-from deconvnet.results.responsible import Ranking, Responsible, check_asked, check_layer, joined, last_maps, ranked
-from deconvnet.results.steps import Steps, steps_down, way_words
-from deconvnet.windows.steps import Path
-
-Layer = str | nn.Module
+from deconvnet.results.responsible import Responsible
+from deconvnet.results.steps import Steps
+from deconvnet.windows.cost import RouteName
 
 
 class DeconvNet:
@@ -49,11 +40,17 @@ class DeconvNet:
         example_input: (n, c, *spatial) with one to three spatial axes; only shape, dtype and device
             count.
         rules: "deconvnet", "guided", "gradient", or a `RuleSet`.
-        smooth: what becomes of activations that are no rectifiers: "refuse" (default), "rectify" or
+        smooth: what becomes of activations other than ReLU: "refuse" (default), "rectify" or
             "gradient".
         output: which of several tensors that the model returns holds the classes, by key, field or
-            number.
-        memory: budget such as "2GB" or a number of bytes; a quarter of what is free by default.
+            index.
+        memory: budget for what is worked on at a time, such as "2GB" or a number of bytes; a quarter of what is
+            free by default. Results come on top of it.
+        operations: the table of operations; the one that all networks share by default, see `OperationTable`.
+
+    Attributes:
+        rules: the rule set.
+        output: as it was given, as a string.
 
     Raises:
         CaptureError: the model cannot be captured.
@@ -76,18 +73,18 @@ class DeconvNet:
         smooth: Smooth | None = None,
         output: str | int | None = None,
         memory: str | int | None = None,
+        operations: OperationTable = operations,
     ) -> None:
         self.rules = rule_set(rules, smooth)
-        self._captured = Captured(model, example_input)
         self.output = None if output is None else str(output)
-        self._memory = None if memory is None else in_bytes(memory)
-        self._plans: dict[Any, Plan] = {}
-        self._captured.graph(self._captured.example)
+        budget = None if memory is None else in_bytes(memory)
+        self._attached = Attachment(Captures(model, example_input), self.rules, operations, self.output, budget)
+        self._attached.captures.graph(self._attached.captures.example)
 
     @property
     def model(self) -> nn.Module:
         """The network itself, out of DataParallel and torch.compile."""
-        return self._captured.model
+        return self._attached.model
 
     def with_rules(self, rules: str | RuleSet, *, smooth: Smooth | None = None) -> "DeconvNet":
         """The same capture with another way down.
@@ -98,35 +95,25 @@ class DeconvNet:
         """
         if isinstance(rules, str) and smooth is None:
             smooth = self.rules.smooth
-        other = object.__new__(DeconvNet)
-        vars(other).update(vars(self))
+        other = copy(self)
         other.rules = rule_set(rules, smooth)
+        other._attached = replace(self._attached, rules=other.rules)
         return other
 
     @property
     def layers(self) -> Mapping[str, LayerInfo]:
         """Every layer by name, in the order in which the network computes them."""
-        return self.layers_of(self._captured.like_model())
-
-    def layers_of(self, x: Float[Tensor, "n c *spatial"]) -> Mapping[str, LayerInfo]:
-        """As `layers`, for images of another size than the example's."""
-        return layer_infos(self._captured.graph(x), self.rules)
+        return layers_of(self, self._attached.captures.like_model())
 
     def layer(self, layer: Layer) -> LayerInfo:
-        """What is known of one layer.
+        """What is known of one layer, given by name or as the module.
 
         Raises:
-            LayerNotFoundError: no such layer; the nearest names are told.
+            LayerNotFoundError: no such layer; the message has the nearest names.
         """
-        name = self._layer_name(layer)
-        value_of(self._captured.graph(self._captured.like_model()), name)
+        name = self._attached.layer_name(layer)
+        value_of(self._attached.own_graph(), name)
         return self.layers[name]
-
-    @property
-    def rectifiers(self) -> tuple[str, ...]:
-        """The layers that rectify, in the order in which the network computes them, each by its first name."""
-        first = set(names_of(self._captured.graph(self._captured.like_model())).values())
-        return tuple(name for name, info in self.layers.items() if info.kind == "relu" and name in first)
 
     def __str__(self) -> str:
         return "\n".join([f"DeconvNet, rules: {self.rules.name}", *table(self.layers)])
@@ -135,23 +122,15 @@ class DeconvNet:
         return html_table(self.layers, repr(self).strip("<>"))
 
     def __repr__(self) -> str:
-        size = "x".join(map(str, self._captured.example.shape[1:]))
+        size = "x".join(map(str, self._attached.captures.example.shape[1:]))
         return f"<DeconvNet of {type(self.model).__name__}, input {size}, rules: {self.rules.name}>"
 
-    def activations(
-        self,
-        x: Float[Tensor, "n c *spatial"],
-        layers: Sequence[Layer] | Layer,
-        *,
-        watch: Callable[[str, Tensor], object] | None = None,
-    ) -> dict[str, Tensor]:
+    def activations(self, x: Float[Tensor, "n c *spatial"], layers: Sequence[Layer] | Layer) -> dict[str, Tensor]:
         """What layers give for images, running no further than the deepest of them.
 
         Args:
             x: images, as the model takes them.
             layers: names or modules.
-            watch: called as watch(name, values) as soon as a layer is there. Then nothing is kept, nor looked
-                through for NaN and infinity, and the result is empty. The values are lent for the call only.
 
         Returns:
             By layer name, (n, c, *spatial) each.
@@ -160,59 +139,22 @@ class DeconvNet:
             LayerNotFoundError: no layer of that name.
             NotFiniteError: NaN or infinity in the input, a weight or one of the layers.
         """
-        several = [layers] if isinstance(layers, str | nn.Module) else list(layers)
-        if watch is not None:
-            self.watched(x, several, watch)
-            return {}
-        graph = self._captured.graph(x)
-        values = {name: value_of(graph, name) for name in map(self._layer_name, several)}
-        wanted = frozenset(value.name for value in values.values())
-        with computing():
-            trace = finite_forward(graph, self.model, ordinary(x), wanted, self.rules, {})
-        results = {name: trace.values[value.name] for name, value in values.items()}
-        given = {value.name for value in values.values()} & {graph.input.name}
-        return {name: t.clone() if given else t for name, t in results.items()}
-
-    def watched(
-        self,
-        x: Float[Tensor, "n c *spatial"],
-        layers: Sequence[Layer],
-        watch: Callable[[str, Tensor], object],
-        kept: Sequence[Kept] = (),
-    ) -> Trace:
-        """A forward pass that shows layers as `activations` does, and remembers what `kept` can take from it."""
-        graph = self._captured.graph(x)
-        values = {name: value_of(graph, name) for name in map(self._layer_name, layers)}
-        chosen = {name: rule for room in kept for name, rule in room.way.chosen.items()}
-        with computing():
-            told = _watches(values, watch)
-            return forward(graph, self.model, ordinary(x), frozenset(), self.rules, chosen, told)
-
-    def kept(self, layer: Layer, units: int) -> Kept | None:
-        """Room for what so many units of a layer need for their way down; None if that needs whole maps."""
-        like = self._captured.like_model()
-        _, way = self._way(self._captured.graph(like), layer, None)
-        return None if way.remembered is None else Kept(way, self.model, like, units)
+        return engine_activations.activations(self._attached, x, layers)
 
     def scores(self, x: Float[Tensor, "n c *spatial"]) -> Tensor:
         """The model's output before its softmax or sigmoid, if it ends in one: what `explain` starts from."""
-        graph = self._captured.graph(x)
-        value, _ = class_scores(graph, self.output)
-        with computing():
-            trace = finite_forward(graph, self.model, ordinary(x), frozenset([value.name]), self.rules, {})
-        return trace.values[value.name]
+        return engine_activations.scores(self._attached, x)
 
     def probabilities(self, x: Float[Tensor, "n c *spatial"]) -> Tensor:
-        """How likely the network finds each class: the scores' sigmoid if it ends in one, else their softmax.
+        """How likely the network finds each class.
+
+        What the model itself says, if it ends in a softmax, log-softmax or sigmoid. Otherwise the softmax of its
+        scores; of a single score its sigmoid.
 
         Returns:
             Shaped as `scores`, 0 to 1.
         """
-        graph = self._captured.graph(x)
-        _, notes = class_scores(graph, self.output)
-        scores = self.scores(x)
-        several = scores.ndim < 2 or scores.shape[1] == 1 or any("sigmoid" in note for note in notes)
-        return scores.sigmoid() if several else scores.softmax(1)
+        return engine_activations.probabilities(self._attached, x)
 
     def project(
         self,
@@ -225,7 +167,7 @@ class DeconvNet:
         start: Start | Tensor = "activation",
         to: Layer | None = None,
         memory: str | int | None = None,
-        path: Path = "auto",
+        route: RouteName = "auto",
         watch: Watch | None = None,
     ) -> Reconstruction:
         """Units of a layer, each carried down alone, all other activations zero.
@@ -240,15 +182,15 @@ class DeconvNet:
             start: the unit's "activation" (as the paper; its magnitude if negative), "one", or a signal
                 of the layer's own shape, (n, c, *spatial), that is carried down as it is.
             to: carry the signal only down to this layer.
-            memory: budget for this call.
-            path: single units are carried in windows of their receptive fields ("windowed") or on whole
+            memory: budget for what this call works on at a time.
+            route: single units are carried in windows of their receptive fields ("windowed") or on whole
                 maps ("dense"); "auto" counts the work and picks, and runs the forward pass for listed
                 `units` on no more of their images than they see if that is less. The results are the
-                same up to the order of sums; see `plan`.
-            watch: called as watch(layer, numbers, signal, low) whenever all of a signal has come to a layer on its
-                way: the layer's name ("the pixels" for the input), (m,) numbers of units in the result, their
-                signals (m, c, *window), and (m, axes) the low corner of each window in the layer's map. Nothing
-                is told of values whose rows are no images, such as tokens before images or maps that are folded
+                same up to the order of sums; see `deconvnet.costs`.
+            watch: called as watch(layer, indices, signal, low) whenever all of a signal has come to a layer on its
+                way: the layer's name ("the pixels" for the input), (m,) indices of units in the result, their
+                signals (m, c, *window), and (m, axes) the low corner of each window in the layer's map. It is not
+                called for values whose rows are not images, such as tokens before images or maps that are folded
                 into the batch.
 
         Returns:
@@ -258,92 +200,12 @@ class DeconvNet:
             LayerNotFoundError, ArgumentError: no such layer, channel or position.
             UnsupportedOperationError: something below the layer has no way down under these rules.
             NotFiniteError: NaN or infinity in the input, a weight or the layer.
-            MemoryBudgetError: a single image or unit does not fit the budget.
+            MemoryBudgetError: a single image or unit does not fit the budget, or the result the free memory.
         """
-        name, way = self._way(self._captured.graph(x), layer, to)
-        budget = self._budget(memory)
-        if units is not None:
-            if channel is not None or position is not None or isinstance(start, Tensor):
-                raise ArgumentError("units say all: leave out channel, position and a signal of your own.")
-            listed = checked_units(units, name, way.start.sizes(1)[1:], len(x))
-            passes = by_units(way, self.model, x, listed, start, budget, path)
-            return carried(way, passes, budget, path=path, watch=watch)
-
-        def choose(values: Tensor, first: int) -> Seeds:
-            if isinstance(start, Tensor):
-                return own_signal(name, start, values, channel, position, first, len(x))
-            return unit_seeds(name, values, channel, position, start, first)
-
-        passes = by_images(way, self.model, x, choose, budget)
-        return carried(way, passes, budget, path=path, watch=watch)
-
-    def project_units(
-        self, x: Float[Tensor, "n c *spatial"], units: Sequence[Unit], *, memory: str | int | None = None
-    ) -> dict[str, Reconstruction]:
-        """Single units of several layers, each carried down alone.
-
-        One forward pass over the images serves all; or, where that is less work, the units of each layer have one of
-        their own on no more than they see.
-
-        Args:
-            x: images, as the model takes them; all of them run at once.
-            units: of any layers, maps, positions and images, each from its activation.
-            memory: budget for this call.
-
-        Returns:
-            By layer, its units in the order in which they were listed.
-
-        Raises:
-            As `project`.
-        """
-        graph, budget = self._captured.graph(x), self._budget(memory)
-        of_layer: dict[str, list[Unit]] = {}
-        for unit in units:
-            of_layer.setdefault(unit.layer, []).append(unit)
-        ways = {layer: self._way(graph, layer, None)[1] for layer in of_layer}
-        listed = {
-            layer: checked_units(of_layer[layer], layer, way.start.sizes(1)[1:], len(x)) for layer, way in ways.items()
-        }
-        whole = len(x) * max(way.work_up[0] for way in ways.values())
-        if sum(len(listed[layer]) * way.work_up[1] for layer, way in ways.items()) < whole:
-            return {
-                layer: carried(way, by_units(way, self.model, x, listed[layer], "activation", budget, "auto"), budget)
-                for layer, way in ways.items()
-            }
-        chosen = {name: rule for way in ways.values() for name, rule in way.chosen.items()}
-        starts = frozenset(way.start.name for way in ways.values())
-        with computing():
-            trace = finite_forward(graph, self.model, ordinary(x), starts, self.rules, chosen)
-            passes = {layer: pass_of_units(trace, way, listed[layer]) for layer, way in ways.items()}
-            return {layer: carried(way, [passes[layer]], budget) for layer, way in ways.items()}
-
-    def plan(self, layer: Layer, *, to: Layer | None = None) -> str:
-        """How a single unit of a layer is carried down, and at what cost, in words.
-
-        The costs are counts of multiplications, in which a number moved through memory counts as several.
-
-        Args:
-            layer: name or module; see `layers`.
-            to: carry the signal only down to this layer.
-
-        Raises:
-            LayerNotFoundError, UnsupportedOperationError: as in `project`.
-        """
-        name, way = self._way(self._captured.graph(self._captured.like_model()), layer, to)
-        return words_of(way, name)
-
-    def way_down(self, x: Float[Tensor, "n c *spatial"], layer: Layer | None = None) -> dict[str, dict[str, str]]:
-        """The layers on the way down, in order, and what is undone to come to each from those above it, in words.
-
-        Args:
-            x: images; only their size counts.
-            layer: name or module; None for the classes.
-
-        Raises:
-            LayerNotFoundError, ArgumentError, UnsupportedOperationError: as in `project`.
-        """
-        graph = self._captured.graph(x)
-        return way_words(self._way_of_classes(graph, None)[1] if layer is None else self._way(graph, layer, None)[1])
+        return engine_project.project(
+            self._attached, x, layer, channel=channel, position=position, units=units, start=start, to=to,
+            memory=memory, route=route, watch=watch,
+        )  # fmt: skip
 
     def explain(
         self,
@@ -364,21 +226,14 @@ class DeconvNet:
                 shaped like the output, with or without its batch axis.
             start: "one", because the sign of a class score means nothing, or "activation".
             to: carry the signal only down to this layer.
-            memory: budget for this call.
+            memory: as in `project`.
             watch: as in `project`.
 
         Raises:
             TargetError: no such class, or the output needs another kind of target.
             UnsupportedOperationError, NotFiniteError, MemoryBudgetError: as in `project`.
         """
-        name, way, notes = self._way_of_classes(self._captured.graph(x), to)
-
-        def choose(values: Tensor, first: int) -> Seeds:
-            return class_seeds(name, values, target, start, first, len(x))
-
-        budget = self._budget(memory)
-        passes = by_images(way, self.model, x, choose, budget)
-        return carried(way, passes, budget, notes=notes, watch=watch)
+        return engine_project.explain(self._attached, x, target, start=start, to=to, memory=memory, watch=watch)
 
     def steps(
         self,
@@ -400,34 +255,16 @@ class DeconvNet:
             position: as in `project`.
             target: where layer is None, a class, as in `explain`.
             to: end at this layer.
-            memory: budget for this call; the signals that are kept count as well.
+            memory: as in `project`; the signals that are kept count as well.
 
         Raises:
             ArgumentError: several images or units.
             LayerNotFoundError, TargetError, UnsupportedOperationError, NotFiniteError, MemoryBudgetError: as
                 in `project` and `explain`.
         """
-        graph = self._captured.graph(x)
-        if len(x) != 1:
-            raise ArgumentError(f"the steps are those of one image; got {len(x)}: give x[i : i + 1].")
-        if layer is not None and target is not None:
-            raise ArgumentError("a target is a class: leave out the layer, or give a channel of it.")
-        if layer is None and (channel is not None or position is not None):
-            raise ArgumentError("a channel and a position are of a layer: name the layer, or give a target alone.")
-        name, way, notes = self._way_of_classes(graph, to) if layer is None else (*self._way(graph, layer, to), ())
-
-        def choose(values: Tensor, first: int) -> Seeds:
-            if layer is None:
-                return class_seeds(name, values, target, "one", first, 1)
-            return unit_seeds(name, values, "top:1" if channel is None else channel, position, "activation", first)
-
-        values = {value.name: value for step, _ in way.down for value in (step.output, *step.signals)}
-        budget = self._budget(memory)
-        with computing():
-            (one,) = by_images(way, self.model, x, choose, budget, values)
-            if len(one.seeds.units) != 1:
-                raise ArgumentError(f"the steps are those of one unit; {len(one.seeds.units)} were asked for.")
-            return steps_down(way, one, budget, notes)
+        return engine_steps.steps_down(
+            self._attached, x, layer, channel=channel, position=position, target=target, to=to, memory=memory
+        )
 
     def responsible(
         self,
@@ -450,7 +287,7 @@ class DeconvNet:
             layer: name or module; by default the last rectified maps on the way to the class, see the
                 result.
             k: how many units of each image.
-            memory: budget for this call.
+            memory: as in `project`.
 
         Returns:
             k units of each image, the strongest first.
@@ -462,76 +299,66 @@ class DeconvNet:
                 a contribution above 0 in one of the images.
             UnsupportedOperationError, NotFiniteError, MemoryBudgetError: as in `project`.
         """
-        graph = self._captured.graph(x)
-        _, way, _ = self._way_of_classes(graph, None)
-        check_asked(target, k, way.start)
-        name = last_maps(way) if layer is None else self._layer_name(layer)
-        check_layer(way, name)
-        _, below = self._way(graph, name, None)
-        explained = self.explain(x, target, to=name, memory=memory)
-        arrived = explained.full()
-        rankings: list[Ranking] = []
-
-        def choose(values: Tensor, first: int) -> Seeds:
-            rankings.append(ranked(name, values, arrived[first : first + len(values)], k, first))
-            return listed_seeds(rankings[-1].units, values, np.arange(len(values)).repeat(k), "activation")
-
-        budget = self._budget(memory)
-        units = carried(below, by_images(below, self.model, x, choose, budget), budget)
-        same = f"The signal of the class that arrives at {name!r} is the same for every image."
-        notes = [same if note == SAME_FOR_ALL else note for note in explained.notes]
-        return joined(name, explained, units, rankings, (*notes, *units.notes))
-
-    # From here on: how.
-
-    def _layer_name(self, layer: Layer) -> str:
-        if isinstance(layer, str):
-            return layer
-        if not isinstance(layer, nn.Module):
-            raise ArgumentError(f"a layer is a name or a module; got {type(layer).__name__}.")
-        for name, module in self.model.named_modules():
-            if module is layer:
-                return str(name)
-        raise LayerNotFoundError(f"this {type(layer).__name__} is no layer of the network.")
-
-    def _way(self, graph: Graph, layer: Layer, to: Layer | None) -> tuple[str, Plan]:
-        """A layer's name, and the way down from it."""
-        name = self._layer_name(layer)
-        return name, self._plan(graph, maps_of(graph, name), to, name)
-
-    def _way_of_classes(self, graph: Graph, to: Layer | None) -> tuple[str, Plan, tuple[str, ...]]:
-        """The name of the class scores, the way down from them, and what to note of them."""
-        value, notes = class_scores(graph, self.output)
-        name = next((n for n, v in graph.layers.items() if v == value), "output")
-        return name, self._plan(graph, value, to, name), notes
-
-    def _plan(self, graph: Graph, start: Value, to: Layer | None, name: str) -> Plan:
-        stop = graph.input if to is None else rows_of(graph, self._layer_name(to))
-        key = (id(graph), start.name, stop.name, self.rules)
-        if key not in self._plans or self._plans[key].graph is not graph:
-            way = plan(graph, start, stop, self.rules)
-            if start != stop and not way.down:
-                raise ArgumentError(f"no signal travels from {name!r} down to the layer that `to` names.")
-            self._plans[key] = way
-        return self._plans[key]
-
-    def _budget(self, memory: str | int | None) -> int:
-        if memory is not None:
-            return in_bytes(memory)
-        return free_bytes(self._captured.example.device) if self._memory is None else self._memory
+        return engine_responsible.responsible(self._attached, x, target, layer, k, memory)
 
 
-def _watches(
-    values: Mapping[str, Value], watch: Callable[[str, Tensor], object]
-) -> dict[str, Callable[[Tensor], None]]:
-    """What is called with each value: `watch`, with every name that the value has among the layers."""
+def attached(net: DeconvNet) -> Attachment:
+    """What a network rests on, for the packages that do more with it than its methods."""
+    return net._attached
 
-    def told(name: str) -> Callable[[Tensor], None]:
-        def tell(tensor: Tensor) -> None:
-            for layer, value in values.items():
-                if value.name == name:
-                    watch(layer, tensor)
 
-        return tell
+def layers_of(net: DeconvNet, x: Float[Tensor, "n c *spatial"]) -> Mapping[str, LayerInfo]:
+    """As `DeconvNet.layers`, for images of another size than the example's."""
+    return layer_infos(net._attached.captures.graph(x), net.rules, net._attached.operations.rows)
 
-    return {value.name: told(value.name) for value in values.values()}
+
+def costs(net: DeconvNet, layer: Layer, *, to: Layer | None = None) -> Costs:
+    """How a single unit of a layer is carried down, and at what cost; `print(costs(net, layer))` says it in words.
+
+    Args:
+        net: the network.
+        layer: name or module; see `DeconvNet.layers`.
+        to: carry the signal only down to this layer.
+
+    Raises:
+        LayerNotFoundError, UnsupportedOperationError: as in `DeconvNet.project`.
+    """
+    return net._attached.costs(net._attached.own_graph(), layer, to)
+
+
+def way_down(
+    net: DeconvNet, layer: Layer | None = None, x: Float[Tensor, "n c *spatial"] | None = None
+) -> dict[str, dict[str, str]]:
+    """The layers on the way down, in order, and what is undone to come to each from those above it, in words.
+
+    Args:
+        net: the network.
+        layer: name or module; None for the classes.
+        x: images, of which only the size counts; the example's by default.
+
+    Raises:
+        LayerNotFoundError, ArgumentError, UnsupportedOperationError: as in `DeconvNet.project`.
+    """
+    engine = net._attached
+    graph = engine.own_graph() if x is None else engine.captures.graph(x)
+    return engine_steps.way_in_words(
+        (engine.costs_of_classes(graph)[0] if layer is None else engine.costs(graph, layer)).way
+    )
+
+
+def watch_activations(
+    net: DeconvNet, x: Float[Tensor, "n c *spatial"], layers: Sequence[Layer], watch: WatchActivations
+) -> None:
+    """Run a forward pass and show each of some layers as soon as it is there, keeping none.
+
+    Args:
+        net: the network.
+        x: images, as the model takes them.
+        layers: names or modules.
+        watch: called as watch(name, values); the values are lent for the call only, and are not looked through for
+            NaN and infinity.
+
+    Raises:
+        LayerNotFoundError: no layer of that name.
+    """
+    engine_activations.watch_activations(net._attached, x, layers, watch)

@@ -23,7 +23,7 @@ from deconvnet.atlas.scan import MOST_AT_ONCE, ScanLayer, scan_layers
 from deconvnet.atlas.winner_memory import KeptWinners
 from deconvnet.atlas.winners import tile_side
 from deconvnet.models.load import LoadedModel
-from deconvnet.network import DeconvNet
+from deconvnet.network import DeconvNet, costs
 from deconvnet.photos.sets import PhotoSet, open_photos
 
 _MEMORY = "2GB"  # for a batch, and for what is kept; not what is free, so that all machines choose the same
@@ -158,7 +158,7 @@ def prepared(net: DeconvNet, photos: Any, layers: Sequence[str] | str, loaded: L
     of_layers = scan_layers(net, layers)
     infos = net.layers
     for layer in of_layers:
-        net.plan(layer.name)  # refused now rather than after the scan
+        costs(net, layer.name)  # refused now rather than after the scan
     source = photos if isinstance(photos, PhotoSet) else open_photos(photos)
     count = min(options.limit or len(source), len(source))
     size = options.batch or canonical_batch(infos, of_layers, in_bytes(options.memory or _MEMORY))

@@ -1,6 +1,6 @@
 """The winners of a scan carried down, their patches cut from the photos, and both kept until they are written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -10,48 +10,58 @@ from deconvnet.atlas.plan import Plan
 from deconvnet.atlas.scan import Scan
 from deconvnet.atlas.unfinished import Tile, Tiles
 from deconvnet.atlas.winner_memory import Winner
-from deconvnet.atlas.winners import as_png, batches_of, shown, tile_side
+from deconvnet.atlas.winners import as_png, batches_of, pictures_of, tile_side
+from deconvnet.engine.activations import watch_activations
+from deconvnet.engine.project import project_units
+from deconvnet.network import attached
 from deconvnet.photos.preprocess import Photo
 from deconvnet.results.reconstruction import Reconstruction
 
 _TOGETHER = 32  # photos whose winners go down together, where they can be kept
+_MOST_BYTES = 2 * 10**9  # of reconstructions at a time; not what is free, so that all machines group alike
 
 
 def project_winners(plan: Plan, tiles: Tiles, found: Sequence[Winner], scan: Scan) -> None:
     """Make the pictures of the winners, each photo read once, and run where not all of its winners were kept."""
     together = plan.batch * max(1, _TOGETHER // plan.batch) if plan.kept else plan.batch
     parts = batches_of(found, together)
-    done, number_of = tiles.done(), {layer.name: number for number, layer in enumerate(plan.layers)}
+    done, index_of = tiles.done(), {layer.name: index for index, layer in enumerate(plan.layers)}
     sides = {layer.name: tile_side(plan.infos[layer.name].receptive_field) for layer in plan.layers}
-    for number, (photos, batch) in enumerate(parts):
-        plan.tell("project", number, len(parts))
-        if number in done:
+    for index, (photos, batch) in enumerate(parts):
+        plan.tell("project", index, len(parts))
+        if index in done:
             continue
         read = {photo: plan.photos.read(photo) for photo in photos}
-        results = _carried(plan, read, batch, scan)
         rows = []
-        for one in shown(results, plan.loaded.preprocess, read, batch, sides):
-            window = _packed(one.window, one.low) if plan.options.keep_signal else None
-            picture = Tile(one.winner.rank, one.box, as_png(one.signal), as_png(one.patch), window)
-            rows.append((number_of[one.winner.layer], one.winner.channel, picture))
-        tiles.add(number, rows)
+        for group, result in _carried(plan, read, batch, scan):
+            winners = [batch[i] for i in group]
+            for made in pictures_of(result, winners, plan.loaded.preprocess, read, sides):
+                window = _packed(made.window, made.low) if plan.options.keep_signal else None
+                tile = Tile(made.winner.rank, made.box, as_png(made.signal), as_png(made.patch), window)
+                rows.append((index_of[made.winner.layer], made.winner.channel, tile))
+        tiles.add(index, rows)
     plan.tell("project", len(parts), len(parts))
 
 
-def _carried(plan: Plan, photos: Mapping[int, Photo], batch: Sequence[Winner], scan: Scan) -> dict[str, Reconstruction]:
-    """The winners of some photos, carried down."""
+def _carried(
+    plan: Plan, photos: Mapping[int, Photo], batch: Sequence[Winner], scan: Scan
+) -> Iterator[tuple[list[int], Reconstruction]]:
+    """The winners of some photos, carried down in groups: of each its indices in the batch, and what came of it."""
     keep = plan.kept
     if keep is None:
         slots = {photo: slot for slot, photo in enumerate(photos)}
-        units = [Unit(one.layer, one.channel, one.position, slots[one.photo]) for one in batch]
-        return plan.net.project_units(_batch(plan, list(photos.values())), units)
-    numbers = list(photos)
-    for some in (numbers[first : first + plan.batch] for first in range(0, len(numbers), plan.batch)):
-        if keep.lacks([one for one in batch if one.photo in some]):
+        units = [Unit(winner.layer, winner.channel, winner.position, slots[winner.photo]) for winner in batch]
+        x = _batch(plan, list(photos.values()))
+        yield from project_units(attached(plan.net), x, units, most=_MOST_BYTES)
+        return
+    indices = list(photos)
+    chosen = {name: rule for memory in keep.memories for name, rule in memory.chosen.items()}
+    for some in (indices[first : first + plan.batch] for first in range(0, len(indices), plan.batch)):
+        if keep.lacks([winner for winner in batch if winner.photo in some]):
             x = _batch(plan, [photos[photo] for photo in some])
-            trace = plan.net.watched(x, list(scan.tallies), lambda *_: None, keep.rooms)
+            trace = watch_activations(attached(plan.net), x, list(scan.tallies), lambda *_: None, chosen)
             keep.take(trace, scan.rankings, range(len(some)), some)
-    return keep.project(batch)
+    yield from keep.project(batch)
 
 
 def _batch(plan: Plan, photos: Sequence[Photo]) -> torch.Tensor:

@@ -14,8 +14,10 @@ from deconvnet.atlas.ranking import NONE, Ranking
 from deconvnet.atlas.tally import Tally
 from deconvnet.atlas.winner_memory import KeptWinners
 from deconvnet.core.up import Trace
-from deconvnet.engine.unit_memory import Kept
-from deconvnet.network import DeconvNet
+from deconvnet.engine.activations import watch_activations
+from deconvnet.engine.layers import rectifiers
+from deconvnet.engine.unit_memory import UnitMemory
+from deconvnet.network import DeconvNet, attached
 
 MOST_AT_ONCE = 8  # more are slower: their maps are too large for the caches, and for memory that is used again
 _NEAR = 2**19  # numbers that stay near the processor
@@ -58,9 +60,9 @@ def scan_layers(net: DeconvNet, layers: Sequence[str] | str) -> tuple[ScanLayer,
         LayerNotFoundError: no layer of that name.
     """
     if isinstance(layers, str):
-        layers = net.rectifiers if layers == "all" else [layers]
+        layers = rectifiers(attached(net).own_graph()) if layers == "all" else [layers]
         if not layers:
-            raise ArgumentError("the network has no rectifier: name the layers.")
+            raise ArgumentError("the network does not have a rectifier: name the layers.")
     known = net.layers
     infos = {name: known[name] if name in known else net.layer(name) for name in layers}
     if not infos or len(infos) < len(layers):
@@ -103,7 +105,7 @@ class Scan:
         """
         if not len(photos):
             return
-        seen, trace = self._looked(net, x, slots, photos, [] if keep is None else keep.rooms)
+        seen, trace = self._looked(net, x, slots, photos, [] if keep is None else keep.memories)
         self.take(seen, photos)
         if keep is not None:
             keep.take(trace, self.rankings, slots, photos)
@@ -122,11 +124,17 @@ class Scan:
         return self._looked(net, x, slots, photos)[0] if len(photos) else {}
 
     def _looked(
-        self, net: DeconvNet, x: Tensor, slots: Sequence[int], photos: Sequence[int], rooms: Sequence[Kept] = ()
+        self,
+        net: DeconvNet,
+        x: Tensor,
+        slots: Sequence[int],
+        photos: Sequence[int],
+        memories: Sequence[UnitMemory] = (),
     ) -> tuple[Seen, Trace]:
         seen: Seen = {}
         watch = self._watch(np.asarray(photos, dtype=np.int64), torch.as_tensor(slots), seen)
-        return seen, net.watched(x, list(self.tallies), watch, rooms)
+        chosen = {name: rule for memory in memories for name, rule in memory.chosen.items()}
+        return seen, watch_activations(attached(net), x, list(self.tallies), watch, chosen)
 
     def take(self, seen: Seen, photos: Sequence[int]) -> None:
         """Add what `look` saw in a batch.

@@ -1,7 +1,7 @@
 """Winners, and what their ways down need, kept beside the scan so that their photos need not be run again."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
@@ -10,8 +10,8 @@ import numpy as np
 from deconvnet._types import LayerInfo, Unit
 from deconvnet.atlas.ranking import NONE, Ranking
 from deconvnet.core.up import Trace
-from deconvnet.engine.unit_memory import Kept
-from deconvnet.network import DeconvNet
+from deconvnet.engine.unit_memory import UnitMemory
+from deconvnet.network import DeconvNet, attached
 from deconvnet.results.reconstruction import Reconstruction
 
 
@@ -40,30 +40,30 @@ class KeptWinners:
     """Of each winner so far what its way down needs, until another takes its place.
 
     Args:
-        rooms: by layer, with k rows for each feature map.
+        memories: by layer, with k slots for each feature map.
         infos: of the layers.
         k: winners of each feature map.
     """
 
-    def __init__(self, rooms: Mapping[str, Kept], infos: Mapping[str, LayerInfo], k: int) -> None:
-        self.rooms = tuple(rooms.values())
-        self._room, self._infos = dict(rooms), dict(infos)
+    def __init__(self, memories: Mapping[str, UnitMemory], infos: Mapping[str, LayerInfo], k: int) -> None:
+        self.memories = tuple(memories.values())
+        self._memory, self._infos = dict(memories), dict(infos)
         self._photos = {name: np.full((info.channels, k), NONE) for name, info in infos.items()}  # in each row
 
     @staticmethod
     def of(net: DeconvNet, infos: Mapping[str, LayerInfo], k: int, budget: int) -> Optional["KeptWinners"]:
         """None if what they need is too much, or whole maps."""
-        rooms = {name: net.kept(name, k * info.channels) for name, info in infos.items()}
-        able = {name: room for name, room in rooms.items() if room is not None}
-        fits = len(able) == len(infos) and sum(room.nbytes for room in able.values()) <= budget
-        return KeptWinners(able, infos, k) if fits else None
+        memories = {name: UnitMemory(attached(net), name, k * info.channels) for name, info in infos.items()}
+        suffice = all(memory.suffices for memory in memories.values())
+        fits = suffice and sum(memory.nbytes for memory in memories.values()) <= budget
+        return KeptWinners(memories, infos, k) if fits else None
 
     def pays(self, photos: int) -> bool:
         """Whether it takes less time to keep them beside a scan of so many photos than to run their photos again."""
         cost, spared = 0.0, 0.0
-        for name, room in self._room.items():
+        for name, memory in self._memory.items():
             k = self._photos[name].shape[1]
-            taken, of_layer = room.work(photos, room.rows * (1 + math.log(max(photos / k, 1))))
+            taken, of_layer = memory.work(photos, memory.slots * (1 + math.log(max(photos / k, 1))))
             cost, spared = cost + taken, max(spared, of_layer)
         return cost < spared
 
@@ -85,25 +85,29 @@ class KeptWinners:
                 held[channel, place] = photo = int(images[channel, rank])
                 position = np.unravel_index(rankings[name].places[channel, rank], size)
                 unit = Unit(name, channel, tuple(map(int, position)), slot_of[photo])
-                self._room[name].put(channel * k + place, trace, unit)
+                self._memory[name].put(channel * k + place, trace, unit)
 
     def lacks(self, winners: Sequence[Winner]) -> bool:
         """Whether one of them is not kept."""
         return any(one.photo not in self._photos[one.layer][one.channel] for one in winners)
 
-    def project(self, winners: Sequence[Winner]) -> dict[str, Reconstruction]:
-        """Winners that are kept, by layer, each carried down alone, in their order."""
-        of_layer: dict[str, list[Winner]] = {}
-        for one in winners:
-            of_layer.setdefault(one.layer, []).append(one)
-        results = {}
-        for name, some in of_layer.items():
-            held = self._photos[name]
-            places = [int(np.flatnonzero(held[one.channel] == one.photo)[0]) for one in some]
-            rows = np.array([one.channel * held.shape[1] + place for one, place in zip(some, places, strict=True)])
-            units = [Unit(name, one.channel, one.position, i) for i, one in enumerate(some)]
-            results[name] = self._room[name].project(rows, units, [one.activation for one in some])
-        return results
+    def project(self, winners: Sequence[Winner]) -> Iterator[tuple[list[int], Reconstruction]]:
+        """Winners that are kept, each carried down alone, in groups of one layer.
+
+        Yields:
+            Of a group, its indices among the winners and what came of it.
+        """
+        of_layer: dict[str, list[int]] = {}
+        for index, winner in enumerate(winners):
+            of_layer.setdefault(winner.layer, []).append(index)
+        for name, indices in of_layer.items():
+            held, memory = self._photos[name], self._memory[name]
+            for group in (indices[i : i + memory.at_once] for i in range(0, len(indices), memory.at_once)):
+                some = [winners[index] for index in group]
+                columns = [int(np.flatnonzero(held[winner.channel] == winner.photo)[0]) for winner in some]
+                slots = [winner.channel * held.shape[1] + column for winner, column in zip(some, columns, strict=True)]
+                units = [Unit(name, winner.channel, winner.position, i) for i, winner in enumerate(some)]
+                yield group, memory.project(np.array(slots), units, [winner.activation for winner in some])
 
 
 def _in_row(these: np.ndarray, those: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ _SMALLEST, _LARGEST = 32, 128  # pixels of a tile
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class WinnerPictures:
     """A winner's pictures.
 
     Attributes:
@@ -53,7 +53,7 @@ def winners(scan: Scan) -> list[Winner]:
                 float(ranking.activations[channel, rank]),
             )  # fmt: skip
             found.append((winner.photo, number, winner.channel, winner.rank, winner))
-    return [winner for *_, winner in sorted(found, key=lambda one: one[:4])]
+    return [winner for *_, winner in sorted(found, key=lambda row: row[:4])]
 
 
 def batches_of(found: Sequence[Winner], size: int) -> list[tuple[list[int], list[Winner]]]:
@@ -67,37 +67,29 @@ def batches_of(found: Sequence[Winner], size: int) -> list[tuple[list[int], list
     return list(zip(batches, parts, strict=True))
 
 
-def shown(
-    results: Mapping[str, Reconstruction],
+def pictures_of(
+    result: Reconstruction,
+    group: Sequence[Winner],
     preprocess: Preprocess,
     photos: Mapping[int, Photo],
-    batch: Sequence[Winner],
     tiles: Mapping[str, int],
-) -> Iterator[Shown]:
-    """The pictures of one batch's winners.
+) -> Iterator[WinnerPictures]:
+    """The pictures of winners that were carried down together.
 
     Args:
-        results: by layer, its winners carried down, in their order.
+        result: what came of each.
+        group: the winners.
         preprocess: what made the network's input.
-        photos: by number.
-        batch: the winners.
+        photos: by index.
         tiles: length of a tile's sides, by layer.
     """
-    of_layer: dict[str, int] = dict.fromkeys(results, 0)
-    for one in batch:
-        i = of_layer[one.layer]
-        of_layer[one.layer] += 1
-        yield _shown(results[one.layer], i, one, preprocess, photos[one.photo], tiles[one.layer])
-
-
-def _shown(result: Reconstruction, i: int, one: Winner, preprocess: Preprocess, photo: Photo, side: int) -> Shown:
-    seen = result.shown(i)
-    box = preprocess.box_in_photo(seen, photo.size)
-    signal = pictures.crop(result.whole(i), seen)
-    image = pictures.render(signal if signal.shape[0] in (1, 3) else pictures.magnitude(signal)[None])
-    patch = photo.cut(box)
-    top, left = result.boxes[i, 0].tolist()
-    return Shown(one, box, tile(image, side), tile(patch, side), result.windows[i], (top, left))
+    for i, winner in enumerate(group):
+        seen, side, photo = result.box(i), tiles[winner.layer], photos[winner.photo]
+        box = preprocess.box_in_photo(seen, photo.size)
+        signal = pictures.crop(result.whole(i), seen)
+        image = pictures.render(signal if signal.shape[0] in (1, 3) else pictures.magnitude(signal)[None])
+        top, left = result.boxes[i, 0].tolist()
+        yield WinnerPictures(winner, box, tile(image, side), tile(photo.cut(box), side), result.windows[i], (top, left))
 
 
 def tile(image: Image.Image, side: int) -> Image.Image:

@@ -6,6 +6,7 @@ size, mixes its images or is changed by hooks is captured anew or refused, and n
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,23 +14,49 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from deconvnet._errors import ArgumentError, CaptureError, NotFiniteError
-from deconvnet.capture import trace as capturing
-from deconvnet.capture.trace import Graph
+from deconvnet.capture import trace as tracing
+from deconvnet.capture import untouched
+from deconvnet.core.finite import all_finite
+from deconvnet.core.graph import Graph
 from deconvnet.core.rules import RuleSet
-from deconvnet.core.up import all_finite, assumptions_hold, forward
+from deconvnet.core.up import forward
+from deconvnet.core.weights import weights_of
 
-_CHECKED_UP_TO = 16  # images; beyond, a model that branches on its batch size is beyond belief
+_CHECKED_UP_TO = 16  # images; that more of them take the same way is what `Graph.holds_for` tells
+_MOST_VARIANTS, _MOST_KINDS = 4, 64  # captures that are kept of one kind of images, and kinds
 
 
-class Captured:
-    """A model and its captures by image size, type, device and, where they do not hold for all, batch size."""
+@dataclass(eq=False)
+class _Capture:
+    """A capture, and when it was last held against the model.
+
+    Attributes:
+        graph: the capture.
+        structure: of the model and its hooks, when it was made.
+        attributes: of the modules, when it was last held against the model.
+        checked: the numbers of images for which it was.
+    """
+
+    graph: Graph
+    structure: tuple[Any, ...]
+    attributes: tuple[Any, ...]
+    checked: set[int]
+
+
+class Captures:
+    """A model and its captures by image size, type, device and, where they do not hold for all, batch size.
+
+    Attributes:
+        model: out of DataParallel and torch.compile.
+        example: one image like those that the model takes.
+        ways: by graph, whatever was worked out for it; gone with the graph.
+    """
 
     def __init__(self, model: nn.Module, example: Float[Tensor, "n c *spatial"]) -> None:
-        self.model = capturing.unwrap(model)
+        self.model = untouched.unwrap(model)
         self.example = _random_like(checked_images(example)[:1])
-        self._kinds: dict[Any, int] = {}
-        self._graphs: dict[Any, Graph] = {}
-        self._checked: set[Any] = set()
+        self.ways: dict[Graph, dict[Any, Any]] = {}
+        self._captures: dict[Any, list[_Capture]] = {}
         self._finite: Any = None
 
     def graph(self, x: Float[Tensor, "n c *spatial"]) -> Graph:
@@ -40,19 +67,22 @@ class Captured:
             CaptureError: the model cannot be captured, or mixes the images of a batch.
         """
         self._check_kind(x)
-        hooks = capturing.hooks_that_may_answer(self.model)
-        look = (x.shape[1:], x.dtype, x.device, capturing.signature(self.model), tuple(hooks.items()))
-        kind = self._kinds.setdefault(look, len(self._kinds))  # a number, since the look is long
-        for images in (None, len(x)):
-            known = self._graphs.get((kind, images))
-            if known is not None and assumptions_hold(known, self.model):
-                self._check_weights(known)
-                if self._holds(known, x, kind):
-                    return known
-        with capturing.computing():
-            graph = self._made(ordinary(x), list(hooks.values()))
-        self._graphs[kind, graph.images] = graph
-        self._checked.add((id(graph), len(x), kind))
+        hooks = untouched.hooks_that_may_answer(self.model)
+        structure = (*untouched.structure(self.model), *hooks.items())
+        attributes = untouched.attributes(self.model)
+        kind = (x.shape[1:], x.dtype, x.device)
+        variants = self._captures.pop(kind, [])
+        self._captures[kind] = variants  # the latest used last
+        self._forget([capture for capture in variants if capture.structure != structure], variants)
+        for capture in sorted(variants, key=lambda capture: capture.attributes != attributes):
+            if self._holds(capture, x, attributes):
+                return capture.graph
+        with untouched.computing():
+            graph = self._made(untouched.ordinary(x), list(hooks.values()))
+        self._forget(variants[: 1 - _MOST_VARIANTS], variants)
+        variants.append(_Capture(graph, structure, attributes, {len(x)}))
+        for old in list(self._captures)[:-_MOST_KINDS]:
+            self._forget(list(self._captures[old]), self._captures.pop(old))
         return graph
 
     def like_model(self) -> Float[Tensor, "1 c *spatial"]:
@@ -60,13 +90,19 @@ class Captured:
         weight = next((p for p in self.model.parameters() if p.is_floating_point()), self.example)
         return self.example.to(weight.device, weight.dtype)
 
+    def _forget(self, some: list[_Capture], among: list[_Capture]) -> None:
+        for capture in some:
+            among.remove(capture)
+            self.ways.pop(capture.graph, None)
+
     def _made(self, x: Tensor, hooked: list[str]) -> Graph:
-        graph = capturing.capture(self.model, x)
+        graph = tracing.capture(self.model, x)
         self._check_weights(graph)
         self._refuse_hooks_that_matter(graph, x, hooked)
-        if graph.images is None and self._agrees(graph, x) and self._keeps_images_apart(graph, x):
+        any_batch = graph.images is None and graph.holds_for(len(x))
+        if any_batch and self._agrees(graph, x) and self._keeps_images_apart(graph, x):
             return graph
-        graph = capturing.capture(self.model, x, fixed_batch=True)
+        graph = tracing.capture(self.model, x, fixed_batch=True)
         if not self._agrees(graph, x):
             raise CaptureError(
                 "the captured steps do not compute what the model computes on the same images, as happens when "
@@ -80,21 +116,28 @@ class Captured:
             )
         return graph
 
-    def _holds(self, graph: Graph, x: Tensor, kind: int) -> bool:
-        """Whether a known capture computes what the model computes for this number of images."""
-        mark = (id(graph), len(x), kind)
-        if mark not in self._checked and len(x) <= _CHECKED_UP_TO:
-            with capturing.computing():
-                if not self._agrees(graph, ordinary(x)):
-                    return False
-        self._checked.add(mark)
+    def _holds(self, capture: _Capture, x: Tensor, attributes: tuple[Any, ...]) -> bool:
+        """Whether a capture computes what the model computes now, for this number of images."""
+        graph = capture.graph
+        if not graph.holds_for(len(x)) or not _assumptions_hold(graph, self.model):
+            return False
+        self._check_weights(graph)
+        if capture.attributes == attributes and len(x) in capture.checked:
+            return True
+        images = x if graph.images is not None else x[:_CHECKED_UP_TO]
+        with untouched.computing():
+            if not self._agrees(graph, untouched.ordinary(images)):
+                return False
+        if capture.attributes != attributes:
+            capture.attributes, capture.checked = attributes, set()
+        capture.checked.add(len(x))
         return True
 
     def _agrees(self, graph: Graph, x: Tensor) -> bool:
-        with capturing.undisturbed(self.model):
-            truth = dict(capturing.named_outputs(self.model(x.clone())))
-        found = self._outputs(graph, x)
-        return found is not None and all(_close(found[name], truth[name]) for name in graph.outputs)
+        with untouched.undisturbed(self.model):
+            truth = dict(tracing.named_outputs(self.model(x.clone())))
+        outputs = self._outputs(graph, x)
+        return outputs is not None and all(_close(outputs[name], truth[name]) for name in graph.outputs)
 
     def _keeps_images_apart(self, graph: Graph, x: Tensor) -> bool:
         """Whether an image among others gives what it gives alone, in steps and model alike."""
@@ -109,14 +152,14 @@ class Captured:
     def _unmoved_by_the_rest(self, graph: Graph, x: Tensor) -> bool:
         """Whether the first and the last image give the same when all the others are changed."""
         before, rest = self._outputs(graph, x), x.flip(0) + 1
-        for place in (0, -1):
+        for image in (0, -1):
             changed = rest.clone()
-            changed[place] = x[place]
+            changed[image] = x[image]
             after = self._outputs(graph, changed)
             if before is None or after is None:
                 return False
             for name in graph.outputs:
-                if len(before[name]) != len(x) or not _close(before[name][place], after[name][place]):
+                if len(before[name]) != len(x) or not _close(before[name][image], after[name][image]):
                     return False
         return True
 
@@ -132,10 +175,10 @@ class Captured:
     def _refuse_hooks_that_matter(self, graph: Graph, x: Tensor, hooked: list[str]) -> None:
         if not hooked:
             return
-        with capturing.evaluating(self.model):
-            with_hooks = dict(capturing.named_outputs(self.model(x.clone())))
-        with capturing.undisturbed(self.model):
-            without = dict(capturing.named_outputs(self.model(x.clone())))
+        with untouched.evaluating(self.model):
+            with_hooks = dict(tracing.named_outputs(self.model(x.clone())))
+        with untouched.undisturbed(self.model):
+            without = dict(tracing.named_outputs(self.model(x.clone())))
         if not all(_close(with_hooks[name], without[name]) for name in without):
             raise CaptureError(
                 f"the hooks on {', '.join(map(repr, hooked[:3]))} change what the model computes, and hooks are "
@@ -158,13 +201,13 @@ class Captured:
                 f"{x.device}: pass x.to({str(weight.device)!r}, {weight.dtype})."
             )
         if not all_finite(x):
-            place = tuple(torch.nonzero(~torch.isfinite(x))[0].tolist())
-            raise NotFiniteError(f"the input holds {float(x[place])} at index {place}; every value must be finite.")
+            index = tuple(torch.nonzero(~torch.isfinite(x))[0].tolist())
+            raise NotFiniteError(f"the input holds {float(x[index])} at index {index}; every value must be finite.")
 
     def _check_weights(self, graph: Graph) -> None:
         """Refuse weights with NaN or infinity; looked at again only when one of them has changed."""
-        weights = capturing.weights_of(self.model, graph.weights)
-        state = tuple((name, w.data_ptr(), capturing.version(w)) for name, w in weights.items())
+        weights = weights_of(self.model, graph.weights)
+        state = tuple((name, w.data_ptr(), untouched.version(w)) for name, w in weights.items())
         if state == self._finite:
             return
         for name, weight in weights.items():
@@ -179,7 +222,7 @@ def checked_images(x: Any) -> Tensor:
     """Images as they came.
 
     Raises:
-        ArgumentError: no floating-point tensor (n, c, *spatial) with one to three spatial axes.
+        ArgumentError: not a floating-point tensor (n, c, *spatial) with one to three spatial axes.
     """
     if not isinstance(x, Tensor):
         raise ArgumentError(f"images come as one tensor (n, c, *spatial); got {type(x).__name__}.")
@@ -198,9 +241,10 @@ def _random_like(x: Tensor) -> Tensor:
     return torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).to(x.device, x.dtype)
 
 
-def ordinary(x: Tensor) -> Tensor:
-    """The same images as a tensor that knows nothing of derivatives or inference mode."""
-    return x.clone() if x.is_inference() else x.detach()
+def _assumptions_hold(graph: Graph, model: nn.Module) -> bool:
+    """Whether the buffers by which a rectifier was recognised still hold the number they did."""
+    assumed = {name: graph.weights[name] for name in graph.assumed}
+    return all(bool((tensor == graph.assumed[name]).all()) for name, tensor in weights_of(model, assumed).items())
 
 
 def _close(a: Tensor, b: Tensor) -> bool:

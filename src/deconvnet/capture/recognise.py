@@ -14,20 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deconvnet._types import Step, Value
-from deconvnet.core.rules import fill
+from deconvnet.core.graph import Size, Step, Value, fill, values_in
+from deconvnet.core.operations import ACTIVATION, RELU, Operation, operations, row_of
 
 Uniform = Callable[[Value], float | None]
 
-_LINEAR_ONE_BY_ONE = frozenset(f"aten.{name}" for name in """
-    add sub rsub neg mul div clone alias detach to _to_copy type_as contiguous
-""".split())  # fmt: skip
-_BENT = frozenset(f"aten.{name}" for name in """
-    relu clamp clamp_min clamp_max threshold maximum minimum max min where masked_fill leaky_relu
-    hardtanh relu6 abs gt ge lt le eq ne sign sigmoid tanh silu gelu elu celu selu softplus mish
-    hardswish hardsigmoid exp expm1 log1p square pow sqrt heaviside logical_not logical_and erf
-""".split())  # fmt: skip
-_SELECTING = frozenset(f"aten.{name}" for name in "mul div where maximum minimum masked_fill".split())
 _FURTHEST = 4  # roots tried for each step
 _PROBES = torch.tensor(
     [-1e4, -700, -7.5, -6, -3, -1, -0.3, -1e-3, 0, 1e-3, 0.3, 0.5, 1, 2.5, 3, 5.99, 6, 6.01, 20, 700, 1e4],
@@ -55,13 +46,14 @@ def recognise(steps: Sequence[Step], uniform: Uniform) -> list[Step]:
 
 def _elementwise(step: Step, made: Mapping[str, Step], roots: dict[str, list[Value]], uniform: Uniform) -> Step | None:
     """The step as a rectifier or an activation of an earlier value, if it is one."""
-    if step.operation not in _LINEAR_ONE_BY_ONE | _BENT:
+    row = _row(step)
+    if row.elementwise is None:
         return None
     steers = [value for value in step.inputs if not _is_number(value, uniform)]
     roots[step.output.name] = _common_roots(step, steers, roots)
-    if step.operation in _LINEAR_ONE_BY_ONE and len(steers) == 1:
+    if row.elementwise == "linear" and len(steers) == 1:
         below = made.get(steers[0].name)
-        if below is None or below.operation == "relu" or below.operation not in _LINEAR_ONE_BY_ONE | _BENT:
+        if below is None or below.operation in (RELU, ACTIVATION) or _row(below).elementwise is None:
             return None  # a linear step alone bends nothing
     for root in roots[step.output.name]:
         try:
@@ -71,9 +63,9 @@ def _elementwise(step: Step, made: Mapping[str, Step], roots: dict[str, list[Val
         cap = _rectifier_cap(result)
         if cap is not None:
             cap = None if cap == float("inf") else cap
-            return _as(step, root, "relu", made, uniform, cap)
-        if step.operation in _SELECTING and len(steers) > 1 and _bends_like_a_rectifier(result):
-            return _as(step, root, "activation", made, uniform)
+            return _as(step, root, RELU, made, uniform, cap)
+        if row.selects and len(steers) > 1 and _bends_like_a_rectifier(result):
+            return _as(step, root, ACTIVATION, made, uniform)
     return None
 
 
@@ -89,24 +81,24 @@ def _common_roots(step: Step, steers: list[Value], roots: Mapping[str, list[Valu
 
 
 class _NotOneByOne(Exception):
-    """A step between the root and the end is no function of the root alone, value by value."""
+    """A step between the root and the end is not a function of the root alone, value by value."""
 
 
 def _evaluate(step: Step, root: Value, made: Mapping[str, Step], uniform: Uniform) -> Tensor:
     """The step's output where the root has the values of `_PROBES`."""
-    known: dict[str, Tensor] = {root.name: _PROBES}
+    results: dict[str, Tensor] = {root.name: _PROBES}
 
     def value_of(value: Value) -> Tensor:
-        if value.name not in known:
+        if value.name not in results:
             number = uniform(value)
             if number is not None:
-                known[value.name] = torch.tensor(number, dtype=torch.float64)
+                results[value.name] = torch.tensor(number, dtype=torch.float64)
             else:
-                known[value.name] = run(made.get(value.name))
-        return known[value.name]
+                results[value.name] = run(made.get(value.name))
+        return results[value.name]
 
     def run(inner: Step | None) -> Tensor:
-        if inner is None or inner.operation not in _LINEAR_ONE_BY_ONE | _BENT | {"relu", "activation"}:
+        if inner is None or _row(inner).elementwise is None:
             raise _NotOneByOne
         arguments = fill(dict(inner.arguments), 1, value_of)
         if arguments.get("dtype") is not None and arguments["dtype"].is_floating_point:
@@ -137,9 +129,9 @@ def _as(
 ) -> Step:  # fmt: skip
     """The step as one function of the root."""
     inner = _between(step, root, made, uniform)
-    if operation == "relu" and cap is None:
+    if operation == RELU and cap is None:
         function: Callable[..., Any] = torch.relu
-    elif operation == "relu":
+    elif operation == RELU:
         function = _Capped(cap)
     else:
         function = _Chain(root, inner, uniform)
@@ -163,32 +155,31 @@ class _Chain:
         self.root, self.steps, self.uniform = root, steps, uniform
 
     def __call__(self, input: Tensor) -> Tensor:
-        known: dict[str, Any] = {self.root.name: input}
+        results: dict[str, Any] = {self.root.name: input}
 
         def value_of(value: Value) -> Any:
-            if value.name in known:
-                return known[value.name]
+            if value.name in results:
+                return results[value.name]
             return torch.tensor(self.uniform(value), dtype=input.dtype, device=input.device)
 
         for step in self.steps:
-            known[step.output.name] = step.function(**fill(dict(step.arguments), 1, value_of))
-        result: Tensor = known[self.steps[-1].output.name]
+            results[step.output.name] = step.function(**fill(dict(step.arguments), 1, value_of))
+        result: Tensor = results[self.steps[-1].output.name]
         return result
 
 
 def _between(step: Step, root: Value, made: Mapping[str, Step], uniform: Uniform) -> list[Step]:
     """The steps from the root to the step, in order."""
-    found: dict[str, Step] = {}
+    steps: dict[str, Step] = {}
 
     def visit(current: Step) -> None:
         for value in current.inputs:
-            known = value == root or value.name in found or _is_number(value, uniform)
-            if not known:
+            if not (value == root or value.name in steps or _is_number(value, uniform)):
                 visit(made[value.name])
-        found[current.output.name] = current
+        steps[current.output.name] = current
 
     visit(step)
-    return list(found.values())
+    return list(steps.values())
 
 
 def _is_number(value: Value, uniform: Uniform) -> bool:
@@ -197,19 +188,26 @@ def _is_number(value: Value, uniform: Uniform) -> bool:
 
 def _unexpanded(step: Step, made: Mapping[str, Step]) -> Step:
     """A product with a gate that was expanded to maps first, as the product with the gate itself."""
-    if step.operation != "aten.mul" or len(step.signals) != 2:
+    row = _row(step)
+    if not row.selects or row.elementwise != "linear" or len(step.signals) != 2:
         return step
-    plain = {}
-    for value in step.signals:
-        maker = made.get(value.name)
-        if maker is not None and maker.operation in ("aten.expand", "aten.expand_as"):
-            (gate,) = maker.signals[:1]
-            if len(gate.shape) == len(value.shape):
-                plain[value.name] = gate
+    plain = {value.name: gate for value in step.signals if (gate := _expanded_from(value, made)) is not None}
     arguments = {
-        name: plain.get(one.name, one) if isinstance(one, Value) else one for name, one in step.arguments.items()
+        name: plain.get(argument.name, argument) if isinstance(argument, Value) else argument
+        for name, argument in step.arguments.items()
     }
     return replace(step, arguments=arguments, inputs=tuple(plain.get(v.name, v) for v in step.inputs))
+
+
+def _expanded_from(value: Value, made: Mapping[str, Step]) -> Value | None:
+    """The smaller value that one is a repetition of, axis by axis; None if it is not."""
+    maker = made.get(value.name)
+    if maker is None or not _row(maker).copies or len(maker.signals) != 1:
+        return None
+    (gate,) = maker.signals
+    if gate.shape == value.shape or len(gate.shape) != len(value.shape):
+        return None
+    return gate if all(a in (b, Size(1)) for a, b in zip(gate.shape, value.shape, strict=True)) else None
 
 
 # Local response normalisation: x / (k + alpha * mean of x² over neighbouring maps)^beta.
@@ -217,24 +215,19 @@ def _unexpanded(step: Step, made: Mapping[str, Step]) -> Step:
 
 def _norm(step: Step, made: Mapping[str, Step]) -> Step | None:
     """A division that ends a local response normalisation, as one step of the input alone."""
-    if step.operation != "aten.div" or len(step.signals) != 2:
+    if not _row(step).selects or len(step.signals) != 2:
         return None
     below, divisor = step.signals
     way = list(_walk_down(divisor, below, made))
-    essential = [inner for inner in way if inner.operation not in _SHAPE_ONLY]
-    if len(essential) != 5:
+    computing = [inner.arguments for inner in way if not (_row(inner).copies or _row(inner).pads)]
+    if len(computing) != 5:
         return None
-    power, shifted, scaled, pool, square = essential
-    named = [inner.operation for inner in (power, shifted, scaled)]
-    if named != ["aten.pow", "aten.add", "aten.mul"] or "aten.avg_pool" not in pool.operation:
-        return None
-    if not _squares(square, below):
-        return None
+    power, shifted, scaled, pool, _ = computing
     constants = {
-        "size": pool.arguments["kernel_size"][0],
-        "alpha": scaled.arguments["other"],
-        "beta": power.arguments.get("exponent"),
-        "k": shifted.arguments["other"],
+        "size": (pool.get("kernel_size") or [None])[0],
+        "alpha": scaled.get("other"),
+        "beta": power.get("exponent"),
+        "k": shifted.get("other"),
     }
     if not all(isinstance(number, int | float) for number in constants.values()):
         return None
@@ -248,11 +241,6 @@ def _norm(step: Step, made: Mapping[str, Step]) -> Step | None:
     return folded if _same(folded, [*reversed(way), step], below) else None
 
 
-_SHAPE_ONLY = frozenset(f"aten.{name}" for name in """
-    view _unsafe_view reshape unsqueeze squeeze pad constant_pad_nd permute transpose
-""".split())  # fmt: skip
-
-
 def _walk_down(value: Value, below: Value, made: Mapping[str, Step]) -> Iterator[Step]:
     """The steps that made a value from `below`, last first, as long as each has one signal."""
     while value.name in made:
@@ -263,19 +251,19 @@ def _walk_down(value: Value, below: Value, made: Mapping[str, Step]) -> Iterator
         value = step.signals[0]
 
 
-def _squares(step: Step, below: Value) -> bool:
-    if step.operation == "aten.mul":
-        return [value.name for value in step.inputs] == [below.name, below.name]
-    return step.operation == "aten.pow" and step.inputs == (below,) and step.arguments["exponent"] == 2
-
-
 def _same(folded: Step, steps: list[Step], below: Value) -> bool:
     """Whether the folded step gives what the steps gave, on a ramp of numbers."""
     shape = below.sizes(2)
     ramp = torch.linspace(-50, 50, math.prod(shape), dtype=torch.float64).view(shape)
-    known: dict[str, Any] = {below.name: ramp}
+    results: dict[str, Any] = {below.name: ramp}
     for step in steps:
-        arguments = fill(dict(step.arguments), 2, lambda value: known[value.name])
-        known[step.output.name] = step.function(**arguments)
-    result = folded.function(**fill(dict(folded.arguments), 2, lambda value: ramp))
-    return torch.allclose(known[steps[-1].output.name], result, rtol=1e-10)
+        if any(value.name not in results for value in values_in(step.arguments)):
+            return False
+        arguments = fill(dict(step.arguments), 2, lambda value: results[value.name])
+        results[step.output.name] = step.function(**arguments)
+    norm = folded.function(**fill(dict(folded.arguments), 2, lambda value: ramp))
+    return torch.allclose(results[steps[-1].output.name], norm, rtol=1e-10)
+
+
+def _row(step: Step) -> Operation:
+    return row_of(step, operations.rows)

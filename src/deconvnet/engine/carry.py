@@ -1,146 +1,224 @@
-"""What several forward passes start, carried down and put together as one result."""
+"""One activation, all others zero, carried down: many at once, as many as memory holds (section 2.1 of the paper)."""
 
-import math
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from deconvnet._errors import DeconvNetWarning, MemoryBudgetError, NotFiniteError
-from deconvnet._types import Box, Unit, Value
-from deconvnet.capture.trace import computing
-from deconvnet.core.up import all_finite
-from deconvnet.engine import project
-from deconvnet.engine.layers import names_of
+from deconvnet._types import Box, Unit
+from deconvnet.core.down import carry_down
+from deconvnet.core.graph import Value
+from deconvnet.core.selection import of_images
+from deconvnet.engine.costs import CHUNK, Costs
 from deconvnet.engine.passes import Pass
-from deconvnet.engine.plan import Plan
-from deconvnet.engine.project import boxes_of, project_seeds
-from deconvnet.results.reconstruction import Reconstruction
-from deconvnet.windows.steps import Frames, Path
+from deconvnet.windows.cost import Route, RouteName
+from deconvnet.windows.down import Arrived, carry_down_in_windows, on_whole_map, together
+from deconvnet.windows.frames import Frames, moved, whole_maps
+from deconvnet.windows.receptive_field import box
 
-Watch = Callable[[str, Int[Tensor, " m"], Float[Tensor, "m c *window"], Int[Tensor, "m axes"]], None]
-
-SAME_FOR_ALL = (
-    "This picture does not depend on the image: nothing between the unit and the picture, such as a "
-    "max-pool's switches, remembers anything of it."
-)
+# value, (m,) indices of units among those of all passes, their signals, and the windows that these lie in
+WatchSignals = Callable[[Value, Int[np.ndarray, " m"], Tensor, Frames], object]
 
 
-def carried(
-    way: Plan,
-    passes: Iterable[Pass],
+def carry_seeds(
+    costs: Costs,
+    pass_: Pass,
+    boxes: Sequence[Box],
+    windows: Float[Tensor, "all c *box"],
     budget: int,
-    *,
-    notes: Sequence[str] = (),
-    path: Path = "auto",
-    watch: Watch | None = None,
-) -> Reconstruction:
-    """Carry down what was chosen in each of several forward passes; in the order of their places.
+    route: RouteName = "auto",
+    watch: WatchSignals | None = None,
+) -> None:
+    """Carry every seed of a pass down alone, as many at a time as the memory budget allows.
 
     Args:
-        way: the plan.
-        passes: what starts in each.
+        costs: of the way.
+        pass_: the forward pass, whose switches are used, and its seeds.
+        boxes: of each, as `boxes_of` gives them.
+        windows: filled with the signal inside each box, at the indices of the units.
         budget: bytes that may be taken.
-        notes: what a reader should know besides.
-        path: the way of single units.
-        watch: as `DeconvNet.project` takes it.
-
-    Raises:
-        NotFiniteError: the signal overflows.
-        MemoryBudgetError: the result does not fit the budget.
+        route: the way of single units.
+        watch: called with each value on the way as soon as all of a signal has come to it.
     """
-    places: list[int] = []
-    units: list[Unit] = []
-    silent: list[Unit] = []
-    activations: list[Tensor] = []
-    boxes: list[Box] = []
-    windows = torch.empty(0)
-    told = watch and _by_layer(way, watch)
-    with computing():
-        for one in passes:
-            here = boxes_of(way, one.seeds.units)
-            if not boxes:
-                windows = _room(way, one, here[0], budget)
-            project_seeds(way, one, here, windows, budget - windows.nbytes, path, told)
-            places += one.places.tolist()
-            units += one.seeds.units
-            silent += one.seeds.silent
-            activations.append(one.seeds.activations)
-            boxes += here
-            notes = [*notes, *one.seeds.notes]
-        check_finite(windows, ', or start="one"')
-        order = np.argsort(places).tolist()
-        return Reconstruction(
-            units=tuple(units[i] for i in order),
-            activations=torch.cat(activations)[order],
-            windows=windows,
-            boxes=torch.tensor([[boxes[i].low, boxes[i].high] for i in order], dtype=torch.int64),
-            input_size=way.size,
-            rules=way.rules,
-            notes=tuple(dict.fromkeys((*notes, *notes_of(way), *silence(silent, len(units))))),
-        )
+    way, seeds = costs.way, pass_.seeds
+    single = way.images_apart and all(unit.position for unit in seeds.units)
+    chosen = costs.routes[("windowed" if pass_.remembered_at else route) if single else "dense"]
+    room = min(budget // 4, CHUNK) // seeds.values.element_size()  # halves of halves wait in memory
+    carrier = _Carrier(costs, pass_, chosen, room, watch)
+    lows = np.array([box.low for box in boxes], dtype=np.int64).reshape(len(boxes), len(costs.size))
+    for indices in _batches(costs, seeds.rows, lows, boxes, max(1, room // chosen.held[0])):
+        for part, signal, frames in carrier.carried(carrier.started(indices)):
+            if costs.size:
+                signal = moved(signal, frames, Frames(lows[part], boxes[0].size))
+            windows[pass_.indices[part]] = signal
 
 
-def check_finite(signal: Tensor, otherwise: str = "") -> None:
-    """Whether a signal that was carried down is made of numbers.
+def boxes_of(costs: Costs, units: Sequence[Unit]) -> list[Box]:
+    """Each unit's box, all of one size; the whole input for what is not a single unit."""
+    size = costs.size
+    positions = [unit.position for unit in units if unit.position]
+    if costs.field is None or len(positions) < len(units):
+        return [Box((0,) * len(size), size)] * len(units)
+    lows = [box(costs.field, position, size).low for position in positions]
+    lengths = [axis.size for axis in costs.field]
+    return [Box(low, tuple(map(sum, zip(low, lengths, strict=True)))) for low in lows]
 
-    Raises:
-        NotFiniteError: it overflowed.
+
+def _batches(
+    costs: Costs, images: np.ndarray, lows: np.ndarray, boxes: Sequence[Box], at_once: int
+) -> Iterator[Int[np.ndarray, " m"]]:
+    """Indices of the units that are carried down together.
+
+    Where what was remembered can be selected, any units: those together whose boxes lie alike in the
+    input, and of these those of one image. Elsewhere one unit of each image, so that the batch is that
+    of the way up.
     """
-    if not all_finite(signal):
-        raise NotFiniteError(
-            f"the signal overflows on the way down in {signal.dtype}: use a wider floating-point type{otherwise}."
-        )
+    if costs.way.images_apart:
+        length, size = np.array(costs.size, dtype=np.int64), np.array(boxes[0].size, dtype=np.int64)
+        inside = (np.minimum(lows + size, length) - np.maximum(lows, 0)).prod(1)
+        order = np.lexsort((images, inside))
+        yield from (order[i : i + at_once] for i in range(0, len(order), at_once))
+        return
+    turns = np.array([(images[:i] == image).sum() for i, image in enumerate(images)])
+    for turn in range(turns.max() + 1):
+        yield np.flatnonzero(turns == turn)
 
 
-def _room(way: Plan, one: Pass, box: Box, budget: int) -> Tensor:
-    """Memory for the windows of the units of all passes."""
-    shape = (one.units, way.stop.shape[1].of(1), *box.size)
-    width = one.seeds.values.element_size()
-    need = width * math.prod(shape) + way.bytes_down(width)
-    if need > budget:
-        raise MemoryBudgetError(
-            f"{one.units} reconstructions take about {need / 1e6:.3g} MB, and the budget is "
-            f"{budget / 1e6:.3g} MB: ask for fewer units at a time, or give more with memory=."
-        )
-    return one.seeds.values.new_zeros(shape)
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Signals of several units on their way down.
+
+    Attributes:
+        indices: of the units among those of the pass.
+        images: the image of the forward pass that each belongs to.
+        in_windows: what has come to some values in windows.
+        on_maps: what has come to some values on whole maps.
+    """
+
+    indices: Int[np.ndarray, " m"]
+    images: Int[np.ndarray, " m"]
+    in_windows: Arrived
+    on_maps: dict[str, Tensor]
+
+    def halves(self) -> Iterator["_Batch"]:
+        """The first half and the second."""
+        middle = len(self.indices) // 2
+        for part in (slice(0, middle), slice(middle, len(self.indices))):
+            in_windows = {
+                name: [(signal[part], frames.of(part)) for signal, frames in parts]
+                for name, parts in self.in_windows.items()
+            }
+            on_maps = {name: signal[part] for name, signal in self.on_maps.items()}
+            yield _Batch(self.indices[part], self.images[part], in_windows, on_maps)
 
 
-def _by_layer(way: Plan, watch: Watch) -> project.Watch:
-    """Tells of values by the names of their layers, and of none that has no name."""
-    names = names_of(way.graph)
+@dataclass(frozen=True, eq=False)
+class _Carrier:
+    """One way down, with all that a batch of signals needs on it.
 
-    def told(value: Value, places: np.ndarray, signal: Tensor, frames: Frames) -> None:
-        if value.name in names:
-            rows = signal[:, None] if signal.ndim == 1 else signal
-            watch(names[value.name], torch.from_numpy(places), rows, torch.from_numpy(frames.low))
+    Attributes:
+        costs: of the way.
+        pass_: the forward pass whose switches are used.
+        route: which of its steps run in windows.
+        room: how many numbers a batch may take at a step before it is split.
+        watch: called with all that came to a value.
+    """
 
-    return told
+    costs: Costs
+    pass_: Pass
+    route: Route
+    room: int
+    watch: WatchSignals | None
 
+    def started(self, indices: Int[np.ndarray, " m"]) -> _Batch:
+        """Some of the seeds where they start: on single units, or on whole maps."""
+        way, seeds = self.costs.way, self.pass_.seeds
+        images, name = seeds.rows[indices], way.start.name
+        if self.route.local:
+            points = np.array([seeds.units[index].position for index in indices])
+            signal, frames = seeds.points(indices.tolist()), Frames(points, (1,) * points.shape[1])
+            return _Batch(indices, images, {name: [(signal, frames)]}, {})
+        signal = torch.stack([seeds.signal(index) for index in indices.tolist()])
+        if not way.images_apart:
+            whole = signal.new_zeros(self.pass_.trace.images, *signal.shape[1:])
+            whole[images] = signal
+            signal = whole
+        return _Batch(indices, images, {}, {name: signal})
 
-def notes_of(way: Plan) -> tuple[str, ...]:
-    """What a reader of the pictures should know of the way down."""
-    notes: tuple[str, ...] = ()
-    if way.image_free:
-        notes += (SAME_FOR_ALL,)
-    if any(rule.words == "rectify (smooth)" for _, rule in way.down):
-        notes += ('Activations that are no rectifiers were treated as rectifiers (smooth="rectify").',)
-    if way.rules.smooth == "gradient" and any(rule.words == "derivative" for _, rule in way.down):
-        notes += ('Smooth operations were differentiated (smooth="gradient").',)
-    return notes
+    def carried(self, batch: _Batch) -> Iterator[tuple[np.ndarray, Tensor, Frames]]:
+        """The signals at the way's end, in batches: indices of units, and the windows that their signals lie in."""
+        local, all_local = self.route.local, len(self.route.local) == len(self.costs.way.down)
+        for small in self._in_windows(batch):
+            for part in [small] if local and all_local else self._on_whole_maps(small):
+                signal, frames = self._arrived(part)
+                self._tell(part, self.costs.way.stop, signal, frames)
+                yield part.indices, signal, frames
 
+    def _arrived(self, batch: _Batch) -> tuple[Tensor, Frames]:
+        """What has come to the way's end; zero where nothing has."""
+        stop, size = self.costs.way.stop, self.costs.size
+        if stop.name in batch.in_windows:
+            return together(batch.in_windows[stop.name], size)
+        signal = batch.on_maps.get(stop.name)
+        if signal is None:
+            like = self.pass_.trace.values[self.costs.way.start.name]
+            signal = like.new_zeros(stop.sizes(len(batch.indices)))
+        elif not self.costs.way.images_apart:
+            signal = signal[batch.images]
+        return signal, whole_maps(len(signal), size)
 
-def silence(silent: list[Unit], units: int) -> tuple[str, ...]:
-    """What to say of the units that start nothing; warns where that is all of them."""
-    if not silent:
-        return ()
-    words = (
-        f"{len(silent)} of {units} units have activation 0, the first is {silent[0]}: a reconstruction "
-        "that starts from it is all zero."
-    )
-    if len(silent) == units:
-        warnings.warn(words, DeconvNetWarning, stacklevel=4)
-    return (words,)
+    def _in_windows(self, batch: _Batch, first: int = 0) -> Iterator[_Batch]:
+        """The batch, or parts of it, behind the steps that run in windows."""
+        count = len(self.route.local)
+        last = self._fits_until(batch, first, count)
+        carry_down_in_windows(
+            self.costs.way, self.route.local[first:last], self.pass_.trace, self.pass_.remembered_at, batch.images,
+            batch.in_windows, lambda value, signal, frames: self._tell(batch, value, signal, frames),
+        )  # fmt: skip
+        if last == count:
+            yield batch
+            return
+        for half in batch.halves():
+            yield from self._in_windows(half, last)
+
+    def _on_whole_maps(self, batch: _Batch) -> Iterator[_Batch]:
+        """The batch, or parts of it, behind the other steps, to which the windows hand over."""
+        values = {value.name: value for step, _ in self.costs.way.down for value in (step.output, *step.signals)}
+        on_maps = {name: on_whole_map(parts, values[name].map_size) for name, parts in batch.in_windows.items()}
+        yield from self._down_maps(_Batch(batch.indices, batch.images, {}, {**on_maps, **batch.on_maps}))
+
+    def _down_maps(self, batch: _Batch, first: int | None = None) -> Iterator[_Batch]:
+        first, count = len(self.route.local) if first is None else first, len(self.costs.way.down)
+        last = self._fits_until(batch, first, count)
+        trace = self.pass_.trace
+        if self.costs.way.images_apart:
+            trace = of_images(trace, batch.images)
+        carry_down(
+            self.costs.way, trace, batch.on_maps, slice(first, last),
+            lambda value, signal: self._tell_maps(batch, value, signal),
+        )  # fmt: skip
+        if last == count:
+            yield batch
+            return
+        for half in batch.halves():
+            yield from self._down_maps(half, last)
+
+    def _fits_until(self, batch: _Batch, first: int, count: int) -> int:
+        """The first step before which the batch must and can be split; `count` if there is none."""
+        units = len(batch.indices)
+        if units == 1 or not self.costs.way.images_apart:
+            return count
+        held = self.route.held
+        return next((i for i in range(first, count) if held[i] * units > self.room), count)
+
+    def _tell_maps(self, batch: _Batch, value: Value, signal: Tensor) -> None:
+        if self.watch is not None:
+            rows = signal if self.costs.way.images_apart else signal[batch.images]
+            self._tell(batch, value, rows, whole_maps(len(rows), value.map_size))
+
+    def _tell(self, batch: _Batch, value: Value, signal: Tensor, frames: Frames) -> None:
+        if self.watch is not None:
+            self.watch(value, self.pass_.indices[batch.indices], signal, frames)

@@ -1,17 +1,22 @@
 """A network's layers: names, the one that holds the classes, and what is known of each before any image is seen."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from html import escape
 
+from torch import nn
+
 from deconvnet._errors import ArgumentError, CaptureError, LayerNotFoundError, UnsupportedOperationError
-from deconvnet._types import LayerInfo, Step, Value
-from deconvnet.capture.trace import Graph
-from deconvnet.core.rules import RuleSet, rule_for
+from deconvnet._types import PIXELS, LayerInfo
+from deconvnet.core.down import Way
+from deconvnet.core.graph import Graph, Step, Value
+from deconvnet.core.operations import RELU, Operation, row_of, rule_for
+from deconvnet.core.rules import RuleSet
 from deconvnet.windows import receptive_field
 
-PIXELS = "the pixels"
-_CLASS_SCORES = {"aten.softmax", "aten.log_softmax", "aten._softmax", "aten._log_softmax", "aten.sigmoid"}
+Layer = str | nn.Module
+
 _COLUMNS = ("layer", "forward", "way down", "shape", "stride", "receptive field", "switches below")
 
 
@@ -44,6 +49,23 @@ def html_table(layers: Mapping[str, LayerInfo], heading: str) -> str:
     )
 
 
+def layer_name(model: nn.Module, layer: Layer) -> str:
+    """A layer's name, also where it is given as the module itself.
+
+    Raises:
+        ArgumentError: it is neither.
+        LayerNotFoundError: the module is not one of the model's.
+    """
+    if isinstance(layer, str):
+        return layer
+    if not isinstance(layer, nn.Module):
+        raise ArgumentError(f"a layer is a name or a module; got {type(layer).__name__}.")
+    for name, module in model.named_modules():
+        if module is layer:
+            return str(name)
+    raise LayerNotFoundError(f"this {type(layer).__name__} is not a layer of the network.")
+
+
 def value_of(graph: Graph, name: str) -> Value:
     """The value that a layer gives.
 
@@ -70,13 +92,13 @@ def rows_of(graph: Graph, name: str) -> Value:
 
     Raises:
         LayerNotFoundError: there is no such layer.
-        ArgumentError: its rows are no images.
+        ArgumentError: its rows are not images.
     """
     value = value_of(graph, name)
     if not has_rows(graph, value):
         raise ArgumentError(
             f"{name!r} does not have one row for each image: its maps are folded into the batch. "
-            "Choose a layer before or behind."
+            "Choose an earlier or a later layer."
         )
     return value
 
@@ -86,7 +108,7 @@ def maps_of(graph: Graph, name: str) -> Value:
 
     Raises:
         LayerNotFoundError: there is no such layer.
-        ArgumentError: its rows are no images, or hold but a number each.
+        ArgumentError: its rows are not images, or hold a single number each.
     """
     value = rows_of(graph, name)
     if len(value.shape) < 2:
@@ -94,12 +116,30 @@ def maps_of(graph: Graph, name: str) -> Value:
     return value
 
 
-def class_scores(graph: Graph, output: str | None) -> tuple[Value, tuple[str, ...]]:
-    """The value that holds the classes, before a final softmax or sigmoid, and what to note of it.
+@dataclass(frozen=True)
+class ClassScores:
+    """Where a network's classes are.
+
+    Attributes:
+        value: the scores, before a final softmax or sigmoid.
+        output: what the model returns.
+        skipped: what lies between, from the output down: "softmax", "log_softmax" or "sigmoid".
+        words: the same operations as people know them from `print(net)`.
+    """
+
+    value: Value
+    output: Value
+    skipped: tuple[str, ...]
+    words: tuple[str, ...]
+
+
+def class_scores(graph: Graph, output: str | None, rows: Mapping[str, Operation]) -> ClassScores:
+    """The value that holds the classes, before a final softmax or sigmoid.
 
     Args:
         graph: of the network.
         output: which of several outputs it is.
+        rows: the table of operations.
 
     Raises:
         ArgumentError: there is no such output, or which of several it is has to be told.
@@ -114,55 +154,74 @@ def class_scores(graph: Graph, output: str | None) -> tuple[Value, tuple[str, ..
     name = names[0] if output is None else output
     if name not in graph.outputs:
         raise ArgumentError(f"the model returns no {name!r}; it returns {', '.join(names)}.")
-    value = graph.outputs[name]
-    notes: tuple[str, ...] = ()
-    made: dict[str, Step] = {step.output.name: step for step in graph.steps}
-    while value.name in made and made[value.name].operation in _CLASS_SCORES:
-        step = made[value.name]
-        notes = (f"The {step.operation.removeprefix('aten.')} at the output was skipped.",)
-        value = step.inputs[0]
-    if value.shape[:1] != graph.input.shape[:1]:
+    value, skipped = graph.outputs[name], list[Step]()
+    maker = {step.output.name: step for step in graph.steps}
+    while value.name in maker and row_of(maker[value.name], rows).scores is not None:
+        skipped.append(maker[value.name])
+        value = skipped[-1].inputs[0]
+    if not has_rows(graph, value):
         images, shape = (graph.images or 1), value.sizes(graph.images or 1)
         raise CaptureError(
             f"for {images} image{'s' * (images > 1)} the model returns a tensor of shape {shape}, which has no "
             "axis for images, so no image has scores of its own: give a model that keeps the batch axis first."
         )
-    return value, notes
+    kinds = tuple(row_of(step, rows).scores or "" for step in skipped)
+    return ClassScores(value, graph.outputs[name], kinds, tuple(step.kind for step in skipped))
 
 
-def layer_infos(graph: Graph, rules: RuleSet) -> dict[str, LayerInfo]:
+def layer_infos(graph: Graph, rules: RuleSet, rows: Mapping[str, Operation]) -> dict[str, LayerInfo]:
     """What is known of each layer before any image is seen."""
-    words, closed = {graph.input.name: "the input"}, {}
+    words, blocked = {graph.input.name: "the input"}, {}
     pools: dict[str, frozenset[str]] = {graph.input.name: frozenset()}
     kinds = {graph.input.name: "input"}
     for step in graph.steps:
         name = step.output.name
         try:
-            rule = rule_for(step, rules)
-            words[name], closed[name] = rule.words, rule.closed
+            rule = rule_for(step, rules, rows)
+            words[name], blocked[name] = rule.words, rule.blocked
         except UnsupportedOperationError:
             words[name] = "refused"
-        kinds[name] = step.operation.removeprefix("aten.")
-        open_inputs = [v for i, v in enumerate(step.signals) if i not in closed.get(name, ())]
-        below = frozenset[str]().union(*(pools.get(v.name, frozenset()) for v in open_inputs))
-        pools[name] = below | {name} if "max_pool" in step.operation else below
-    fields = receptive_field.fields(graph.steps, graph.input, closed)
-    size = tuple(length.of(1) for length in graph.input.shape[2:])
+        kinds[name] = step.kind
+        open_inputs = [value for i, value in enumerate(step.signals) if i not in blocked.get(name, ())]
+        below = frozenset[str]().union(*(pools.get(value.name, frozenset()) for value in open_inputs))
+        pools[name] = below | {name} if row_of(step, rows).max_pools else below
+    fields = receptive_field.fields(graph.steps, graph.input, blocked, rows)
     infos = {}
     for layer, value in graph.layers.items():
         field = fields.get(value.name)
-        shape = value.sizes(1)
         infos[layer] = LayerInfo(
             name=layer,
             kind=kinds[value.name],
             way_down=words[value.name],
-            channels=shape[1] if len(shape) > 1 else 1,
-            size=shape[2:],
+            channels=value.maps,
+            size=value.map_size,
             stride=None if field is None else tuple(float(axis.scale) for axis in field),
-            receptive_field=size if field is None else tuple(axis.size for axis in field),
+            receptive_field=graph.input.map_size if field is None else tuple(axis.size for axis in field),
             switches_below=len(pools[value.name]),
         )
     return infos
+
+
+def rectifiers(graph: Graph) -> tuple[str, ...]:
+    """The layers that rectify, in the order in which the network computes them, each by its first name."""
+    rectified = {step.output.name for step in graph.steps if step.operation == RELU}
+    names = names_of(graph)
+    return tuple(
+        name for name, value in graph.layers.items() if value.name in rectified and names.get(value.name) == name
+    )
+
+
+def rectified_values(way: Way) -> frozenset[str]:
+    """The names of the rectified values on a way: of rectifiers, of smooth activations that the rules admit in their
+    place, and of the concatenation of branches that are all rectified.
+    """
+    names: set[str] = set()
+    for step, _ in reversed(way.down):
+        row = row_of(step, way.rows)
+        joined = row.concatenates and all(value.name in names for value in step.signals)
+        if row.rectifies or joined:
+            names.add(step.output.name)
+    return frozenset(names)
 
 
 def _row(info: LayerInfo) -> tuple[str, ...]:

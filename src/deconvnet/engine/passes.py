@@ -1,20 +1,24 @@
 """Forward passes, over whole images or over what single units see, and what is carried down from each."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Int
 from torch import Tensor, nn
 
 from deconvnet._errors import MemoryBudgetError
-from deconvnet._types import Unit, Value
-from deconvnet.capture.captures import ordinary
-from deconvnet.core.up import Trace, finite_forward, forward_in_windows
-from deconvnet.engine.plan import CHUNK, Plan
+from deconvnet._types import Unit
+from deconvnet.capture.untouched import ordinary
+from deconvnet.core.down import Way
+from deconvnet.core.finite import finite_forward
+from deconvnet.core.graph import Value
+from deconvnet.core.up import Trace
+from deconvnet.engine.costs import CHUNK, Costs
 from deconvnet.engine.seeds import Seeds, Start, listed_seeds
-from deconvnet.windows.steps import Path
+from deconvnet.windows.cost import RouteName
+from deconvnet.windows.frames import Frames
+from deconvnet.windows.up import forward_in_windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,99 +28,102 @@ class Pass:
     Attributes:
         trace: the pass.
         seeds: what starts from it.
-        places: (m,) of its units among those of all passes.
+        indices: (m,) of its units among those of all passes.
         units: how many units all passes have together.
+        remembered_at: by step, the windows that it was remembered in; whole maps elsewhere.
     """
 
     trace: Trace
     seeds: Seeds
-    places: Int[np.ndarray, " m"]
+    indices: Int[np.ndarray, " m"]
     units: int
+    remembered_at: Mapping[str, Frames] = field(default_factory=dict)
 
 
 def by_images(
-    way: Plan,
+    costs: Costs,
     model: nn.Module,
     x: Tensor,
     choose: Callable[[Tensor, int], Seeds],
     budget: int,
-    keep: Mapping[str, Value] = {},
+    keep: Sequence[Value] = (),
 ) -> Iterator[Pass]:
     """Passes over as many images at once as the budget allows.
 
     Args:
-        way: the plan.
+        costs: of the way down.
         model: the network.
         x: all images.
-        choose: (values of the layer, number of the first image) -> what starts; as much from each image.
+        choose: (values of the layer, index of the first image) -> what starts; as much from each image.
         budget: bytes that may be taken.
-        keep: values that the traces shall hold besides the layer's, by name; their signals are thought to be kept too.
+        keep: values that the traces shall hold besides the layer's; their signals count towards the budget too.
 
     Raises:
         MemoryBudgetError: not even one image fits.
         NotFiniteError: NaN or infinity on the way.
     """
-    at_once = _images_at_once(way, x, budget, kept=2 * sum(math.prod(value.sizes(1)) for value in keep.values()))
+    at_once = _images_at_once(costs, x, budget, more=2 * sum({value.name: value.numbers for value in keep}.values()))
     for first in range(0, len(x), at_once):
-        trace = _over_images(way, model, x[first : first + at_once], frozenset(keep))
-        seeds = choose(trace.values[way.start.name], first)
+        trace = _over_images(costs.way, model, x[first : first + at_once], frozenset(value.name for value in keep))
+        seeds = choose(trace.values[costs.way.start.name], first)
         each = len(seeds.units) // trace.images
         yield Pass(trace, seeds, first * each + np.arange(len(seeds.units)), len(x) * each)
 
 
 def by_units(
-    way: Plan, model: nn.Module, x: Tensor, units: Sequence[Unit], start: Start, budget: int, path: Path
+    costs: Costs, model: nn.Module, x: Tensor, units: Sequence[Unit], start: Start, budget: int, route: RouteName
 ) -> Iterator[Pass]:
     """Passes over the images of single units, or over no more than the units see if that is less work.
 
     Args:
-        way: the plan.
+        costs: of the way down.
         model: the network.
         x: all images.
-        units: of the plan's layer.
+        units: of the way's layer.
         start: what each starts from.
         budget: bytes that may be taken.
-        path: all but "auto" need whole images.
+        route: all but "auto" need whole images.
 
     Raises:
         MemoryBudgetError, NotFiniteError: as in `by_images`.
     """
+    way = costs.way
     order = np.argsort([unit.image for unit in units], kind="stable")
     images = np.unique([unit.image for unit in units]) if way.graph.images is None else np.arange(len(x))
-    need = way.bytes_up_of_unit(x.element_size())
-    if path == "auto" and way.up is not None and need <= budget and way.sees_little(len(units), len(images)):
+    need = costs.bytes_up_of_unit(x.element_size())
+    if route == "auto" and costs.up is not None and need <= budget and costs.sees_little(len(units), len(images)):
         x, at_once = ordinary(x), max(1, min(budget // 3, CHUNK) // need)
-        for places in (order[first : first + at_once] for first in range(0, len(units), at_once)):
-            some = [units[place] for place in places]
-            trace = forward_in_windows(way.up, way.graph, model, x, some, way.rules, way.chosen)
-            seeds = listed_seeds(some, trace.values[way.start.name], np.arange(len(some)), start)
-            yield Pass(trace, seeds, places, len(units))
+        for indices in (order[first : first + at_once] for first in range(0, len(units), at_once)):
+            batch = [units[index] for index in indices]
+            trace, at = forward_in_windows(costs.up, way.graph, model, x, batch, way.rules, way.chosen)
+            seeds = listed_seeds(batch, trace.values[way.start.name], np.arange(len(batch)), start)
+            yield Pass(trace, seeds, indices, len(units), at)
         return
-    at_once = _images_at_once(way, x, budget)
-    for some_images in (images[first : first + at_once] for first in range(0, len(images), at_once)):
-        trace = _over_images(way, model, x[some_images])
-        places = np.array([place for place in order if units[place].image in some_images])
-        some = [units[place] for place in places]
-        rows = np.searchsorted(some_images, [unit.image for unit in some])
-        yield Pass(trace, listed_seeds(some, trace.values[way.start.name], rows, start), places, len(units))
+    at_once = _images_at_once(costs, x, budget)
+    for batch_images in (images[first : first + at_once] for first in range(0, len(images), at_once)):
+        trace = _over_images(way, model, x[batch_images])
+        indices = np.array([index for index in order if units[index].image in batch_images])
+        batch = [units[index] for index in indices]
+        rows = np.searchsorted(batch_images, [unit.image for unit in batch])
+        yield Pass(trace, listed_seeds(batch, trace.values[way.start.name], rows, start), indices, len(units))
 
 
-def pass_of_units(trace: Trace, way: Plan, units: Sequence[Unit]) -> Pass:
+def pass_of_units(trace: Trace, way: Way, units: Sequence[Unit]) -> Pass:
     """Single units of a layer, each from its activation, in a forward pass over all their images."""
     rows = np.array([unit.image for unit in units])
     seeds = listed_seeds(units, trace.values[way.start.name], rows, "activation")
     return Pass(trace, seeds, np.arange(len(units)), len(units))
 
 
-def _over_images(way: Plan, model: nn.Module, x: Tensor, keep: frozenset[str] = frozenset()) -> Trace:
+def _over_images(way: Way, model: nn.Module, x: Tensor, keep: frozenset[str] = frozenset()) -> Trace:
     return finite_forward(way.graph, model, ordinary(x), keep | {way.start.name}, way.rules, way.chosen)
 
 
-def _images_at_once(way: Plan, x: Tensor, budget: int, kept: int = 0) -> int:
+def _images_at_once(costs: Costs, x: Tensor, budget: int, more: int = 0) -> int:
     width = x.element_size()
-    up, down = way.bytes_up(width) + width * kept, way.bytes_down(width)
+    up, down = costs.bytes_up(width) + width * more, costs.bytes_down(width)
     need = up + down
-    images = way.graph.images
+    images = costs.way.graph.images
     if need * (images or 1) > budget:
         share = (budget / (need * (images or 1))) ** (1 / max(x.ndim - 2, 1))
         fits = "x".join(str(int(length * share)) for length in x.shape[2:])

@@ -36,27 +36,27 @@ class Seeds:
     values: Float[Tensor, "n *shape"]
     rows: Int[np.ndarray, " m"]
 
-    def signal(self, number: int) -> Float[Tensor, "*shape"]:
+    def signal(self, index: int) -> Float[Tensor, "*shape"]:
         """The signal that one unit starts."""
-        unit = self.units[number]
-        values = self.values[self.rows[number]]
+        unit = self.units[index]
+        values = self.values[self.rows[index]]
         if unit.channel is None:
             return values
         alone = torch.zeros_like(values)
         if unit.position is None:
             alone[unit.channel] = values[unit.channel] if self.start == "activation" else 1
         else:
-            activation = self.activations[number].abs() if self.start == "activation" else 1
+            activation = self.activations[index].abs() if self.start == "activation" else 1
             alone[(unit.channel, *unit.position) if alone.ndim else ()] = activation
         return alone
 
-    def points(self, numbers: Sequence[int]) -> Float[Tensor, "m c *ones"]:
+    def points(self, indices: Sequence[int]) -> Float[Tensor, "m c *ones"]:
         """The signals of single units, each on its own position alone."""
         axes = [1] * (self.values.ndim - 2)
-        alone = self.values.new_zeros(len(numbers), self.values.shape[1], *axes)
-        for i, number in enumerate(numbers):
-            activation = self.activations[number].abs() if self.start == "activation" else 1
-            alone[i, self.units[number].channel] = activation
+        alone = self.values.new_zeros(len(indices), self.values.shape[1], *axes)
+        for i, index in enumerate(indices):
+            activation = self.activations[index].abs() if self.start == "activation" else 1
+            alone[i, self.units[index].channel] = activation
         return alone
 
     @property
@@ -65,17 +65,17 @@ class Seeds:
         if self.start != "activation":
             return []
         zero = [i for i, activation in enumerate(self.activations.tolist()) if activation == 0]
-        single = [unit.channel is not None and unit.position is not None for unit in self.units]
-        return [self.units[i] for i in zero if single[i] or not bool(self.signal(i).any())]
+        return [self.units[i] for i in zero if self._is_single(i) or not bool(self.signal(i).any())]
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader should know of the starts."""
-        alone = [unit.channel is not None and unit.position is not None for unit in self.units]
-        turned = self.start == "activation" and any(
-            single and activation < 0 for single, activation in zip(alone, self.activations.tolist(), strict=True)
-        )
-        return ("A unit with a negative activation starts from its magnitude.",) if turned else ()
+    def from_magnitude(self) -> bool:
+        """Whether a unit with a negative activation starts from its magnitude."""
+        if self.start != "activation":
+            return False
+        return any(activation < 0 and self._is_single(i) for i, activation in enumerate(self.activations.tolist()))
+
+    def _is_single(self, index: int) -> bool:
+        return self.units[index].channel is not None and self.units[index].position is not None
 
 
 def _rows(units: Sequence[Unit], first: int) -> Int[np.ndarray, " m"]:
@@ -87,11 +87,11 @@ def strongest(values: Float[Tensor, "n c *spatial"]) -> Int[Tensor, "n c axes"]:
     """The position of the strongest activation of each feature map, first in order where several are."""
     axes = values.shape[2:]
     flat = values.flatten(2).argmax(2) if axes else values.new_zeros(values.shape, dtype=torch.int64)
-    places = []
+    positions = []
     for length in reversed(axes):
-        places.append(flat % length)
+        positions.append(flat % length)
         flat = flat // length
-    return torch.stack(places[::-1], -1) if axes else flat.new_zeros(*values.shape, 0)
+    return torch.stack(positions[::-1], -1) if axes else flat.new_zeros(*values.shape, 0)
 
 
 def unit_seeds(layer: str, values: Tensor, channel: Channel | None, position: Any, start: Start, first: int) -> Seeds:
@@ -102,19 +102,19 @@ def unit_seeds(layer: str, values: Tensor, channel: Channel | None, position: An
     position = None if isinstance(position, str) and position == "all" else position
     peaks = strongest(values)
     if not whole and position is not None:
-        place = _checked_position(position, tuple(values.shape[2:]), layer)
-        peaks = torch.tensor(place, device=values.device).expand_as(peaks)
+        fixed = checked_position(position, tuple(values.shape[2:]), layer)
+        peaks = torch.tensor(fixed, device=values.device).expand_as(peaks)
     units, activations = [], []
     for image, channels in enumerate(_channels(channel, values, layer)):
         for c in channels:
-            place = tuple(peaks[image, c].tolist())
-            units.append(Unit(layer, c, None if whole else place, first + image))
-            activations.append(values[(image, c, *place)])
+            peak = tuple(peaks[image, c].tolist())
+            units.append(Unit(layer, c, None if whole else peak, first + image))
+            activations.append(values[(image, c, *peak)])
     return Seeds(tuple(units), torch.stack(activations), start, values, _rows(units, first))
 
 
 def checked_units(units: Any, layer: str, shape: Sequence[int], images: int) -> list[Unit]:
-    """Units of a layer, each in its own image, with all numbers counted from zero.
+    """Units of a layer, each in its own image, with all indices counted from zero.
 
     Args:
         units: as a caller gave them.
@@ -125,21 +125,21 @@ def checked_units(units: Any, layer: str, shape: Sequence[int], images: int) -> 
     Raises:
         ArgumentError: none at all, or one of them is of another layer or lies outside.
     """
-    several = list(units) if isinstance(units, Sequence) and not isinstance(units, str) else []
-    if not several or not all(isinstance(unit, Unit) for unit in several):
+    listed = list(units) if isinstance(units, Sequence) and not isinstance(units, str) else []
+    if not listed or not all(isinstance(unit, Unit) for unit in listed):
         raise ArgumentError(f"units is a list of Unit(layer, channel, position, image), not empty; got {units!r}.")
     checked = []
-    for unit in several:
+    for unit in listed:
         if unit.layer != layer:
             raise ArgumentError(f"the units are of layer {layer!r}; got {unit}.")
-        (channel,) = _checked_classes(unit.channel, shape[0], f"feature maps in {layer!r}", ArgumentError)
-        (image,) = _checked_classes(unit.image, images, "images", ArgumentError)
-        checked.append(Unit(layer, channel, _checked_position(unit.position, tuple(shape[1:]), layer), image))
+        (channel,) = checked_indices(unit.channel, shape[0], f"feature maps in {layer!r}", ArgumentError)
+        (image,) = checked_indices(unit.image, images, "images", ArgumentError)
+        checked.append(Unit(layer, channel, checked_position(unit.position, tuple(shape[1:]), layer), image))
     return checked
 
 
 def listed_seeds(units: Sequence[Unit], values: Tensor, rows: np.ndarray, start: Start) -> Seeds:
-    """One seed for each of the units; where `values` holds one place for each, it is the unit's own."""
+    """One seed for each of the units; where `values` holds one position for each, it is the unit's own."""
     if start not in ("activation", "one"):
         raise ArgumentError(f"start is 'activation' or 'one' for units; got {start!r}.")
     alone = all(length == 1 for length in values.shape[2:])
@@ -155,41 +155,42 @@ def _channels(channel: Channel | None, values: Tensor, layer: str) -> list[list[
     count = values.shape[1]
     if channel is None:
         raise ArgumentError(
-            f"say which of the {count} feature maps of {layer!r}: channel=37, [3, 5, 8], 'all' or 'top:16', "
-            "or start= a signal of your own."
+            f"{layer!r} has {count} feature maps: name them with channel=37, [3, 5, 8], 'all' or 'top:16', "
+            "or give a full signal with start=."
         )
     if isinstance(channel, str):
         if channel == "all":
             return [list(range(count))] * len(values)
         top = re.fullmatch(r"top:([1-9]\d*)", channel)
         if not top:
-            raise ArgumentError(f"channel is a number, numbers, 'all' or 'top:16'; got {channel!r}.")
+            raise ArgumentError(f"channel is an index, several, 'all' or 'top:16'; got {channel!r}.")
         order = values.flatten(2).amax(2) if values.ndim > 2 else values
         ranked = torch.sort(order, dim=1, descending=True, stable=True).indices
         rows: list[list[int]] = ranked[:, : int(top.group(1))].tolist()
         return rows
-    return [_checked_classes(channel, count, f"feature maps in {layer!r}", ArgumentError)] * len(values)
+    return [checked_indices(channel, count, f"feature maps in {layer!r}", ArgumentError)] * len(values)
 
 
-def _checked_classes(given: Any, count: int, what: str, error: type[ArgumentError]) -> list[int]:
-    """Numbers of maps or classes as a list, each checked."""
-    several = list(given) if isinstance(given, Sequence | range) and not isinstance(given, str) else [given]
-    if not several:
+def checked_indices(given: Any, count: int, what: str, error: type[ArgumentError]) -> list[int]:
+    """Indices of maps or classes as a list, each checked and counted from zero."""
+    indices = list(given) if isinstance(given, Sequence | range) and not isinstance(given, str) else [given]
+    if not indices:
         raise error(f"an empty list chooses none of the {count} {what}.")
-    for number in several:
-        if isinstance(number, bool) or not isinstance(number, int) or not -count <= number < count:
-            raise error(f"there are {count} {what}, numbered from 0; got {number!r}.")
-    return [number % count for number in several]
+    for index in indices:
+        if isinstance(index, bool) or not isinstance(index, int) or not -count <= index < count:
+            raise error(f"there are {count} {what}, counted from 0; got {index!r}.")
+    return [index % count for index in indices]
 
 
-def _checked_position(position: Any, size: tuple[int, ...], layer: str) -> tuple[int, ...]:
-    place = (position,) if isinstance(position, int) else position
-    if not isinstance(place, Sequence) or isinstance(place, str) or len(place) != len(size):
-        raise ArgumentError(f"a position in {layer!r} has {len(size)} numbers (its maps are {size}); got {position!r}.")
-    for y, length in zip(place, size, strict=True):
+def checked_position(position: Any, size: tuple[int, ...], layer: str) -> tuple[int, ...]:
+    """A position in maps of a size, counted from zero; ArgumentError for anything else."""
+    given = (position,) if isinstance(position, int) else position
+    if not isinstance(given, Sequence) or isinstance(given, str) or len(given) != len(size):
+        raise ArgumentError(f"a position in {layer!r} has {len(size)} indices (its maps are {size}); got {position!r}.")
+    for y, length in zip(given, size, strict=True):
         if isinstance(y, bool) or not isinstance(y, int) or not -length <= y < length:
-            raise ArgumentError(f"position {tuple(place)} lies outside the maps of {layer!r}, which are {size}.")
-    return tuple(y % length for y, length in zip(place, size, strict=True))
+            raise ArgumentError(f"position {tuple(given)} lies outside the maps of {layer!r}, which are {size}.")
+    return tuple(y % length for y, length in zip(given, size, strict=True))
 
 
 def own_signal(
@@ -197,7 +198,7 @@ def own_signal(
 ) -> Seeds:
     """One seed for each image, the user's own signal."""
     if channel is not None or position is not None:
-        raise ArgumentError("a signal of your own says all: leave out channel and position.")
+        raise ArgumentError("start= is already a full signal; drop channel= and position=.")
     expected = (images, *values.shape[1:])
     if tuple(signal.shape) != expected:
         raise ArgumentError(f"a signal on {layer!r} has shape {expected}; got {tuple(signal.shape)}.")
@@ -215,25 +216,25 @@ def class_seeds(layer: str, values: Tensor, target: Target, start: Start, first:
     if start not in ("activation", "one"):
         raise ArgumentError(f"start is 'activation' or 'one'; got {start!r}.")
     if values.ndim > 2:
-        return _place_seeds(layer, values, target, start, first, images)
+        return _position_seeds(layer, values, target, start, first, images)
     scores = values if values.ndim == 2 else values[:, None]
     count = scores.shape[1]
     if target is None:
         classes = [[int(c)] for c in scores.argmax(1)]
     elif isinstance(target, str):
         if target != "all":
-            raise TargetError(f"target is a class number, several, 'all' or None; got {target!r}.")
+            raise TargetError(f"target is a class index, several, 'all' or None; got {target!r}.")
         classes = [list(range(count))] * len(values)
     else:
-        numbers = target.tolist() if isinstance(target, Tensor) and not target.is_floating_point() else target
-        classes = [_checked_classes(numbers, count, "classes", TargetError)] * len(values)
+        indices = target.tolist() if isinstance(target, Tensor) and not target.is_floating_point() else target
+        classes = [checked_indices(indices, count, "classes", TargetError)] * len(values)
     units = [Unit(layer, c, (), first + i) for i, row in enumerate(classes) for c in row]
     activations = torch.stack([scores[i, c] for i, row in enumerate(classes) for c in row])
     return Seeds(tuple(units), activations, start, values, _rows(units, first))
 
 
-def _place_seeds(layer: str, values: Tensor, target: Target, start: Start, first: int, images: int) -> Seeds:
-    """One seed for each image at a place of an output that is a map, or all over a mask."""
+def _position_seeds(layer: str, values: Tensor, target: Target, start: Start, first: int, images: int) -> Seeds:
+    """One seed for each image at a position of an output that is a map, or all over a mask."""
     count, size = values.shape[1], tuple(values.shape[2:])
     if isinstance(target, Tensor) and target.dtype == torch.bool:
         if tuple(target.shape) not in ((count, *size), (images, count, *size)):
@@ -249,15 +250,15 @@ def _place_seeds(layer: str, values: Tensor, target: Target, start: Start, first
             f"the output has {count} maps of {'x'.join(map(str, size))}: target is (class, "
             f"{', '.join('zyx'[-len(size) :])}) or a mask of its shape; got {target!r}."
         )
-    (c,) = _checked_classes(target[0], count, "classes", TargetError)
-    place = _checked_position(target[1:], size, layer)
-    units = tuple(Unit(layer, c, place, first + i) for i in range(len(values)))
-    at_place = values[:, c].flatten(1)[:, _flat(place, size)]
-    return Seeds(units, at_place, start, values, _rows(units, first))
+    (c,) = checked_indices(target[0], count, "classes", TargetError)
+    position = checked_position(target[1:], size, layer)
+    units = tuple(Unit(layer, c, position, first + i) for i in range(len(values)))
+    activations = values[:, c].flatten(1)[:, _flat(position, size)]
+    return Seeds(units, activations, start, values, _rows(units, first))
 
 
-def _flat(place: tuple[int, ...], size: tuple[int, ...]) -> int:
+def _flat(position: tuple[int, ...], size: tuple[int, ...]) -> int:
     flat = 0
-    for y, length in zip(place, size, strict=True):
+    for y, length in zip(position, size, strict=True):
         flat = flat * length + y
     return flat

@@ -70,9 +70,9 @@ class Comparison:
             parts.append(f"{self.names[1]} is {ratio:#.3g} times as strong")
         return ", ".join(parts) or "nothing to compare"
 
-    def shown(self, i: int, crop: Crop = "energy") -> Box:
-        """The box of input pixels that the pictures of pair i show: what `Reconstruction.shown` gives, of both."""
-        a, b = self.a.shown(i, crop), self.b.shown(i, crop)
+    def box(self, i: int, crop: Crop = "energy") -> Box:
+        """The box of input pixels that the pictures of pair i show: what `Reconstruction.box` gives, of both."""
+        a, b = self.a.box(i, crop), self.b.box(i, crop)
         return Box(tuple(map(min, a.low, b.low)), tuple(map(max, a.high, b.high)))
 
     def sheet(
@@ -100,7 +100,7 @@ class Comparison:
         """
         cells = []
         for i in range(len(self)):
-            box = self.shown(i, crop)
+            box = self.box(i, crop)
             patch = preprocess.patch(photos[self._image(i)], box)
             signals = self._scaled(i, scale, common)
             drawn = [pictures.render(pictures.crop(signal, box), scale=scale, limit=1.0) for signal in signals]

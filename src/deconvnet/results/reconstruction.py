@@ -18,6 +18,7 @@ from deconvnet.photos.preprocess import PhotoLike, Preprocess
 from deconvnet.pictures import render as pictures
 from deconvnet.pictures import sheets
 from deconvnet.pictures.render import Scale
+from deconvnet.results.facts import Facts
 
 Crop = Literal["energy", "field", "none"]
 
@@ -37,7 +38,7 @@ class Reconstruction:
             past the border.
         input_size: of the input, or of the layer that `to` named, per spatial axis.
         rules: the rule set of the way down.
-        notes: what a reader of the pictures should know.
+        facts: what a reader of the pictures should know; `notes` says it in words.
     """
 
     units: tuple[Unit, ...]
@@ -46,7 +47,12 @@ class Reconstruction:
     boxes: Int[Tensor, "m 2 d"]
     input_size: tuple[int, ...]
     rules: RuleSet
-    notes: tuple[str, ...]
+    facts: Facts
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the pictures should know, in words."""
+        return self.facts.notes()
 
     def __len__(self) -> int:
         return len(self.units)
@@ -61,10 +67,10 @@ class Reconstruction:
         """What a notebook shows; None, for which it shows the repr, where there are no pictures."""
         if len(self.input_size) != 2 or self.windows.shape[1] not in (1, 3) or not self.units:
             return None
-        shown = min(len(self), _MOST_DISPLAYED)
-        title = f"the first {shown} of {len(self)} units" if shown < len(self) else ""
+        count = min(len(self), _MOST_DISPLAYED)
+        title = f"the first {count} of {len(self)} units" if count < len(self) else ""
         file = io.BytesIO()
-        sheets.sheet(self._cells(shown), cell_size=320 if shown == 1 else 128, title=title).save(file, "PNG")
+        sheets.sheet(self._cells(count), cell_size=320 if count == 1 else 128, title=title).save(file, "PNG")
         return file.getvalue()
 
     def full(self) -> Float[Tensor, "m c *size"]:
@@ -74,7 +80,7 @@ class Reconstruction:
     def whole(self, i: int) -> Float[Tensor, "c *size"]:
         """Unit i's signal over the whole input."""
         whole = self.windows.new_zeros(self.windows.shape[1], *self.input_size)
-        inside, part = self.shown(i, "field").overlap(self.input_size)
+        inside, part = self.box(i, "field").overlap(self.input_size)
         whole[inside] = self.windows[i][part]
         return whole
 
@@ -86,7 +92,7 @@ class Reconstruction:
         """Unit i as a picture: zero is mid-grey.
 
         Args:
-            i: number of the unit.
+            i: index of the unit.
             crop: "energy" for the box that holds 99 % of the energy, "field" for the receptive field,
                 "none" for the whole input.
             scale: "logistic" or "linear"; see `deconvnet.render`.
@@ -94,9 +100,9 @@ class Reconstruction:
         Raises:
             ArgumentError: the input has not one or three channels, or not two spatial axes.
         """
-        return pictures.render(pictures.crop(self.whole(i), self.shown(i, crop)), scale=scale)
+        return pictures.render(pictures.crop(self.whole(i), self.box(i, crop)), scale=scale)
 
-    def shown(self, i: int, crop: Crop = "energy") -> Box:
+    def box(self, i: int, crop: Crop = "energy") -> Box:
         """The box of input pixels that a picture of unit i shows; see `picture`."""
         if crop == "none":
             return Box((0,) * len(self.input_size), self.input_size)
@@ -130,7 +136,7 @@ class Reconstruction:
         """
         cells = []
         for i, (unit, activation) in enumerate(zip(self.units, self.activations.tolist(), strict=True)):
-            patch = preprocess.patch(photos[unit.image], self.shown(i, crop))
+            patch = preprocess.patch(photos[unit.image], self.box(i, crop))
             cells.append(sheets.Cell((self.picture(i, crop=crop, scale=scale), patch), caption(unit, activation)))
         return sheets.sheet(cells, title=title)
 
@@ -142,21 +148,21 @@ class Reconstruction:
         Args:
             photo: the one that the unit's image was made of.
             preprocess: what made it.
-            i: number of the unit.
+            i: index of the unit.
             words: caption of the picture; the unit's own by default.
             title: above the row.
         """
-        shown = preprocess.shown(photo)
+        seen = preprocess.shown(photo)
         signal = self.whole(i)
         unit, activation = self.units[i], float(self.activations[i])
         return sheets.side_by_side(
-            [shown, pictures.render(signal), pictures.overlay(shown, pictures.magnitude(signal))],
+            [seen, pictures.render(signal), pictures.overlay(seen, pictures.magnitude(signal))],
             ["what the network sees", words or caption(unit, activation), "where it lies in the photo"],
             title=title,
         )
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write every unit's picture to one image file, captioned where there are several; the file's place.
+        """Write every unit's picture to one image file, captioned where there are several; the file's path.
 
         Raises:
             ArgumentError: the file is there already and `force` is not given, or its ending is unknown.
@@ -166,9 +172,9 @@ class Reconstruction:
         sheets.save_picture(image, path, force=force)
         return Path(path)
 
-    def _cells(self, shown: int) -> list[sheets.Cell]:
+    def _cells(self, count: int) -> list[sheets.Cell]:
         """The first units' pictures with their captions."""
-        values = self.activations[:shown].tolist()
+        values = self.activations[:count].tolist()
         return [sheets.Cell((self.picture(i),), caption(self.units[i], value)) for i, value in enumerate(values)]
 
 

@@ -1,9 +1,8 @@
 """The mechanism shown: one unit's signal at every step of its way down (figure 1 of the paper, on a real photo)."""
 
 import math
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -14,18 +13,13 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from deconvnet._errors import ArgumentError
-from deconvnet._types import Box, Step, Unit, Value
-from deconvnet.core import ops
-from deconvnet.core.rules import Call, Rule, RuleSet, pooling_windows
-from deconvnet.engine.carry import check_finite, notes_of, silence
-from deconvnet.engine.layers import PIXELS, names_of
-from deconvnet.engine.passes import Pass
-from deconvnet.engine.plan import Plan
-from deconvnet.engine.project import boxes_of, project_seeds
-from deconvnet.pictures import render as picture
+from deconvnet._types import PIXELS, Box, Unit
+from deconvnet.core.pooling import PoolWindows
+from deconvnet.core.rules import RuleSet
+from deconvnet.pictures import render as pictures
 from deconvnet.pictures import sheets
+from deconvnet.results.facts import Facts
 from deconvnet.results.reconstruction import caption
-from deconvnet.windows.steps import Frames, map_size, moved, whole_maps
 
 _CELL = 176  # pixels of a picture in the figure
 _SWITCHES = 16  # pixels of a map that a picture of switches shows at most, along each axis
@@ -60,7 +54,7 @@ class StepDown:
     signal: Float[Tensor, "c *size"]
     forward: Float[Tensor, "c *size"]
     switches: Int[Tensor, "c *pooled"] | None = None
-    windows: tuple[ops.Windows, ...] | None = None
+    windows: tuple[PoolWindows, ...] | None = None
     error: float | None = None
     pool: str | None = None
     rectified: bool = False
@@ -90,14 +84,19 @@ class Steps:
         activation: its value on the way up.
         steps: from the unit's layer down.
         rules: the rule set.
-        notes: what a reader should know.
+        facts: what a reader should know.
     """
 
     unit: Unit
     activation: float
     steps: tuple[StepDown, ...]
     rules: RuleSet
-    notes: tuple[str, ...]
+    facts: Facts
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know, in words."""
+        return self.facts.notes()
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -105,14 +104,14 @@ class Steps:
     def __iter__(self) -> Iterator[StepDown]:
         return iter(self.steps)
 
-    def __getitem__(self, number: int) -> StepDown:
-        return self.steps[number]
+    def __getitem__(self, index: int) -> StepDown:
+        return self.steps[index]
 
     def __repr__(self) -> str:
         return f"<Steps of {caption(self.unit, self.activation)} of {self.unit.layer!r}, {len(self)} of them>"
 
     @cached_property
-    def shown(self) -> tuple[StepDown, ...]:
+    def changing(self) -> tuple[StepDown, ...]:
         """The steps that change something: without reshaping, dropout and the like."""
         at = {step.layer: step.signal for step in self.steps}
 
@@ -122,7 +121,7 @@ class Steps:
 
         return tuple(step for step in self.steps if not same(step))
 
-    def figure(self, shown: Image.Image | None = None, *, title: str = "") -> Image.Image:
+    def figure(self, photo: Image.Image | None = None, *, title: str = "") -> Image.Image:
         """The steps as a picture: the signal, its strongest map, that map on the way up, and the switches.
 
         In all of them zero is mid-grey. Switches are drawn where the signal is strongest: the window's
@@ -130,25 +129,25 @@ class Steps:
         squares.
 
         Args:
-            shown: what stands beside the pixels, such as `Preprocess.shown(photo)`; the network's input if None.
+            photo: what stands beside the pixels, such as `Preprocess.as_seen(photo)`; the network's input if None.
             title: above the figure.
 
         Raises:
             ArgumentError: maps with one or three spatial axes.
         """
-        for step in self.shown:
+        for step in self.changing:
             if step.signal.ndim not in (1, 3):
                 raise ArgumentError(
                     f"layer {step.layer!r} has maps of {step.signal.ndim - 1} axes, and only images can be drawn: "
                     "take the tensors, .signal and .forward of each step."
                 )
-        wide = 3 + any(step.switches is not None for step in self.shown)
-        cells = [sheets.Cell(_pictures(step, shown, wide), _words(step)) for step in self.shown]
+        wide = 3 + any(step.switches is not None for step in self.changing)
+        cells = [sheets.Cell(_row(step, photo, wide), _words(step)) for step in self.changing]
         columns = max(1, round(math.sqrt(len(cells) / wide)))
         return sheets.sheet(cells, columns=columns, cell_size=_CELL, title=title or _title(self, wide))
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write the figure to an image file; the file's place.
+        """Write the figure to an image file; the file's path.
 
         Raises:
             ArgumentError: the file is there already and `force` is not given, or its ending is unknown.
@@ -157,111 +156,19 @@ class Steps:
         return Path(path)
 
 
-def steps_down(way: Plan, one: Pass, budget: int, notes: Sequence[str]) -> Steps:
-    """Carry the one seed of a pass down on whole maps, and keep what comes to each value.
-
-    Args:
-        way: the plan.
-        one: the forward pass, whose trace holds every value of the way, and its one seed.
-        budget: bytes that may be taken.
-        notes: what a reader should know besides.
-
-    Raises:
-        NotFiniteError: the signal overflows.
-    """
-    (unit,) = one.seeds.units
-    names = names_of(way.graph)
-    above = _above(way, names)
-    steps: list[StepDown] = []
-
-    def watch(value: Value, places: np.ndarray, signal: Tensor, frames: Frames) -> None:
-        if value.name in names:
-            rows = signal[:, None] if signal.ndim == 1 else signal  # one number for each image is one unit
-            (whole,) = moved(rows, frames, whole_maps(1, map_size(value)))
-            check_finite(whole)
-            steps.append(_step(way, one, value, whole, names, [*above[value.name].values()]))
-
-    box = boxes_of(way, one.seeds.units)
-    pixels = one.seeds.values.new_zeros(1, way.stop.shape[1].of(1), *box[0].size)
-    project_seeds(way, one, box, pixels, budget, "dense", watch)
-    every = (*notes, *one.seeds.notes, *notes_of(way), *silence(one.seeds.silent, 1))
-    return Steps(unit, float(one.seeds.activations), tuple(steps), way.rules, every)
-
-
-def _step(
-    way: Plan, one: Pass, value: Value, signal: Tensor, names: Mapping[str, str], above: Sequence[tuple[Step, Rule]]
-) -> StepDown:
-    forward = one.trace.values[value.name]
-    row = forward[one.seeds.rows[0]].reshape(signal.shape)
-    undone = tuple(dict.fromkeys(names[step.output.name] for step, _ in above if step.output.name in names))
-    how = ", ".join(dict.fromkeys(rule.words for _, rule in above))
-    step = StepDown(names[value.name], undone, how, signal, row, rectified=value.name in way.rectified)
-    pools = ((over, rule) for over, rule in above if "max_pool" in over.operation and value in over.signals)
-    for over, rule in pools:
-        switches, windows, error = _unpooling(way, one, over, rule, forward)
-        return replace(step, switches=switches, windows=windows, error=error, pool=names[over.output.name])
-    return step
-
-
-def way_words(way: Plan) -> dict[str, dict[str, str]]:
-    """The layers on a way in the order in which they are come to, and what is undone to come to each, in words."""
-    names = names_of(way.graph)
-    above = _above(way, names)
-    values = [step.output for step, _ in way.down] + [way.stop]
-    return {
-        names[value.name]: {
-            names.get(name, f"{step.module}/{step.operation.removeprefix('aten.')}"): rule.words
-            for name, (step, rule) in above[value.name].items()
-        }
-        for value in values
-        if value.name in names
-    }
-
-
-def _above(way: Plan, names: Mapping[str, str]) -> dict[str, dict[str, tuple[Step, Rule]]]:
-    """What is undone to come to each value from the nearest named ones above it, by the names of values."""
-    found: dict[str, dict[str, tuple[Step, Rule]]] = defaultdict(dict)
-    for step, rule in way.down:
-        name = step.output.name
-        undone = {} if name in names else found[name]
-        for value in {value.name for i, value in enumerate(step.signals) if i not in rule.closed}:
-            found[value].update({**undone, name: (step, rule)})
-    return found
-
-
-def _unpooling(
-    way: Plan, one: Pass, step: Step, rule: Rule, below: Tensor
-) -> tuple[Tensor | None, tuple[ops.Windows, ...], float]:
-    """A max-pool's switches, its windows, and the relative error of what unpooling its output gives back."""
-    number = int(one.seeds.rows[0])
-    remembered = one.trace.memory.get(step.output.name, {})
-    call = Call(step, way.rules, one.trace.images, one.trace.tensors, remembered)
-    unpooled = rule.down(call, one.trace.values[step.output.name])
-    windows = tuple(pooling_windows(step, call.sizes()))
-    switches = None
-    if "switches" in remembered:
-        switches = ops.switch_places(remembered["switches"], windows)[number]
-    if not isinstance(unpooled, Tensor):
-        (unpooled,) = (part for part in unpooled if part is not None)
-    forward, back = below[number].cpu().double(), unpooled[number].cpu().double()  # squares of half floats overflow
-    length = float(torch.linalg.vector_norm(forward))
-    distance = float(torch.linalg.vector_norm(forward - back))
-    return switches, windows, distance / length if length else 0.0
-
-
-def _pictures(step: StepDown, shown: Image.Image | None, wide: int) -> tuple[Image.Image, ...]:
+def _row(step: StepDown, photo: Image.Image | None, wide: int) -> tuple[Image.Image, ...]:
     """A step's row: the signal over all maps, its strongest map, that map on the way up, and the switches."""
     blank = Image.new("RGB", (_CELL, _CELL), "white")
     signal, forward = _as_maps(step.signal), _as_maps(step.forward)
     drawn: tuple[Image.Image, ...]
     if step.layer == PIXELS and step.signal.shape[0] in (1, 3):
-        drawn = (picture.render(signal), blank, shown or picture.render(forward))
+        drawn = (pictures.render(signal), blank, photo or pictures.render(forward))
     elif step.signal.ndim == 1:
-        drawn = (picture.render(signal, scale="linear"), blank, picture.render(forward, scale="linear"))
+        drawn = (pictures.render(signal, scale="linear"), blank, pictures.render(forward, scale="linear"))
     else:
-        of_all = picture.magnitude(signal)[None]
+        of_all = pictures.magnitude(signal)[None]
         one, above = signal[step.strongest][None], forward[step.strongest][None]
-        drawn = tuple(picture.render(part, scale="linear") for part in (of_all, one, above))
+        drawn = tuple(pictures.render(part, scale="linear") for part in (of_all, one, above))
     switches = blank if step.switches is None or step.windows is None else _switches(step)
     return tuple(image if image is blank else _framed(image) for image in (*drawn, switches)[:wide])
 
@@ -292,7 +199,7 @@ def _switches(step: StepDown) -> Image.Image:
     signal = step.signal[step.strongest].double()
     box = _around_peak(signal)
     scale = _CELL // max(box.size)
-    image = picture.render(picture.crop(signal[None], box), scale="linear")
+    image = pictures.render(pictures.crop(signal[None], box), scale="linear")
     image = image.resize((box.size[1] * scale, box.size[0] * scale), Image.Resampling.NEAREST)
     image = Image.blend(image, Image.new("RGB", image.size, "white"), 0.4)
     draw = ImageDraw.Draw(image)
@@ -308,7 +215,7 @@ def _switches(step: StepDown) -> Image.Image:
     return image
 
 
-def _middle(windows: ops.Windows) -> np.ndarray:
+def _middle(windows: PoolWindows) -> np.ndarray:
     """The middle of each window's pixels, also between two of them."""
     return np.asarray(windows.starts + (windows.counts - 1) * windows.dilation / 2)
 

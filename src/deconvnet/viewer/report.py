@@ -14,12 +14,11 @@ from torch import Tensor
 from deconvnet._errors import ArgumentError, DeconvNetError, NotFiniteError, PhotoError
 from deconvnet._files import check_place, write_whole
 from deconvnet._memory import in_bytes
-from deconvnet._types import Box, LayerInfo, Unit
+from deconvnet._types import PIXELS, Box, LayerInfo, Unit
 from deconvnet._version import __version__
-from deconvnet.capture.trace import unwrap
-from deconvnet.engine.layers import PIXELS
+from deconvnet.capture.untouched import unwrap
 from deconvnet.models.load import LoadedModel
-from deconvnet.network import DeconvNet
+from deconvnet.network import DeconvNet, layers_of, way_down
 from deconvnet.photos.preprocess import Photo, PhotoLike, load_photo
 from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.results.steps import Steps
@@ -222,7 +221,7 @@ class _Look:
     @cached_property
     def unchanged(self) -> frozenset[str]:
         """Where nothing changes on the way: reshaping, dropout and the like."""
-        return frozenset(step.layer for step in self.steps) - {step.layer for step in self.steps.shown}
+        return frozenset(step.layer for step in self.steps) - {step.layer for step in self.steps.changing}
 
 
 def _look(net: DeconvNet, loaded: LoadedModel, photo: PhotoLike, named: Sequence[str] | None) -> _Look:
@@ -233,7 +232,7 @@ def _look(net: DeconvNet, loaded: LoadedModel, photo: PhotoLike, named: Sequence
     x = loaded.preprocess.images(read).to(loaded.example_input)
     likely = likeliest(net.probabilities(x)[0])
     steps = net.steps(x, target=likely[0].target)
-    infos = net.layers_of(x)
+    infos = layers_of(net, x)
     chosen = rectified(steps, infos) if named is None else [_shown(net, x, name, steps, infos) for name in named]
     if not chosen:
         raise ArgumentError("no layer on the way to the class is rectified: name the layers to show with layers=.")
@@ -248,7 +247,7 @@ def _shown(net: DeconvNet, x: Tensor, layer: str, steps: Steps, infos: Mapping[s
     Raises:
         ArgumentError: it lies above the classes, or cannot be shown.
     """
-    name, *below = net.way_down(x, layer)
+    name, *below = way_down(net, layer, x)
     if name == PIXELS:
         raise ArgumentError(f"layer {layer!r} is the network's input: choose one above.")
     if steps[0].layer in below:
@@ -265,7 +264,7 @@ def _photo(
     words: dict[tuple[str, ...], int] = {}
     passed = tuple(PassedView(name, forward_tile(look.maps[name])) for name in look.numbers)
     classes = tuple(_class(look, one, words) for one in look.likely)
-    ways = {name: _way(look, look.net.way_down(look.x, name), words) for name in look.maps}
+    ways = {name: _way(look, way_down(look.net, name, look.x), words) for name in look.maps}
     image, whole, seen = photo_pictures(look.loaded.preprocess, look.photo)
     size = look.loaded.preprocess.size
     lines = tuple(words)
@@ -341,8 +340,8 @@ def _between(look: _Look, down: Mapping[str, Mapping[str, str]], end: str) -> tu
 def _class(look: _Look, likely: Likely, words: dict[tuple[str, ...], int]) -> ClassView:
     tiles = Tiles(look.maps)
     result = look.net.explain(look.x, likely.target, watch=tiles.watch)
-    down, how = _way(look, look.net.way_down(look.x), words)
-    box = result.shown(0, "energy" if likely.place else "none")
+    down, how = _way(look, way_down(look.net, x=look.x), words)
+    box = result.box(0, "energy" if likely.place else "none")
     return ClassView(
         number=likely.number,
         label=look.loaded.label(likely.number),
@@ -399,7 +398,7 @@ def _names(look: _Look, numbers: Collection[int]) -> list[str]:
 
 
 def _cell(result: Reconstruction, i: int, steps: Image.Image) -> CellView:
-    box, activation = result.shown(i), float(f"{float(result.activations[i]):.6g}")
+    box, activation = result.box(i), float(f"{float(result.activations[i]):.6g}")
     picture = webp(signal_picture(result, i, box))
     return CellView(result.units[i].position or (), activation, _corners(box), picture, webp(steps))
 

@@ -1,0 +1,103 @@
+"""Steps down: a signal carried from one layer of a network to another, on whole maps."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+from deconvnet.core.graph import Graph, Step, Value
+from deconvnet.core.operations import Operation, rule_for
+from deconvnet.core.rules import Call, Rule, RuleSet
+from deconvnet.core.up import Trace
+
+Watch = Callable[[Value, Tensor], object]
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """What is undone from one value down to another.
+
+    Attributes:
+        graph: of the network.
+        start: the value that the signal starts on.
+        stop: the value that it is carried to.
+        rules: the rule set.
+        rows: the table of operations as it was.
+        down: steps and their rules, in the order of the way down.
+    """
+
+    graph: Graph
+    start: Value
+    stop: Value
+    rules: RuleSet
+    rows: Mapping[str, Operation]
+    down: tuple[tuple[Step, Rule], ...]
+
+    @cached_property
+    def chosen(self) -> Mapping[str, Rule]:
+        """The rule of each step, by the name of its output."""
+        return {step.output.name: rule for step, rule in self.down}
+
+    @property
+    def image_free(self) -> bool:
+        """Whether nothing on the way down depends on the image."""
+        return all(rule.up is None for _, rule in self.down)
+
+    @cached_property
+    def images_apart(self) -> bool:
+        """Whether each image has rows of its own in every value, so that each unit can go down alone."""
+        values = [value for step, _ in self.down for value in (step.output, *step.signals)]
+        return self.graph.images is None and all(value.image_first for value in values)
+
+
+def way_down(graph: Graph, start: Value, stop: Value, rules: RuleSet, rows: Mapping[str, Operation]) -> Way:
+    """The steps between two values and how each is undone.
+
+    Raises:
+        UnsupportedOperationError: one of them cannot be under these rules.
+    """
+    reachable = {stop.name}
+    for step in graph.steps:
+        if step.output.signal and any(value.name in reachable for value in step.signals):
+            reachable.add(step.output.name)
+    wanted, down = {start.name}, []
+    for step in reversed(graph.steps):
+        if step.output.name in wanted & reachable and step.output != stop:
+            rule = rule_for(step, rules, rows)
+            down.append((step, rule))
+            wanted.update(value.name for value in rule.open_signals(step))
+    return Way(graph, start, stop, rules, rows, tuple(down))
+
+
+def carry_down(
+    way: Way, trace: Trace, arrived: dict[str, Tensor], steps: slice = slice(None), watch: Watch | None = None
+) -> None:
+    """Carry what has arrived at some values through steps of the way, to the values below (figure 1 of the paper).
+
+    Args:
+        way: what is undone.
+        trace: the forward pass whose switches are used; one image of it for each signal.
+        arrived: by the name of a value, the signal that has come to it; changed in place. A signal is taken out
+            when it is carried on, and where branches meet their signals are added.
+        steps: of the way; all by default.
+        watch: called with a value as soon as all of its signal has come.
+    """
+    for step, rule in way.down[steps]:
+        signal = arrived.pop(step.output.name, None)
+        if signal is None:
+            continue
+        if watch is not None:
+            watch(step.output, signal)
+        call = Call(step, way.rules, trace.images, trace.tensors, trace.memory.get(step.output.name, {}))
+        for value, part in undone(call, rule, signal):
+            arrived[value.name] = arrived[value.name] + part if value.name in arrived else part
+
+
+def undone(call: Call, rule: Rule, signal: Tensor) -> Iterator[tuple[Value, Tensor]]:
+    """The inputs of a step that a signal on its output reaches, and with what."""
+    below = rule.down(call, signal)
+    parts = below if isinstance(below, tuple) else (below,)
+    for value, part in zip(call.step.signals, parts, strict=True):
+        if part is not None:
+            yield value, part

@@ -1,0 +1,121 @@
+"""Where the windows of a pooling lie, and unpooling without switches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from deconvnet.core.graph import Step, per_axis
+from deconvnet.core.rules import Call
+
+
+@dataclass(frozen=True)
+class PoolWindows:
+    """Where the windows of a pooling lie along one axis.
+
+    Attributes:
+        size: length of the map below.
+        starts: first pixel of each window; negative inside the padding.
+        counts: pixels in each window, those outside the map included.
+        dilation: distance between the pixels of a window.
+    """
+
+    size: int
+    starts: Int[Tensor, " windows"]
+    counts: Int[Tensor, " windows"]
+    dilation: int = 1
+
+    @property
+    def span(self) -> int:
+        """Length from the first to the last pixel of the longest window."""
+        return (int(self.counts.max()) - 1) * self.dilation + 1
+
+    @property
+    def middles(self) -> Int[Tensor, " windows"]:
+        """The middle pixel of each window, kept inside the map."""
+        middle = self.starts + torch.div(self.counts - 1, 2, rounding_mode="floor") * self.dilation
+        return middle.clamp(0, self.size - 1)
+
+    @property
+    def shares(self) -> Float[Tensor, "windows size"]:
+        """Each window's pixels inside the map, as weights that sum to one (float64)."""
+        steps = torch.arange(self.size) - self.starts[:, None]
+        inside = (steps >= 0) & (steps < self.counts[:, None] * self.dilation)
+        inside &= steps % self.dilation == 0
+        return inside.double() / inside.sum(1, keepdim=True)
+
+
+def regular_windows(size: int, windows: int, kernel: int, stride: int, padding: int, dilation: int) -> PoolWindows:
+    """The windows of a pooling with a kernel, along one axis."""
+    starts = torch.arange(windows) * stride - padding
+    return PoolWindows(size, starts, torch.full_like(starts, kernel), dilation)
+
+
+def adaptive_windows(size: int, windows: int) -> PoolWindows:
+    """The windows of an adaptive pooling, along one axis: from floor(i*size/n) to ceil((i+1)*size/n)."""
+    index = torch.arange(windows)
+    starts = index * size // windows
+    ends = -(-(index + 1) * size // windows)
+    return PoolWindows(size, starts, ends - starts)
+
+
+def step_windows(step: Step, below: Sequence[int]) -> list[PoolWindows]:
+    """The windows of a pooling step for an input of shape `below`, per spatial axis."""
+    sizes, pooled, arguments = below[2:], step.output.map_size, step.arguments
+    if "kernel_size" not in arguments:
+        return [adaptive_windows(*lengths) for lengths in zip(sizes, pooled, strict=True)]
+    kernel = per_axis(arguments["kernel_size"], len(sizes))
+    stride = per_axis(arguments["stride"] or kernel, len(sizes))
+    padding = per_axis(arguments["padding"], len(sizes))
+    dilation = per_axis(arguments["dilation"], len(sizes))
+    return [
+        regular_windows(*settings) for settings in zip(sizes, pooled, kernel, stride, padding, dilation, strict=True)
+    ]
+
+
+def max_pool(call: Call) -> tuple[Tensor, Tensor]:
+    """A max-pooling's output and the flat positions of its maxima."""
+    below, axes = call["self"], call["self"].ndim - 2
+    if "kernel_size" not in call.step.arguments:
+        function = getattr(torch.nn.functional, f"adaptive_max_pool{axes}d_with_indices")
+        output, positions = function(below, call["output_size"])
+    else:
+        function = getattr(torch.nn.functional, f"max_pool{axes}d_with_indices")
+        if axes == 2 and below.device.type == "cpu":  # several times faster, the way there and back included
+            below = below.contiguous(memory_format=torch.channels_last)
+        output, positions = function(
+            below, call["kernel_size"], call["stride"] or None,
+            call["padding"], call["dilation"], call["ceil_mode"],
+        )  # fmt: skip
+    return output.contiguous(), positions.contiguous()
+
+
+def firsts_and_offsets(windows: Sequence[PoolWindows], device: torch.device) -> tuple[Tensor, Tensor]:
+    """The flat position of each window's first pixel, and how much further each pixel of a window lies."""
+    firsts, offsets = torch.zeros((), dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
+    for i, axis in enumerate(windows):
+        firsts = firsts * axis.size + _along(axis.starts, i, len(windows))
+        offsets = (offsets[:, None] * axis.size + torch.arange(axis.span)).flatten()
+    return firsts.to(device), offsets.to(device)
+
+
+def centres(windows: Sequence[PoolWindows]) -> Int[Tensor, "1 1 *pooled"]:
+    """The flat position of the middle of each window: unpooling without switches."""
+    positions = torch.zeros((), dtype=torch.int64)
+    for i, axis in enumerate(windows):
+        positions = positions * axis.size + _along(axis.middles, i, len(windows))
+    return positions[None, None]
+
+
+def spread(signal: Float[Tensor, "m c *pooled"], windows: Sequence[PoolWindows]) -> Float[Tensor, "m c *size"]:
+    """Each value spread evenly over its window's pixels: unpooling by the average, without switches."""
+    for i, axis in enumerate(windows):
+        signal = torch.tensordot(signal, axis.shares.to(signal), dims=([i + 2], [0])).movedim(-1, i + 2)
+    return signal
+
+
+def _along(values: Tensor, axis: int, axes: int) -> Tensor:
+    """Values laid along one of the last `axes` axes, for broadcasting."""
+    return values.reshape(-1, *[1] * (axes - 1 - axis))

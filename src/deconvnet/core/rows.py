@@ -1,0 +1,145 @@
+"""How a signal goes down through what the paper does not have: sums, joins, norms, gates, smooth activations."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from deconvnet._errors import UnsupportedOperationError
+from deconvnet.core import ops, pooling
+from deconvnet.core.adjoint import by_adjoint, by_derivative, if_smooth_is_admitted
+from deconvnet.core.graph import Step, Value
+from deconvnet.core.paper import TWO_SIGNALS
+from deconvnet.core.rules import Call, Memory, Rule, RuleSet
+
+
+def linear(step: Step, rules: RuleSet) -> Rule:
+    """The adjoint."""
+    return by_adjoint(step)
+
+
+def add(step: Step, rules: RuleSet) -> Rule:
+    """A skip connection: the same signal to both branches."""
+    same = len(step.signals) == 2 and all(value.shape == step.output.shape for value in step.signals)
+    if same and step.arguments.get("alpha", 1) == 1:
+        return Rule("the same signal to both", lambda call, signal: (signal, signal))
+    return by_adjoint(step)
+
+
+def concatenation(step: Step, rules: RuleSet) -> Rule:
+    """To each branch its own part."""
+    if len(step.arguments["tensors"]) > len(step.signals):
+        return by_adjoint(step)
+
+    def down(call: Call, signal: Tensor) -> tuple[Tensor, ...]:
+        axis = call["dim"]
+        return torch.split(signal, [call.sizes(i)[axis] for i in range(len(step.signals))], axis)
+
+    return Rule("to each its part", down)
+
+
+def batch_norm(step: Step, rules: RuleSet) -> Rule:
+    """Its scale, as if it were folded into the filters; the shift is dropped as a bias is."""
+
+    def down(call: Call, signal: Tensor) -> Tensor:
+        scale: Tensor = (call["running_var"] + call["eps"]).rsqrt()
+        if call["weight"] is not None:
+            scale = scale * call["weight"]
+        return signal * scale.view(-1, *[1] * (signal.ndim - 2))
+
+    return Rule("its scale", down)
+
+
+def maximum_over_axes(step: Step, rules: RuleSet) -> Rule:
+    """A maximum over whole axes is a max-pool with one window."""
+    rank = len(step.inputs[0].shape)
+    given = step.arguments.get("dim", [])
+    axes = sorted(axis % rank for axis in ([given] if isinstance(given, int) else given))
+    if not axes or 0 in axes:
+        return if_smooth_is_admitted(step, rules, "a maximum over the whole batch")
+    last = range(rank - len(axes), rank)
+
+    def up(call: Call) -> tuple[Tensor, Memory]:
+        below = next(tensor for v, tensor in call.tensors.items() if v == step.inputs[0].name)
+        switch = below.movedim(axes, list(last)).flatten(last[0]).argmax(-1)
+        return call.compute(), {"switches": switch}
+
+    def down(call: Call, signal: Tensor) -> Tensor:
+        size = call.sizes()
+        window = [size[axis] for axis in axes]
+        rest = [length for axis, length in enumerate(size) if axis not in axes]
+        values = signal.reshape(*rest, 1)
+        flat = signal.new_zeros(*rest, math.prod(window))
+        if rules.unpool == "average":
+            flat = flat + values / flat.shape[-1]
+        else:
+            middle = pooling.centres([pooling.adaptive_windows(length, 1) for length in window])
+            positions = call.memory["switches"] if rules.unpool == "switches" else middle.flatten()
+            where = positions.to(signal.device).expand(rest).unsqueeze(-1)
+            flat = flat.scatter(-1, where, values)
+        return flat.view(*rest, *window).movedim(list(last), axes)
+
+    words = "unpool by switches" if rules.unpool == "switches" else f"unpool to the {rules.unpool}"
+    return Rule(words, down, up if rules.unpool == "switches" else None)
+
+
+def product(step: Step, rules: RuleSet) -> Rule:
+    """A product of two signals."""
+    return by_adjoint(step) if len(step.inputs) == 1 else if_smooth_is_admitted(step, rules, TWO_SIGNALS)
+
+
+def multiplication(step: Step, rules: RuleSet) -> Rule:
+    """A gate that has one value for each map, as in squeeze-and-excite, is a constant of the way up by default."""
+    gate = _gate(step) if len(step.signals) == 2 else None
+    if gate is not None and rules.gates == "constant":
+        return _constant_gate(step, gate)
+    return product(step, rules) if gate is None else by_derivative("to both factors")
+
+
+def division(step: Step, rules: RuleSet) -> Rule:
+    """Linear in what is divided, not in what it is divided by."""
+    divisor = step.arguments["other"]
+    if isinstance(divisor, Value) and divisor.signal:
+        return if_smooth_is_admitted(step, rules, TWO_SIGNALS)
+    return product(step, rules)
+
+
+def choice(step: Step, rules: RuleSet) -> Rule:
+    """Values from two signals, chosen by a constant: linear in both."""
+    return by_adjoint(step) if all(value.signal for value in step.inputs) else product(step, rules)
+
+
+def _gate(step: Step) -> int | None:
+    """Which factor has one value per map while the other has a map."""
+    points = [math.prod(value.map_size) for value in step.signals]
+    if len(step.signals[0].shape) != len(step.signals[1].shape) or sorted(points)[0] != 1:
+        return None
+    return None if points[0] == points[1] else points.index(1)
+
+
+def _constant_gate(step: Step, gate: int) -> Rule:
+    def up(call: Call) -> tuple[Tensor, Memory]:
+        return call.compute(), {"gate": call.tensors[step.signals[gate].name]}
+
+    def down(call: Call, signal: Tensor) -> tuple[Tensor | None, ...]:
+        passed = (signal * call.memory["gate"]).sum_to_size(call.sizes(1 - gate))
+        return (None, passed) if gate == 0 else (passed, None)
+
+    return Rule("times its gate", down, up, frozenset({gate}))
+
+
+def activation(step: Step, rules: RuleSet) -> Rule:
+    """Refused, because the paper knows rectifiers alone, unless the rule set says what becomes of it."""
+    if rules.smooth == "rectify":
+        return Rule("rectify (smooth)", lambda call, signal: ops.rectify(signal), smooth="rectified")
+    if rules.smooth == "gradient":
+        return if_smooth_is_admitted(step, rules, "an activation")
+    raise UnsupportedOperationError(
+        f"cannot project through {step.where}. DeconvNet is defined for rectifiers. "
+        'Pass smooth="rectify" or smooth="gradient", or add a rule with @rule; see docs/extend.md.'
+    )
+
+
+def nonlinear(step: Step, rules: RuleSet) -> Rule:
+    """Refused, unless the rule set admits derivatives."""
+    return if_smooth_is_admitted(step, rules, "neither linear nor a rectifier")

@@ -1,0 +1,46 @@
+"""One forward pass, seen as a pass over some of its images."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+from torch import Tensor
+
+from deconvnet.core.rules import Memory
+from deconvnet.core.up import Trace
+
+
+def of_images(trace: Trace, rows: Int[np.ndarray, " m"]) -> Trace:
+    """The pass as one that had some of its images, any of them several times, as its batch.
+
+    Only for networks that keep their images apart. What was remembered is selected when it is asked for; the values
+    are left out.
+    """
+    return Trace(len(rows), {}, _Selected(trace.memory, rows, trace.images), trace.tensors)
+
+
+@dataclass(frozen=True)
+class _Selected(Mapping[str, Memory]):
+    memory: Mapping[str, Memory]
+    rows: Int[np.ndarray, " m"]
+    images: int
+
+    def __getitem__(self, name: str) -> Memory:
+        return {key: _of_images(tensor, self.rows, self.images) for key, tensor in self.memory[name].items()}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.memory)
+
+    def __len__(self) -> int:
+        return len(self.memory)
+
+
+def _of_images(memory: Tensor, rows: Int[np.ndarray, " m"], images: int) -> Tensor:
+    """What was remembered for each of some images; a view where all are the same one."""
+    per_image = memory.view(images, len(memory) // images, *memory.shape[1:])
+    if (rows == rows[0]).all():
+        selected = per_image[int(rows[0])].unsqueeze(0).expand(len(rows), *per_image.shape[1:])
+    else:
+        selected = per_image[rows]
+    return selected.flatten(0, 1) if per_image.shape[1] > 1 else selected.squeeze(1)

@@ -1,0 +1,96 @@
+"""What layers give on the way up, and what the network makes of the classes."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deconvnet.capture.untouched import computing, ordinary
+from deconvnet.core.finite import finite_forward
+from deconvnet.core.graph import Graph, Value
+from deconvnet.core.rules import Rule
+from deconvnet.core.up import Trace, forward
+from deconvnet.engine.attachment import Attachment
+from deconvnet.engine.layers import Layer, class_scores, value_of
+
+WatchActivations = Callable[[str, Tensor], object]
+
+
+def activations(
+    attached: Attachment, x: Float[Tensor, "n c *spatial"], layers: Sequence[Layer] | Layer
+) -> dict[str, Tensor]:
+    """What layers give for images; see `DeconvNet.activations`."""
+    names = [attached.layer_name(layer) for layer in ([layers] if isinstance(layers, str | nn.Module) else layers)]
+    graph = attached.captures.graph(x)
+    values = {name: value_of(graph, name) for name in names}
+    trace = _finite(attached, graph, x, [*values.values()])
+    results = {name: trace.values[value.name] for name, value in values.items()}
+    given = {value.name for value in values.values()} & {graph.input.name}
+    return {name: tensor.clone() if given else tensor for name, tensor in results.items()}
+
+
+def watch_activations(
+    attached: Attachment,
+    x: Float[Tensor, "n c *spatial"],
+    layers: Sequence[Layer],
+    watch: WatchActivations,
+    remember: Mapping[str, Rule] | None = None,
+) -> Trace:
+    """Run a forward pass and show each of some layers as soon as it is there, keeping none.
+
+    Args:
+        attached: the network.
+        x: images, as the model takes them.
+        layers: names or modules.
+        watch: called as watch(name, values); the values are lent for the call only, and are not looked through for
+            NaN and infinity.
+        remember: the rule of each step whose switches and the like shall be kept, by the name of its output.
+
+    Returns:
+        The pass, with what was remembered.
+    """
+    graph = attached.captures.graph(x)
+    names = [attached.layer_name(layer) for layer in layers]
+    with computing():
+        calls = _calls({name: value_of(graph, name) for name in names}, watch)
+        return forward(graph, attached.model, ordinary(x), frozenset(), attached.rules, remember or {}, calls)
+
+
+def scores(attached: Attachment, x: Float[Tensor, "n c *spatial"]) -> Tensor:
+    """The class scores; see `DeconvNet.scores`."""
+    graph = attached.captures.graph(x)
+    value = class_scores(graph, attached.output, attached.operations.rows).value
+    return _finite(attached, graph, x, [value]).values[value.name]
+
+
+def probabilities(attached: Attachment, x: Float[Tensor, "n c *spatial"]) -> Tensor:
+    """How likely the network finds each class; see `DeconvNet.probabilities`."""
+    graph = attached.captures.graph(x)
+    classes = class_scores(graph, attached.output, attached.operations.rows)
+    wanted = classes.output if classes.skipped else classes.value
+    output = _finite(attached, graph, x, [wanted]).values[wanted.name]
+    if classes.skipped:  # the network says it itself
+        return output.exp() if classes.skipped[0] == "log_softmax" else output
+    return output.sigmoid() if output.ndim < 2 or output.shape[1] == 1 else output.softmax(1)
+
+
+def _finite(attached: Attachment, graph: Graph, x: Tensor, values: Sequence[Value]) -> Trace:
+    wanted = frozenset(value.name for value in values)
+    with computing():
+        return finite_forward(graph, attached.model, ordinary(x), wanted, attached.rules, {})
+
+
+def _calls(values: Mapping[str, Value], watch: WatchActivations) -> dict[str, Callable[[Tensor], None]]:
+    """What is called with each value: `watch`, with every name that the value has among the layers."""
+
+    def call_with(names: Sequence[str]) -> Callable[[Tensor], None]:
+        def call(tensor: Tensor) -> None:
+            for name in names:
+                watch(name, tensor)
+
+        return call
+
+    names: dict[str, list[str]] = {}
+    for name, value in values.items():
+        names.setdefault(value.name, []).append(name)
+    return {value: call_with(layers) for value, layers in names.items()}

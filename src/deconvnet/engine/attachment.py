@@ -1,0 +1,81 @@
+"""A deconvnet attached to a network: its captures, its rules, and the ways down found so far."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from deconvnet._errors import ArgumentError
+from deconvnet._memory import free_bytes, in_bytes
+from deconvnet.capture.captures import Captures
+from deconvnet.core.down import way_down
+from deconvnet.core.graph import Graph, Value
+from deconvnet.core.operations import OperationTable
+from deconvnet.core.rules import RuleSet
+from deconvnet.engine.costs import Costs
+from deconvnet.engine.layers import ClassScores, Layer, class_scores, layer_name, maps_of, rows_of
+
+
+@dataclass(frozen=True, eq=False)
+class Attachment:
+    """What everything that is asked of a network rests on.
+
+    Attributes:
+        captures: of the network, by input size.
+        rules: the rule set.
+        operations: the table of operations.
+        output: which of several outputs holds the classes.
+        memory: budget in bytes; a quarter of what is free where None.
+    """
+
+    captures: Captures
+    rules: RuleSet
+    operations: OperationTable
+    output: str | None
+    memory: int | None
+
+    @property
+    def model(self) -> nn.Module:
+        """The network itself."""
+        return self.captures.model
+
+    def own_graph(self) -> Graph:
+        """The capture for images of the example's size, in the type and on the device of the weights."""
+        return self.captures.graph(self.captures.like_model())
+
+    def layer_name(self, layer: Layer) -> str:
+        """A layer's name."""
+        return layer_name(self.model, layer)
+
+    def budget(self, memory: str | int | None) -> int:
+        """Bytes that a call may take, if it gives a budget of its own or not."""
+        if memory is not None:
+            return in_bytes(memory)
+        return free_bytes(self.captures.example.device) if self.memory is None else self.memory
+
+    def costs(self, graph: Graph, layer: Layer, to: Layer | None = None) -> Costs:
+        """The way down from a layer, and what it costs.
+
+        Raises:
+            LayerNotFoundError, ArgumentError: no such layer, or no signal travels between the two.
+            UnsupportedOperationError: it has no way down under these rules.
+        """
+        name = self.layer_name(layer)
+        return self._costs(graph, name, maps_of(graph, name), to)
+
+    def costs_of_classes(self, graph: Graph, to: Layer | None = None) -> tuple[Costs, ClassScores]:
+        """The way down from the class scores; as `costs`."""
+        scores = class_scores(graph, self.output, self.operations.rows)
+        name = next((n for n, value in graph.layers.items() if value == scores.value), "output")
+        return self._costs(graph, name, scores.value, to), scores
+
+    def _costs(self, graph: Graph, name: str, start: Value, to: Layer | None) -> Costs:
+        stop = graph.input if to is None else rows_of(graph, self.layer_name(to))
+        rows, key = self.operations.rows, (start.name, stop.name, self.rules)
+        of_graph = self.captures.ways.setdefault(graph, {})
+        costs: Costs | None = of_graph.get(key)
+        if costs is None or costs.way.rows is not rows:
+            way = way_down(graph, start, stop, self.rules, rows)
+            if start != stop and not way.down:
+                raise ArgumentError(f"no signal travels from {name!r} down to the layer that `to` names.")
+            costs = of_graph[key] = Costs(name, way)
+        return costs

@@ -1,0 +1,180 @@
+"""The units that a class rests on: a layer's activations times the signal of the class, the largest first."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from deconvnet._errors import ArgumentError, TargetError
+from deconvnet._types import Unit
+from deconvnet.core.down import Way
+from deconvnet.core.graph import Value
+from deconvnet.engine.attachment import Attachment
+from deconvnet.engine.layers import Layer, has_rows, maps_of, rectified_values, value_of
+from deconvnet.engine.passes import by_images
+from deconvnet.engine.project import collected, explain
+from deconvnet.engine.seeds import Seeds, Target, listed_seeds
+from deconvnet.results.responsible import Responsible
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """The strongest contributions of each image, k each, in order of images, then rank.
+
+    Attributes:
+        units: (n * k) where they are.
+        signals: (n * k) of the class, as it arrives there.
+        contributions: (n * k) activation times signal, above 0, from strong to weak.
+        shares: (n * k) of all positive contributions of the same image on the layer, above 0, 1 at most.
+    """
+
+    units: tuple[Unit, ...]
+    signals: Float[Tensor, " m"]
+    contributions: Float[Tensor, " m"]
+    shares: Float[Tensor, " m"]
+
+
+def responsible(
+    attached: Attachment,
+    x: Float[Tensor, "n c *spatial"],
+    target: Target,
+    layer: Layer | None,
+    k: int,
+    memory: str | int | None,
+) -> Responsible:
+    """The units of a layer that a class rests on; see `DeconvNet.responsible`."""
+    graph = attached.captures.graph(x)
+    way = attached.costs_of_classes(graph)[0].way
+    _check_asked(target, k, way.start)
+    name = last_maps(way) if layer is None else attached.layer_name(layer)
+    _check_layer(way, name)
+    costs, budget = attached.costs(graph, name), attached.budget(memory)
+    explained = explain(attached, x, target, start="one", to=name, memory=memory, watch=None)
+    rankings: list[Ranking] = []
+
+    def choose(values: Tensor, first: int) -> Seeds:
+        signals = torch.stack([explained.whole(i) for i in range(first, first + len(values))])
+        rankings.append(ranked(name, values, signals, k, first))
+        return listed_seeds(rankings[-1].units, values, np.arange(len(values)).repeat(k), "activation")
+
+    units = collected(costs, by_images(costs, attached.model, x, choose, budget), budget)
+    same = f"The signal of the class that arrives at {name!r} is the same for every image."
+    return Responsible(
+        layer=name,
+        classes=explained.units,
+        scores=explained.activations,
+        units=units,
+        signals=torch.cat([ranking.signals for ranking in rankings]),
+        contributions=torch.cat([ranking.contributions for ranking in rankings]),
+        shares=torch.cat([ranking.shares for ranking in rankings]),
+        notes=tuple(dict.fromkeys((*explained.facts.notes(same), *units.notes))),
+    )
+
+
+def ranked(
+    layer: str,
+    activations: Float[Tensor, "n c *spatial"],
+    signals: Float[Tensor, "n c *spatial"],
+    k: int,
+    first: int = 0,
+) -> Ranking:
+    """The k units of each image whose activation times signal is largest; of equal ones the first in order.
+
+    Args:
+        layer: the layer's name.
+        activations: on the way up.
+        signals: on the way down.
+        k: how many of each image.
+        first: index of the first image.
+
+    Raises:
+        ArgumentError: fewer than k units of an image have a product above 0.
+
+    Example:
+        >>> ranking = ranked("fc", torch.tensor([[2.0, 3.0, 1.0]]), torch.tensor([[1.0, 1.0, -1.0]]), 2)
+        >>> [unit.channel for unit in ranking.units], ranking.shares
+        ([1, 0], tensor([0.6000, 0.4000]))
+    """
+    wide = torch.promote_types(activations.dtype, torch.float32)  # products of half floats overflow soon
+    arrived = signals.flatten(1).to(wide)
+    products = activations.flatten(1).to(wide) * arrived
+    for image, alive in enumerate((products > 0).sum(1).tolist(), first):
+        if alive < k:
+            raise ArgumentError(
+                f"k={k}, but of the units of {layer!r} only {alive} have a contribution above 0 in image {image}: "
+                + (f"ask for k={alive} or less." if alive else "choose another layer or another class.")
+            )
+    order = products.sort(dim=1, descending=True, stable=True).indices[:, :k]
+    places = np.stack(np.unravel_index(order.cpu().numpy(), activations.shape[1:]), -1).tolist()
+    units = [Unit(layer, c, tuple(at), image) for image, rows in enumerate(places, first) for c, *at in rows]
+    chosen = products.gather(1, order)
+    shares = chosen / products.clamp(min=0).sum(1, keepdim=True)
+    return Ranking(tuple(units), arrived.gather(1, order).flatten(), chosen.flatten(), shares.flatten())
+
+
+def _check_asked(target: Any, k: Any, scores: Value) -> None:
+    """Raise unless it is one class for each image, and a number of units.
+
+    Raises:
+        TargetError: several classes; what is wrong with one alone, the seeds tell.
+        ArgumentError: k is not a whole number above 0.
+    """
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise ArgumentError(f"k is the number of units of each image, 1 or more; got {k!r}.")
+    single = isinstance(target, Tensor) and target.ndim == 0
+    if len(scores.shape) <= 2 and target is not None and not isinstance(target.item() if single else target, int):
+        raise TargetError(f"target is one class, or None for the network's answer in each image; got {target!r}.")
+
+
+def _check_layer(way: Way, layer: str) -> None:
+    """Raise unless the signal of the classes passes through a layer's maps.
+
+    Args:
+        way: from the class scores to the input.
+        layer: the layer's name.
+
+    Raises:
+        LayerNotFoundError: there is no such layer.
+        ArgumentError: it does not, or the layer has no feature maps of each image.
+    """
+    value = value_of(way.graph, layer)
+    if value.name not in way.chosen and value != way.graph.input:
+        raise ArgumentError(
+            f"no signal of the class travels down to {layer!r}: choose a layer between the input and the classes."
+        )
+    maps_of(way.graph, layer)
+
+
+def last_maps(way: Way) -> str:
+    """The layer whose units are taken where none is named: the last rectified maps on the way to the class.
+
+    Smooth activations that the rules admit count as rectifiers. Branches of a block that are rectified
+    one by one and then joined count as one. Maps have more than one position, and there is not just one
+    for each class. Where there are none, the last maps of any kind; else the last rectified layer.
+
+    Args:
+        way: from the class scores to the input.
+
+    Raises:
+        ArgumentError: there is no such layer.
+    """
+    classes = way.start.sizes(1)[1:2]
+    candidates = [
+        (layer, value)
+        for layer, value in way.graph.layers.items()
+        if value.name in way.chosen
+        and has_rows(way.graph, value)
+        and len(value.shape) > 1
+        and value.sizes(1)[1:2] != classes
+    ]
+    maps = [(layer, value) for layer, value in candidates if math.prod(value.sizes(1)[2:]) > 1]
+    rectified = rectified_values(way)
+    bent = [(layer, value) for layer, value in candidates if value.name in rectified]
+    for choice in ([pair for pair in maps if pair in bent], maps, bent):
+        if choice:
+            return next(layer for layer, value in choice if value == choice[-1][1])
+    raise ArgumentError("no layer on the way to the class has feature maps of its own: say which with layer=.")

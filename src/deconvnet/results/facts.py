@@ -1,0 +1,56 @@
+"""What a reader of a picture should know: facts, and the same in words."""
+
+from dataclasses import dataclass
+
+from deconvnet._types import Unit
+
+SAME_FOR_ALL = (
+    "This picture does not depend on the image: nothing between the unit and the picture, such as a "
+    "max-pool's switches, remembers anything of it."
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is special about signals that were carried down.
+
+    Attributes:
+        skipped: operations at the network's output that were passed over, from the output down, such as "softmax".
+        from_magnitude: a unit with a negative activation started from its magnitude.
+        image_free: nothing on the way down depends on the image, so every image gives the same picture.
+        smooth: what became of operations that are not piecewise linear: "rectified", "differentiated".
+        silent: units that start from an activation of 0, so that their pictures are all zero.
+        units: how many units there are.
+    """
+
+    skipped: tuple[str, ...] = ()
+    from_magnitude: bool = False
+    image_free: bool = False
+    smooth: frozenset[str] = frozenset()
+    silent: tuple[Unit, ...] = ()
+    units: int = 0
+
+    def notes(self, same_for_all: str = SAME_FOR_ALL) -> tuple[str, ...]:
+        """The facts in words.
+
+        Args:
+            same_for_all: what is said where they do not depend on the image.
+        """
+        sentences: list[str] = []
+        if self.skipped:
+            verb = "were" if len(self.skipped) > 1 else "was"
+            sentences.append(f"The {' and the '.join(self.skipped)} at the output {verb} skipped.")
+        if self.from_magnitude:
+            sentences.append("A unit with a negative activation starts from its magnitude.")
+        if self.image_free:
+            sentences.append(same_for_all)
+        if "rectified" in self.smooth:
+            sentences.append('Activations other than ReLU were treated as rectifiers (smooth="rectify").')
+        if "differentiated" in self.smooth:
+            sentences.append('Smooth operations were differentiated (smooth="gradient").')
+        if self.silent:
+            sentences.append(
+                f"{len(self.silent)} of {self.units} units have activation 0, the first is {self.silent[0]}: a "
+                "reconstruction that starts from it is all zero."
+            )
+        return tuple(sentences)
