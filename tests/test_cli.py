@@ -19,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from typer.main import get_command
 
 import deconvnet as package
 from deconvnet import DeconvNet, LoadedModel, load_model
@@ -26,7 +27,7 @@ from deconvnet.capture import trace as capture
 from deconvnet.capture.trace import Graph
 from deconvnet.cli import main
 from deconvnet.cli.commands import app
-from deconvnet.cli.options import ModelFlags
+from deconvnet.cli.options import ModelFlags, feature_maps, numbers
 from deconvnet.cli.reference import name_of
 
 SOURCE = Path(package.__file__).parent.parent
@@ -253,6 +254,61 @@ def test_every_command_that_takes_a_model_takes_all_of_its_flags():
     for command in app.registered_commands:
         flags = set(inspect.signature(command.callback).parameters)
         assert flags >= shared or name_of(command) in ("demo", "sheet", "learn", "learned")
+
+
+def test_a_flag_has_the_same_other_spellings_on_every_command():
+    spellings: dict[str, set[tuple[str, ...]]] = {}
+    for command in get_command(app).commands.values():  # type: ignore[attr-defined]
+        for parameter in command.params:
+            for spelling in parameter.opts:
+                spellings.setdefault(spelling, set()).add(tuple(sorted(parameter.opts)))
+    assert all(len(others) == 1 for others in spellings.values()), spellings
+    assert spellings["--channel"] == {("--channel", "--feature-map", "-c")}
+
+
+@pytest.mark.parametrize(
+    ("text", "whole", "values"),
+    [("0.5", False, 0.5), ("0.5,1", False, (0.5, 1.0)), ("224", True, 224), ("240,320", True, (240, 320))],
+)
+def test_numbers_of_a_flag_are_one_alone_or_several(text, whole, values):
+    assert numbers("--x", text, whole=whole) == values
+    assert numbers("--x", None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "channels"),
+    [("3", 3), ("3,5", [3, 5]), ("0-2,7,1", [0, 1, 2, 7]), ("4-4", [4]), ("all", "all"), ("top:3", "top:3")],
+)
+def test_feature_maps_are_indices_ranges_or_words(text, channels):
+    assert feature_maps(text) == channels
+
+
+def keys(value: object) -> set[str]:
+    if isinstance(value, dict):
+        return set(value).union(*map(keys, value.values()))
+    return set().union(*map(keys, value)) if isinstance(value, list) else set()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["explain", "sample:rocket"],
+        ["responsible", "sample:rocket", "-k", "2"],
+        ["report", "sample:rocket", "--maps", "1", "-l", "4"],
+        ["project", "sample:rocket", "-l", "4", "-c", "0-2"],
+        ["steps", "sample:rocket", "-l", "4"],
+        ["compare", "deconvnet", "guided", "sample:rocket", "-l", "4", "-c", "1"],
+        ["layers"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_json_has_keys_in_snake_case(deconvnet, spec, arguments):
+    done = deconvnet(*arguments, "-m", spec("colour"), "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert all(re.fullmatch("[a-z_]+", key) for key in keys(found)), keys(found)
+    row = found[0] if isinstance(found, list) else found
+    assert arguments[0] == "layers" or {"notes", "file"} <= set(row)
 
 
 @pytest.mark.parametrize(

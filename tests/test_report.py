@@ -285,6 +285,7 @@ def test_the_lines_of_python_run_and_the_commands_are_understood(data, net, load
         ("zfnet-mini", "relu1", RuleSet(smooth="rectify"), {}, "--smooth rectify"),
         ("zfnet-mini", "relu1", RuleSet(unpool="average"), {}, None),
         ("zfnet-mini", "relu1", "deconvnet", {"labels": [f"class number {i}" for i in range(11)]}, None),
+        ("zfnet-mini", "relu1", "deconvnet", {"channels": 3}, "--input-channels 3"),
         (
             "torchvision:squeezenet1_1@random",
             "features.1",
