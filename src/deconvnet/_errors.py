@@ -57,7 +57,7 @@ class NotFiniteError(DeconvNetError):
 
 
 class MemoryBudgetError(DeconvNetError):
-    """The work does not fit the memory budget, not even one unit at a time."""
+    """Not even one image or one unit fits the memory budget, or the result does not fit the free memory."""
 
 
 class DeconvNetWarning(UserWarning):

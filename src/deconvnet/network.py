@@ -12,7 +12,7 @@ from deconvnet._memory import in_bytes
 from deconvnet._types import LayerInfo, Unit
 from deconvnet.capture.captures import Captures
 from deconvnet.core.operations import OperationTable, operations
-from deconvnet.core.rules import RuleSet, Smooth, rule_set
+from deconvnet.core.rules import Rule, RuleSet, Smooth, rule_set
 from deconvnet.engine import activations as engine_activations
 from deconvnet.engine import project as engine_project
 from deconvnet.engine import responsible as engine_responsible
@@ -339,11 +339,17 @@ def way_down(
     Raises:
         LayerNotFoundError, ArgumentError, UnsupportedOperationError: as in `DeconvNet.project`.
     """
+    return {name: {above: rule.words for above, rule in rules.items()} for name, rules in undone(net, layer, x).items()}
+
+
+def undone(
+    net: DeconvNet, layer: Layer | None = None, x: Float[Tensor, "n c *spatial"] | None = None
+) -> dict[str, dict[str, Rule]]:
+    """As `way_down`, with the rules themselves."""
     engine = net._attached
     graph = engine.own_graph() if x is None else engine.captures.graph(x)
-    return engine_steps.way_in_words(
-        (engine.costs_of_classes(graph)[0] if layer is None else engine.costs(graph, layer)).way
-    )
+    costs = engine.costs_of_classes(graph)[0] if layer is None else engine.costs(graph, layer)
+    return engine_steps.undone_by_layer(costs.way)
 
 
 def watch_activations(

@@ -4,14 +4,13 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
-from deconvnet.cli.app import app
-from deconvnet.cli.progress import Tell, progress
+from deconvnet.cli.progress import ReportProgress, progress
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -19,13 +18,12 @@ if TYPE_CHECKING:
     from deconvnet.learn.train import Progress
 
 
-@app.command()
 def learn(
-    photos: Annotated[
-        str, typer.Argument(metavar="PHOTOS", help="A folder, a .txt list, .tar or .parquet shards, or a URL of any.")
-    ],
+    photos: o.PhotoSet,
     output: Annotated[Path, typer.Option("--output", "-o", help="The result's folder.", show_default=False)],
-    layers: Annotated[str, typer.Option("--layers", help="Feature maps of each layer, from the lowest.")] = "15,50",
+    maps: Annotated[
+        str, typer.Option("--maps", help="Number of feature maps of each layer, from the lowest.")
+    ] = "15,50",
     kernel: Annotated[
         str, typer.Option("--filter", help="Sides of the filters in pixels, for all layers or for each.")
     ] = "7",
@@ -59,8 +57,8 @@ def learn(
     seed: Annotated[
         int, typer.Option("--seed", help="Of the first filters, and of the order of photos.", min=0, max=2**32 - 1)
     ] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what an interrupted run left.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
+    resume: o.Resume = False,
+    quiet: o.Quiet = False,
 ) -> None:
     """Learn filters from photos without labels: a deconvolutional network, layer by layer.
 
@@ -68,7 +66,7 @@ def learn(
     and does not stop the run. After an interruption, of any kind, --resume goes on, and the result is that of an
     uninterrupted run.
     """
-    maps = o.numbers("--layers", layers, whole=True)
+    counts = o.numbers("--maps", maps, whole=True)
     blocks = None if pool == "none" else o.numbers("--pool", pool, whole=True)
     from deconvnet.learn.learned import learn_photos
     from deconvnet.learn.net import AdaptiveDeconvNet
@@ -77,21 +75,22 @@ def learn(
 
     channels = 3 if colour else 1
     net = AdaptiveDeconvNet.of(
-        (maps,) if isinstance(maps, int) else maps,
+        (counts,) if isinstance(counts, int) else counts,
         channels=channels,
-        kernel=_one_or_several("--filter", kernel, whole=True),
+        kernel=o.numbers("--filter", kernel, whole=True),
         pool=blocks,
-        lam=_one_or_several("--lam", lam),
+        lam=o.numbers("--lam", lam),
         boundary=boundary,
         seed=seed,
     )
     opened = open_photos(photos)
     batches = math.ceil(min(limit or len(opened), len(opened)) / batch)
-    with progress(quiet) as tell:
+    with progress(quiet=quiet, lines=True) as report_progress:
         found = learn_photos(
             opened, net, out=output, prepare=Prepare(size, channels),
-            epochs=_one_or_several("--epochs", epochs, whole=True), batch=batch, limit=limit, seed=seed,
-            update_by=update, solver=solver, max_iter=iterations, resume=resume, progress=_told(tell, batches),
+            epochs=o.numbers("--epochs", epochs, whole=True), batch=batch, limit=limit, seed=seed,
+            update_by=update, solver=solver, max_iter=iterations, resume=resume,
+            progress=partial(_report_batch, report_progress, batches),
         )  # fmt: skip
     skipped = len(found.skipped())
     count = found.about["photos"]["learned from"] - skipped
@@ -100,7 +99,6 @@ def learn(
         print(f"  {skipped} photos could not be read: skipped.csv says why")
 
 
-@app.command()
 def learned(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of deconvnet learn.", show_default=False)],
     photo: Annotated[
@@ -112,7 +110,7 @@ def learned(
     force: o.Force = False,
 ) -> None:
     """Draw what was learned: the filters of every layer in pixels; and a photo's reconstructions and its parts."""
-    from deconvnet.cli.files import in_a_name
+    from deconvnet.cli.files import check_new, in_file_name, stem
     from deconvnet.learn.draw import draw_filters, draw_parts, draw_reconstructions
     from deconvnet.learn.learned import Learned
     from deconvnet.pictures.sheets import save_picture
@@ -125,29 +123,18 @@ def learned(
         f"filters-{layer}.png": partial(draw_filters, found, layer) for layer in range(1, len(found.net.layers) + 1)
     }
     if photo is not None:
-        stem = in_a_name(Path(photo.removeprefix("sample:")).stem)
-        pictures[f"{stem}.reconstructions.png"] = partial(draw_reconstructions, found, photo)
-        pictures[f"{stem}.parts.png"] = partial(draw_parts, found, photo)
-    there = [name for name in pictures if (place / name).exists()]
-    if there and not force:
-        raise ArgumentError(f"{str(place / there[0])!r} is there already. Pass --force to overwrite, or -o a folder.")
+        name = in_file_name(stem(photo))
+        pictures[f"{name}.reconstructions.png"] = partial(draw_reconstructions, found, photo)
+        pictures[f"{name}.parts.png"] = partial(draw_parts, found, photo)
+    if not force:
+        check_new([place / name for name in pictures])
     for name, picture in {name: draw() for name, draw in pictures.items()}.items():
         save_picture(picture, place / name, force=force)
         print(f"-> {place / name}")
 
 
-def _one_or_several(flag: str, text: str, *, whole: bool = False) -> Any:
-    numbers = o.numbers(flag, text, whole=whole)
-    return numbers[0] if isinstance(numbers, tuple) and len(numbers) == 1 else numbers
-
-
-def _told(tell: Tell | None, batches: int) -> Callable[["Progress"], None] | None:
-    """What `learn_photos` tells of its progress, in words."""
-    if tell is None:
-        return None
-
-    def told(one: "Progress") -> None:
-        state = f"objective {one.objective:.4g}, error {one.error:.1%}, active {one.active:.2%}"
-        tell(f"batches of layer {one.layer}, epoch {one.epoch + 1}", one.batch + 1, batches, state)
-
-    return told
+def _report_batch(report_progress: ReportProgress, batches: int, progress: "Progress") -> None:
+    """Report the progress of `learn_photos` in words."""
+    state = f"objective {progress.objective:.4g}, error {progress.error:.1%}, active {progress.active:.2%}"
+    what = f"batches of layer {progress.layer}, epoch {progress.epoch + 1}"
+    report_progress(what, progress.batch + 1, batches, state)

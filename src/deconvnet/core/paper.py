@@ -52,7 +52,7 @@ def relu(step: Step, rules: RuleSet) -> Rule:
         return signal * call.memory["mask"] if rules.forward_mask else signal
 
     words = ["rectify"] * rules.backward_rectify + ["forward mask"] * rules.forward_mask
-    return Rule(" and ".join(words) or "the same signal", down, up if rules.forward_mask else None)
+    return Rule(" and ".join(words) or "the same signal", down, up if rules.forward_mask else None, unchanged=not words)
 
 
 def convolution(step: Step, rules: RuleSet) -> Rule:
@@ -93,7 +93,7 @@ def local_response_norm(step: Step, rules: RuleSet) -> Rule:
         return call.compute(), {"divisor": response_norm_divisor(call["input"], *constants)}
 
     if rules.lrn == "identity":
-        return Rule("the same signal", lambda call, signal: signal)
+        return Rule("the same signal", lambda call, signal: signal, unchanged=True)
     if rules.lrn == "divisor":
         return Rule("times its divisor", lambda call, signal: signal * call.memory["divisor"], up)
     return by_derivative()

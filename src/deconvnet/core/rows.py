@@ -22,7 +22,7 @@ def add(step: Step, rules: RuleSet) -> Rule:
     """A skip connection: the same signal to both branches."""
     same = len(step.signals) == 2 and all(value.shape == step.output.shape for value in step.signals)
     if same and step.arguments.get("alpha", 1) == 1:
-        return Rule("the same signal to both", lambda call, signal: (signal, signal))
+        return Rule("the same signal to both", lambda call, signal: (signal, signal), unchanged=True)
     return by_adjoint(step)
 
 
@@ -35,7 +35,7 @@ def concatenation(step: Step, rules: RuleSet) -> Rule:
         axis = call["dim"]
         return torch.split(signal, [call.sizes(i)[axis] for i in range(len(step.signals))], axis)
 
-    return Rule("to each its part", down)
+    return Rule("to each its part", down, unchanged=True)
 
 
 def batch_norm(step: Step, rules: RuleSet) -> Rule:

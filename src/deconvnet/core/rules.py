@@ -147,6 +147,7 @@ class Rule:
             down through this step is then the same for every image.
         blocked: indices of the signal inputs that get nothing.
         smooth: what became of an operation that is not piecewise linear, where the rule set admits it.
+        unchanged: each input gets the signal as it is, or its part of it.
     """
 
     words: str
@@ -154,6 +155,7 @@ class Rule:
     up: Callable[[Call], tuple[Tensor, Memory]] | None = None
     blocked: frozenset[int] = frozenset()
     smooth: Literal["rectified", "differentiated"] | None = None
+    unchanged: bool = False
 
     def open_signals(self, step: Step) -> tuple[Value, ...]:
         """The inputs of a step to which this rule carries a signal."""

@@ -110,15 +110,14 @@ def _step(
     return step
 
 
-def way_in_words(way: Way) -> dict[str, dict[str, str]]:
-    """The layers on a way in the order in which they are come to, and what is undone to come to each, in words."""
+def undone_by_layer(way: Way) -> dict[str, dict[str, Rule]]:
+    """The layers on a way in the order in which they are come to, and how those above are undone to come to each."""
     names = names_of(way.graph)
     above = _above(way, names)
     values = [step.output for step, _ in way.down] + [way.stop]
     return {
         names[value.name]: {
-            names.get(name, f"{step.module}/{step.kind}"): rule.words
-            for name, (step, rule) in above[value.name].items()
+            names.get(name, f"{step.module}/{step.kind}"): rule for name, (step, rule) in above[value.name].items()
         }
         for value in values
         if value.name in names
