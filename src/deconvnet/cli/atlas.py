@@ -19,7 +19,16 @@ _STAGES = {"scan": "photos scanned", "project": "batches of winners carried down
 Photos = Annotated[
     str, typer.Argument(metavar="PHOTOS", help="A folder, a .txt list, .tar or .parquet shards, or a URL of any.")
 ]
-Out = Annotated[Path, typer.Option("--output", "-o", help="The atlas's folder.", show_default=False)]
+Out = Annotated[  # a text, because an empty one would be the current folder as a path
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR",
+        help="The atlas's folder: new, empty, or unfinished (--resume).",
+        show_default=False,
+    ),
+]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read photos.", min=0)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what an interrupted run left.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]

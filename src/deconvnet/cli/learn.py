@@ -24,7 +24,16 @@ def learn(
     photos: Annotated[
         str, typer.Argument(metavar="PHOTOS", help="A folder, a .txt list, .tar or .parquet shards, or a URL of any.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The result's folder.", show_default=False)],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="The result's folder: new, empty, or unfinished (--resume).",
+            show_default=False,
+        ),
+    ],
     layers: Annotated[str, typer.Option("--layers", help="Feature maps of each layer, from the lowest.")] = "15,50",
     kernel: Annotated[
         str, typer.Option("--filter", help="Sides of the filters in pixels, for all layers or for each.")
@@ -107,7 +116,8 @@ def learned(
         str | None, typer.Option("--photo", help=f"Reconstruct it as well. {o.PHOTO_HELP}", show_default=False)
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the pictures.", show_default="DIR")
+        str | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder of the pictures.", show_default="DIR"),
     ] = None,
     force: o.Force = False,
 ) -> None:
@@ -115,10 +125,11 @@ def learned(
     from deconvnet.cli.files import in_a_name
     from deconvnet.learn.draw import draw_filters, draw_parts, draw_reconstructions
     from deconvnet.learn.learned import Learned
+    from deconvnet.saving import named_folder
     from deconvnet.sheets import save_picture
 
+    place = folder if output is None else named_folder(output)
     found = Learned.open(folder)
-    place = folder if output is None else output
     if not place.is_dir():
         raise ArgumentError(f"-o {str(place)!r}: there is no such folder. Make it first.")
     pictures: dict[str, Callable[[], Image]] = {
