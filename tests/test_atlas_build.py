@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -20,7 +21,9 @@ from torch import nn
 
 import deconvnet
 from deconvnet import ArgumentError, DeconvNet, DeconvNetError, LoadedModel, PhotoError, Preprocess
+from deconvnet._files import UNFINISHED
 from deconvnet.atlas import build, project, write
+from deconvnet.atlas import jobs as parts
 from deconvnet.atlas import unfinished as work
 from deconvnet.atlas.build import build_atlas
 from deconvnet.atlas.jobs import merge_shards, scan_shard
@@ -210,7 +213,7 @@ def killed_until_done(photos: Path, out: Path, moments: random.Random) -> int:
         process.stdout.close()
         process.stderr.close()
         process.wait()
-        if (out / "manifest.json").is_file() and not (out / "work").exists():
+        if (out / "manifest.json").is_file() and not (out / UNFINISHED).exists():
             return kills
         assert "Error" not in fault, fault
     raise AssertionError("never done")
@@ -231,6 +234,125 @@ def test_what_is_there_is_not_overwritten(net, loaded, photos, whole, tmp_path):
     scan_shard(net, photos, shard=(0, 2), out=tmp_path / "a", loaded=loaded, layers=["1"], batch=4)
     with pytest.raises(ArgumentError, match="holds an unfinished atlas"):
         build_atlas(net, photos, out=tmp_path / "a", loaded=loaded)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "work/a.jpg", "top.parquet", "stats.parquet", "skipped.parquet", "skipped.csv", "pictures/1/0.patch.webp",
+        "signals/1.safetensors", "manifest.json", "key.json", f"{UNFINISHED}/a.jpg", ".0123456789abcdef.part",
+    ],
+)  # fmt: skip
+def test_a_folder_with_files_of_the_user_is_refused_before_anything_is_scanned(
+    net, loaded, photos, tmp_path, monkeypatch, name, resume
+):
+    path = tmp_path / "a" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"{}")
+    scan_shard(net, photos, ["1"], shard=(0, 1), out=tmp_path / "part", loaded=loaded, batch=4)
+    for module in (build, parts):
+        monkeypatch.setattr(module, "prepared", None)  # not even the photos are listed
+    options = {"out": tmp_path / "a", "loaded": loaded, "resume": resume}
+    for run in (
+        lambda: build_atlas(net, photos, **options),
+        lambda: scan_shard(net, photos, shard=(0, 2), **options),
+        lambda: merge_shards(net, photos, [tmp_path / "part"], **options),
+    ):
+        words = f"a' is not empty: it holds {name.split('/')[0]!r}. Give a new folder"
+        with pytest.raises(ArgumentError, match=re.escape(words)):
+            run()
+    assert files(tmp_path / "a") == {name: b"{}"}
+
+
+def test_photos_in_a_folder_named_work_survive_an_atlas_of_them(net, loaded, photos, tmp_path):
+    shutil.copytree(photos, tmp_path / "holiday" / "work")
+    before = files(tmp_path / "holiday")
+    with pytest.raises(ArgumentError, match="is not empty: it holds 'work'"):
+        build_atlas(net, tmp_path / "holiday", ["1"], out=tmp_path / "holiday", loaded=loaded, batch=4)
+    assert files(tmp_path / "holiday") == before
+
+
+def test_an_atlas_is_built_in_the_current_folder_only_if_that_is_said(net, loaded, photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArgumentError, match="name of the output folder is empty"):
+        build_atlas(net, photos, ["1"], out="", loaded=loaded)
+    with pytest.raises(ArgumentError, match="name of the output folder is empty"):
+        scan_shard(net, photos, ["1"], shard=(0, 1), out="", loaded=loaded)
+    with pytest.raises(ArgumentError, match="name of the output folder is empty"):
+        merge_shards(net, photos, [], out="", loaded=loaded)
+    assert list(tmp_path.iterdir()) == []
+    assert build_atlas(net, photos, ["1"], out=".", loaded=loaded, batch=4).manifest.counts.photos == 22
+
+
+def interrupted(net, loaded, photos, out: Path, monkeypatch: pytest.MonkeyPatch, name: str = "write_top") -> None:
+    with monkeypatch.context() as patch:
+        crashing(patch, write, name, 1)
+        with pytest.raises(Crash):
+            build_atlas(net, photos, out=out, loaded=loaded, batch=4, k=3)
+
+
+def test_a_link_to_an_unfinished_atlas_is_neither_followed_nor_merged(net, loaded, photos, tmp_path):
+    scan_shard(net, photos, ["1"], shard=(0, 1), out=tmp_path / "a", loaded=loaded, batch=4)
+    before = files(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / UNFINISHED).symlink_to(tmp_path / "a" / UNFINISHED)
+    with pytest.raises(ArgumentError, match=f"b' is not empty: it holds '{UNFINISHED}'"):
+        scan_shard(net, photos, ["1"], shard=(0, 1), out=tmp_path / "b", loaded=loaded, batch=4, resume=True)
+    with pytest.raises(ArgumentError, match="b' holds no scanned part"):
+        merge_shards(net, photos, [tmp_path / "b"], out=tmp_path / "c", loaded=loaded)
+    assert files(tmp_path / "a") == before and (tmp_path / "b" / UNFINISHED).is_symlink()
+
+
+def test_what_a_user_put_beside_our_unfinished_files_stays(net, loaded, photos, whole, tmp_path, monkeypatch):
+    interrupted(net, loaded, photos, tmp_path, monkeypatch)
+    mine = {f"{UNFINISHED}/a.jpg", "pictures/b.jpg", "c.part", ".0123456789abcdef.part"}
+    for name in mine:
+        (tmp_path / name).write_bytes(b"mine")
+    build_atlas(net, photos, out=tmp_path, loaded=loaded, batch=4, k=3, resume=True)
+    assert files(tmp_path) == {**files(whole), **dict.fromkeys(mine, b"mine")}
+    with pytest.raises(ArgumentError, match="holds an atlas already"):
+        build_atlas(net, photos, out=tmp_path, loaded=loaded, batch=4, k=4, resume=True)
+
+
+def test_what_a_killed_run_was_in_the_middle_of_writing_is_removed(net, loaded, photos, whole, tmp_path, monkeypatch):
+    interrupted(net, loaded, photos, tmp_path, monkeypatch)
+    (tmp_path / "signals").mkdir()
+    for folder in (".", UNFINISHED, "pictures/1", "signals"):
+        (tmp_path / folder / ".deconvnet-0123456789abcdef.part").write_bytes(b"half")
+    (tmp_path / "link").symlink_to(tmp_path)
+    build_atlas(net, photos, out=tmp_path / "link", loaded=loaded, batch=4, k=3, resume=True)
+    (tmp_path / "link").unlink()
+    assert_same(tmp_path, whole)
+
+
+@pytest.mark.parametrize("name", ["tiles.sqlite", "scan.safetensors", "key.json"])
+def test_after_a_crash_while_unfinished_files_are_removed_it_goes_on(
+    net, loaded, photos, whole, tmp_path, monkeypatch, name
+):
+    real = Path.unlink
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        real(path, missing_ok=missing_ok)
+        if path.name == name:
+            raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink)
+        with pytest.raises(Crash):
+            build_atlas(net, photos, out=tmp_path, loaded=loaded, batch=4, k=3)
+    assert (tmp_path / UNFINISHED).is_dir()
+    build_atlas(net, photos, out=tmp_path, loaded=loaded, batch=4, k=3, resume=True)
+    assert_same(tmp_path, whole)
+    assert not (tmp_path / UNFINISHED).exists()
+
+
+def test_a_part_that_goes_on_never_tells_of_more_photos_than_it_has(net, loaded, photos, tmp_path):
+    options = {"shard": (1, 2), "out": tmp_path, "loaded": loaded, "batch": 8, "limit": 20}
+    told: list[tuple[int, int]] = []
+    scan_shard(net, photos, ["1"], **options)
+    scan_shard(net, photos, ["1"], resume=True, progress=lambda _, *numbers: told.append(numbers[:2]), **options)
+    assert told == [(12, 12)]
 
 
 @pytest.mark.parametrize(
@@ -279,7 +401,7 @@ def test_a_damaged_work_folder_is_told(net, loaded, photos, tmp_path, monkeypatc
         crashing(patch, work.Tiles, "add", 2)
         with pytest.raises(Crash):
             build_atlas(net, photos, out=tmp_path, loaded=loaded, batch=4)
-    (tmp_path / "work" / damage).write_bytes(b"x" * 5000)
+    (tmp_path / UNFINISHED / damage).write_bytes(b"x" * 5000)
     with pytest.raises(DeconvNetError, match=damage):
         build_atlas(net, photos, out=tmp_path, loaded=loaded, batch=4, resume=True)
 

@@ -1085,3 +1085,20 @@ def test_the_bundled_network_is_what_commands_use_when_none_is_named(deconvnet):
     assert done.out.startswith("sample:chelsea: domestic cat, ")
     assert "conv1" in deconvnet("layers").out
     assert deconvnet("project", "sample:chelsea", "-l", "relu5").code == 0
+
+
+# atlas and atlas-merge.
+
+
+@pytest.mark.parametrize(
+    "arguments", [("atlas", "."), ("atlas", ".", "--shard", "0/2"), ("atlas-merge", "part", "--photos", ".")]
+)
+def test_an_atlas_is_not_built_over_what_lies_in_the_output_folder(deconvnet, spec, tmp_path, arguments):
+    for name in ("out/work/a.png", "out/top.parquet"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"mine")
+    model = ["-m", spec("colour"), "-q"]
+    told(deconvnet(*arguments, *model, "-o", "out"), "'out' is not empty: it holds 'top.parquet', 'work'. Give a new")
+    told(deconvnet(*arguments, *model, "-o", ""), "the name of the output folder is empty. Give a new folder, or")
+    assert names(tmp_path) == ["out/top.parquet", "out/work/a.png"]
+    assert {(tmp_path / name).read_bytes() for name in names(tmp_path)} == {b"mine"}

@@ -217,6 +217,20 @@ def test_a_learned_network_is_not_overwritten(deconvnet):
     assert Path("out/learned.safetensors").read_bytes() == before
 
 
+@pytest.mark.parametrize("command", ["learn", "learned"])
+def test_no_name_for_the_output_folder_is_told_and_nothing_is_written(deconvnet, command):
+    deconvnet("learn", "photos", "-o", "out", *SMALL, "-q")
+    before = names()
+    arguments = {"learn": ["photos", *SMALL], "learned": ["out"]}[command]
+    told(deconvnet(command, *arguments, "-o", ""), 'the name of the output folder is empty. Give a new folder, or "."')
+    assert names() == before
+
+
+def test_learning_into_the_folder_of_the_photos_is_refused(deconvnet):
+    told(deconvnet("learn", "photos", "-o", "photos", *SMALL), "'photos' is not empty: it holds '0.png'")
+    assert names() == PHOTOS
+
+
 # learned
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 
 from deconvnet import ArgumentError, DeconvNetError, PhotoError
+from deconvnet._files import UNFINISHED
 from deconvnet.learn import (
     AdaptiveDeconvNet,
     Codes,
@@ -49,13 +51,13 @@ def network(seed: int = 1, **options) -> AdaptiveDeconvNet:
     return AdaptiveDeconvNet.of([3, 4], **{"kernel": 3, "pool": (2, 2, 2), "lam": 0.3, "seed": seed, **options})
 
 
-def run(photos: Path, out: Path, net: AdaptiveDeconvNet | None = None, **options) -> Learned:
+def run(photos: Path, out: Path | str, net: AdaptiveDeconvNet | None = None, **options) -> Learned:
     options = {"prepare": Prepare(24), "epochs": [2, 1], "batch": 2, "max_iter": 5, **options}
     return learn_photos(open_photos(photos), network() if net is None else net, out=out, **options)
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +151,7 @@ def test_after_a_crash_anywhere_it_goes_on_to_the_same_bytes(photos, whole, tmp_
     monkeypatch.setattr(train, "_SAVE_SECONDS", seconds)
     with pytest.raises(Crash):
         run(photos, tmp_path, progress=crash_at(update))
-    assert json.loads((tmp_path / "about.json").read_text())["batch"] == 2
+    assert json.loads((tmp_path / UNFINISHED / "about.json").read_text())["batch"] == 2
     with pytest.raises(DeconvNetError, match="holds no learned network: learning is not finished: go on with --resume"):
         Learned.open(tmp_path)
     run(photos, tmp_path, resume=True)
@@ -166,7 +168,7 @@ def test_after_a_crash_anywhere_it_goes_on_to_the_same_bytes(photos, whole, tmp_
 def test_after_a_crash_between_two_files_it_goes_on_to_the_same_files(
     photos, whole, tmp_path, monkeypatch, where, name, call
 ):
-    """The last calls of unlink, from the end, are those that clear up."""
+    """The last calls of unlink, from the end, are those that remove unfinished files."""
     original, calls = getattr(where, name), [0]
     clears = {-2: "checkpoint.safetensors", -1: "about.json"}
 
@@ -188,9 +190,64 @@ def test_after_a_crash_between_two_files_it_goes_on_to_the_same_files(
 
 
 def test_what_a_killed_run_was_in_the_middle_of_writing_is_removed(photos, whole, tmp_path):
-    (tmp_path / ".0123456789abcdef.part").write_bytes(b"half")
-    run(photos, tmp_path)
-    assert files(tmp_path) == files(whole)
+    (tmp_path / ".deconvnet-0123456789abcdef.part").write_bytes(b"half")
+    with pytest.raises(Crash):
+        run(photos, tmp_path, progress=crash_at(1))
+    for folder in (tmp_path, tmp_path / UNFINISHED):
+        (folder / ".deconvnet-0123456789abcdef.part").write_bytes(b"half")
+    run(photos, tmp_path, resume=True)
+    assert files(tmp_path) == files(whole) and not (tmp_path / UNFINISHED).exists()
+
+
+def test_what_a_user_put_beside_our_unfinished_files_stays(photos, whole, tmp_path):
+    with pytest.raises(Crash):
+        run(photos, tmp_path, progress=crash_at(1))
+    mine = {f"{UNFINISHED}/a.jpg", "about.json", "checkpoint.safetensors", ".0123456789abcdef.part"}
+    for name in mine:
+        (tmp_path / name).write_bytes(b"mine")
+    run(photos, tmp_path, resume=True)
+    assert files(tmp_path) == {**files(whole), **dict.fromkeys(mine, b"mine")}
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    ["about.json", "checkpoint.safetensors", "skipped.csv", f"{UNFINISHED}/key.json", ".0123456789abcdef.part"],
+)
+def test_a_folder_with_files_of_the_user_is_refused(photos, tmp_path, name, resume):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"{}")
+    words = f"is not empty: it holds {name.split('/')[0]!r}. Give a new folder"
+    with pytest.raises(ArgumentError, match=re.escape(words)):
+        run(photos, tmp_path, resume=resume)
+    assert files(tmp_path) == {name: b"{}"}
+
+
+def test_a_link_to_an_unfinished_run_is_not_followed(photos, tmp_path):
+    with pytest.raises(Crash):
+        run(photos, tmp_path / "a", progress=crash_at(1))
+    before = files(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / UNFINISHED).symlink_to(tmp_path / "a" / UNFINISHED)
+    with pytest.raises(ArgumentError, match=f"b' is not empty: it holds '{UNFINISHED}'"):
+        run(photos, tmp_path / "b", resume=True)
+    assert files(tmp_path / "a") == before
+
+
+def test_a_network_of_the_user_is_not_overwritten(photos, tmp_path):
+    (tmp_path / "learned.safetensors").write_bytes(b"mine")
+    for resume, error in ((False, "holds a learned network already"), (True, "holds no learned network")):
+        with pytest.raises(DeconvNetError, match=error):
+            run(photos, tmp_path, resume=resume)
+    assert files(tmp_path) == {"learned.safetensors": b"mine"}
+
+
+def test_no_name_at_all_is_not_the_current_folder(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArgumentError, match="name of the output folder is empty"):
+        run(photos, "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_finished_run_is_not_gone_through_again(photos, whole):
@@ -242,14 +299,17 @@ def test_what_is_there_is_not_overwritten(photos, whole, tmp_path):
     assert files(whole) == before
     with pytest.raises(Crash):
         run(photos, tmp_path, progress=crash_at(1))
-    with pytest.raises(ArgumentError, match=r"holds an unfinished run. Go on with it .*resume=True.* or remove"):
+    with pytest.raises(
+        ArgumentError, match=r"holds an unfinished run. Go on with it .*resume=True.*or give a new folder"
+    ):
         run(photos, tmp_path)
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", ""])
 def test_a_damaged_list_of_what_was_begun_is_told(photos, tmp_path, text):
-    (tmp_path / "about.json").write_text(text)
-    with pytest.raises(DeconvNetError, match=r"about.json' is damaged .*: remove the folder and begin again"):
+    (tmp_path / UNFINISHED).mkdir()
+    (tmp_path / UNFINISHED / "about.json").write_text(text)
+    with pytest.raises(DeconvNetError, match=r"about.json' is damaged .*\. Give a new folder"):
         run(photos, tmp_path, resume=True)
 
 

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deconvnet._errors import PhotoError
-from deconvnet.atlas.manifest import MANIFEST
+from deconvnet.atlas.manifest import is_atlas
 from deconvnet.atlas.plan import Engine, Options, Plan, Progress, prepared
 from deconvnet.atlas.project import project_winners
 from deconvnet.atlas.reader import Atlas
 from deconvnet.atlas.scan import Scan
-from deconvnet.atlas.store import start_atlas
+from deconvnet.atlas.store import atlas_folder, start_atlas
 from deconvnet.atlas.tables import SkippedPhoto
 from deconvnet.atlas.unfinished import Work
 from deconvnet.atlas.winner_memory import KeptWinners
@@ -57,7 +57,7 @@ def build_atlas(
         photos: a folder, list, tar shards, Parquet, URL, `Dataset` or sequence; see `open_photos`.
         layers: names; "all" for the output of every rectifier.
         k: activations kept of each feature map.
-        out: folder of the atlas; made if need be.
+        out: folder of the atlas; made if need be. One that holds anything else is refused.
         loaded: how photos become the network's input.
         workers: processes that read photos. On Ray, which reads photos wherever it has room, processes that run
             the network, each on one core or GPU; 0 is one.
@@ -78,7 +78,7 @@ def build_atlas(
 
     Raises:
         ArgumentError: wrong arguments; `out` holds an atlas, or an unfinished one without `resume`, or one of
-            something else.
+            something else, or files that are not of an atlas.
         PhotoError: no photos, or none that can be read. Single ones that cannot be are listed in the atlas.
         LayerNotFoundError, UnsupportedOperationError, NotFiniteError: as `DeconvNet.project`.
         DeconvNetError: the disk refused.
@@ -87,9 +87,9 @@ def build_atlas(
         k=k, workers=workers, engine=engine, ray_address=ray_address, limit=limit, batch=batch, memory=memory,
         keep_signal=keep_signal, progress=progress,
     )  # fmt: skip
-    plan = prepared(net, photos, layers, loaded, options)
-    folder, work = Path(out), Work(Path(out))
-    if resume and (folder / MANIFEST).is_file() and work.key() is not None:
+    folder = atlas_folder(out)
+    plan, work = prepared(net, photos, layers, loaded, options), Work(folder)
+    if resume and is_atlas(folder) and work.is_left():
         work.remove()  # all but this was done
         return Atlas.open(folder)
     start_atlas(folder)
@@ -105,9 +105,8 @@ def scanned(plan: Plan, work: Work, numbers: range, keep: KeptWinners | None = N
     left = numbers[done:]
     indices = np.arange(left.start * plan.batch, min(left.stop * plan.batch, plan.count)) if left else np.arange(0)
     saved, unsaved = time.monotonic(), 0
-    before = min(done * plan.batch, plan.count)
     total = min(numbers.stop * plan.batch, plan.count) - numbers.start * plan.batch
-    plan.tell("scan", before, total, len(skipped))
+    plan.tell("scan", min(done * plan.batch, total), total, len(skipped))
     with closing(_scanning(plan, scan, indices, keep)) as scanning:
         for not_read in scanning:
             skipped += [SkippedPhoto(i, plan.photos.name(i), reason) for i, reason in not_read]

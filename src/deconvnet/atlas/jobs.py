@@ -9,7 +9,7 @@ from deconvnet.atlas.build import finished, scanned
 from deconvnet.atlas.plan import Options, Plan, Progress, prepared
 from deconvnet.atlas.reader import Atlas
 from deconvnet.atlas.scan import Scan
-from deconvnet.atlas.store import start_atlas
+from deconvnet.atlas.store import atlas_folder, start_atlas
 from deconvnet.atlas.tables import SkippedPhoto
 from deconvnet.atlas.unfinished import Work, differences
 from deconvnet.models.load import LoadedModel
@@ -42,9 +42,10 @@ def scan_shard(
     part, parts = shard
     if not 0 <= part < parts:
         raise ArgumentError(f"a shard is part i of n, i from 0 to n - 1; got {part}/{parts}.")
+    folder = atlas_folder(out)
     plan = prepared(net, photos, layers, loaded, Options(k=k, **options))
-    start_atlas(Path(out))
-    work = Work(Path(out))
+    start_atlas(folder)
+    work = Work(folder)
     work.start({**plan.key(), "shard": f"{part}/{parts}"}, resume=resume)
     scanned(plan, work, _batches_of_shard(plan, part, parts))
 
@@ -72,6 +73,7 @@ def merge_shards(
         ArgumentError: parts are missing, twice there, unfinished, or of something else.
         As `build_atlas`.
     """
+    folder_of_all = atlas_folder(out)
     works = {Path(folder): Work(Path(folder)) for folder in shards}
     keys = {folder: work.key() for folder, work in works.items()}
     for folder, key in keys.items():
@@ -86,11 +88,11 @@ def merge_shards(
     )  # fmt: skip
     plan = prepared(net, photos, first["layers"], loaded, options)
     merged, skipped = _merged(plan, works, {folder: key or {} for folder, key in keys.items()})
-    folder, work = Path(out), Work(Path(out))
-    start_atlas(folder)
+    work = Work(folder_of_all)
+    start_atlas(folder_of_all)
     work.start(plan.key(), resume=resume)
     work.save_scan(merged, plan.batches, skipped)
-    return finished(plan, work, folder, merged, skipped)
+    return finished(plan, work, folder_of_all, merged, skipped)
 
 
 def _merged(

@@ -127,6 +127,15 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     write_whole(folder / MANIFEST, lambda file: file.write(f"{text}\n".encode("ascii")))
 
 
+def is_atlas(folder: Path) -> bool:
+    """Whether the folder holds the manifest of an atlas, of any version."""
+    try:
+        data = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(data, dict) and {"format_version", "deconvnet"} <= data.keys()
+
+
 def read_manifest(folder: Path) -> Manifest:
     """What the atlas in a folder says of itself.
 

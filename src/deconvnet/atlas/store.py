@@ -12,15 +12,27 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from deconvnet._errors import ArgumentError, AtlasError, DeconvNetError
-from deconvnet._files import write_whole
-from deconvnet.atlas.manifest import MANIFEST, AtlasLayer, damaged, missing
+from deconvnet._errors import ArgumentError, AtlasError
+from deconvnet._files import make_folder, remove_written, result_folder, write_whole
+from deconvnet.atlas.manifest import MANIFEST, AtlasLayer, damaged, is_atlas, missing
 
 Kind = Literal["signal", "patch"]
+
+KEY = "key.json"  # in the folder of unfinished files: what is being built
 
 _WEBP = {"quality": 85, "method": 4}
 _LONGEST = 120  # letters of a layer's name in the name of a file
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")  # names that Windows keeps for devices
+
+
+def atlas_folder(out: str | Path) -> Path:
+    """The folder of an atlas, if it is new or empty, or holds an atlas or an unfinished one.
+
+    Raises:
+        ArgumentError: it holds anything else, or has no name.
+        DeconvNetError: it cannot be read.
+    """
+    return result_folder(out, key=KEY, is_result=is_atlas)
 
 
 def start_atlas(folder: Path) -> None:
@@ -32,7 +44,19 @@ def start_atlas(folder: Path) -> None:
     """
     if (folder / MANIFEST).exists():
         raise ArgumentError(f"{str(folder)!r} holds an atlas already. Give another folder, or remove it.")
-    _make(folder)
+    make_folder(folder)
+
+
+def remove_interrupted(folder: Path) -> None:
+    """Remove what a killed run was in the middle of writing in the folder of an atlas.
+
+    Raises:
+        DeconvNetError: the disk refused.
+    """
+    pictures = folder / "pictures"
+    of_layers = list(pictures.iterdir()) if pictures.is_dir() and not pictures.is_symlink() else []
+    for inside in (folder.resolve(), folder / "signals", *of_layers):
+        remove_written(inside)
 
 
 def safe_name(layer: str) -> str:
@@ -97,7 +121,7 @@ def write_strip(folder: Path, layer: AtlasLayer, channel: int, kind: Kind, tiles
     if not 0 <= channel < layer.channels:
         raise ArgumentError(f"layer {layer.name!r} has {layer.channels} feature maps; got channel {channel}.")
     path = strip_path(folder, layer.name, channel, kind)
-    _make(path.parent)
+    make_folder(path.parent)
     write_whole(path, lambda file: tiles.save(file, "WEBP", **_WEBP))
 
 
@@ -177,7 +201,7 @@ def write_signals(folder: Path, layer: str, signals: Signals) -> None:
         DeconvNetError: the disk refused.
     """
     path = signals_path(folder, layer)
-    _make(path.parent)
+    make_folder(path.parent)
     arrays = {name: np.ascontiguousarray(array) for name, array in vars(signals).items()}
     write_whole(path, lambda file: file.write(save(arrays)))
 
@@ -195,10 +219,3 @@ def read_signals(folder: Path, layer: str) -> Signals:
         raise AtlasError(f"this atlas keeps no signals of {layer!r}: there is no {str(path)!r}.") from fault
     except (OSError, SafetensorError, ValueError, TypeError) as fault:
         raise damaged(path, fault) from fault
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as fault:
-        raise DeconvNetError(f"cannot make the folder {str(folder)!r}: {fault}.") from fault

@@ -1,12 +1,13 @@
 """The unfinished atlas: what a scan has found so far and which pictures are made, so that nothing is lost.
 
-DIR/work/key.json           what is being built; the same on --resume, or it is refused
-DIR/work/scan.safetensors   the scan as far as it has come, written anew now and then
-DIR/work/tiles.sqlite       the winners' pictures, a transaction for each batch of photos
+DIR/.deconvnet-unfinished/key.json           what is being built; the same on --resume, or it is refused
+DIR/.deconvnet-unfinished/scan.safetensors   the scan as far as it has come, written anew now and then
+DIR/.deconvnet-unfinished/tiles.sqlite       the winners' pictures, a transaction for each batch of photos
+
+Only these files are ever removed, the key last; the folder goes with them unless something else lies in it.
 """
 
 import json
-import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,13 +20,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from deconvnet._errors import ArgumentError, AtlasError, DeconvNetError
-from deconvnet._files import remove_parts, write_whole
+from deconvnet._files import UNFINISHED, make_folder, remove_written, write_whole
 from deconvnet._types import Box
 from deconvnet.atlas.scan import Scan, ScanLayer
+from deconvnet.atlas.store import KEY, remove_interrupted
 from deconvnet.atlas.tables import SkippedPhoto
 from deconvnet.atlas.tally import Tally
 
 Key = Mapping[str, Any]
+
+_SCAN, _TILES = "scan.safetensors", "tiles.sqlite"
+_SQLITE = tuple(f"{_TILES}-{ending}" for ending in ("journal", "wal", "shm"))  # what SQLite puts beside it
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Work:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder / "work"
+        self.folder = folder / UNFINISHED
 
     def start(self, key: Key, *, resume: bool) -> None:
         """Make the folder, or go on in it.
@@ -68,37 +73,40 @@ class Work:
         if before is not None and not resume:
             raise ArgumentError(
                 f"{str(self.folder.parent)!r} holds an unfinished atlas. Go on with it (--resume, resume=True), "
-                "or remove the folder."
+                "or give a new folder."
             )
-        if before is None:
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-            except OSError as fault:
-                raise DeconvNetError(f"cannot make the folder {str(self.folder)!r}: {fault}.") from fault
-            text = json.dumps(key, indent=2)
-            write_whole(self.folder / "key.json", lambda file: file.write(text.encode()))
-            return
-        remove_parts(self.folder.parent)
-        changed = differences(before, key)
+        changed = [] if before is None else differences(before, key)
         if changed:
             raise ArgumentError(
                 f"{str(self.folder.parent)!r} was begun with {'; '.join(changed)}. Give the same, or another folder."
             )
+        remove_interrupted(self.folder.parent)
+        remove_written(self.folder)
+        if before is None:
+            make_folder(self.folder)
+            text = json.dumps(key, indent=2)
+            write_whole(self.folder / KEY, lambda file: file.write(text.encode()))
 
     def key(self) -> dict[str, Any] | None:
-        """What is being built here; None if nothing is.
+        """What is being built here; None if nothing is, or the folder is a link.
 
         Raises:
             AtlasError: the file is damaged.
         """
-        path = self.folder / "key.json"
-        if not path.is_file():
+        path = self.folder / KEY
+        if self.folder.is_symlink() or not path.is_file():
             return None
         try:
             found: dict[str, Any] = json.loads(path.read_bytes())
         except (OSError, ValueError) as fault:
             raise _damaged(path, fault) from fault
         return found
+
+    def is_left(self) -> bool:
+        """Whether there is something for `remove` to do: the key, or an empty folder."""
+        if self.folder.is_symlink() or not self.folder.is_dir():
+            return False
+        return (self.folder / KEY).is_file() or not any(self.folder.iterdir())
 
     def save_scan(self, scan: Scan, done: int, skipped: Sequence[SkippedPhoto]) -> None:
         """Keep a scan.
@@ -115,7 +123,7 @@ class Work:
         }
         told = {"done": done, "skipped": [vars(one) for one in skipped]}
         data = save(arrays, {"scan": json.dumps(told)})
-        write_whole(self.folder / "scan.safetensors", lambda file: file.write(data))
+        write_whole(self.folder / _SCAN, lambda file: file.write(data))
 
     def load_scan(self, layers: Sequence[ScanLayer], k: int) -> tuple[Scan, int, list[SkippedPhoto]]:
         """The scan as it was kept, how many batches are in it, and the photos that could not be read.
@@ -123,7 +131,7 @@ class Work:
         Raises:
             AtlasError: the file is damaged.
         """
-        scan, path = Scan(layers, k), self.folder / "scan.safetensors"
+        scan, path = Scan(layers, k), self.folder / _SCAN
         if not path.is_file():
             return scan, 0, []
         try:
@@ -144,7 +152,7 @@ class Work:
         Raises:
             DeconvNetError: the disk refused, or the file is damaged.
         """
-        path = self.folder / "tiles.sqlite"
+        path = self.folder / _TILES
         try:
             database = sqlite3.connect(path, isolation_level=None)
             try:
@@ -161,8 +169,12 @@ class Work:
             raise DeconvNetError(f"cannot keep pictures in {str(path)!r}: {fault}.") from fault
 
     def remove(self) -> None:
-        """The atlas is finished."""
-        shutil.rmtree(self.folder)
+        """Remove the unfinished files, as the atlas is finished; what else lies beside them stays.
+
+        Raises:
+            DeconvNetError: the disk refused.
+        """
+        remove_written(self.folder, (*_SQLITE, _TILES, _SCAN, KEY), folder_too=True)
 
 
 class Tiles:
@@ -226,4 +238,4 @@ def _short(value: object) -> str:
 
 
 def _damaged(path: Path, fault: object) -> AtlasError:
-    return AtlasError(f"{str(path)!r} is damaged ({fault}): remove {str(path.parent)!r} and begin again.")
+    return AtlasError(f"{str(path)!r} is damaged ({fault}). Give a new folder.")

@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
 _STAGES = {"scan": "photos scanned", "project": "batches of top activations projected", "write": "layers written"}
 
-Out = Annotated[Path, typer.Option("--output", "-o", help="Folder of the atlas.", show_default=False)]
+Out = Annotated[  # a text, because an empty one would be the current folder as a path
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR",
+        help="Folder of the atlas: new, empty, or unfinished (with --resume).",
+        show_default=False,
+    ),
+]
 Workers = Annotated[int, typer.Option("--workers", help="Number of processes that read photos.", min=0)]
 Layers = Annotated[
     list[str] | None,

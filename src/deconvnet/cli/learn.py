@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
 def learn(
     photos: o.PhotoSet,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The result's folder.", show_default=False)],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Folder of the result: new, empty, or unfinished (with --resume).",
+            show_default=False,
+        ),
+    ],
     maps: Annotated[
         str, typer.Option("--maps", help="Number of feature maps of each layer, from the lowest.")
     ] = "15,50",
@@ -105,18 +114,20 @@ def learned(
         str | None, typer.Option("--photo", help=f"Reconstruct it as well. {o.PHOTO_HELP}", show_default=False)
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the pictures.", show_default="DIR")
+        str | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder of the pictures.", show_default="DIR"),
     ] = None,
     force: o.Force = False,
 ) -> None:
     """Draw what was learned: the filters of every layer in pixels; and a photo's reconstructions and its parts."""
+    from deconvnet._files import named_folder
     from deconvnet.cli.files import check_new, in_file_name, stem
     from deconvnet.learn.draw import draw_filters, draw_parts, draw_reconstructions
     from deconvnet.learn.learned import Learned
     from deconvnet.pictures.sheets import save_picture
 
+    place = folder if output is None else named_folder(output)
     found = Learned.open(folder)
-    place = folder if output is None else output
     if not place.is_dir():
         raise ArgumentError(f"-o {str(place)!r}: there is no such folder. Make it first.")
     pictures: dict[str, Callable[[], Image]] = {

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deconvnet._errors import ArgumentError, DeconvNetError, PhotoError
-from deconvnet._files import remove_parts, write_whole
+from deconvnet._files import UNFINISHED, make_folder, remove_written, result_folder, write_whole
 from deconvnet.learn.checkpoint import about_net, load_net, save_net
 from deconvnet.learn.filters import Update
 from deconvnet.learn.net import AdaptiveDeconvNet, Solver
@@ -20,7 +20,8 @@ from deconvnet.learn.photos import Batches, Photos, Prepare
 from deconvnet.learn.train import Progress, checked_epochs, fit
 from deconvnet.photos.preprocess import PhotoLike, load_photo
 
-NET, CHECKPOINT, SKIPPED = "learned.safetensors", "checkpoint.safetensors", "skipped.csv"
+NET, SKIPPED = "learned.safetensors", "skipped.csv"
+_CHECKPOINT, _ABOUT = "checkpoint.safetensors", "about.json"  # in the folder of unfinished files
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class Learned:
         folder = Path(folder)
         path = folder / NET
         if not path.is_file():
-            unfinished = (folder / CHECKPOINT).is_file() or (folder / _ABOUT).is_file()
+            unfinished = (folder / UNFINISHED / _ABOUT).is_file()
             why = (
                 "learning is not finished: go on with --resume"
                 if unfinished
@@ -106,7 +107,7 @@ def learn_photos(
     Args:
         photos: from `open_photos`.
         net: the network, with its first filters; changed in place.
-        out: folder of the result; made if need be.
+        out: folder of the result; made if need be. One that holds anything else is refused.
         prepare: how photos become inputs.
         epochs: for all layers, or for each.
         batch: photos in each update.
@@ -121,7 +122,7 @@ def learn_photos(
 
     Raises:
         ArgumentError: wrong arguments; `out` holds a network, or an unfinished one without `resume`, or one of
-            something else.
+            something else, or files that are not of a learned network.
         PhotoError: no photos, or none that can be read.
         DeconvNetError: the disk refused.
     """
@@ -135,15 +136,18 @@ def learn_photos(
         raise ArgumentError(f"with epochs={epochs!r} nothing is learned. Give at least one.")
     if not len(photos):
         raise PhotoError("there are no photos.")
-    folder = _started(Path(out), resume=resume)
+    folder = _started(out, resume=resume)
+    unfinished = folder / UNFINISHED
     batches = Batches(photos, prepare, batch, min(limit or len(photos), len(photos)), seed)
     about = {
         "prepare": asdict(prepare), "batch": batch, "seed": seed,
         "photos": {"learned from": batches.count, "fingerprint": photos.fingerprint},
     }  # fmt: skip
-    finished, begun = (folder / NET).is_file(), (folder / _ABOUT).is_file()
+    finished, begun = (folder / NET).is_file(), (unfinished / _ABOUT).is_file()
     if finished or begun:
-        _check_same(folder, about_net(folder / NET) if finished else _begun(folder), about)
+        _check_same(folder, about_net(folder / NET) if finished else _begun(unfinished), about)
+    for inside in (folder.resolve(), unfinished):
+        remove_written(inside)  # what a killed run was in the middle of writing
 
     def gone_through(epoch: int) -> Iterator[Tensor]:
         yield from batches(epoch)
@@ -153,48 +157,42 @@ def learn_photos(
     def tell(one: Progress) -> None:
         nonlocal begun
         if not begun:
+            make_folder(unfinished)
             text = json.dumps(about, indent=2)
-            write_whole(folder / _ABOUT, lambda file: file.write(text.encode()))
+            write_whole(unfinished / _ABOUT, lambda file: file.write(text.encode()))
             begun = True
         if progress is not None:
             progress(one)
 
     fit(
         net, gone_through, epochs, update_by=update_by, solver=solver, tol=tol, max_iter=max_iter, steps=steps,
-        checkpoint=folder / (NET if finished else CHECKPOINT), resume=resume, progress=tell,
+        checkpoint=folder / NET if finished else unfinished / _CHECKPOINT, resume=resume, progress=tell,
     )  # fmt: skip
     if not finished:
-        save_net(net, folder / NET, {**about_net(folder / CHECKPOINT), **about})
-    for name in (CHECKPOINT, _ABOUT):
-        (folder / name).unlink(missing_ok=True)
+        save_net(net, folder / NET, {**about_net(unfinished / _CHECKPOINT), **about})
+    remove_written(unfinished, (_CHECKPOINT, _ABOUT), folder_too=True)
     return Learned.open(folder)
 
 
-_ABOUT = "about.json"  # of an unfinished run
-
-
-def _started(folder: Path, *, resume: bool) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as fault:
-        raise DeconvNetError(f"cannot make the folder {str(folder)!r}: {fault}.") from fault
-    remove_parts(folder)
+def _started(out: str | Path, *, resume: bool) -> Path:
+    folder = result_folder(out, key=_ABOUT, is_result=lambda folder: (folder / NET).is_file())
     if (folder / NET).is_file() and not resume:
         raise ArgumentError(f"{str(folder)!r} holds a learned network already. Name another folder.")
-    if (folder / _ABOUT).is_file() and not resume:
+    if (folder / UNFINISHED / _ABOUT).is_file() and not resume:
         raise ArgumentError(
-            f"{str(folder)!r} holds an unfinished run. Go on with it (--resume, resume=True), or remove the folder."
+            f"{str(folder)!r} holds an unfinished run. Go on with it (--resume, resume=True), or give a new folder."
         )
+    make_folder(folder)
     return folder
 
 
-def _begun(folder: Path) -> dict[str, Any]:
+def _begun(unfinished: Path) -> dict[str, Any]:
     """What an interrupted run learned from."""
-    path = folder / _ABOUT
+    path = unfinished / _ABOUT
     try:
         return dict(json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError) as fault:
-        raise DeconvNetError(f"{str(path)!r} is damaged ({fault}): remove the folder and begin again.") from fault
+        raise DeconvNetError(f"{str(path)!r} is damaged ({fault}). Give a new folder.") from fault
 
 
 def _check_same(folder: Path, before: dict[str, Any], about: dict[str, Any]) -> None:
