@@ -11,10 +11,10 @@ demo: .venv/.installed
 	$(BIN)/deconvnet demo
 
 test: lint
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist worksteal
 
 test-all: lint
-	$(BIN)/pytest -n 2 --dist loadfile -m ""
+	$(BIN)/pytest -n 2 --dist worksteal -m ""
 
 # The tests of pages use a Chromium that is there already; this installs Debian's where there is none.
 browser:

@@ -30,7 +30,7 @@ UNITS, TIMED = 32, 4
 
 
 def all_units(net: DeconvNet, x: torch.Tensor, layer: str, path: str) -> Reconstruction:
-    return net.project(x, layer, channel=f"top:{UNITS}", path=path)
+    return net.project(x, layer, channel=f"top:{UNITS}", route=path)
 
 
 def agreed(net: DeconvNet, x: torch.Tensor, layer: str) -> Callable[[int], torch.Tensor]:
@@ -118,7 +118,7 @@ def strongest_row(net: DeconvNet, x: torch.Tensor, layer: str, peaks: torch.Tens
         rows, (y, z) = torch.arange(len(some)), torch.tensor([unit.position for unit in some]).unbind(1)
         return peer.attribute(x[[unit.image for unit in some]], lambda maps: maps[rows, some[0].channel, y, z])
 
-    ours, whole = (net.project(x, layer, units=units, path=path) for path in ("auto", "windowed"))
+    ours, whole = (net.project(x, layer, units=units, route=path) for path in ("auto", "windowed"))
     others = sum(difference(a, b) > 1e-5 for a, b in zip(ours.windows, whole.windows, strict=True))
     assert difference(whole.full()[:BEST], nine(units[:BEST]) * whole.activations[:BEST].view(-1, 1, 1, 1)) < 1e-4
     share = channels / MAPS

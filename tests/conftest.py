@@ -1,11 +1,23 @@
-"""What all tests share: shapes in signatures are checked, and parallel workers leave each other room."""
+"""What all tests share: shapes in signatures are checked, tensors this small are computed on one thread, and the
+tests of one network of the zoo follow each other.
+"""
 
-import os
-
+import pytest
+import support.shapes  # noqa: F401 - the hook names it
 import torch
 from jaxtyping import install_import_hook
 
-install_import_hook("deconvnet", "shapes.checked")
+install_import_hook("deconvnet", "support.shapes.checked")
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    torch.set_num_threads(1)
+torch.set_num_threads(1)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A network is captured, and its twins run, once for all that is asked of it, by the one worker that asks."""
+    items.sort(key=_network)
+
+
+def _network(item: pytest.Item) -> str:
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return getattr(parameters.get("network"), "name", "")

@@ -18,9 +18,9 @@ from typer.main import get_command
 
 import deconvnet
 import deconvnet.learn
+from deconvnet import operations
 from deconvnet.cli.commands import app
 from deconvnet.cli.reference import name_of, reference
-from deconvnet.core import rules
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -54,8 +54,8 @@ def name(document: Path) -> str:
 
 @pytest.fixture(autouse=True)
 def own_rules(monkeypatch):
-    """What an example adds to the table of rules is gone after it."""
-    monkeypatch.setattr(rules, "_TABLE", dict(rules._TABLE))
+    """What an example adds to the table of operations is gone after it."""
+    monkeypatch.setattr(operations, "_own", dict(operations._own))
 
 
 @pytest.fixture(autouse=True)

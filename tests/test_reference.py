@@ -4,14 +4,13 @@ Captum and zennit are asked too, where they are right; where Captum is wrong a t
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from captum.attr import Deconvolution, GuidedBackprop, NeuronDeconvolution
-from networks import NETWORKS, Network, Parts, paper_layers
 from reference import paper
 from reference.autograd_oracle import (
     DECONVNET,
@@ -24,38 +23,21 @@ from reference.autograd_oracle import (
     WayDown,
     layer_outputs,
 )
+from support.attaching import oracle
+from support.choosing import every_network
+from support.comparing import assert_equal
+from support.networks import BY_NAME, NETWORKS, Network, Parts, paper_layers
+from support.signals import start_on
 from torch import Tensor, nn
 from zennit.composites import DeconvNet as ZennitDeconvNet
 
-BY_NAME = {network.name: network for network in NETWORKS}
 SEQUENTIAL = [network for network in NETWORKS if network.sequential]
 
 every_sequential = pytest.mark.parametrize("network", SEQUENTIAL, ids=lambda n: n.name)
-every_network = pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.name)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Tensors this small are slower on several threads, and far slower on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def assert_equal(ours: Tensor | np.ndarray, truth: Tensor | np.ndarray) -> None:
-    ours, truth = (v.detach().numpy() if isinstance(v, Tensor) else v for v in (ours, truth))
-    assert ours.shape == truth.shape
-    assert np.abs(ours - truth).max() <= 1e-10 * np.abs(truth).max()
 
 
 def array(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape)
-
-
-def start_on(values: Tensor, seed: int = 1) -> Tensor:
-    random = torch.Generator().manual_seed(seed)
-    return torch.randn(values.shape, generator=random, dtype=values.dtype)
 
 
 # the paper's steps against PyTorch's ----------------------------------------------------------------
@@ -243,15 +225,14 @@ def test_the_twin_computes_what_the_network_computes(network: Network):
     own = layer_outputs(network.model(), x.clone())
     twin = layer_outputs(network.make(OracleParts(DECONVNET)), x.clone())
     assert set(network.layers) <= set(own)
-    for name in set(own) & set(twin) - {"head" if "at the end" in network.name else None, ""}:
+    for name in set(own) & set(twin) - {"head" if network.ends_in_head else None, ""}:
         assert_equal(twin[name], own[name])
 
 
 @every_network
 def test_the_twin_of_the_gradient_is_autograd_of_the_network_itself(network: Network):
-    x = network.images()
-    own = Oracle(network.model(), x)
-    twin = Oracle(network.make(OracleParts(GRADIENT)), x)
+    own = oracle(network.name, None)
+    twin = oracle(network.name, GRADIENT)
     for layer in network.layers:
         signal = start_on(own.outputs[layer])
         assert_equal(twin.picture(layer, signal), own.picture(layer, signal))
@@ -261,10 +242,10 @@ def test_the_twin_of_the_gradient_is_autograd_of_the_network_itself(network: Net
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_autograd_with_the_papers_way_down_is_the_paper(network: Network, way: WayDown):
     x = network.images(1)
-    oracle = Oracle(network.make(OracleParts(way)), x)
+    twin = Oracle(network.make(OracleParts(way)), x)
     layers = paper_layers(network.model())
     for layer in (network.layers[1], network.layers[-1]):
-        signal = start_on(oracle.outputs[layer])
+        signal = start_on(twin.outputs[layer])
         truth = paper.project_signal(
             layers,
             x[0].numpy(),
@@ -274,21 +255,21 @@ def test_autograd_with_the_papers_way_down_is_the_paper(network: Network, way: W
             overlap=way.overlap,
             lrn=way.lrn,
         )
-        assert_equal(oracle.picture(layer, signal)[0], truth)
+        assert_equal(twin.picture(layer, signal)[0], truth)
 
 
 @every_sequential
 def test_one_unit_is_projected_as_in_section_two_of_the_paper(network: Network):
     x = network.images(1)
-    oracle = Oracle(network.make(OracleParts(DECONVNET)), x)
+    twin = Oracle(network.make(OracleParts(DECONVNET)), x)
     layer = network.layers[-2]
-    values = oracle.outputs[layer][0].detach()
+    values = twin.outputs[layer][0].detach()
     unit = np.unravel_index(values.argmax().item(), values.shape)
     signal = torch.zeros_like(values)
     signal[unit] = values[unit]
     truth = paper.project(paper_layers(network.model()), x[0].numpy(), int(layer), unit[0], unit[1:])
     assert np.abs(truth).max() > 0
-    assert_equal(oracle.picture(layer, signal[None])[0], truth)
+    assert_equal(twin.picture(layer, signal[None])[0], truth)
 
 
 SEEN_BY_NAME = [
@@ -312,7 +293,7 @@ def test_intercepting_the_relus_of_the_untouched_network_gives_the_twins_picture
     x = network.images()
     with Rectifying(way):
         untouched = Oracle(network.model(), x)
-    twin = Oracle(network.make(OracleParts(way)), x)
+    twin = oracle(network.name, way)
     for layer in network.layers:
         signal = start_on(twin.outputs[layer])
         assert_equal(untouched.picture(layer, signal), twin.picture(layer, signal))
@@ -360,14 +341,14 @@ CAPTUM_IS_RIGHT = [
 def test_captum_agrees_where_every_relu_is_a_module_of_its_own(name, method, way):
     network = BY_NAME[name]
     x = network.images()
-    oracle = Oracle(network.make(OracleParts(way)), x)
-    scores = oracle.outputs[""]
+    twin = Oracle(network.make(OracleParts(way)), x)
+    scores = twin.outputs[""]
     target = tuple(length // 2 for length in scores.shape[1:])
     signal = torch.zeros_like(scores)
     signal[(slice(None), *target)] = 1
     model = network.model()
     picture = attribute(lambda: method(model).attribute(x.clone().requires_grad_(), target))
-    assert_equal(picture, oracle.picture("", signal))
+    assert_equal(picture, twin.picture("", signal))
 
 
 @pytest.mark.parametrize("name", ["convolutions and rectifiers only", "relu after the pool"])
@@ -376,12 +357,12 @@ def test_captum_agrees_for_one_unit_of_a_layer(name):
     x = network.images()
     model = network.model()
     layer = network.layers[1]
-    oracle = Oracle(network.make(OracleParts(DECONVNET)), x)
-    signal = torch.zeros_like(oracle.outputs[layer])
+    twin = Oracle(network.make(OracleParts(DECONVNET)), x)
+    signal = torch.zeros_like(twin.outputs[layer])
     signal[:, 1, 2, 2] = 1
     method = NeuronDeconvolution(model, model.get_submodule(layer))
     picture = attribute(lambda: method.attribute(x.clone().requires_grad_(), (1, 2, 2)))
-    assert_equal(picture, oracle.picture(layer, signal))
+    assert_equal(picture, twin.picture(layer, signal))
 
 
 @pytest.mark.parametrize("name", ["relu as module", "one tensor feeds a relu and a skip", "resnet, post-activation"])
@@ -391,11 +372,11 @@ def test_zennit_agrees_also_where_a_skip_shares_the_input_of_a_relu(name):
     model = network.model()
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    oracle = Oracle(network.make(OracleParts(DECONVNET)), x)
-    signal = start_on(oracle.outputs[""])
+    twin = Oracle(network.make(OracleParts(DECONVNET)), x)
+    signal = start_on(twin.outputs[""])
     with ZennitDeconvNet().context(model) as with_rules:
         (picture,) = torch.autograd.grad(with_rules(x), x, signal)
-    assert_equal(picture, oracle.picture("", signal))
+    assert_equal(picture, twin.picture("", signal))
 
 
 @pytest.mark.parametrize(
@@ -412,13 +393,13 @@ def test_captum_is_silently_wrong_on_functional_relus_and_shared_skips(name, why
     network = BY_NAME[name]
     x = network.images()
     model = network.model()
-    oracle = Oracle(network.make(OracleParts(DECONVNET)), x)
-    scores = oracle.outputs[""]
+    twin = Oracle(network.make(OracleParts(DECONVNET)), x)
+    scores = twin.outputs[""]
     target = tuple(length // 2 for length in scores.shape[1:])
     signal = torch.zeros_like(scores)
     signal[(slice(None), *target)] = 1
     picture = attribute(lambda: Deconvolution(model).attribute(x.clone().requires_grad_(), target))
-    truth = oracle.picture("", signal)
+    truth = twin.picture("", signal)
     assert (picture - truth).abs().max() > 0.01 * truth.abs().max()
     if why == "functional":  # what it gives instead is the plain gradient
         assert_equal(picture, Oracle(network.model(), x).picture("", signal))

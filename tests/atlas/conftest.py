@@ -1,0 +1,27 @@
+"""One small atlas for the tests that look at it, and copies for those that spoil it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from support.atlases import little_atlas
+
+from deconvnet.atlas.manifest import Manifest
+from deconvnet.atlas.reader import Atlas
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory) -> tuple[Path, Manifest]:
+    folder = tmp_path_factory.mktemp("made") / "atlas"
+    return folder, little_atlas(folder, keep_signal=True)
+
+
+@pytest.fixture
+def folder(made, tmp_path) -> Path:
+    """A copy that may be spoilt."""
+    return Path(shutil.copytree(made[0], tmp_path / "atlas"))
+
+
+@pytest.fixture(scope="session")
+def atlas(made) -> Atlas:
+    return Atlas.open(made[0])

@@ -1,0 +1,599 @@
+"""Building an atlas: what it finds, and the same bytes after any interruption, in any number of parts."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support.atlases import small_network
+from torch import nn
+
+import deconvnet
+from deconvnet import ArgumentError, DeconvNet, DeconvNetError, LoadedModel, PhotoError
+from deconvnet._files import UNFINISHED
+from deconvnet.atlas import build, project, write
+from deconvnet.atlas import jobs as parts
+from deconvnet.atlas import unfinished as work
+from deconvnet.atlas.build import build_atlas
+from deconvnet.atlas.jobs import merge_shards, scan_shard
+from deconvnet.atlas.plan import Plan
+from deconvnet.atlas.reader import Atlas
+from deconvnet.atlas.winner_memory import KeptWinners
+from deconvnet.photos.preprocess import load_photo
+
+
+@pytest.fixture(scope="module")
+def loaded() -> LoadedModel:
+    return small_network()
+
+
+@pytest.fixture(scope="module")
+def net(loaded) -> DeconvNet:
+    return DeconvNet(loaded.model, loaded.example_input)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    """Twenty-three photos, one of them twice, and two files that are none."""
+    folder = tmp_path_factory.mktemp("photos")
+    random_numbers = np.random.default_rng(5)
+    samples = [load_photo(f"sample:{name}").image() for name in ("chelsea", "astronaut", "coffee", "rocket")]
+    for i in range(21):
+        image = samples[i % 4]
+        left, top = (int(random_numbers.integers(0, length - 120)) for length in image.size)
+        image.crop((left, top, left + 120, top + 100 + i)).save(folder / f"{i:02}.png")
+    shutil.copy(folder / "03.png", folder / "21.png")
+    (folder / "05b.png").write_bytes(b"no photo")
+    (folder / "12b.jpg").write_bytes(b"")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(net, loaded, photos, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("whole") / "atlas"
+    build_atlas(net, photos, out=folder, loaded=loaded, batch=4, k=3)
+    return folder
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def assert_same(folder: Path, whole: Path) -> None:
+    one, other = files(folder), files(whole)
+    assert one.keys() == other.keys()
+    assert [name for name in one if one[name] != other[name]] == []
+
+
+def test_it_finds_the_strongest_of_all_activations_each_at_its_place_in_its_photo(whole, net, loaded, photos):
+    atlas = Atlas.open(whole)
+    readable = [path for path in sorted(photos.iterdir()) if path.suffix == ".png" and path.stat().st_size > 100]
+    assert list(atlas.layers) == ["1", "4", "8"] and atlas.manifest.counts.photos == len(readable) == 22
+    assert [one.image for one in atlas.skipped()] == ["05b.png", "12b.jpg"]
+    x = torch.cat([loaded.preprocess.images(path) for path in readable])
+    for layer, values in net.activations(x, list(atlas.layers)).items():
+        for channel in range(values.shape[1]):
+            maps = values[:, channel].reshape(len(values), -1)
+            order = sorted(range(len(maps)), key=lambda i: (-float(maps[i].max()), i))
+            best = [i for i in order if maps[i].max() > 0][:3]
+            top = atlas.top(layer, channel)
+            assert [one.image for one in top] == [readable[i].name for i in best]
+            assert [one.activation for one in top] == pytest.approx([float(maps[i].max()) for i in best], rel=1e-5)
+            for one, i in zip(top, best, strict=True):
+                position = np.unravel_index(int(maps[i].argmax()), values.shape[2:]) if values.ndim > 2 else ()
+                assert one.position == tuple(map(int, position))
+                result = net.project(x[i : i + 1], layer, channel=channel, position=one.position)
+                size = load_photo(readable[i]).size
+                assert one.box == loaded.preprocess.box_in_photo(result.box(0), size)
+    assert atlas.stats("4")[2].dead and atlas.top("4", 2) == ()
+
+
+def test_a_tile_is_the_reconstruction_and_the_patch(whole, net, loaded, photos):
+    atlas = Atlas.open(whole)
+    one = atlas.top("4", 0)[0]
+    result = net.project(loaded.preprocess.images(photos / one.image), "4", channel=0, position=one.position)
+    signals, _ = atlas.blocks("4", 0)
+    side = atlas.layers["4"].tile
+    shown = np.asarray(result.picture(0).resize((side, side), Image.Resampling.NEAREST)).astype(float)
+    found = np.asarray(signals.crop((0, 0, side, side))).astype(float)
+    inside = np.abs(found - 128).max(2) > 12  # beside it, if it is not square, lies grey
+    assert np.corrcoef(shown[inside].ravel(), found[inside].ravel())[0, 1] > 0.5
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_any_number_of_workers_gives_the_same_bytes(net, loaded, photos, whole, tmp_path, workers):
+    build_atlas(net, photos, out=tmp_path / "a", loaded=loaded, batch=4, k=3, workers=workers)
+    assert_same(tmp_path / "a", whole)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_parts_in_any_order_merge_to_the_same_bytes(net, loaded, photos, whole, tmp_path, order):
+    for i in order:
+        scan_shard(net, photos, shard=(i, 3), out=tmp_path / str(i), loaded=loaded, batch=4, k=3)
+    before = files(tmp_path / "1")
+    merge_shards(net, photos, [tmp_path / str(i) for i in order], out=tmp_path / "a", loaded=loaded)
+    assert_same(tmp_path / "a", whole)
+    assert files(tmp_path / "1") == before
+
+
+class Crash(BaseException):
+    """As if the process had ended here."""
+
+
+def crashing(monkeypatch: pytest.MonkeyPatch, where: object, name: str, call: int) -> None:
+    """The n-th call of a function ends the run, after it has done its work."""
+    original, calls = getattr(where, name), [0]
+
+    def wrapped(*args, **kwargs):
+        result = original(*args, **kwargs)
+        calls[0] += 1
+        if calls[0] == call:
+            raise Crash
+        return result
+
+    monkeypatch.setattr(where, name, wrapped)
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "call"),
+    [
+        (work.Work, "start", 1), (build.Scan, "add", 1), (build.Scan, "add", 4), (work.Work, "save_scan", 1),
+        (work.Work, "save_scan", 3), (work.Tiles, "add", 1), (work.Tiles, "add", 3), (write, "write_strip", 1),
+        (write, "write_strip", 9), (write, "write_top", 1), (write, "write_stats", 1), (write, "write_skipped", 1),
+        (write, "write_manifest", 1),
+    ],
+)  # fmt: skip
+def test_after_a_crash_anywhere_it_goes_on_to_the_same_bytes(
+    net, loaded, photos, whole, tmp_path, monkeypatch, where, name, call
+):
+    monkeypatch.setattr(build, "_SAVE_PHOTOS", 8)
+    arguments = {"out": tmp_path / "a", "loaded": loaded, "batch": 4, "k": 3}
+    with monkeypatch.context() as patch:
+        crashing(patch, where, name, call)
+        with pytest.raises(Crash):
+            build_atlas(net, photos, **arguments)
+    if name != "write_manifest":  # the last file makes it an atlas
+        with pytest.raises(DeconvNetError):
+            Atlas.open(tmp_path / "a")
+    build_atlas(net, photos, resume=True, **arguments)
+    assert_same(tmp_path / "a", whole)
+
+
+RUN = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch
+from support.atlases import small_network
+from deconvnet import DeconvNet
+from deconvnet.atlas import build
+
+torch.set_num_threads(1)
+build._SAVE_PHOTOS = 4
+loaded = small_network()
+net = DeconvNet(loaded.model, loaded.example_input)
+print("begins", flush=True)
+build.build_atlas(net, {photos!r}, out={out!r}, loaded=loaded, batch=4, k=3, resume=True)
+"""
+
+
+def killed_until_done(photos: Path, out: Path, moments: random.Random) -> int:
+    """Run, kill at a random moment, run again, until it is done; how often it was killed."""
+    code = RUN.format(tests=str(Path(__file__).parents[1]), photos=str(photos), out=str(out))
+    environment = {**os.environ, "PYTHONPATH": str(Path(deconvnet.__file__).parent.parent)}
+    for kills in range(100):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.readline()
+        time.sleep(moments.uniform(0, 0.6))
+        process.send_signal(signal.SIGKILL)
+        fault = process.stderr.read().decode()
+        process.stdout.close()
+        process.stderr.close()
+        process.wait()
+        if (out / "manifest.json").is_file() and not (out / UNFINISHED).exists():
+            return kills
+        assert "Error" not in fault, fault
+    raise AssertionError("never done")
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_goes_on_to_the_same_bytes(photos, whole, tmp_path):
+    moments, kills, run = random.Random(1), 0, 0
+    while kills < 20:
+        kills += killed_until_done(photos, tmp_path / str(run), moments)
+        assert_same(tmp_path / str(run), whole)
+        run += 1
+
+
+def test_what_is_there_is_not_overwritten(net, loaded, photos, whole, tmp_path):
+    with pytest.raises(ArgumentError, match="holds an atlas already"):
+        build_atlas(net, photos, out=whole, loaded=loaded)
+    scan_shard(net, photos, shard=(0, 2), out=tmp_path / "a", loaded=loaded, layers=["1"], batch=4)
+    with pytest.raises(ArgumentError, match="holds an unfinished atlas"):
+        build_atlas(net, photos, out=tmp_path / "a", loaded=loaded)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "work/a.jpg", "top.parquet", "stats.parquet", "skipped.parquet", "skipped.csv", "pictures/1/0.patch.webp",
+        "signals/1.safetensors", "manifest.json", "key.json", f"{UNFINISHED}/a.jpg", ".0123456789abcdef.part",
+    ],
+)  # fmt: skip
+def test_a_folder_with_files_of_the_user_is_refused_before_anything_is_scanned(
+    net, loaded, photos, tmp_path, monkeypatch, name, resume
+):
+    path = tmp_path / "a" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"{}")
+    scan_shard(net, photos, ["1"], shard=(0, 1), out=tmp_path / "part", loaded=loaded, batch=4)
+    for module in (build, parts):
+        monkeypatch.setattr(module, "prepared", None)  # not even the photos are listed
+    options = {"out": tmp_path / "a", "loaded": loaded, "resume": resume}
+    for run in (
+        lambda: build_atlas(net, photos, **options),
+        lambda: scan_shard(net, photos, shard=(0, 2), **options),
+        lambda: merge_shards(net, photos, [tmp_path / "part"], **options),
+    ):
+        words = f"a' is not empty: it holds {name.split('/')[0]!r}. Give a new folder"
+        with pytest.raises(ArgumentError, match=re.escape(words)):
+            run()
+    assert files(tmp_path / "a") == {name: b"{}"}
+
+
+def test_photos_in_a_folder_named_work_survive_an_atlas_of_them(net, loaded, photos, tmp_path):
+    shutil.copytree(photos, tmp_path / "holiday" / "work")
+    before = files(tmp_path / "holiday")
+    with pytest.raises(ArgumentError, match="is not empty: it holds 'work'"):
+        build_atlas(net, tmp_path / "holiday", ["1"], out=tmp_path / "holiday", loaded=loaded, batch=4)
+    assert files(tmp_path / "holiday") == before
+
+
+def test_an_atlas_is_built_in_the_current_folder_only_if_that_is_said(net, loaded, photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArgumentError, match="name of the output folder is empty"):
+        build_atlas(net, photos, ["1"], out="", loaded=loaded)
+    with pytest.raises(ArgumentError, match="name of the output folder is empty"):
+        scan_shard(net, photos, ["1"], shard=(0, 1), out="", loaded=loaded)
+    with pytest.raises(ArgumentError, match="name of the output folder is empty"):
+        merge_shards(net, photos, [], out="", loaded=loaded)
+    assert list(tmp_path.iterdir()) == []
+    assert build_atlas(net, photos, ["1"], out=".", loaded=loaded, batch=4).manifest.counts.photos == 22
+
+
+def interrupted(net, loaded, photos, out: Path, monkeypatch: pytest.MonkeyPatch, name: str = "write_top") -> None:
+    with monkeypatch.context() as patch:
+        crashing(patch, write, name, 1)
+        with pytest.raises(Crash):
+            build_atlas(net, photos, out=out, loaded=loaded, batch=4, k=3)
+
+
+def test_a_link_to_an_unfinished_atlas_is_neither_followed_nor_merged(net, loaded, photos, tmp_path):
+    scan_shard(net, photos, ["1"], shard=(0, 1), out=tmp_path / "a", loaded=loaded, batch=4)
+    before = files(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / UNFINISHED).symlink_to(tmp_path / "a" / UNFINISHED)
+    with pytest.raises(ArgumentError, match=f"b' is not empty: it holds '{UNFINISHED}'"):
+        scan_shard(net, photos, ["1"], shard=(0, 1), out=tmp_path / "b", loaded=loaded, batch=4, resume=True)
+    with pytest.raises(ArgumentError, match="b' holds no scanned part"):
+        merge_shards(net, photos, [tmp_path / "b"], out=tmp_path / "c", loaded=loaded)
+    assert files(tmp_path / "a") == before and (tmp_path / "b" / UNFINISHED).is_symlink()
+
+
+def test_what_a_user_put_beside_our_unfinished_files_stays(net, loaded, photos, whole, tmp_path, monkeypatch):
+    interrupted(net, loaded, photos, tmp_path, monkeypatch)
+    mine = {f"{UNFINISHED}/a.jpg", "pictures/b.jpg", "c.part", ".0123456789abcdef.part"}
+    for name in mine:
+        (tmp_path / name).write_bytes(b"mine")
+    build_atlas(net, photos, out=tmp_path, loaded=loaded, batch=4, k=3, resume=True)
+    assert files(tmp_path) == {**files(whole), **dict.fromkeys(mine, b"mine")}
+    with pytest.raises(ArgumentError, match="holds an atlas already"):
+        build_atlas(net, photos, out=tmp_path, loaded=loaded, batch=4, k=4, resume=True)
+
+
+def test_what_a_killed_run_was_in_the_middle_of_writing_is_removed(net, loaded, photos, whole, tmp_path, monkeypatch):
+    interrupted(net, loaded, photos, tmp_path, monkeypatch)
+    (tmp_path / "signals").mkdir()
+    for folder in (".", UNFINISHED, "pictures/1", "signals"):
+        (tmp_path / folder / ".deconvnet-0123456789abcdef.part").write_bytes(b"half")
+    (tmp_path / "link").symlink_to(tmp_path)
+    build_atlas(net, photos, out=tmp_path / "link", loaded=loaded, batch=4, k=3, resume=True)
+    (tmp_path / "link").unlink()
+    assert_same(tmp_path, whole)
+
+
+@pytest.mark.parametrize("name", ["tiles.sqlite", "scan.safetensors", "key.json"])
+def test_after_a_crash_while_unfinished_files_are_removed_it_goes_on(
+    net, loaded, photos, whole, tmp_path, monkeypatch, name
+):
+    real = Path.unlink
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        real(path, missing_ok=missing_ok)
+        if path.name == name:
+            raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink)
+        with pytest.raises(Crash):
+            build_atlas(net, photos, out=tmp_path, loaded=loaded, batch=4, k=3)
+    assert (tmp_path / UNFINISHED).is_dir()
+    build_atlas(net, photos, out=tmp_path, loaded=loaded, batch=4, k=3, resume=True)
+    assert_same(tmp_path, whole)
+    assert not (tmp_path / UNFINISHED).exists()
+
+
+def test_a_part_that_goes_on_never_tells_of_more_photos_than_it_has(net, loaded, photos, tmp_path):
+    options = {"shard": (1, 2), "out": tmp_path, "loaded": loaded, "batch": 8, "limit": 20}
+    told: list[tuple[int, int]] = []
+    scan_shard(net, photos, ["1"], **options)
+    scan_shard(net, photos, ["1"], resume=True, progress=lambda _, *numbers: told.append(numbers[:2]), **options)
+    assert told == [(12, 12)]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"k": 4}, "k 3 and not 4"),
+        ({"layers": ["4"]}, 'layers \\["1", "4", "8"\\] and not \\["4"\\]'),
+        ({"limit": 5}, "photos looked at 24 and not 5"),
+        ({"batch": 8}, "batch 4 and not 8"),
+        ({"keep_signal": True}, "signals kept false and not true"),
+    ],
+)
+def test_going_on_with_something_else_is_refused_by_name_of_what_changed(
+    net, loaded, photos, tmp_path, monkeypatch, change, words
+):
+    with monkeypatch.context() as patch:
+        crashing(patch, work.Work, "start", 1)
+        with pytest.raises(Crash):
+            build_atlas(net, photos, out=tmp_path, loaded=loaded, batch=4, k=3)
+    with pytest.raises(ArgumentError, match=words):
+        build_atlas(net, photos, **{"out": tmp_path, "loaded": loaded, "batch": 4, "k": 3, "resume": True, **change})
+
+
+def test_other_weights_rules_or_photos_are_refused_too(net, loaded, photos, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        crashing(patch, work.Work, "start", 1)
+        with pytest.raises(Crash):
+            build_atlas(net, photos, out=tmp_path / "a", loaded=loaded, batch=4)
+    other = small_network()
+    nn.init.constant_(other.model[0].bias, 0.5)
+    arguments = {"out": tmp_path / "a", "batch": 4, "resume": True}
+    with pytest.raises(ArgumentError, match="model weights"):
+        build_atlas(DeconvNet(other.model, other.example_input), photos, loaded=other, **arguments)
+    with pytest.raises(ArgumentError, match="rules forward_mask false and not true"):
+        build_atlas(net.with_rules("guided"), photos, loaded=loaded, **arguments)
+    fewer = tmp_path / photos.name
+    fewer.mkdir()
+    shutil.copy(photos / "00.png", fewer)
+    with pytest.raises(ArgumentError, match="photos fingerprint"):
+        build_atlas(net, fewer, loaded=loaded, **arguments)
+
+
+@pytest.mark.parametrize("damage", ["key.json", "scan.safetensors", "tiles.sqlite"])
+def test_a_damaged_work_folder_is_told(net, loaded, photos, tmp_path, monkeypatch, damage):
+    with monkeypatch.context() as patch:
+        crashing(patch, work.Tiles, "add", 2)
+        with pytest.raises(Crash):
+            build_atlas(net, photos, out=tmp_path, loaded=loaded, batch=4)
+    (tmp_path / UNFINISHED / damage).write_bytes(b"x" * 5000)
+    with pytest.raises(DeconvNetError, match=damage):
+        build_atlas(net, photos, out=tmp_path, loaded=loaded, batch=4, resume=True)
+
+
+def test_parts_that_do_not_belong_together_are_told(net, loaded, photos, tmp_path):
+    def part(name: str, shard: tuple[int, int], **more) -> Path:
+        scan_shard(net, photos, ["4"], out=tmp_path / name, loaded=loaded, shard=shard, **{"batch": 4, **more})
+        return tmp_path / name
+
+    first, second, other, third = part("a", (0, 2)), part("b", (1, 2)), part("c", (1, 2), k=4), part("d", (1, 3))
+
+    def merge(*folders: Path) -> Callable[[], None]:
+        merge_shards(net, photos, folders, out=tmp_path / "out", loaded=loaded)
+
+    for folders, words in (
+        ([first], "1 of 2 parts are missing: 1"),
+        ([first, other], "was scanned with k 4 and not 9"),
+        ([first, third], "holds part 1/3, and another is one of 2"),
+        ([tmp_path / "nowhere"], "holds no scanned part"),
+        ([], "no parts to merge"),
+    ):
+        with pytest.raises(ArgumentError, match=words):
+            merge(*folders)
+    assert not (tmp_path / "out").exists()
+    twice = tmp_path / "twice"
+    shutil.copytree(second, twice)
+    with pytest.raises(ArgumentError, match="part 1/2 is there twice"):
+        merge(first, second, twice)
+    with pytest.raises(ArgumentError, match="part i of n, i from 0"):
+        part("e", (2, 2))
+
+
+def test_an_unfinished_part_is_told(net, loaded, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "_SAVE_PHOTOS", 4)
+    with monkeypatch.context() as patch:
+        crashing(patch, work.Work, "save_scan", 1)
+        with pytest.raises(Crash):
+            scan_shard(net, photos, shard=(0, 1), out=tmp_path / "a", loaded=loaded, batch=4)
+    with pytest.raises(ArgumentError, match="is unfinished: run it again with --resume"):
+        merge_shards(net, photos, [tmp_path / "a"], out=tmp_path / "b", loaded=loaded)
+
+
+def test_signals_are_kept_in_half_precision(net, loaded, photos, tmp_path):
+    atlas = build_atlas(net, photos, ["4"], k=2, out=tmp_path / "a", loaded=loaded, batch=4, keep_signal=True)
+    signals, rows = atlas.signals("4"), [one for c in range(6) for one in atlas.top("4", c)]
+    assert len(signals.windows) == len(rows)
+    for i in (0, 5):
+        x = loaded.preprocess.images(photos / rows[i].image)
+        result = net.project(x, "4", channel=rows[i].channel, position=rows[i].position)
+        expected = result.windows[0].numpy()
+        assert np.abs(signals.window(i) - expected).max() <= 1e-3 * np.abs(expected).max()
+        assert signals.low[i].tolist() == result.boxes[0, 0].tolist()
+
+
+def test_photos_in_memory_and_a_limit_will_do(net, loaded, tmp_path):
+    photos = ["sample:chelsea", "sample:coffee", "sample:rocket"]
+    atlas = build_atlas(net, photos, ["1"], out=tmp_path / "a", loaded=loaded, limit=2)
+    assert atlas.manifest.counts.photos == 2 and atlas.manifest.batch == 2
+    assert {one.index for one in atlas.top("1", 0)} <= {0, 1}
+
+
+def test_the_manifest_says_how_it_was_made_and_no_place_or_time(whole, tmp_path):
+    text = whole.joinpath("manifest.json").read_text()
+    told = json.loads(text)
+    assert told["k"] == 3 and told["batch"] == 4 and told["counts"] == {"photos": 22, "skipped": 2}
+    assert told["model"]["spec"] == "net.py:make" and len(told["model"]["weights"]) == 64
+    assert str(tmp_path.parent) not in text and "/tmp" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"k": 0}, ArgumentError, "k is a whole number, 1 or more; got 0"),
+        ({"limit": True}, ArgumentError, "limit is a whole number"),
+        ({"batch": 2.5}, ArgumentError, "batch is a whole number"),
+        ({"layers": ["x"]}, ArgumentError, "no layer 'x'"),
+        ({"photos": "no/such/folder"}, PhotoError, "no file or folder"),
+        ({"memory": "lots"}, ArgumentError, "memory is a number of bytes"),
+    ],
+)
+def test_what_cannot_be_built_is_told_before_anything_is_written(
+    net, loaded, photos, tmp_path, arguments, error, words
+):
+    call = {"photos": photos, "layers": "all", "out": tmp_path / "a", "loaded": loaded, **arguments}
+    with pytest.raises(error, match=words):
+        build_atlas(net, call.pop("photos"), call.pop("layers"), **call)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_photos_of_which_none_can_be_read_are_told(net, loaded, tmp_path):
+    for i in range(3):
+        (tmp_path / f"{i}.jpg").write_bytes(b"none")
+    with pytest.raises(PhotoError, match="none of the 3 photos can be read"):
+        build_atlas(net, tmp_path, out=tmp_path / "a", loaded=loaded)
+
+
+def test_a_full_disk_is_told_and_it_goes_on_when_there_is_room(net, loaded, photos, whole, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    arguments = {"out": tmp_path / "a", "loaded": loaded, "batch": 4, "k": 3}
+    with monkeypatch.context() as patch:
+        patch.setattr(work.Tiles, "add", full)
+        with pytest.raises(DeconvNetError, match="disk is full"):
+            build_atlas(net, photos, **arguments)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(DeconvNetError, match="No space left on device"):
+            build_atlas(net, photos, resume=True, **arguments)
+    build_atlas(net, photos, resume=True, **arguments)
+    assert_same(tmp_path / "a", whole)
+
+
+def test_progress_is_told_in_stages(net, loaded, photos, tmp_path):
+    told: list[tuple[str, int, int, int]] = []
+    build_atlas(
+        net, photos, ["1"], out=tmp_path / "a", loaded=loaded, batch=8, progress=lambda *told_of: told.append(told_of)
+    )
+    assert list(dict.fromkeys(stage for stage, *_ in told)) == ["scan", "project", "write"]
+    assert [skipped for stage, *_, skipped in told if stage == "scan"][-1] == 2
+    for stage in ("scan", "project", "write"):
+        numbers = [done for name, done, *_ in told if name == stage]
+        assert numbers == sorted(numbers) and numbers[-1] == next(total for name, _, total, _ in told if name == stage)
+
+
+# ---- winners that are kept beside the scan
+
+
+@pytest.fixture
+def two_batches_together(monkeypatch):
+    monkeypatch.setattr(project, "_TOGETHER", 8)
+
+
+@pytest.fixture(scope="module")
+def kept_folder(net, loaded, photos, tmp_path_factory) -> Path:
+    """An atlas none of whose winners' photos was run again."""
+    folder = tmp_path_factory.mktemp("kept") / "atlas"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KeptWinners, "pays", lambda self, photos: True)
+        patch.setattr(project, "_batch", None)
+        patch.setattr(project, "_TOGETHER", 8)
+        build_atlas(net, photos, ["1", "4"], out=folder, loaded=loaded, batch=4, k=3, keep_signal=True)
+    return folder
+
+
+@pytest.mark.usefixtures("two_batches_together")
+def test_winners_that_are_kept_have_the_bytes_of_those_that_are_run_again(
+    net, loaded, photos, kept_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(KeptWinners, "pays", lambda self, photos: False)
+    options = {"loaded": loaded, "batch": 4, "k": 3, "keep_signal": True}
+    build_atlas(net, photos, ["1", "4"], out=tmp_path / "a", **options)
+    assert_same(tmp_path / "a", kept_folder)
+    for i in (1, 0):
+        scan_shard(net, photos, ["1", "4"], shard=(i, 2), out=tmp_path / str(i), **options)
+    merge_shards(net, photos, [tmp_path / "0", tmp_path / "1"], out=tmp_path / "b", loaded=loaded)
+    assert_same(tmp_path / "b", kept_folder)
+
+
+@pytest.mark.usefixtures("two_batches_together")
+@pytest.mark.parametrize(
+    ("where", "name", "call"),
+    [(build.Scan, "add", 1), (build.Scan, "add", 4), (work.Tiles, "add", 2), (write, "write_top", 1)],
+)
+def test_winners_that_were_lost_in_a_crash_are_run_again(
+    net, loaded, photos, kept_folder, tmp_path, monkeypatch, where, name, call
+):
+    monkeypatch.setattr(build, "_SAVE_PHOTOS", 8)
+    monkeypatch.setattr(KeptWinners, "pays", lambda self, photos: True)
+    arguments = {"out": tmp_path / "a", "loaded": loaded, "batch": 4, "k": 3, "keep_signal": True}
+    with monkeypatch.context() as patch:
+        crashing(patch, where, name, call)
+        with pytest.raises(Crash):
+            build_atlas(net, photos, ["1", "4"], **arguments)
+    build_atlas(net, photos, ["1", "4"], resume=True, **arguments)
+    assert_same(tmp_path / "a", kept_folder)
+
+
+@pytest.mark.usefixtures("two_batches_together")
+def test_kept_winners_look_like_those_of_whole_passes(net, loaded, photos, kept_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(Plan, "kept", None)
+    whole = build_atlas(
+        net, photos, ["1", "4"], out=tmp_path / "a", loaded=loaded, batch=4, k=3, keep_signal=True
+    )  # fmt: skip
+    kept = Atlas.open(kept_folder)
+    for layer in ("1", "4"):
+        one, other = kept.signals(layer), whole.signals(layer)
+        assert np.array_equal(one.low, other.low)
+        assert np.abs(one.windows.astype(np.float32) - other.windows).max() <= 2e-3
+    assert {one: kept.top("4", one) for one in range(6)} == {one: whole.top("4", one) for one in range(6)}
+
+
+def test_keeping_pays_while_photos_are_few_and_not_at_all_for_little_networks(net):
+    torch.manual_seed(0)
+    wide = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(64, 64, 3), nn.ReLU())
+    wide_net = DeconvNet(wide, torch.zeros(1, 3, 128, 128))
+
+    def pays(one: DeconvNet, layer: str, photos: int) -> bool:
+        keep = KeptWinners.of(one, {layer: one.layers[layer]}, 9, 10**9)
+        assert keep is not None
+        return keep.pays(photos)
+
+    assert pays(wide_net, "4", 500) and not pays(wide_net, "4", 10**6) and not pays(net, "4", 500)
+    assert KeptWinners.of(wide_net, {"4": wide_net.layers["4"]}, 9, 10**4) is None

@@ -1,0 +1,147 @@
+"""Every rule set against the oracle, on the whole zoo, and what is no rectifier."""
+
+import pytest
+import torch
+from reference.autograd_oracle import (
+    DECONVNET,
+    GRADIENT,
+    GUIDED,
+    Oracle,
+    OracleParts,
+    WayDown,
+)
+from support.attaching import attached, oracle, rules_of, silent_units_are_fine
+from support.choosing import GATED, NORMED, POOLED, every_network
+from support.comparing import assert_equal
+from support.networks import ACTIVATIONS, BY_NAME, SMOOTH_NETWORKS, Network
+from support.signals import start_on
+
+from deconvnet import DeconvNet, UnsupportedOperationError
+
+# every network, every layer, every rule set ---------------------------------------------------------
+
+
+@every_network
+@pytest.mark.parametrize(
+    ("rules", "way"),
+    [("deconvnet", DECONVNET), ("guided", GUIDED), ("gradient", GRADIENT)],
+    ids=["deconvnet", "guided", "gradient"],
+)
+def test_any_signal_goes_down_as_the_oracle_says(network: Network, rules: str, way: WayDown):
+    if rules == "gradient" and not network.exact_gradient:
+        rules = rules_of(way, smooth="gradient")
+    net = attached(network.name, rules)
+    truth = oracle(network.name, way)
+    for layer in network.layers:
+        signal = start_on(truth.outputs[layer])
+        picture = net.project(network.images(), layer, start=signal).full()
+        assert_equal(picture, truth.picture(layer, signal))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 9))
+@every_network
+def test_any_weights_and_images_go_down_as_the_oracle_says(network: Network, seed: int):
+    torch.manual_seed(seed)
+    model, twin = network.model(), network.make(OracleParts(DECONVNET))
+    for ours, theirs in zip(model.parameters(), twin.parameters(), strict=True):
+        ours.data = theirs.data = ours.data * (1 + 0.5 * torch.randn_like(ours))
+    options = {} if network.output is None else {"output": network.output}
+    x = network.images(2, seed)
+    net, truth = DeconvNet(model, x, **options), Oracle(twin, x)
+    for layer in network.layers:
+        signal = start_on(truth.outputs[layer], seed)
+        assert_equal(net.project(x, layer, start=signal).full(), truth.picture(layer, signal))
+
+
+POOLED_ONCE = [network for network in POOLED if not network.repeats]
+VARIANTS = (
+    [(network, WayDown(overlap="max")) for network in POOLED_ONCE]
+    + [(network, WayDown(unpool="centre")) for network in POOLED_ONCE]
+    + [(network, WayDown(unpool="average")) for network in POOLED_ONCE]
+    + [(network, WayDown(lrn="divisor")) for network in NORMED]
+    + [(network, WayDown(lrn="gradient")) for network in NORMED]
+    + [(network, WayDown(gates="product")) for network in GATED]
+    + [
+        (network, WayDown(forward_mask=mask, backward_rectify=rectify, unpool=unpool))
+        for network in [BY_NAME["zfnet in small"], BY_NAME["resnet, post-activation"]]
+        for mask in (False, True)
+        for rectify in (False, True)
+        for unpool in ("switches", "centre")
+    ]
+)
+
+
+def _told(value: object) -> str:
+    if isinstance(value, Network):
+        return value.name
+    assert isinstance(value, WayDown)
+    changed = [f"{k}={v}" for k, v in vars(value).items() if v != vars(DECONVNET)[k]]
+    return ",".join(changed) or "deconvnet"
+
+
+@pytest.mark.parametrize(("network", "way"), VARIANTS, ids=_told)
+def test_every_choice_of_a_rule_set_does_what_the_oracle_says(network: Network, way: WayDown):
+    smooth = "refuse" if network.exact_gradient or way.gates == "constant" else "gradient"
+    net = attached(network.name, rules_of(way, smooth))
+    truth = oracle(network.name, way)
+    for layer in network.layers:
+        signal = start_on(truth.outputs[layer])
+        picture = net.project(network.images(), layer, start=signal).full()
+        assert_equal(picture, truth.picture(layer, signal))
+
+
+@every_network
+@silent_units_are_fine
+def test_with_start_one_the_rule_set_gradient_is_autograd_of_the_users_model(network: Network):
+    rules = rules_of(GRADIENT, "refuse" if network.exact_gradient else "gradient")
+    net, x = attached(network.name, rules), network.images()
+    truth = oracle(network.name, None)
+    for layer in network.layers:
+        result = net.project(x, layer, channel=1, start="one")
+        signal = torch.zeros_like(truth.outputs[layer])
+        for unit in result.units:
+            signal[(unit.image, 1, *unit.position)] = 1
+        assert_equal(result.full(), truth.picture(layer, signal))
+
+
+# networks that are not made of rectifiers -----------------------------------------------------------
+
+
+every_smooth = pytest.mark.parametrize("network", SMOOTH_NETWORKS, ids=lambda n: n.name)
+
+
+def top_of(network: Network) -> str:
+    return network.layers[-1]
+
+
+@every_smooth
+@pytest.mark.parametrize("rules", ["deconvnet", "guided", "gradient"])
+def test_what_is_no_rectifier_is_refused_by_default(network: Network, rules: str):
+    with pytest.raises(UnsupportedOperationError, match="cannot project through"):
+        net = attached(network.name, rules)
+        net.project(network.images(), top_of(network), channel=0)
+
+
+@every_smooth
+def test_with_smooth_gradient_the_rule_set_gradient_is_autograd(network: Network):
+    x = network.images()
+    net = attached(network.name, "gradient", smooth="gradient")
+    truth = oracle(network.name, None)
+    signal = start_on(truth.outputs[top_of(network)])
+    result = net.project(x, top_of(network), start=signal)
+    assert_equal(result.full(), truth.picture(top_of(network), signal))
+    assert result.rules.smooth == "gradient"
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_with_smooth_rectify_an_activation_is_a_rectifier_on_the_way_down(name: str):
+    network = BY_NAME[name]
+    x = network.images()
+    net = attached(network.name, "deconvnet", smooth="rectify")
+    way = WayDown(activations_rectify=True)
+    truth = oracle(name, way)
+    signal = start_on(truth.outputs[top_of(network)])
+    result = net.project(x, top_of(network), start=signal)
+    assert_equal(result.full(), truth.picture(top_of(network), signal))
+    assert result.rules.smooth == "rectify"

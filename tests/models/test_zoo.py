@@ -1,0 +1,114 @@
+"""Models of torchvision and timm."""
+
+import random
+import sys
+
+import numpy as np
+import pytest
+import torch
+from support.specs import same_weights
+
+from deconvnet import ModelLoadError, Preprocess
+from deconvnet.models import load
+from deconvnet.models.load import load_model
+
+
+def test_torchvision_brings_photos_and_classes():
+    loaded = load_model("torchvision:squeezenet1_1@random")
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    assert loaded.preprocess == Preprocess((224, 224), 256, mean, std)
+    assert loaded.labels == load._labels("imagenet")
+    assert loaded.device == torch.device("cpu")
+    assert loaded.spec == "torchvision:squeezenet1_1@random"
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_networks_with_training_heads_give_one_tensor_and_start_quickly(name):
+    loaded = load_model(f"torchvision:{name}@random", size=80)
+    with torch.inference_mode():
+        assert loaded.model(loaded.example_input).shape == (1, 1000)
+
+
+def test_segmentation_networks_load_without_fetching_a_backbone(no_fetching):
+    loaded = load_model("torchvision:lraspp_mobilenet_v3_large@random")
+    assert (loaded.preprocess.size, loaded.labels[8]) == ((520, 520), "cat")
+
+
+def test_timm_brings_photos_and_classes():
+    loaded = load_model("timm:resnet10t@random")
+    assert loaded.preprocess.size == (176, 176)
+    assert loaded.preprocess.short_side == 201  # 176 / 0.875, rounded down
+    assert loaded.preprocess.interpolation == "bicubic"
+    assert loaded.label(285) == "Egyptian cat"
+
+
+def test_a_way_of_cropping_that_we_have_not_is_asked_for():
+    from deconvnet.models._zoo import _timm_photos
+
+    config = {"input_size": (3, 8, 8), "mean": (0,) * 3, "std": (1,) * 3, "interpolation": "bicubic"}
+    assert _timm_photos({**config, "crop_mode": "border", "crop_pct": 1.0}) == {}
+    assert _timm_photos({**config, "crop_mode": "squash", "crop_pct": 0.9}) == {}
+    assert _timm_photos({**config, "crop_mode": "squash", "crop_pct": 1.0})["short_side"] is None
+    assert _timm_photos({**config, "crop_mode": "center", "crop_pct": 1.0})["short_side"] == 8
+
+
+@pytest.mark.parametrize("spec", ["torchvision:squeezenet1_1@random", "timm:resnet10t@random"])
+def test_random_weights_are_always_the_same_and_leave_random_states_alone(spec):
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
+    first = load_model(spec)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1:] == (np.random.get_state()[1].tolist(), random.getstate())
+    torch.rand(3)
+    assert same_weights(first.model, load_model(spec).model)
+
+
+@pytest.mark.parametrize("spec", ["torchvision:squeezenet1_1", "timm:resnet10t"])
+def test_weights_that_cannot_be_fetched_leave_three_ways_on(spec, no_fetching):
+    words = rf"weights of '{spec}': .*no route.*--weights FILE.*{spec}@random.*'zfnet-mini'"
+    before = torch.get_rng_state()
+    with pytest.raises(ModelLoadError, match=words):
+        load_model(spec)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_weights_file_is_enough_without_fetching(no_fetching, tmp_path):
+    random_net = load_model("torchvision:squeezenet1_1@random").model
+    with torch.no_grad():
+        for weight in random_net.parameters():
+            weight.add_(1)
+    torch.save(random_net.state_dict(), tmp_path / "w.pt")
+    loaded = load_model("torchvision:squeezenet1_1", weights=tmp_path / "w.pt")
+    assert same_weights(loaded.model, random_net)
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("torchvision:vgg61", r"torchvision has no network 'vgg61'.*Did you mean .*vgg16"),
+        ("torchvision:r3d_18", r"no network 'r3d_18' for photos"),
+        ("timm:resnet5", r"timm has no network 'resnet5'\. Did you mean .*resnet50"),
+        (
+            "timm:resnet18.a1_in1",
+            r"timm has no weights 'resnet18\.a1_in1'\. Did you mean .*resnet18\.a1_in1k",
+        ),
+        ("timm:hf-hub:some/thing", r"timm has no network 'hf-hub:some/thing'"),
+    ],
+)
+def test_unknown_names_are_answered_with_near_ones(spec, words):
+    with pytest.raises(ModelLoadError, match=words):
+        load_model(spec)
+
+
+@pytest.mark.parametrize(("spec", "module"), [("torchvision:vgg16", "torchvision.models"), ("timm:vgg16", "timm")])
+def test_a_missing_library_names_the_extra(spec, module, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    words = rf"'{spec}' needs {module.split('.')[0]}.*pip install \"deconvnet\[zoo\]\""
+    with pytest.raises(ModelLoadError, match=words):
+        load_model(spec)
+
+
+def test_training_heads_of_torchvision_may_be_in_the_file(tmp_path):
+    state = load_model("torchvision:googlenet@random").model.state_dict()
+    state = {**state, "aux1.fc1.weight": torch.zeros(2, 2)}
+    torch.save(state, tmp_path / "w.pt")
+    load_model("torchvision:googlenet", weights=tmp_path / "w.pt")

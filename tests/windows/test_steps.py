@@ -1,0 +1,89 @@
+"""Single units in windows: the same pictures as on whole maps, at borders too, whatever lies between."""
+
+from unittest import mock
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from support.attaching import attached
+from support.choosing import NOT_REPEATED
+from support.comparing import assert_equal
+from support.networks import Network
+from support.random_networks import built, convolutions, others, pools, random_networks
+from support.windowed import RULES, SPREADING, corners
+from torch import Tensor, nn
+
+from deconvnet import DeconvNet, RuleSet, Unit, costs
+
+
+def same_on_both_paths(net: DeconvNet, x: Tensor, layer: str, position: tuple[int, ...] | None) -> None:
+    windowed, dense = (
+        net.project(x, layer, channel="all", position=position, start="one", route=path)
+        for path in ("windowed", "dense")
+    )
+    assert windowed.units == dense.units
+    assert torch.equal(windowed.boxes, dense.boxes)
+    assert_equal(windowed.windows, dense.windows)
+
+
+@pytest.mark.parametrize("rules", RULES, ids=lambda rules: rules.name)
+@pytest.mark.parametrize("network", NOT_REPEATED, ids=lambda network: network.name)
+def test_windows_give_what_whole_maps_give(network: Network, rules: RuleSet):
+    net, x = attached(network.name, rules), network.images()
+    for layer in network.layers:
+        size = net.layers[layer].size
+        for position in corners(size) if size else []:
+            same_on_both_paths(net, x, layer, position)
+
+
+@given(st.lists(st.one_of(convolutions(), pools(), others()), min_size=2, max_size=5), st.data())
+@random_networks
+def test_windows_whole_maps_and_autograd_agree_on_any_stack(builds, data):
+    model, x = built(builds)
+    x = torch.cat([x, x.flip(2)])
+    net = DeconvNet(model, x, rules="gradient", smooth="gradient")
+    leaf = x.clone().requires_grad_()
+    top = model(leaf)
+    position = tuple(data.draw(st.integers(0, n - 1)) for n in top.shape[2:])
+    layer = str(len(model) - 1)
+    (truth,) = torch.autograd.grad(top[(slice(None), 1, *position)].sum(), leaf)
+    for path in ("windowed", "dense"):
+        picture = net.project(x, layer, channel=1, position=position, start="one", route=path).full()
+        assert_equal(picture, truth)
+    units = [Unit(layer, 1, position, image) for image in range(2)]
+    with mock.patch("deconvnet.engine.costs.Costs.sees_little", lambda self, units, images: True):
+        assert_equal(net.project(x, layer, units=units, start="one").full(), truth)
+
+
+@pytest.mark.parametrize("kind", SPREADING)
+def test_a_step_that_enlarges_the_map_runs_in_windows_at_every_phase(kind: str):
+    torch.manual_seed(0)
+    between = SPREADING[kind]()
+    model = nn.Sequential(
+        nn.Conv2d(2, 4, 3, 2), nn.ReLU(), nn.MaxPool2d(2), between,
+        nn.Conv2d(4, 4, 3, 2, 1), nn.ReLU(), nn.Conv2d(4, 3, 2),
+    ).double()  # fmt: skip
+    x = torch.randn(2, 2, 33, 37, dtype=torch.float64)
+    net = DeconvNet(model, x)
+    of = costs(net, "6")
+    assert (len(of.routes["windowed"].local) == len(of.way.down)) == (kind != "transposed with gaps")
+    _, _, height, width = model(x).shape
+    for y in range(height):
+        for position in {(y, 0), (y, y % width), (y, width - 1)}:
+            same_on_both_paths(net, x, "6", position)
+
+
+def test_each_image_keeps_its_own_switches_also_where_units_are_mixed_and_split():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(),
+        nn.MaxPool2d(3, 2, 1), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(),
+    )  # fmt: skip
+    x = torch.randn(3, 3, 48, 56)
+    net = DeconvNet(model, x)
+    dense = net.project(x, "7", channel="all", route="dense")
+    for memory in ("1GB", "6MB"):
+        windowed = net.project(x, "7", channel="all", route="windowed", memory=memory)
+        assert windowed.units == dense.units
+        assert_equal(windowed.windows, dense.windows)
