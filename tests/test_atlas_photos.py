@@ -25,7 +25,8 @@ from PIL import Image
 from deconvnet._errors import ArgumentError, DeconvNetError, PhotoError
 from deconvnet.photos.batches import Batch, batches
 from deconvnet.photos.files import in_braces
-from deconvnet.photos.preprocess import Preprocess, load_photo
+from deconvnet.photos.photo import load_photo
+from deconvnet.photos.preprocess import Preprocess
 from deconvnet.photos.sets import PhotoSet, open_photos
 
 RAW = Preprocess((16, 16), 16, (0.0,) * 3, (1.0,) * 3)

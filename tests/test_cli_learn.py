@@ -12,7 +12,7 @@ from PIL import Image
 
 from deconvnet.cli import main
 from deconvnet.learn import Learned, train
-from deconvnet.photos.preprocess import load_photo
+from deconvnet.photos.photo import load_photo
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from deconvnet.learn import (
     train,
 )
 from deconvnet.learn.proximal import fista
-from deconvnet.photos.preprocess import load_photo
+from deconvnet.photos.photo import load_photo
 from deconvnet.photos.sets import open_photos
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from deconvnet import ArgumentError, PhotoError
 from deconvnet.learn import LocalContrastNorm, Prepare
 from deconvnet.learn.photos import Batches
-from deconvnet.photos.preprocess import Photo, load_photo
+from deconvnet.photos.photo import Photo, load_photo
 
 
 def noise(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:

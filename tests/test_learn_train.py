@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from deconvnet import ArgumentError, DeconvNetWarning, NotFiniteError
 from deconvnet.learn import AdaptiveDeconvNet, LocalContrastNorm, Progress, fit, load_net, partial_fit, train
 from deconvnet.learn.convolve import Geometry, synthesis
-from deconvnet.photos.preprocess import load_photo
+from deconvnet.photos.photo import load_photo
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:

@@ -16,7 +16,8 @@ from PIL import Image
 
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet._types import Box
-from deconvnet.photos.preprocess import SAMPLES, Photo, PhotoLike, Preprocess, load_photo
+from deconvnet.photos.photo import SAMPLES, Photo, PhotoLike, load_photo
+from deconvnet.photos.preprocess import Preprocess
 
 CHELSEA: Any = getattr(skimage.data, "chelsea")()  # noqa: B009  # it has no annotations
 GREY_16 = np.linspace(0, 65535, 60 * 80).astype(np.uint16).reshape(60, 80)

@@ -25,8 +25,8 @@ from deconvnet.models.load import load_model as load_model
 from deconvnet.models.zfnet import zfnet as zfnet
 from deconvnet.models.zfnet import zfnet_mini as zfnet_mini
 from deconvnet.network import DeconvNet as DeconvNet
+from deconvnet.photos.photo import load_photo as load_photo
 from deconvnet.photos.preprocess import Preprocess as Preprocess
-from deconvnet.photos.preprocess import load_photo as load_photo
 from deconvnet.photos.sets import open_photos as open_photos
 from deconvnet.pictures.render import render as render
 from deconvnet.results.comparison import Comparison as Comparison

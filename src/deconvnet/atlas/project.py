@@ -11,7 +11,7 @@ from deconvnet.atlas.scan import Scan
 from deconvnet.atlas.unfinished import Tile, Tiles
 from deconvnet.atlas.winner_memory import Winner
 from deconvnet.atlas.winners import as_png, batches_of, shown, tile_side
-from deconvnet.photos.preprocess import Photo
+from deconvnet.photos.photo import Photo
 from deconvnet.results.reconstruction import Reconstruction
 
 _TOGETHER = 32  # photos whose winners go down together, where they can be kept

@@ -12,7 +12,8 @@ from deconvnet._types import Box
 from deconvnet.atlas.ranking import NONE
 from deconvnet.atlas.scan import Scan
 from deconvnet.atlas.winner_memory import Winner
-from deconvnet.photos.preprocess import Photo, Preprocess
+from deconvnet.photos.photo import Photo
+from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures import render as pictures
 from deconvnet.results.reconstruction import Reconstruction
 

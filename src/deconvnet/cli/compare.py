@@ -20,7 +20,8 @@ from deconvnet.cli.project import unit_rows
 if TYPE_CHECKING:
     from deconvnet.models.load import LoadedModel
     from deconvnet.network import DeconvNet
-    from deconvnet.photos.preprocess import Photo, Preprocess
+    from deconvnet.photos.photo import Photo
+    from deconvnet.photos.preprocess import Preprocess
     from deconvnet.results.comparison import Comparison
     from deconvnet.results.reconstruction import Reconstruction
 
@@ -96,7 +97,7 @@ def compare(
     ways = [_way(side, text, flags, rules) for side, text in (("A", a), ("B", b))]
     if flags.weights is not None and flags not in [way.model for way in ways]:
         raise ArgumentError("--weights go with a rule set, and neither A nor B is one. Leave them out.")
-    from deconvnet.photos.preprocess import load_photo
+    from deconvnet.photos.photo import load_photo
     from deconvnet.pictures.sheets import save_picture
 
     read = load_photo(photo)

@@ -61,7 +61,7 @@ def explain_photo(
     force: bool,
 ) -> dict[str, Any]:
     """Explain one photo and write its picture; what there is to say of it."""
-    from deconvnet.photos.preprocess import load_photo
+    from deconvnet.photos.photo import load_photo
     from deconvnet.pictures.sheets import save_picture
 
     read = load_photo(photo)

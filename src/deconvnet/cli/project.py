@@ -43,7 +43,7 @@ def project(
     where = o.numbers("--position", position, whole=True)
     loaded = flags.load()
     net = flags.attach(loaded, rules=rules, smooth=smooth)
-    from deconvnet.photos.preprocess import load_photo
+    from deconvnet.photos.photo import load_photo
     from deconvnet.pictures.sheets import save_picture
 
     read = load_photo(photo)

@@ -76,7 +76,7 @@ def _drawn(
     force: bool,
 ) -> dict[str, Any]:
     """Write the picture of one photo; what there is to say of it."""
-    from deconvnet.photos.preprocess import load_photo
+    from deconvnet.photos.photo import load_photo
     from deconvnet.pictures.sheets import save_picture
 
     read = load_photo(photo)

@@ -53,7 +53,7 @@ def steps(
     loaded = flags.load()
     chosen = None if target is None else class_target(loaded, target)
     net = flags.attach(loaded, rules=rules, smooth=smooth)
-    from deconvnet.photos.preprocess import load_photo
+    from deconvnet.photos.photo import load_photo
     from deconvnet.pictures.sheets import save_picture
 
     read = load_photo(photo)

@@ -4,7 +4,7 @@ from PIL import Image
 
 from deconvnet.learn.learned import Learned
 from deconvnet.learn.pixels import parts, pixel_filters
-from deconvnet.photos.preprocess import PhotoLike
+from deconvnet.photos.photo import PhotoLike
 from deconvnet.pictures.render import crop, energy_box, limit_of, render
 from deconvnet.pictures.sheets import Cell, sheet, side_by_side
 

@@ -18,7 +18,7 @@ from deconvnet.learn.filters import Update
 from deconvnet.learn.net import AdaptiveDeconvNet, Solver
 from deconvnet.learn.photos import Batches, Photos, Prepare
 from deconvnet.learn.train import Progress, checked_epochs, fit
-from deconvnet.photos.preprocess import PhotoLike, load_photo
+from deconvnet.photos.photo import PhotoLike, load_photo
 
 NET, CHECKPOINT, SKIPPED = "learned.safetensors", "checkpoint.safetensors", "skipped.csv"
 

@@ -12,9 +12,7 @@ from torch.nn import functional as F
 
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet.learn.contrast import Form, LocalContrastNorm
-from deconvnet.photos.preprocess import Photo
-
-_GREY = (0.299, 0.587, 0.114)  # ITU-R 601
+from deconvnet.photos.photo import Photo, with_channels
 
 
 class Photos(Protocol):
@@ -60,10 +58,7 @@ class Prepare:
         Raises:
             PhotoError: it is so long and thin that nothing of it is left to normalise.
         """
-        pixels = torch.from_numpy(photo.pixels.copy()).permute(2, 0, 1)[None]
-        if self.channels == 1 and pixels.shape[1] == 3:
-            pixels = (pixels * torch.tensor(_GREY)[:, None, None]).sum(1, keepdim=True)
-        pixels = pixels.expand(-1, self.channels, -1, -1)
+        pixels = torch.tensor(with_channels(photo.pixels, self.channels)).permute(2, 0, 1)[None]
         height, width = photo.size
         factor = self.size / max(height, width)
         h, w = max(1, round(height * factor)), max(1, round(width * factor))

@@ -22,7 +22,7 @@ from torch.utils.data import IterableDataset
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet.photos import files, shards
 from deconvnet.photos.files import File
-from deconvnet.photos.preprocess import Photo, PhotoLike, decode_photo, load_photo
+from deconvnet.photos.photo import Photo, PhotoLike, decode_photo, load_photo
 
 SUFFIXES = tuple(".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm .pbm .jp2 .avif .tga".split())
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")

@@ -17,6 +17,7 @@ from torch.nn.functional import pad
 
 from deconvnet._errors import ArgumentError, NotFiniteError
 from deconvnet._types import Box
+from deconvnet.photos.photo import LUMA
 from deconvnet.pictures.sheets import on_white
 
 Scale: TypeAlias = Literal["logistic", "linear"]
@@ -212,7 +213,7 @@ def overlay(photo: Image.Image, magnitude: Float[Tensor, "h w"]) -> Image.Image:
     share = magnitude.detach().double().cpu() / limit_of(magnitude, scale="linear")
     weight = share.clamp(0, 1).sqrt().numpy()[..., None]  # the root keeps faint parts visible
     colour = np.asarray(on_white(photo), dtype=np.float64)
-    pale = 255 - 0.35 * (255 - colour @ np.array([[0.299], [0.587], [0.114]]))
+    pale = 255 - 0.35 * (255 - colour @ np.array(LUMA)[:, None])
     mixed = weight * colour + (1 - weight) * pale
     return Image.fromarray(np.floor(mixed + 0.5).astype(np.uint8))
 

@@ -15,7 +15,8 @@ from deconvnet._errors import ArgumentError, TargetError
 from deconvnet._types import Box, Unit, Value
 from deconvnet.engine.layers import has_rows, maps_of, value_of
 from deconvnet.engine.plan import Plan
-from deconvnet.photos.preprocess import PhotoLike, Preprocess
+from deconvnet.photos.photo import PhotoLike
+from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures.numbered_boxes import numbered
 from deconvnet.pictures.sheets import Cell, sheet
 from deconvnet.results.reconstruction import Reconstruction, unit_words

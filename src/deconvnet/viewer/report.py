@@ -20,7 +20,7 @@ from deconvnet.capture.trace import unwrap
 from deconvnet.engine.layers import PIXELS
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet
-from deconvnet.photos.preprocess import Photo, PhotoLike, load_photo
+from deconvnet.photos.photo import Photo, PhotoLike, load_photo
 from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.results.steps import Steps
 from deconvnet.viewer.images import Tiles, forward_tile, map_image, photo_pictures, signal_picture, webp
