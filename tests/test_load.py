@@ -212,7 +212,7 @@ def test_a_missing_library_names_the_extra(spec, module, monkeypatch):
     "spec", ["", "vgg16", "torchvision:", "timm:", "net.pth", "net.py:", ":make", "zfnet-mini@random"]
 )
 def test_a_spec_of_no_known_form_is_answered_with_the_forms(spec):
-    with pytest.raises(ModelLoadError, match=r"is no model spec.*torchvision:NAME.*FILE\.pt2 or FILE\.py:FUNCTION"):
+    with pytest.raises(ModelLoadError, match=r"is not a model spec.*torchvision:NAME.*FILE\.pt2 or FILE\.py:FUNCTION"):
         load_model(spec)
 
 
@@ -411,7 +411,7 @@ def changed(**changes: Tensor | None) -> dict[str, Tensor]:
         (changed(**{"7_bias": torch.zeros(1)}), r"unknown to the network: 7\.bias\. Give"),
         (
             changed(**{"0_bias": torch.zeros(5)}),
-            r"unlike: 0\.bias is \(2,\) in the network and \(5,\) in the file",
+            r"shapes differ: 0\.bias is \(2,\) in the network and \(5,\) in the file",
         ),
         (
             changed(**{"0_bias": torch.zeros(2, dtype=torch.int64)}),
