@@ -10,8 +10,8 @@ from typing import BinaryIO
 from deconvnet._errors import ArgumentError, DeconvNetError
 
 
-def check_place(path: Path, suffixes: Sequence[str], *, force: bool) -> None:
-    """Whether a file may be written there.
+def check_writable(path: Path, suffixes: Sequence[str], *, force: bool) -> None:
+    """Raise unless a file may be written at `path`.
 
     Raises:
         ArgumentError: an unknown suffix, a missing folder, or a file that is there already without `force`.
@@ -27,10 +27,10 @@ def check_place(path: Path, suffixes: Sequence[str], *, force: bool) -> None:
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file beside its place and then move it there, so that there is never half of it.
+    """Write a file under another name and then rename it, so that there is never half of it.
 
     Raises:
-        DeconvNetError: the disk refused, or what is written cannot be.
+        DeconvNetError: the disk refused, or the content cannot be written.
     """
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
@@ -44,7 +44,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what a killed run was in the middle of writing, in a folder and those in it."""
+    """Remove files that a killed run left half written in a folder and the folders in it."""
     for part in folder.rglob(".*.part"):
         if re.fullmatch(r"\.[0-9a-f]{16}\.part", part.name):
             part.unlink(missing_ok=True)

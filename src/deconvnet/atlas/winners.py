@@ -15,6 +15,7 @@ from deconvnet.atlas.winner_memory import Winner
 from deconvnet.photos.photo import Photo
 from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures import render as pictures
+from deconvnet.pictures.fit import fit
 from deconvnet.results.reconstruction import Reconstruction
 
 _GREY = (128, 128, 128)
@@ -103,11 +104,9 @@ def _shown(result: Reconstruction, i: int, one: Winner, preprocess: Preprocess, 
 
 def tile(image: Image.Image, side: int) -> Image.Image:
     """The image in a square, on grey; small ones enlarged with sharp pixels."""
-    factor = side / max(image.size)
-    width, height = (max(1, round(length * factor)) for length in image.size)
-    resampling = Image.Resampling.NEAREST if factor > 1 else Image.Resampling.LANCZOS
+    fitted = fit(image, side)
     square = Image.new("RGB", (side, side), _GREY)
-    square.paste(image.resize((width, height), resampling), ((side - width) // 2, (side - height) // 2))
+    square.paste(fitted, ((side - fitted.width) // 2, (side - fitted.height) // 2))
     return square
 
 

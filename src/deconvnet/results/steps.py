@@ -24,6 +24,7 @@ from deconvnet.engine.plan import Plan
 from deconvnet.engine.project import boxes_of, project_seeds
 from deconvnet.pictures import render as picture
 from deconvnet.pictures import sheets
+from deconvnet.pictures.fit import fit
 from deconvnet.results.reconstruction import caption
 from deconvnet.windows.steps import Frames, map_size, moved, whole_maps
 
@@ -268,11 +269,8 @@ def _pictures(step: StepDown, shown: Image.Image | None, wide: int) -> tuple[Ima
 
 def _framed(image: Image.Image) -> Image.Image:
     """An image as large as its cell, with a thin frame: one that is white all over is seen on white paper too."""
-    grown = _CELL / max(image.size)
-    size = max(1, round(image.width * grown)), max(1, round(image.height * grown))
-    how = Image.Resampling.NEAREST if grown >= 1 else Image.Resampling.LANCZOS
-    framed = image.convert("RGB").resize(size, how)
-    ImageDraw.Draw(framed).rectangle((0, 0, size[0] - 1, size[1] - 1), outline=_FRAME)
+    framed = fit(image.convert("RGB"), _CELL)
+    ImageDraw.Draw(framed).rectangle((0, 0, framed.width - 1, framed.height - 1), outline=_FRAME)
     return framed
 
 

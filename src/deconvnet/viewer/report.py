@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from deconvnet._errors import ArgumentError, DeconvNetError, NotFiniteError, PhotoError
-from deconvnet._files import check_place, write_whole
+from deconvnet._files import check_writable, write_whole
 from deconvnet._memory import in_bytes
 from deconvnet._types import Box, LayerInfo, Unit
 from deconvnet._version import __version__
@@ -108,7 +108,7 @@ def report(
     """
     place = None if path is None else Path(path)
     if place is not None:
-        check_place(place, SUFFIXES, force=force)
+        check_writable(place, SUFFIXES, force=force)
     several, named = _photos(photos), _checked(net, loaded, layers, maps)
     page = PageView(title(net, loaded), net.rules.name, setup(net, loaded), flags(net, loaded), __version__, ())
     left = in_bytes(budget, "budget") - len(page_html(page).encode()) - _TITLE
