@@ -197,7 +197,7 @@ def test_images_that_do_not_fit_at_once_are_coded_in_parts(boundary, solver, mon
     images, filters = numbers(5, 1, 8, 8), unit_filters(3, 1, 3)
     start = torch.zeros(5, 3, *Geometry((8, 8), (3, 3), boundary).maps, dtype=torch.float64)
     whole = sparse_code(images, filters, LAM, boundary, solver, tol=1e-4, start=start)
-    monkeypatch.setattr("deconvnet.learn.infer._AT_ONCE", 2 * start[0].numel())
+    monkeypatch.setattr("deconvnet.learn.infer._VALUES_AT_ONCE", 2 * start[0].numel())
     parts = sparse_code(images, filters, LAM, boundary, solver, tol=1e-4, start=start)
     alike(parts, [whole], 1e-10)
     assert torch.equal(parts.history[-1], parts.objective)

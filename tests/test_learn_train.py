@@ -259,7 +259,7 @@ def test_images_that_are_too_small_for_the_second_layer_are_told_before_the_firs
 
 def test_fewer_pixels_than_numbers_of_filters_give_a_warning():
     net = AdaptiveDeconvNet.of([60], kernel=5, pool=None)
-    with pytest.warns(DeconvNetWarning, match="have 1500 numbers, and all images together 864 pixels: .* by heart"):
+    with pytest.warns(DeconvNetWarning, match="have 1500 weights, but all images together only 864 pixels: .* overfit"):
         fit(net, batches())
     with warnings.catch_warnings():
         warnings.simplefilter("error")

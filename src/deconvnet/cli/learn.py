@@ -13,6 +13,8 @@ from deconvnet.cli import options as o
 from deconvnet.cli.app import app
 from deconvnet.cli.progress import Tell, progress
 
+_ITERATIONS, _STEPS = 30, 10  # as `learn_photos` has them
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -22,54 +24,73 @@ if TYPE_CHECKING:
 @app.command()
 def learn(
     photos: Annotated[
-        str, typer.Argument(metavar="PHOTOS", help="A folder, a .txt list, .tar or .parquet shards, or a URL of any.")
+        str,
+        typer.Argument(
+            metavar="PHOTOS", help="A folder, a .txt list, .tar or .parquet shards, or a URL of any of these."
+        ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The result's folder.", show_default=False)],
-    layers: Annotated[str, typer.Option("--layers", help="Feature maps of each layer, from the lowest.")] = "15,50",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the result.", show_default=False)],
+    layers: Annotated[
+        str, typer.Option("--layers", help="Number of feature maps in each layer, from the lowest.")
+    ] = "15,50",
     kernel: Annotated[
-        str, typer.Option("--filter", help="Sides of the filters in pixels, for all layers or for each.")
+        str, typer.Option("--filter", help="Side of the filters in pixels, for all layers or for each.")
     ] = "7",
     pool: Annotated[
-        str, typer.Option("--pool", help="Height, width and neighbouring maps that are pooled; or none.")
+        str, typer.Option("--pool", help="Height, width and number of neighbouring maps to pool over; or none.")
     ] = "3,3,2",
     lam: Annotated[
-        str, typer.Option("--lam", help="Weight of sparsity, for all layers or for each; the papers' lambda is 1/lam.")
+        str,
+        typer.Option("--lam", help="Weight of sparsity, for all layers or for each; lambda in the papers is 1/lam."),
     ] = "0.5",
-    epochs: Annotated[
-        str, typer.Option("--epochs", help="Times through the photos, for all layers or for each.")
-    ] = "1",
+    epochs: Annotated[str, typer.Option("--epochs", help="Passes over the photos, for all layers or for each.")] = "1",
     size: Annotated[
-        int, typer.Option("--size", help="Photos are resized to this longer side in pixels.", min=16)
+        int, typer.Option("--size", help="Longer side in pixels to which photos are resized.", min=16)
     ] = 150,
-    colour: Annotated[bool, typer.Option("--colour", help="Learn from colours, not from grey.")] = False,
+    colour: Annotated[bool, typer.Option("--colour", help="Learn from colour instead of grey.")] = False,
     boundary: Annotated[
-        Literal["valid", "circular", "zero"], typer.Option("--boundary", help="How filters meet an image's border.")
+        Literal["valid", "circular", "zero"],
+        typer.Option("--boundary", help="How filters meet the border of an image."),
     ] = "valid",
     update: Annotated[
-        Literal["online", "conjugate"], typer.Option("--update", help="Of the filters; conjugate is the paper's.")
+        Literal["online", "conjugate"],
+        typer.Option("--update", help='How filters are updated ("conjugate": as in the paper).'),
     ] = "online",
     solver: Annotated[
-        Literal["auto", "dr", "fista", "ista"], typer.Option("--solver", help="Of the maps; ista is the paper's.")
+        Literal["auto", "dr", "fista", "ista"],
+        typer.Option("--solver", help='Solver for the feature maps ("ista": as in the paper).'),
     ] = "auto",
-    iterations: Annotated[int, typer.Option("--iterations", help="Of the solver, at most.", min=1)] = 30,
+    iterations: Annotated[
+        int | None,
+        typer.Option("--iterations", help="Maximum iterations of the solver.", min=1, show_default=str(_ITERATIONS)),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", help='Steps of the solver "ista".', min=1, show_default=str(_STEPS)),
+    ] = None,
     batch: Annotated[int, typer.Option("--batch", help="Photos in each update.", min=1)] = 4,
     limit: Annotated[
-        int | None, typer.Option("--limit", help="Learn from so many photos only, evenly taken.", min=1)
+        int | None, typer.Option("--limit", help="Use at most this many photos, evenly spaced.", min=1)
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", help="Of the first filters, and of the order of photos.", min=0, max=2**32 - 1)
+        int,
+        typer.Option("--seed", help="Random seed, of the first filters and the order of photos.", min=0, max=2**32 - 1),
     ] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what an interrupted run left.")] = False,
+    workers: Annotated[
+        int, typer.Option("--workers", help="Processes that read photos; 0 reads them in this process.", min=0)
+    ] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
 ) -> None:
     """Learn filters from photos without labels: a deconvolutional network, layer by layer.
 
     Every layer's sparse feature maps paint the photos through the layers below. A photo that cannot be read is listed
-    and does not stop the run. After an interruption, of any kind, --resume goes on, and the result is that of an
-    uninterrupted run.
+    and does not stop the run. After an interruption of any kind, --resume continues, and the result is that of an
+    uninterrupted run; so it is with any number of workers.
     """
+    _check_solver_flags(solver, iterations, steps)
     maps = o.numbers("--layers", layers, whole=True)
-    blocks = None if pool == "none" else o.numbers("--pool", pool, whole=True)
+    block = None if pool == "none" else o.numbers("--pool", pool, whole=True)
     from deconvnet.learn.learned import learn_photos
     from deconvnet.learn.net import AdaptiveDeconvNet
     from deconvnet.learn.photos import Prepare
@@ -79,75 +100,90 @@ def learn(
     net = AdaptiveDeconvNet.of(
         (maps,) if isinstance(maps, int) else maps,
         channels=channels,
-        kernel=_one_or_several("--filter", kernel, whole=True),
-        pool=blocks,
-        lam=_one_or_several("--lam", lam),
+        kernel=_for_all_or_each("--filter", kernel, whole=True),
+        pool=block,
+        lam=_for_all_or_each("--lam", lam),
         boundary=boundary,
         seed=seed,
     )
     opened = open_photos(photos)
     batches = math.ceil(min(limit or len(opened), len(opened)) / batch)
-    with progress(quiet) as tell:
-        found = learn_photos(
+    with progress(quiet) as report:
+        result = learn_photos(
             opened, net, out=output, prepare=Prepare(size, channels),
-            epochs=_one_or_several("--epochs", epochs, whole=True), batch=batch, limit=limit, seed=seed,
-            update_by=update, solver=solver, max_iter=iterations, resume=resume, progress=_told(tell, batches),
+            epochs=_for_all_or_each("--epochs", epochs, whole=True), batch=batch, limit=limit, seed=seed,
+            update_by=update, solver=solver, max_iter=iterations or _ITERATIONS, steps=steps or _STEPS,
+            workers=workers, resume=resume, progress=_report_progress(report, batches),
         )  # fmt: skip
-    skipped = len(found.skipped())
-    count = found.about["photos"]["learned from"] - skipped
-    print(f"{' and '.join(str(layer.maps) for layer in found.net.layers)} maps from {count} photos -> {found.folder}")
+    skipped = len(result.skipped())
+    count = result.about["photos"]["learned from"] - skipped
+    print(f"{' and '.join(str(layer.maps) for layer in result.net.layers)} maps from {count} photos -> {result.folder}")
     if skipped:
-        print(f"  {skipped} photos could not be read: skipped.csv says why")
+        print(f"  {skipped} photo{'' if skipped == 1 else 's'} could not be read: see skipped.csv")
 
 
 @app.command()
 def learned(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of deconvnet learn.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder that deconvnet learn wrote.", show_default=False)
+    ],
     photo: Annotated[
-        str | None, typer.Option("--photo", help=f"Reconstruct it as well. {o.PHOTO_HELP}", show_default=False)
+        str | None,
+        typer.Option("--photo", help=f"A photo to reconstruct and take apart. {o.PHOTO_HELP}", show_default=False),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the pictures.", show_default="DIR")
+        Path | None, typer.Option("--output", "-o", help="Folder for the pictures.", show_default="DIR")
     ] = None,
     force: o.Force = False,
 ) -> None:
-    """Draw what was learned: the filters of every layer in pixels; and a photo's reconstructions and its parts."""
+    """Draw what was learned: the filters of every layer in pixels, and the reconstructions and parts of a photo."""
     from deconvnet.cli.files import in_a_name
     from deconvnet.learn.draw import draw_filters, draw_parts, draw_reconstructions
     from deconvnet.learn.learned import Learned
     from deconvnet.pictures.sheets import save_picture
 
-    found = Learned.open(folder)
-    place = folder if output is None else output
-    if not place.is_dir():
-        raise ArgumentError(f"-o {str(place)!r}: there is no such folder. Make it first.")
+    result = Learned.open(folder)
+    target = folder if output is None else output
+    if not target.is_dir():
+        raise ArgumentError(f"-o {str(target)!r}: there is no such folder. Make it first.")
     pictures: dict[str, Callable[[], Image]] = {
-        f"filters-{layer}.png": partial(draw_filters, found, layer) for layer in range(1, len(found.net.layers) + 1)
+        f"filters-{layer}.png": partial(draw_filters, result, layer) for layer in range(1, len(result.net.layers) + 1)
     }
     if photo is not None:
         stem = in_a_name(Path(photo.removeprefix("sample:")).stem)
-        pictures[f"{stem}.reconstructions.png"] = partial(draw_reconstructions, found, photo)
-        pictures[f"{stem}.parts.png"] = partial(draw_parts, found, photo)
-    there = [name for name in pictures if (place / name).exists()]
-    if there and not force:
-        raise ArgumentError(f"{str(place / there[0])!r} is there already. Pass --force to overwrite, or -o a folder.")
+        pictures[f"{stem}.reconstructions.png"] = partial(draw_reconstructions, result, photo)
+        pictures[f"{stem}.parts.png"] = partial(draw_parts, result, photo)
+    existing = [name for name in pictures if (target / name).exists()]
+    if existing and not force:
+        raise ArgumentError(
+            f"{str(target / existing[0])!r} is there already. Pass --force to overwrite, or -o for another folder."
+        )
     for name, picture in {name: draw() for name, draw in pictures.items()}.items():
-        save_picture(picture, place / name, force=force)
-        print(f"-> {place / name}")
+        save_picture(picture, target / name, force=force)
+        print(f"-> {target / name}")
 
 
-def _one_or_several(flag: str, text: str, *, whole: bool = False) -> Any:
+def _check_solver_flags(solver: str, iterations: int | None, steps: int | None) -> None:
+    """Raise unless the flags given are those of the solver."""
+    if solver == "ista" and iterations is not None:
+        raise ArgumentError("--iterations has no effect with --solver ista. Use --steps.")
+    if solver != "ista" and steps is not None:
+        raise ArgumentError(f"--steps has no effect with --solver {solver}. Use --iterations, or --solver ista.")
+
+
+def _for_all_or_each(flag: str, text: str, *, whole: bool = False) -> Any:
+    """A number for all layers, or several, one for each."""
     numbers = o.numbers(flag, text, whole=whole)
     return numbers[0] if isinstance(numbers, tuple) and len(numbers) == 1 else numbers
 
 
-def _told(tell: Tell | None, batches: int) -> Callable[["Progress"], None] | None:
-    """What `learn_photos` tells of its progress, in words."""
-    if tell is None:
+def _report_progress(report: Tell | None, batches: int) -> Callable[["Progress"], None] | None:
+    """Turns the progress of `learn_photos` into words."""
+    if report is None:
         return None
 
-    def told(one: "Progress") -> None:
-        state = f"objective {one.objective:.4g}, error {one.error:.1%}, active {one.active:.2%}"
-        tell(f"batches of layer {one.layer}, epoch {one.epoch + 1}", one.batch + 1, batches, state)
+    def report_progress(progress: "Progress") -> None:
+        state = f"objective {progress.objective:.4g}, error {progress.error:.1%}, active {progress.active:.2%}"
+        report(f"batches of layer {progress.layer}, epoch {progress.epoch + 1}", progress.batch + 1, batches, state)
 
-    return told
+    return report_progress

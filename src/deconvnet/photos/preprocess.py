@@ -100,10 +100,25 @@ class Preprocess:
             photos = [photos]
         if not isinstance(photos, Iterable) or isinstance(photos, bytes):
             photos = [photos]  # for load_photo to refuse
-        batch = [self._image(load_photo(photo)) for photo in photos]
+        batch = [self.image(load_photo(photo))[0] for photo in photos]
         if not batch:
             raise ArgumentError("there are no photos in the list. Give at least one.")
         return torch.stack(batch)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the network's input."""
+        return self.channels, *self.size
+
+    def image(self, photo: Photo) -> Float[Tensor, "1 c h w"]:
+        """The input that a photo becomes.
+
+        Raises:
+            PhotoError: it is too elongated to be resized.
+        """
+        pixels = torch.from_numpy(self._fitted(photo)).permute(2, 0, 1)[None]
+        mean, std = (torch.tensor(values).reshape(-1, 1, 1) for values in (self.mean, self.std))
+        return (pixels * self.scale - mean) / std
 
     def shown(self, photo: PhotoLike) -> Image.Image:
         """What the network sees of the photo before mean and std: 8-bit RGB of the input's size."""
@@ -146,11 +161,6 @@ class Preprocess:
         """
         loaded = load_photo(photo)
         return loaded.cut(self.box_in_photo(box, loaded.size))
-
-    def _image(self, photo: Photo) -> Float[Tensor, "c h w"]:
-        pixels = torch.from_numpy(self._fitted(photo)).permute(2, 0, 1)
-        mean, std = (torch.tensor(values).reshape(-1, 1, 1) for values in (self.mean, self.std))
-        return (pixels * self.scale - mean) / std
 
     def _fitted(self, photo: Photo) -> NDArray[np.float32]:
         """(h, w, c) from 0 to 1, resized and cropped."""
