@@ -157,19 +157,19 @@ def load_model(
         ((224, 224), 'Egyptian cat')
     """
     spec = str(spec)
-    given = _given(size=size, mean=mean, std=std, channels=channels)
-    own_labels = None if labels is None else _labels(labels)
+    overrides = _overrides(size=size, mean=mean, std=std, channels=channels)
+    given_labels = None if labels is None else _labels(labels)
     target = None if device is None else _device(device)
     with _own_random_state():
-        model, known, brought = _find(spec, with_weights=weights is None)
+        model, defaults, spec_labels = _find(spec, with_weights=weights is None)
     if weights is not None:
         spare = TRAINING_HEADS if spec.startswith("torchvision:") else ()
         fit(model, read_weights(Path(weights)), f"the weights {str(weights)!r} and {spec!r}", spare=spare)
-    preprocess = _preprocess(known, given, spec)
-    names = own_labels if own_labels is not None or brought is None else _labels(brought)
+    preprocess = _preprocess(defaults, overrides, spec)
+    names = given_labels if given_labels is not None or spec_labels is None else _labels(spec_labels)
     if target is not None:
         model = model.to(target)
-    arguments = {"weights": weights, **given, "labels": labels, "device": device}
+    arguments = {"weights": weights, **overrides, "labels": labels, "device": device}
     options = {name: value for name, value in arguments.items() if value is not None}
     return LoadedModel(model, preprocess, names, spec, _device_of(model), options)
 
@@ -208,14 +208,14 @@ def _bundled(with_weights: bool) -> Source:
     if with_weights:
         fit(model, read_weights(_BUNDLED / "zfnet-mini.safetensors"), "the bundled weights and 'zfnet-mini'")
     photos = card["preprocess"]
-    known = {**photos, "size": (photos["size"],) * 2, "channels": len(photos["mean"])}
-    return model, known, card["labels"]
+    defaults = {**photos, "size": (photos["size"],) * 2, "channels": len(photos["mean"])}
+    return model, defaults, card["labels"]
 
 
 def _own(result: object, spec: str) -> Source:
     if isinstance(result, LoadedModel):
-        known = {field.name: getattr(result.preprocess, field.name) for field in fields(result.preprocess)}
-        return result.model, known, result.labels
+        defaults = {field.name: getattr(result.preprocess, field.name) for field in fields(result.preprocess)}
+        return result.model, defaults, result.labels
     if isinstance(result, nn.Module):
         return result, {}, None
     raise ModelLoadError(
@@ -230,8 +230,8 @@ def _own_random_state() -> Iterator[None]:
         yield
 
 
-def _preprocess(known: Fields, given: Fields, spec: str) -> Preprocess:
-    merged = {**known, **given}
+def _preprocess(defaults: Fields, overrides: Fields, spec: str) -> Preprocess:
+    merged = {**defaults, **overrides}
     missing = [name for name in _EXAMPLES if name not in merged]
     if missing:
         example = ", ".join(f"{name}={_EXAMPLES[name]}" for name in missing)
@@ -240,30 +240,30 @@ def _preprocess(known: Fields, given: Fields, spec: str) -> Preprocess:
             f"for example {example} ({', '.join('--' + name for name in missing)})."
         )
     merged.setdefault("channels", len(merged["mean"]))
-    if "size" in given or "short_side" not in merged:
-        merged["short_side"] = _short_side(known, merged["size"])
+    if "size" in overrides or "short_side" not in merged:
+        merged["short_side"] = _short_side(defaults, merged["size"])
     return Preprocess(**merged)
 
 
-def _short_side(known: Fields, size: tuple[int, ...]) -> int | None:
-    if "short_side" not in known:
+def _short_side(defaults: Fields, size: tuple[int, ...]) -> int | None:
+    if "short_side" not in defaults:
         return max(size)
-    if known["short_side"] is None:
+    if defaults["short_side"] is None:
         return None
-    grown: int = known["short_side"] * max(size) // max(known["size"])
-    return grown
+    short_side: int = defaults["short_side"] * max(size) // max(defaults["size"])
+    return short_side
 
 
-def _given(**arguments: Any) -> Fields:
+def _overrides(**arguments: Any) -> Fields:
     """What the caller gave of Preprocess's fields."""
-    given = {name: value for name, value in arguments.items() if value is not None}
-    if "size" in given:
-        sides = _numbers("size", given["size"], int)
-        given["size"] = sides * 2 if len(sides) == 1 else sides
+    overrides = {name: value for name, value in arguments.items() if value is not None}
+    if "size" in overrides:
+        sides = _numbers("size", overrides["size"], int)
+        overrides["size"] = sides * 2 if len(sides) == 1 else sides
     for name in ("mean", "std"):
-        if name in given:
-            given[name] = _numbers(name, given[name], float)
-    return given
+        if name in overrides:
+            overrides[name] = _numbers(name, overrides[name], float)
+    return overrides
 
 
 def _numbers(name: str, value: Any, kind: type[int] | type[float]) -> tuple[float, ...]:

@@ -150,13 +150,13 @@ def in_braces(pattern: str) -> list[str]:
 
 
 def _walk(folder: str) -> Iterator[str]:
-    seen = set()  # links may lead in circles
+    visited = set()  # links may lead in circles
     for here, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
         real = os.path.realpath(here)
-        if real in seen:
+        if real in visited:
             folders.clear()
             continue
-        seen.add(real)
+        visited.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (os.path.join(here, name) for name in names if not name.startswith("."))
 

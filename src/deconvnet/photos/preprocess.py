@@ -83,8 +83,8 @@ class Preprocess:
         for field, values in (("std", self.std), ("scale", (self.scale,))):
             positive = _are_finite(values) and min(values) > 0
             _require(positive, f"{field}={values}, but it has to be finite and above 0.")
-        known = get_args(Interpolation)
-        _require(self.interpolation in known, f"interpolation={self.interpolation!r} not in {known}.")
+        choices = get_args(Interpolation)
+        _require(self.interpolation in choices, f"interpolation={self.interpolation!r} not in {choices}.")
 
     def images(self, photos: PhotoLike | Iterable[PhotoLike]) -> Float[Tensor, "n c h w"]:
         """The batch for one photo or several, in their order, float32.
