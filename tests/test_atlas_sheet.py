@@ -126,17 +126,19 @@ def run(*arguments: str) -> str:
 def test_the_command_names_its_file_after_atlas_and_layer(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run(str(folder), "-l", "relu1") == f"relu1 of {folder} -> my.atlas.relu1.sheet.png\n"
-    assert run(str(folder), "-l", "relu1", "-o", "a.pdf", "--columns", "1", "-c", "0-1,5,3-4,0").endswith("(3 pages)\n")
+    assert run(str(folder), "-l", "relu1", "-o", "a.pdf", "--columns", "1", "--feature-map", "0-1,5,3-4,0").endswith(
+        "(3 pages)\n"
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pdf", "my.atlas.relu1.sheet.png"]
-    with pytest.raises(ArgumentError, match=r"'a\.pdf' is there already\. Pass --force"):
+    with pytest.raises(ArgumentError, match=r"'a\.pdf' already exists\. Pass --force"):
         run(str(folder), "-l", "relu1", "-o", "a.pdf")
     assert run(str(folder), "-l", "relu1", "-o", "a.pdf", "--force") == f"relu1 of {folder} -> a.pdf\n"
 
 
 @pytest.mark.parametrize("channels", ["", "a", "1-", "-1", "1,,2", "0..3"])
 def test_channels_that_are_no_numbers_are_told(folder, tmp_path, channels):
-    with pytest.raises(ArgumentError, match=r"--channels takes numbers and ranges such as 0-15 or 3,5,8; got"):
-        run(str(folder), "-l", "relu1", f"--channels={channels}", "-o", str(tmp_path / "a.png"))
+    with pytest.raises(ArgumentError, match=r"--channel takes numbers and ranges such as 0-15 or 3,5,8, or all; got"):
+        run(str(folder), "-l", "relu1", f"--channel={channels}", "-o", str(tmp_path / "a.png"))
 
 
 def test_a_folder_that_is_no_atlas_is_told(tmp_path):

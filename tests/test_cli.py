@@ -19,13 +19,15 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from typer.main import get_command
 
 import deconvnet as package
-from deconvnet import DeconvNet, LoadedModel, capture, load_model
+from deconvnet import DeconvNet, LoadedModel, load_model
+from deconvnet.capture import trace as capture
 from deconvnet.capture.trace import Graph
 from deconvnet.cli import main
 from deconvnet.cli.commands import app
-from deconvnet.cli.options import ModelFlags
+from deconvnet.cli.options import ModelFlags, feature_maps, numbers
 from deconvnet.cli.reference import name_of
 
 SOURCE = Path(package.__file__).parent.parent
@@ -246,10 +248,67 @@ assert not {"torch", "numpy", "PIL"} & set(sys.modules), sys.modules.keys()
 
 def test_every_command_that_takes_a_model_takes_all_of_its_flags():
     shared = {field.name for field in fields(ModelFlags)}
-    assert set(inspect.signature(load_model).parameters) - {"spec"} <= shared
+    options = {"channels": "input_channels"}
+    taken = {options.get(name, name) for name in inspect.signature(load_model).parameters}
+    assert taken - {"spec"} <= shared
     for command in app.registered_commands:
         flags = set(inspect.signature(command.callback).parameters)
         assert flags >= shared or name_of(command) in ("demo", "sheet", "learn", "learned")
+
+
+def test_a_flag_has_the_same_other_spellings_on_every_command():
+    spellings: dict[str, set[tuple[str, ...]]] = {}
+    for command in get_command(app).commands.values():  # type: ignore[attr-defined]
+        for parameter in command.params:
+            for spelling in parameter.opts:
+                spellings.setdefault(spelling, set()).add(tuple(sorted(parameter.opts)))
+    assert all(len(others) == 1 for others in spellings.values()), spellings
+    assert spellings["--channel"] == {("--channel", "--feature-map", "-c")}
+
+
+@pytest.mark.parametrize(
+    ("text", "whole", "values"),
+    [("0.5", False, 0.5), ("0.5,1", False, (0.5, 1.0)), ("224", True, 224), ("240,320", True, (240, 320))],
+)
+def test_numbers_of_a_flag_are_one_alone_or_several(text, whole, values):
+    assert numbers("--x", text, whole=whole) == values
+    assert numbers("--x", None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "channels"),
+    [("3", 3), ("3,5", [3, 5]), ("0-2,7,1", [0, 1, 2, 7]), ("4-4", [4]), ("all", "all"), ("top:3", "top:3")],
+)
+def test_feature_maps_are_indices_ranges_or_words(text, channels):
+    assert feature_maps(text) == channels
+
+
+def keys(value: object) -> set[str]:
+    if isinstance(value, dict):
+        return set(value).union(*map(keys, value.values()))
+    return set().union(*map(keys, value)) if isinstance(value, list) else set()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["explain", "sample:rocket"],
+        ["responsible", "sample:rocket", "-k", "2"],
+        ["report", "sample:rocket", "--maps", "1", "-l", "4"],
+        ["project", "sample:rocket", "-l", "4", "-c", "0-2"],
+        ["steps", "sample:rocket", "-l", "4"],
+        ["compare", "deconvnet", "guided", "sample:rocket", "-l", "4", "-c", "1"],
+        ["layers"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_json_has_keys_in_snake_case(deconvnet, spec, arguments):
+    done = deconvnet(*arguments, "-m", spec("colour"), "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert all(re.fullmatch("[a-z_]+", key) for key in keys(found)), keys(found)
+    row = found[0] if isinstance(found, list) else found
+    assert arguments[0] == "layers" or {"notes", "file"} <= set(row)
 
 
 @pytest.mark.parametrize(
@@ -357,7 +416,7 @@ def test_an_unknown_model_is_told(deconvnet, spec, tmp_path, model, words):
 def test_flags_give_what_a_model_does_not_bring(deconvnet, spec, tmp_path):
     tmp_path.joinpath("names.txt").write_text("\n".join("abcde"), encoding="utf-8")
     torch.save(load_model(spec("grey")).model.state_dict(), tmp_path / "grey.pt")
-    flags = ["--size", "32,32", "--mean", "0.4", "--std", "0.2", "--channels", 1, "--device", "cpu"]
+    flags = ["--size", "32,32", "--mean", "0.4", "--std", "0.2", "--input-channels", 1, "--device", "cpu"]
     flags += ["--labels", "names.txt", "--weights", "grey.pt", "--memory", "1GB"]
     done = deconvnet("explain", "sample:coffee", "--json", "-m", spec("grey"), *flags)
     assert done.code == 0, done.err
@@ -372,13 +431,13 @@ def test_flags_give_what_a_model_does_not_bring(deconvnet, spec, tmp_path):
         (["--size", "big"], "--size takes numbers"),
         (["--mean", "0.1,0.2"], "mean has 2 values for channels=3"),
         (["--std", "a,b,c"], "--std takes numbers"),
-        (["--channels", "2"], "channels=2"),
+        (["--input-channels", "2"], "channels=2"),
         (["--weights", "gone.pt"], "there is no weights file 'gone.pt'"),
         (["--labels", "gone.txt"], "cannot read labels='gone.txt'"),
         (["--device", "abacus"], "device='abacus' cannot be used here"),
         (["--memory", "much"], "memory is a number of bytes"),
         (["--memory", "10KB"], "memory="),
-        (["--output-name", "side"], "returns no 'side'"),
+        (["--class-output", "side"], "returns no 'side'"),
     ],
 )
 def test_a_flag_that_cannot_be_is_told(deconvnet, spec, tmp_path, flags, words):
@@ -398,7 +457,7 @@ def test_an_exported_program_is_a_model(deconvnet, spec, tmp_path):
 def test_a_model_of_several_outputs_is_asked_for_one(deconvnet, spec):
     model = ["-m", spec("functional")]
     told(deconvnet("explain", "sample:coffee", *model), "returns 2 tensors (main, other)")
-    assert deconvnet("explain", "sample:coffee", *model, "--output-name", "main").code == 0
+    assert deconvnet("explain", "sample:coffee", *model, "--class-output", "main").code == 0
 
 
 # explain
@@ -453,7 +512,7 @@ def test_explain_says_when_the_class_is_not_the_network_s_answer(deconvnet, spec
         ("l", "could be 1 'collie', 2 'owl', 3 'goldfish', 4 'lamp'"),
         ("5", "there is no class '5'"),
         ("-1", "there is no class '-1'"),
-        ("owl,3,3", "no places"),
+        ("owl,3,3", "no positions"),
     ],
 )
 def test_a_class_that_is_not_there_is_told_with_its_nearest_names(deconvnet, spec, tmp_path, target, words):
@@ -556,7 +615,7 @@ def test_no_picture_is_overwritten_without_force(deconvnet, spec, tmp_path):
     model = ["-m", spec("colour")]
     told(
         deconvnet("explain", "sample:rocket", "sample:coffee", *model),
-        "'coffee.explain.png' is there",
+        "'coffee.explain.png' already exists",
         "--force",
     )
     told(deconvnet("explain", "sample:rocket", *model, "-o", kept), "--force")
@@ -688,7 +747,7 @@ def test_responsible_asks_for_a_place_in_a_map(deconvnet, spec, tmp_path):
         (["-k", "0"], "k is the number of units of each image, 1 or more; got 0"),
         (["-t", "dodo"], "there is no class 'dodo'"),
         (["-o", "gone/a.png"], "there is no folder 'gone'"),
-        (["-o", "old.png"], "'old.png' is there already"),
+        (["-o", "old.png"], "'old.png' already exists"),
     ],
 )
 def test_units_that_cannot_be_had_are_told(deconvnet, spec, tmp_path, flags, words):
@@ -763,7 +822,7 @@ def test_project_takes_the_strongest_maps_in_order(deconvnet, spec):
         (["-l", "4", "--position", "a,b"], "--position takes numbers"),
         (["-l", "7", "--position", "1,1"], "a position in '7' has 0 numbers"),
         (["-l", "4", "-o", "gone/a.png"], "there is no folder 'gone'"),
-        (["-l", "4", "-o", "."], "'rocket.4.png' is there"),
+        (["-l", "4", "-o", "."], "'rocket.4.png' already exists"),
     ],
 )
 def test_what_cannot_be_projected_is_told(deconvnet, spec, tmp_path, flags, words):
@@ -823,27 +882,27 @@ def test_compare_takes_networks_and_files_of_weights(deconvnet, spec):
     flags = ["sample:rocket", "-l", "4", "-c", "3,0", "--json", "-m", spec("colour"), "--rules", "guided"]
     found = deconvnet("compare", spec("nameless"), "late.pt", *flags)
     report = json.loads(found.out)
-    assert report["A"] == {"model": spec("nameless"), "weights": None, "rules": "guided"}
-    assert report["B"] == {"model": spec("colour"), "weights": "late.pt", "rules": "guided"}
+    assert report["a"] == {"model": spec("nameless"), "weights": None, "rules": "guided"}
+    assert report["b"] == {"model": spec("colour"), "weights": "late.pt", "rules": "guided"}
     results = []
     for loaded in (load_model(spec("nameless")), load_model(spec("colour"), weights="late.pt")):
         net = DeconvNet(loaded.model, loaded.example_input, rules="guided")
         results.append(net.project(loaded.preprocess.images("sample:rocket"), "4", channel=[3, 0]))
     truth = package.compare(*results)
     for i, pair in enumerate(report["pairs"]):
-        assert pair["A"]["channel"] == pair["B"]["channel"] == [3, 0][i]
-        assert pair["B"]["position"] == list(results[1].units[i].position or ())
+        assert pair["a"]["channel"] == pair["b"]["channel"] == [3, 0][i]
+        assert pair["b"]["position"] == list(results[1].units[i].position or ())
         for name in ("cosine", "rank_correlation", "ssim", "ratio"):
             assert pair[name] == pytest.approx(float(getattr(truth, name)[i]), rel=1e-4)
-    assert [*report] == ["photo", "layer", "A", "B", "pairs", "scale", "notes", "file"]
+    assert [*report] == ["photo", "layer", "a", "b", "pairs", "scale", "notes", "file"]
 
 
 def test_compare_pairs_the_strongest_maps_of_a_with_the_same_of_b(deconvnet, spec):
     flags = ["sample:rocket", "-l", "4", "-c", "top:3", "--json", "-m", spec("colour")]
     pairs = json.loads(deconvnet("compare", spec("nameless"), spec("colour"), *flags).out)["pairs"]
-    strengths = [pair["A"]["activation"] for pair in pairs]
+    strengths = [pair["a"]["activation"] for pair in pairs]
     assert strengths == sorted(strengths, reverse=True)
-    assert [pair["A"]["channel"] for pair in pairs] == [pair["B"]["channel"] for pair in pairs]
+    assert [pair["a"]["channel"] for pair in pairs] == [pair["b"]["channel"] for pair in pairs]
 
 
 def test_the_same_way_twice_is_the_same(deconvnet, spec):
@@ -875,7 +934,7 @@ def test_a_unit_that_is_silent_has_no_numbers_and_says_so(deconvnet, spec):
 @pytest.mark.parametrize(
     ("a", "b", "flags", "words"),
     [
-        ("guide", "guided", [], "'guide' is none of what A and B can be: a rule set (deconvnet, guided, gradient)"),
+        ("guide", "guided", [], "'guide' is not a valid A or B, which is a rule set (deconvnet, guided, gradient)"),
         ("guided", "gone.pt", [], "B (gone.pt): there is no weights file 'gone.pt'"),
         ("broken.pt", "guided", [], "A (broken.pt): cannot read the weights 'broken.pt'"),
         ("guided", "other.pt", [], "B (other.pt): the weights 'other.pt' and"),
@@ -885,15 +944,15 @@ def test_a_unit_that_is_silent_has_no_numbers_and_says_so(deconvnet, spec):
         ("NETS:colour", "NETS:smooth", [], "B (nets.py:smooth): cannot project through '4' (aten.silu)"),
         ("NETS:colour", "NETS:grey", [], "A is on an input of 3 channels and B on one of 1"),
         ("NETS:colour", "NETS:narrow", [], "the same part of the photo at the same size: A (nets.py:colour) sees"),
-        ("NETS:colour", "NETS:narrow", [], "in 32x32. Give one of them the other's Preprocess, with FILE.py:FUNCTION."),
-        ("zfnet-mini", "NETS:colour", [], "in 32x32. Give both one --size."),
+        ("NETS:colour", "NETS:narrow", [], "as 32x32. Give both the same Preprocess, with FILE.py:FUNCTION."),
+        ("zfnet-mini", "NETS:colour", [], "as 32x32. Give both the same --size."),
         ("guided", "deconvnet", ["-c", "8"], "there are 8 feature maps in '4'"),
         ("guided", "deconvnet", ["--position", "1"], "a position in '4' has 2 numbers"),
         ("guided", "deconvnet", ["--position", "x,y"], "--position takes numbers"),
         ("guided", "deconvnet", ["-o", "gone/a.png"], "there is no folder 'gone'"),
         ("guided", "deconvnet", ["-o", "other.pt"], "'other.pt' does not end in one of .png"),
-        ("guided", "deconvnet", ["-o", "there.png"], "'there.png' is there already"),
-        ("NETS:colour", "NETS:grey", ["--weights", "other.pt"], "--weights go with a rule set"),
+        ("guided", "deconvnet", ["-o", "there.png"], "'there.png' already exists"),
+        ("NETS:colour", "NETS:grey", ["--weights", "other.pt"], "--weights belongs to a rule set"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_told_and_nothing_is_written(deconvnet, spec, tmp_path, a, b, flags, words):
@@ -917,12 +976,13 @@ def test_steps_draws_each_step_and_tells_how_far_unpooling_is_from_an_inverse(de
     assert names(tmp_path) == ["rocket.4.steps.png"]
     first, *rest = done.out.splitlines()
     assert first == "sample:rocket: 6 steps down from 4 -> rocket.4.steps.png"
-    assert re.fullmatch(r"  1: unpooling 2 gives the forward maps back with a relative error of \d\.\d+", rest[0])
+    assert re.fullmatch(r"  1: unpooling 2 restores the forward maps with a relative error of \d\.\d+", rest[0])
 
 
 def test_steps_prints_json_also_of_a_class_and_to_a_layer(deconvnet, spec, tmp_path):
     told_of = json.loads(deconvnet("steps", "sample:rocket", "-t", "owl", "-m", spec("colour"), "--json").out)
-    assert told_of["unit"] == {"layer": "7", "channel": 2, "position": []}
+    assert told_of["layer"] == "7"
+    assert [told_of["unit"][name] for name in ("channel", "position")] == [2, []]
     assert [step["layer"] for step in told_of["steps"]][:3] == ["7", "6", "5"]
     assert names(tmp_path) == ["rocket.class.steps.png"]
     flags = ["-l", "4", "--position", "1,2", "--to", "1", "-o", "x.png", "--json"]
@@ -935,10 +995,10 @@ def test_steps_prints_json_also_of_a_class_and_to_a_layer(deconvnet, spec, tmp_p
     [
         (["-l", "nosuch"], "no layer 'nosuch'"),
         (["-l", "4", "-c", "8"], "8 feature maps in '4', numbered from 0; got 8"),
-        (["-l", "4", "-t", "owl"], "--target is a class: leave out --layer"),
-        (["-c", "3"], "--channel and --position are of a layer: give --layer too"),
-        (["-t", "3", "-c", "4"], "--channel and --position are of a layer: give --layer too, or --target alone"),
-        (["-t", "3,1,1"], "the network's answer is no map and has no places"),
+        (["-l", "4", "-t", "owl"], "--target names a class and --layer a layer: drop one of them"),
+        (["-c", "3"], "--channel and --position need --layer: add it, or drop them"),
+        (["-t", "3", "-c", "4"], "--channel and --position need --layer"),
+        (["-t", "3,1,1"], "the network's output is not a map and has no positions"),
         (["-l", "4", "--position", "a,b"], "--position takes numbers"),
         (["-l", "1", "--to", "4"], "no signal travels from '1'"),
         (["-l", "4", "-o", "x.svg"], "does not end in one of"),
@@ -963,11 +1023,11 @@ def test_report_writes_a_page_about_all_photos_that_can_be_read(deconvnet, spec,
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--budget", "50kB"], "the budget does not hold the classes and one unit of each layer"),
-        (["--budget", "much"], "budget is a number of bytes"),
+        (["--page-size", "50kB"], "the page size does not hold the classes and one unit of each layer"),
+        (["--page-size", "much"], "page_size is a number of bytes"),
         (["-l", "nosuch"], "no layer 'nosuch'"),
         (["-o", "page.png"], "does not end in one of .html, .htm"),
-        (["-o", "there.html"], "'there.html' is there already"),
+        (["-o", "there.html"], "'there.html' already exists"),
         (["-o", "no/page.html"], "there is no folder 'no'"),
     ],
 )
@@ -980,7 +1040,7 @@ def test_a_report_that_cannot_be_made_is_told_and_nothing_is_written(deconvnet, 
 def test_report_prints_json(deconvnet, spec, tmp_path):
     done = deconvnet("report", "sample:rocket", "nowhere.jpg", "-m", spec("colour"), "--maps", "2", "--json")
     told_of = json.loads(done.out)
-    assert done.code == 1 and told_of["photos"] == ["sample:rocket"] and [*told_of["left out"]] == ["nowhere.jpg"]
+    assert done.code == 1 and told_of["photos"] == ["sample:rocket"] and [*told_of["left_out"]] == ["nowhere.jpg"]
     assert told_of["bytes"] == tmp_path.joinpath(told_of["file"]).stat().st_size and told_of["notes"]
 
 
@@ -999,10 +1059,11 @@ def test_layers_prints_the_table_of_the_deconvnet(deconvnet, spec):
 
 
 def test_layers_prints_json(deconvnet, spec):
-    rows = json.loads(deconvnet("layers", "-m", spec("colour"), "--json").out)
+    report = json.loads(deconvnet("layers", "-m", spec("colour"), "--json").out)
     loaded = load_model(spec("colour"))
     infos = DeconvNet(loaded.model, loaded.example_input).layers.values()
-    assert rows == [json.loads(json.dumps(vars(info))) for info in infos]
+    assert report["layers"] == [json.loads(json.dumps(vars(info))) for info in infos]
+    assert report["rules"] == "deconvnet"
 
 
 def test_demo_shows_the_bundled_network_s_cat(deconvnet, tmp_path):
@@ -1016,7 +1077,7 @@ def test_demo_shows_the_bundled_network_s_cat(deconvnet, tmp_path):
     assert report["label"] == report["answer"]["label"] == "domestic cat"
     assert tmp_path.joinpath("deconvnet-demo.png").read_bytes() == first
     tmp_path.joinpath("mine.png").write_bytes(b"mine")
-    told(deconvnet("demo", "-o", "mine.png"), "'mine.png' is there already")
+    told(deconvnet("demo", "-o", "mine.png"), "'mine.png' already exists")
 
 
 def test_the_bundled_network_is_what_commands_use_when_none_is_named(deconvnet):

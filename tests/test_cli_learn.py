@@ -46,7 +46,7 @@ def deconvnet(monkeypatch, capsys, tmp_path) -> Run:
     return run
 
 
-SMALL = ("--layers", "3,4", "--filter", "3", "--pool", "2,2,2", "--size", "24", "--batch", "2", "--iterations", "5")
+SMALL = ("--maps", "3,4", "--filter", "3", "--pool", "2,2,2", "--size", "24", "--batch", "2", "--iterations", "5")
 
 
 def names(folder: Path = Path()) -> list[str]:
@@ -83,7 +83,7 @@ def test_learn_leaves_a_network_and_says_how_far_it_was_on_the_way(deconvnet):
 
 def test_options_are_what_they_say(deconvnet):
     done = deconvnet(
-        "learn", "photos", "--output", "deep/out", "--layers", "5", "--filter", "3", "--pool", "none", "--lam", "0.4",
+        "learn", "photos", "--output", "deep/out", "--maps", "5", "--filter", "3", "--pool", "none", "--lam", "0.4",
         "--epochs", "2", "--size", "20", "--colour", "--boundary", "circular", "--update", "conjugate", "--solver",
         "ista", "--steps", "7", "--batch", "3", "--limit", "2", "--seed", "4", "--workers", "2", "--quiet",
     )  # fmt: skip
@@ -121,7 +121,7 @@ def test_photos_that_cannot_be_read_are_told_and_the_others_are_learned_from(dec
 def test_few_photos_for_many_filters_are_warned_of_in_a_line(deconvnet):
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        done = deconvnet("learn", "photos", "-o", "out", *SMALL, "--layers", "200", "--limit", "1", "-q")
+        done = deconvnet("learn", "photos", "-o", "out", *SMALL, "--maps", "200", "--limit", "1", "-q")
     assert done.code == 0
     assert done.err.startswith("deconvnet: the filters of a layer have 1800 weights") and done.err.count("\n") == 1
 
@@ -129,11 +129,11 @@ def test_few_photos_for_many_filters_are_warned_of_in_a_line(deconvnet):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--layers", "a"], ["--layers takes numbers separated by commas; got 'a'"]),
-        (["--layers", ""], ["--layers takes numbers"]),
-        (["--layers", "3,-1"], ["maps is a whole number, 1 or more; got -1"]),
-        (["--layers", "0"], ["maps is a whole number, 1 or more; got 0"]),
-        (["--layers", "2.5"], ["--layers takes numbers"]),
+        (["--maps", "a"], ["--maps takes numbers separated by commas; got 'a'"]),
+        (["--maps", ""], ["--maps takes numbers"]),
+        (["--maps", "3,-1"], ["maps is a whole number, 1 or more; got -1"]),
+        (["--maps", "0"], ["maps is a whole number, 1 or more; got 0"]),
+        (["--maps", "2.5"], ["--maps takes numbers"]),
         (["--filter", "x"], ["--filter takes numbers"]),
         (["--filter", "3,3,3"], ["kernel is one number for all 2 layers or one for each"]),
         (["--filter", "25"], ["layer 1", "24x24 are smaller than filters of 25x25"]),
@@ -263,7 +263,7 @@ def test_learned_overwrites_nothing_without_force(deconvnet):
     before = Path("out/filters-2.png").read_bytes()
     Path("out/filters-1.png").unlink()
     Path("out/filters-2.png").write_bytes(b"mine")
-    told(deconvnet("learned", "out"), "filters-2.png' is there already. Pass --force to overwrite")
+    told(deconvnet("learned", "out"), "filters-2.png' already exists. Pass --force to overwrite")
     assert names(Path("out")) == ["filters-2.png", "learned.safetensors"]
     assert deconvnet("learned", "out", "--force").code == 0
     assert Path("out/filters-2.png").read_bytes() == before

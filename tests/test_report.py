@@ -32,7 +32,7 @@ from deconvnet import (
     report,
 )
 from deconvnet.cli.commands import app
-from deconvnet.viewer.select import places_of, units_of
+from deconvnet.viewer.select import positions_of, units_of
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = [
@@ -86,7 +86,7 @@ def test_the_page_holds_the_likeliest_classes_and_the_rectified_layers_in_order(
     for photo in data["photos"]:
         chances = net.probabilities(loaded.preprocess.images(photo["name"]))[0]
         best = chances.sort(descending=True)
-        assert [one["number"] for one in photo["classes"]] == best.indices[:5].tolist()
+        assert [one["index"] for one in photo["classes"]] == best.indices[:5].tolist()
         assert [one["probability"] for one in photo["classes"]] == pytest.approx(best.values[:5].tolist())
         assert [one["label"] for one in photo["classes"]] == [loaded.label(int(c)) for c in best.indices[:5]]
         assert [layer["name"] for layer in photo["layers"]] == [f"relu{i}" for i in range(1, 7)]
@@ -97,7 +97,7 @@ def test_a_unit_has_the_activation_box_and_picture_that_project_gives(data, net,
     for name, layer in layers_of(data["photos"][0]).items():
         shown = layer["maps"][0]
         for cell in shown["cells"][:2]:
-            result = net.project(x, name, channel=shown["channel"], position=tuple(cell["at"]))
+            result = net.project(x, name, channel=shown["channel"], position=tuple(cell["position"]))
             assert cell["activation"] == pytest.approx(float(result.activations), rel=1e-5)
             box = result.shown(0)
             assert cell["box"] == [*box.low, *box.high]
@@ -113,7 +113,7 @@ def test_steps_are_a_square_for_each_layer_of_the_way_down_and_start_at_the_unit
     strip = image(cell["steps"])[..., 0]
     side = strip.shape[0]
     assert strip.shape == (side, 5 * side)
-    y, x = ((np.array(cell["at"]) + 0.5) / 8 * side).astype(int)
+    y, x = ((np.array(cell["position"]) + 0.5) / 8 * side).astype(int)
     assert strip[y, x] > 240 and np.abs(strip[:, :side] - 128).mean() < 10  # one place of 8 x 8
     steps = net.steps(loaded.preprocess.images("sample:chelsea"))
     errors = {step.layer: step.error for step in steps}
@@ -152,7 +152,7 @@ def test_units_are_ordered_strong_maps_first_and_of_strong_maps_more_units(most)
     strongest = sorted(range(20), key=lambda c: (-float(maps[c].max()), c))[:most]
     expected = []
     for m, c in enumerate(strongest, start=1):
-        for k, unit in enumerate(places_of(maps[c].numpy()), start=1):
+        for k, unit in enumerate(positions_of(maps[c].numpy()), start=1):
             if m * k**1.5 <= most:
                 expected.append((m * k**1.5, m, c, unit))
     assert units_of(maps, most) == [(c, unit) for _, _, c, unit in sorted(expected)]
@@ -161,8 +161,8 @@ def test_units_are_ordered_strong_maps_first_and_of_strong_maps_more_units(most)
 
 def test_peaks_come_before_what_lies_beside_them():
     values = np.array([[0.0, 5, 6, 5, 0], [0, 0, 0, 0, 0], [3, 2, 0, 0, -1]])
-    assert places_of(values) == [(0, 2), (2, 0), (0, 1), (0, 3), (2, 1)]
-    assert places_of(values, 3) == [(0, 2), (2, 0), (0, 1)]
+    assert positions_of(values) == [(0, 2), (2, 0), (0, 1), (0, 3), (2, 1)]
+    assert positions_of(values, 3) == [(0, 2), (2, 0), (0, 1)]
 
 
 def test_the_same_photos_give_the_same_page(net, loaded):
@@ -170,11 +170,11 @@ def test_the_same_photos_give_the_same_page(net, loaded):
     assert pages[0] == pages[1]
 
 
-def test_a_budget_bounds_the_page_and_a_larger_one_shows_more(net, loaded):
+def test_the_page_size_bounds_the_page_and_a_larger_one_shows_more(net, loaded):
     units = []
-    for budget in (250_000, "400kB", "1MB"):
-        page = report(net, "sample:chelsea", loaded=loaded, budget=budget).html
-        assert len(page.encode()) <= {"400kB": 400_000, "1MB": 1_000_000}.get(budget, budget)
+    for page_size in (250_000, "400kB", "1MB"):
+        page = report(net, "sample:chelsea", loaded=loaded, page_size=page_size).html
+        assert len(page.encode()) <= {"400kB": 400_000, "1MB": 1_000_000}.get(page_size, page_size)
         layers = data_of(page)["photos"][0]["layers"]
         assert all(layer["maps"] for layer in layers)
         units.append(sum(len(shown["cells"]) for layer in layers for shown in layer["maps"]))
@@ -226,11 +226,11 @@ def test_a_segmenter_shows_each_class_at_the_place_where_it_is_likeliest():
     chances = net.probabilities(loaded.preprocess.images("sample:astronaut"))[0]
     wins = torch.bincount(chances.argmax(0).flatten(), minlength=5) / chances[0].numel()
     for one in photo["classes"]:
-        y, x = one["place"]
-        assert one["probability"] == pytest.approx(float(chances[one["number"]].max()))
-        assert one["probability"] == pytest.approx(float(chances[one["number"], y, x]))
-        assert one["share"] == pytest.approx(float(wins[one["number"]]))
-        box = net.explain(loaded.preprocess.images("sample:astronaut"), (one["number"], y, x)).shown(0)
+        y, x = one["position"]
+        assert one["probability"] == pytest.approx(float(chances[one["index"]].max()))
+        assert one["probability"] == pytest.approx(float(chances[one["index"], y, x]))
+        assert one["share"] == pytest.approx(float(wins[one["index"]]))
+        box = net.explain(loaded.preprocess.images("sample:astronaut"), (one["index"], y, x)).shown(0)
         assert one["box"] == [*box.low, *box.high]
     assert [one["share"] for one in photo["classes"]] == sorted(wins.tolist(), reverse=True)
 
@@ -285,6 +285,7 @@ def test_the_lines_of_python_run_and_the_commands_are_understood(data, net, load
         ("zfnet-mini", "relu1", RuleSet(smooth="rectify"), {}, "--smooth rectify"),
         ("zfnet-mini", "relu1", RuleSet(unpool="average"), {}, None),
         ("zfnet-mini", "relu1", "deconvnet", {"labels": [f"class number {i}" for i in range(11)]}, None),
+        ("zfnet-mini", "relu1", "deconvnet", {"channels": 3}, "--input-channels 3"),
         (
             "torchvision:squeezenet1_1@random",
             "features.1",
@@ -326,14 +327,18 @@ def test_folders_of_the_user_do_not_stand_in_the_page(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ({"budget": "60kB"}, ArgumentError, "the budget does not hold the classes and one unit of each layer: about "),
-        ({"budget": "-1"}, ArgumentError, "budget is a number of bytes or a size such as '2GB'; got '-1'"),
+        (
+            {"page_size": "60kB"},
+            ArgumentError,
+            "the page size does not hold the classes and one unit of each layer: ",
+        ),
+        ({"page_size": "-1"}, ArgumentError, "page_size is a number of bytes or a size such as '2GB'; got '-1'"),
         ({"maps": 0}, ArgumentError, "maps is a number of feature maps, 1 or more; got 0"),
         ({"layers": ["relu77"]}, LayerNotFoundError, "no layer 'relu77'"),
-        ({"layers": []}, ArgumentError, "layers are names, one or more, or None for the rectified ones; got []"),
-        ({"layers": [nn.ReLU()]}, ArgumentError, "layers are names, one or more"),
-        ({"photos": None}, ArgumentError, "photos are one or several, as load_photo takes them; got None"),
-        ({"photos": 5}, ArgumentError, "photos are one or several, as load_photo takes them; got 5"),
+        ({"layers": []}, ArgumentError, "layers is one name or several, or None for the rectified layers; got []"),
+        ({"layers": [nn.ReLU()]}, ArgumentError, "layers is one name or several"),
+        ({"photos": None}, ArgumentError, "photos is one photo or several, as load_photo takes them; got None"),
+        ({"photos": 5}, ArgumentError, "photos is one photo or several, as load_photo takes them; got 5"),
         ({"photos": []}, ArgumentError, "no photos in the list"),
         ({"photos": ["nowhere.jpg"]}, PhotoError, "no such file"),
         ({"path": "page.txt"}, ArgumentError, "does not end in one of .html, .htm"),
@@ -388,7 +393,7 @@ def test_layers_that_cannot_be_shown_are_refused():
     model = nn.Sequential(*blocks(), nn.Flatten(), nn.Linear(8 * 16 * 16, 5), nn.Sigmoid())
     _, loaded = small(model)
     net = DeconvNet(loaded.model, loaded.example_input, smooth="rectify")
-    with pytest.raises(ArgumentError, match="layer '7' lies above the classes, '6': choose one below"):
+    with pytest.raises(ArgumentError, match="layer '7' lies above the classes, '6': choose a layer below"):
         report(net, "sample:coffee", loaded=loaded, layers=["7"])
     net, loaded = small(nn.Sequential(nn.Conv2d(3, 6, 3), nn.Flatten(), nn.Linear(5400, 5)))
     with pytest.raises(ArgumentError, match="no layer on the way to the class is rectified: name the layers"):
@@ -483,16 +488,16 @@ def test_another_network_than_the_one_that_was_loaded_is_refused(net, loaded):
     assert report(net, "sample:coffee", loaded=parallel, layers="relu1", maps=1)
 
 
-def test_a_page_never_passes_its_budget_and_what_it_says_is_enough_is(loaded):
+def test_a_page_never_passes_its_size_and_what_it_says_is_enough_is(loaded):
     labels = tuple(f"a long name, number {i}, {'x' * 3000}" for i in range(11))
     wordy = LoadedModel(loaded.model, loaded.preprocess, labels)
     net = DeconvNet(loaded.model, loaded.example_input)
     photos = ["sample:chelsea", "sample:rocket"]
     with pytest.raises(ArgumentError, match=r"about \d+ kB more would be enough") as fault:
-        report(net, photos, loaded=wordy, budget=150_000)
+        report(net, photos, loaded=wordy, page_size=150_000)
     more = int(re.search("about ([0-9]+) kB", str(fault.value))[1])
-    for budget in (150_000 + 1000 * more, 1_000_000):
-        assert len(report(net, photos, loaded=wordy, budget=budget).html.encode()) <= budget
+    for page_size in (150_000 + 1000 * more, 1_000_000):
+        assert len(report(net, photos, loaded=wordy, page_size=page_size).html.encode()) <= page_size
 
 
 def test_a_network_with_no_way_down_is_refused():
@@ -565,16 +570,13 @@ def test_a_visitor_clicks_from_class_to_layer_to_map_to_cell(browser, place, dat
         shown = layers_of(photo)["relu5"]["maps"]
         assert page.locator("#maps button").count() == len(shown) == 6
         page.locator("#maps button").nth(1).click()
-        assert (
-            page.locator("#title").inner_text()
-            == f"relu5, map {shown[1]['channel']} at {shown[1]['cells'][0]['at'][0]},{shown[1]['cells'][0]['at'][1]}"
-        )
+        y, x = shown[1]["cells"][0]["position"]
+        assert page.locator("#title").inner_text() == f"relu5, map {shown[1]['channel']} at {y},{x}"
         page.locator("#maps button").nth(0).click()
         cell = shown[0]["cells"][1]
         frame = page.locator("#map").bounding_box()
-        page.locator("#map").click(position={
-            "x": (cell["at"][1] + 0.5) / 8 * frame["width"], "y": (cell["at"][0] + 0.5) / 8 * frame["height"],
-        })  # fmt: skip
+        y, x = ((index + 0.5) / 8 for index in cell["position"])
+        page.locator("#map").click(position={"x": x * frame["width"], "y": y * frame["height"]})
         assert drawn(page) == cell["picture"]
         assert page.locator("#steps .step").count() == 6
         assert page.locator("#steps .step b").all_inner_texts()[-1] == "the pixels"

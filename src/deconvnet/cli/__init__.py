@@ -3,41 +3,22 @@
 import sys
 import warnings
 from io import TextIOWrapper
-from typing import TextIO
 
-from deconvnet._errors import DeconvNetError, DeconvNetWarning
+from deconvnet._errors import DeconvNetError
 
 
 def main() -> None:
-    """Run a command; a known fault is one line on stderr and exit code 1."""
+    """Run a command; a known error becomes one line on stderr and exit code 1."""
     from deconvnet.cli.commands import app
+    from deconvnet.cli.stderr import say, show_warning
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # photos and classes may have any name
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
+            warnings.showwarning = show_warning
             app(prog_name="deconvnet")
-    except (DeconvNetError, OSError) as fault:
-        say(fault)
+    except (DeconvNetError, OSError) as error:
+        say(error)
         sys.exit(1)
-
-
-def say(what: object) -> None:
-    """One line on stderr."""
-    print("deconvnet:", " ".join(str(what).splitlines()), file=sys.stderr)
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    if issubclass(category, DeconvNetWarning):
-        say(message)
-    else:
-        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))

@@ -1,6 +1,6 @@
-"""`deconvnet atlas` and `deconvnet atlas-merge`: what every feature map looks for, over a whole data set."""
+"""`deconvnet atlas` and `deconvnet atlas-merge`: the strongest activations of every feature map over a data set."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -8,49 +8,51 @@ import typer
 
 from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
-from deconvnet.cli.app import app
-from deconvnet.cli.progress import Tell, progress
+from deconvnet.cli.network import open_network
+from deconvnet.cli.progress import ReportProgress, progress
 
 if TYPE_CHECKING:
     from deconvnet.atlas.reader import Atlas
 
-_STAGES = {"scan": "photos scanned", "project": "batches of winners carried down", "write": "layers written"}
+_STAGES = {"scan": "photos scanned", "project": "batches of top activations projected", "write": "layers written"}
 
-Photos = Annotated[
-    str, typer.Argument(metavar="PHOTOS", help="A folder, a .txt list, .tar or .parquet shards, or a URL of any.")
-]
-Out = Annotated[Path, typer.Option("--output", "-o", help="The atlas's folder.", show_default=False)]
-Workers = Annotated[int, typer.Option("--workers", help="Processes that read photos.", min=0)]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with what an interrupted run left.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
+Out = Annotated[Path, typer.Option("--output", "-o", help="Folder of the atlas.", show_default=False)]
+Workers = Annotated[int, typer.Option("--workers", help="Number of processes that read photos.", min=0)]
 Layers = Annotated[
     list[str] | None,
-    typer.Option("--layer", "--layers", "-l", help="A layer; may be given again.", show_default="all rectifiers"),
+    typer.Option(
+        "--layer",
+        "-l",
+        help=f"{o.LAYER_HELP} Repeat the flag for several layers.",
+        show_default="all rectifiers",
+    ),
 ]
-K = Annotated[int, typer.Option("-k", help="Activations kept of each feature map.", min=1)]
+K = Annotated[int, typer.Option("-k", help="Number of activations kept for each feature map.", min=1)]
 ScanWorkers = Annotated[
-    int, typer.Option("--workers", help="Processes that read photos; on Ray, that run the network.", min=0)
+    int,
+    typer.Option("--workers", help="Number of processes that read photos; with Ray, that run the network.", min=0),
 ]
 Engine = Annotated[
-    Literal["local", "ray"], typer.Option("--engine", help="Scan here or on Ray; the result is the same.")
+    Literal["local", "ray"], typer.Option("--engine", help="Scan on this machine or on Ray; the result is the same.")
 ]
 RayAddress = Annotated[
-    str | None, typer.Option("--ray-address", help="host:port of a Ray cluster.", show_default="one is started here")
+    str | None,
+    typer.Option("--ray-address", help="Address host:port of a Ray cluster.", show_default="a local one"),
 ]
 Shard = Annotated[
-    str | None, typer.Option("--shard", help="Scan only part i of n, as 0/64 ... 63/64; see atlas-merge.")
+    str | None,
+    typer.Option("--shard", help="Scan only part i of n, written i/n, from 0/64 to 63/64; see atlas-merge."),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", help="Look at so many photos only.", min=1)]
+Limit = Annotated[int | None, typer.Option("--limit", help="Use at most this many photos, the first ones.", min=1)]
 Batch = Annotated[
-    int | None, typer.Option("--batch", help="Photos in each forward pass.", show_default="up to 8", min=1)
+    int | None, typer.Option("--batch", help="Number of photos in each forward pass.", show_default="up to 8", min=1)
 ]
-KeepSignal = Annotated[bool, typer.Option("--keep-signal", help="Keep the signed signals as well.")]
+KeepSignal = Annotated[bool, typer.Option("--keep-signal", help="Also keep the signed signals.")]
 
 
-@app.command()
 @o.with_model_flags
 def atlas(
-    photos: Photos,
+    photos: o.PhotoSet,
     output: Out,
     layer: Layers = None,
     k: K = 9,
@@ -58,71 +60,63 @@ def atlas(
     engine: Engine = "local",
     ray_address: RayAddress = None,
     shard: Shard = None,
-    resume: Resume = False,
+    resume: o.Resume = False,
     limit: Limit = None,
     batch: Batch = None,
     keep_signal: KeepSignal = False,
-    quiet: Quiet = False,
-    rules: o.Rules = "deconvnet",
-    smooth: o.Smooth = "refuse",
+    quiet: o.Quiet = False,
     *,
     flags: o.ModelFlags,
 ) -> None:
-    """Build an atlas: of every feature map the strongest activations over many photos, each beside its patch.
+    """Build an atlas: the strongest activations of every feature map over many photos, each beside its patch.
 
-    A photo that cannot be read is listed in the atlas and does not stop the run. After an interruption, of any
-    kind, --resume goes on, and the result is that of an uninterrupted run.
+    A photo that cannot be read is listed in the atlas and does not stop the run. After any interruption, --resume
+    continues, and the result is that of an uninterrupted run.
     """
     from deconvnet.atlas.build import build_atlas
     from deconvnet.atlas.jobs import scan_shard
 
     part = None if shard is None else _shard(shard)
-    loaded = flags.load()
-    net = flags.attach(loaded, rules=rules, smooth=smooth)
+    network = open_network(flags)
     layers = "all" if layer is None or layer == ["all"] else layer
-    with progress(quiet) as tell:
+    with progress(quiet=quiet, lines=True) as report_progress:
         options: dict[str, Any] = {
-            "out": output, "loaded": loaded, "workers": workers, "engine": engine, "ray_address": ray_address,
+            "out": output, "loaded": network.loaded, "workers": workers, "engine": engine, "ray_address": ray_address,
             "resume": resume, "limit": limit, "batch": batch, "memory": flags.memory, "keep_signal": keep_signal,
-            "progress": _told(tell),
+            "progress": partial(_report_stage, report_progress),
         }  # fmt: skip
         if part is not None:
-            scan_shard(net, photos, layers, k, shard=part, **options)
+            scan_shard(network.net, photos, layers, k, shard=part, **options)
             print(f"part {shard} of {photos} -> {output}")
             return
-        made = build_atlas(net, photos, layers, k, **options)
-    _print(made)
+        built = build_atlas(network.net, photos, layers, k, **options)
+    _print(built)
 
 
-@app.command("atlas-merge")
 @o.with_model_flags
 def atlas_merge(
-    shards: Annotated[list[Path], typer.Argument(metavar="DIR...", help="The folders of all parts.")],
+    shards: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of all parts.")],
     output: Out,
-    photos: Annotated[
-        str, typer.Option("--photos", help="The photos, as for the parts.", show_default="has to be given")
-    ],
+    photos: Annotated[str, typer.Option("--photos", help="Photos, as given for the parts.", show_default="required")],
     workers: Workers = 1,
-    resume: Resume = False,
-    quiet: Quiet = False,
-    rules: o.Rules = "deconvnet",
-    smooth: o.Smooth = "refuse",
+    resume: o.Resume = False,
+    quiet: o.Quiet = False,
     *,
     flags: o.ModelFlags,
 ) -> None:
-    """Make the atlas of parts that `deconvnet atlas --shard` scanned: the same as if it were scanned at once.
+    """Merge the parts that `deconvnet atlas --shard` scanned into one atlas: the same as if scanned at once.
 
-    The network and the photos are given again, because nothing that a folder says is ever loaded.
+    The network and the photos must be given again, because nothing that a folder names is ever loaded.
     """
     from deconvnet.atlas.jobs import merge_shards
 
-    loaded = flags.load()
-    net = flags.attach(loaded, rules=rules, smooth=smooth)
-    with progress(quiet) as tell:
-        made = merge_shards(
-            net, photos, shards, out=output, loaded=loaded, workers=workers, resume=resume, progress=_told(tell)
-        )
-    _print(made)
+    network = open_network(flags)
+    with progress(quiet=quiet, lines=True) as report_progress:
+        merged = merge_shards(
+            network.net, photos, shards, out=output, loaded=network.loaded, workers=workers, resume=resume,
+            progress=partial(_report_stage, report_progress),
+        )  # fmt: skip
+    _print(merged)
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -132,20 +126,16 @@ def _shard(text: str) -> tuple[int, int]:
     return int(numbers[0]), int(numbers[1])
 
 
-def _print(made: "Atlas") -> None:
-    counts = made.manifest.counts
-    dead = sum(one.dead for layer in made.layers for one in made.stats(layer))
-    print(f"{len(made)} feature maps in {len(made.layers)} layers, {counts.photos} photos -> {made.folder}")
+def _print(atlas: "Atlas") -> None:
+    counts = atlas.manifest.counts
+    dead = sum(stats.dead for layer in atlas.layers for stats in atlas.stats(layer))
+    print(f"{len(atlas)} feature maps in {len(atlas.layers)} layers, {counts.photos} photos -> {atlas.folder}")
     if dead:
         print(f"  {dead} maps respond to none of the photos")
     if counts.skipped:
         print(f"  {counts.skipped} photos could not be read: skipped.parquet says why")
 
 
-def _told(tell: Tell | None) -> Callable[[str, int, int, int], None] | None:
-    """What `build_atlas` tells of its progress, in words."""
-    if tell is None:
-        return None
-    return lambda stage, done, total, skipped: tell(
-        _STAGES[stage], done, total, f"{skipped} could not be read" if skipped else ""
-    )
+def _report_stage(report_progress: ReportProgress, stage: str, done: int, total: int, skipped: int) -> None:
+    """Report the progress of `build_atlas` in words."""
+    report_progress(_STAGES[stage], done, total, f"{skipped} could not be read" if skipped else "")

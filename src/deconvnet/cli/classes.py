@@ -1,7 +1,7 @@
 """Classes and probabilities, as they are written on the command line."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from deconvnet._errors import TargetError
 
@@ -11,44 +11,51 @@ if TYPE_CHECKING:
     from deconvnet._types import Unit
     from deconvnet.models.load import LoadedModel
 
+Target: TypeAlias = int | tuple[int, int, int] | None
+"""A class by index; a class and a position in a map; None for the predicted class."""
+
 
 def class_target(loaded: "LoadedModel", text: str) -> int | tuple[int, int, int]:
-    """A class, or a class and a place in a map."""
-    place = re.fullmatch(r"(.+?),(\d+),(\d+)", text)
-    if place is None or text in (loaded.labels or ()):
-        return loaded.class_index(text)
-    return loaded.class_index(place[1]), int(place[2]), int(place[3])
-
-
-def check_target(target: int | tuple[int, int, int] | None, size: tuple[int, ...]) -> None:
-    """Whether the target suits an answer of that size.
+    """A class, or a class and a position in a map.
 
     Raises:
-        TargetError: a map needs a place, and a list of classes has none.
+        TargetError: there is no such class.
+    """
+    parts = re.fullmatch(r"(.+?),(\d+),(\d+)", text)
+    if parts is None or text in (loaded.labels or ()):
+        return loaded.class_index(text)
+    return loaded.class_index(parts[1]), int(parts[2]), int(parts[3])
+
+
+def check_target(target: Target, size: tuple[int, ...]) -> None:
+    """Raise unless the target suits an output of that spatial size.
+
+    Raises:
+        TargetError: a map needs a position, and a list of classes has none.
     """
     if size and not isinstance(target, tuple):
         across = "x".join(map(str, size))
-        raise TargetError(f"the network answers with maps of {across}: choose a class and a place, --target CLASS,Y,X.")
+        raise TargetError(f"the network outputs maps of {across}: name a class and a position, --target CLASS,Y,X.")
     if not size and isinstance(target, tuple):
-        raise TargetError("the network's answer is no map and has no places: choose a class alone, --target CLASS.")
+        raise TargetError("the network's output is not a map and has no positions: name a class, --target CLASS.")
 
 
-def class_facts(loaded: "LoadedModel", chances: "Tensor", unit: "Unit") -> dict[str, Any]:
-    """What there is to say of a class, and of the network's answer.
+def class_facts(loaded: "LoadedModel", probabilities: "Tensor", unit: "Unit") -> dict[str, Any]:
+    """A class and the predicted one, each with its label and probability, for `--json`.
 
     Args:
         loaded: the network, with its labels.
-        chances: (c, *spatial) probabilities for one photo.
-        unit: the class, at a place where there are places.
+        probabilities: (c, *spatial) for one photo.
+        unit: the class, at a position if there are positions.
     """
     for index in unit.position or ():
-        chances = chances[:, index]
-    chances = chances.flatten()
+        probabilities = probabilities[:, index]
+    probabilities = probabilities.flatten()
 
-    def facts(number: int) -> dict[str, Any]:
-        return {"class": number, "label": loaded.label(number), "probability": float(chances[number])}
+    def facts(index: int) -> dict[str, Any]:
+        return {"class": index, "label": loaded.label(index), "probability": float(probabilities[index])}
 
-    return {**facts(unit.channel or 0), "answer": facts(int(chances.argmax()))}
+    return {**facts(unit.channel or 0), "answer": facts(int(probabilities.argmax()))}
 
 
 def class_words(facts: dict[str, Any]) -> str:
@@ -63,8 +70,8 @@ def answer_words(facts: dict[str, Any], form: str) -> str:
     return form.format(f"the network's answer: {class_words(facts['answer'])}")
 
 
-def percent(chance: float) -> str:
-    """A probability for people."""
-    if chance < 0.0005:
+def percent(share: float) -> str:
+    """A share of 1 for people."""
+    if share < 0.0005:
         return "under 0.1 %"
-    return f"{100 * chance:.1f} %" if chance < 0.1 else f"{100 * chance:.0f} %"
+    return f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"

@@ -1,39 +1,38 @@
 """`deconvnet demo`: a first look."""
 
-import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from deconvnet.cli import options as o
-from deconvnet.cli.app import app
 from deconvnet.cli.classes import percent
 from deconvnet.cli.explain import explain_photo
-from deconvnet.cli.files import places
+from deconvnet.cli.files import output_paths
+from deconvnet.cli.network import open_network
+from deconvnet.cli.result import print_result
 
-DEMO = Path("deconvnet-demo.png")
+_PICTURE = Path("deconvnet-demo.png")
 
 
-@app.command()
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="The picture's file.")] = DEMO,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Picture file.")] = _PICTURE,
     force: o.Force = False,
     as_json: o.Json = False,
 ) -> None:
-    """Explain a photo of a cat with the bundled network: a first look that fetches nothing."""
-    again = force or output == DEMO  # the demo's own picture may be made anew
-    (place,) = places(["sample:chelsea"], output, ".explain.png", again)
-    flags = o.ModelFlags()
-    loaded = flags.load()
-    row = explain_photo(flags.attach(loaded), loaded, "sample:chelsea", None, place, again)
-    if as_json:
-        print(json.dumps(row, indent=2, allow_nan=False))
-        return
-    print(
-        f"The bundled network takes scikit-image's photo of a cat for: {row['label']}, "
-        f"{percent(row['probability'])}.\n"
-        f"The picture is {place.resolve()}: left the photo as the network sees it, in the middle the class\n"
-        "carried down to the pixels through the network's own filters, right the places in the photo\n"
-        "where that signal is strong."
+    """Explain a photo of a cat with the bundled network: a first look that needs no download."""
+    replaces = force or output == _PICTURE  # the demo may replace its own picture
+    (path,) = output_paths(["chelsea"], output, ".explain.png", force=replaces)
+    result = explain_photo(open_network(o.ModelFlags()), "sample:chelsea", path, force=replaces)
+    print_result(replace(result, words=_words(result.facts, path)), as_json=as_json)
+
+
+def _words(facts: dict[str, Any], path: Path) -> str:
+    return (
+        f"The bundled network takes scikit-image's photo of a cat for: {facts['label']}, "
+        f"{percent(facts['probability'])}.\n"
+        f"The picture is {path.resolve()}. Left: the photo as the network sees it. Middle: the class\n"
+        "carried down to the pixels through the network's own filters. Right: where in the photo\n"
+        "that signal is strong."
     )

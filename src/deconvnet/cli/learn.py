@@ -4,14 +4,13 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
-from deconvnet.cli.app import app
-from deconvnet.cli.progress import Tell, progress
+from deconvnet.cli.progress import ReportProgress, progress
 
 _ITERATIONS, _STEPS = 30, 10  # as `learn_photos` has them
 
@@ -21,17 +20,11 @@ if TYPE_CHECKING:
     from deconvnet.learn.train import Progress
 
 
-@app.command()
 def learn(
-    photos: Annotated[
-        str,
-        typer.Argument(
-            metavar="PHOTOS", help="A folder, a .txt list, .tar or .parquet shards, or a URL of any of these."
-        ),
-    ],
+    photos: o.PhotoSet,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the result.", show_default=False)],
-    layers: Annotated[
-        str, typer.Option("--layers", help="Number of feature maps in each layer, from the lowest.")
+    maps: Annotated[
+        str, typer.Option("--maps", help="Number of feature maps in each layer, from the lowest.")
     ] = "15,50",
     kernel: Annotated[
         str, typer.Option("--filter", help="Side of the filters in pixels, for all layers or for each.")
@@ -79,8 +72,8 @@ def learn(
     workers: Annotated[
         int, typer.Option("--workers", help="Processes that read photos; 0 reads them in this process.", min=0)
     ] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
+    resume: o.Resume = False,
+    quiet: o.Quiet = False,
 ) -> None:
     """Learn filters from photos without labels: a deconvolutional network, layer by layer.
 
@@ -89,7 +82,7 @@ def learn(
     uninterrupted run; so it is with any number of workers.
     """
     _check_solver_flags(solver, iterations, steps)
-    maps = o.numbers("--layers", layers, whole=True)
+    counts = o.numbers("--maps", maps, whole=True)
     block = None if pool == "none" else o.numbers("--pool", pool, whole=True)
     from deconvnet.learn.learned import learn_photos
     from deconvnet.learn.net import AdaptiveDeconvNet
@@ -98,22 +91,22 @@ def learn(
 
     channels = 3 if colour else 1
     net = AdaptiveDeconvNet.of(
-        (maps,) if isinstance(maps, int) else maps,
+        (counts,) if isinstance(counts, int) else counts,
         channels=channels,
-        kernel=_for_all_or_each("--filter", kernel, whole=True),
+        kernel=o.numbers("--filter", kernel, whole=True),
         pool=block,
-        lam=_for_all_or_each("--lam", lam),
+        lam=o.numbers("--lam", lam),
         boundary=boundary,
         seed=seed,
     )
     opened = open_photos(photos)
     batches = math.ceil(min(limit or len(opened), len(opened)) / batch)
-    with progress(quiet) as report:
+    with progress(quiet=quiet, lines=True) as report_progress:
         result = learn_photos(
             opened, net, out=output, prepare=Prepare(size, channels),
-            epochs=_for_all_or_each("--epochs", epochs, whole=True), batch=batch, limit=limit, seed=seed,
+            epochs=o.numbers("--epochs", epochs, whole=True), batch=batch, limit=limit, seed=seed,
             update_by=update, solver=solver, max_iter=iterations or _ITERATIONS, steps=steps or _STEPS,
-            workers=workers, resume=resume, progress=_report_progress(report, batches),
+            workers=workers, resume=resume, progress=partial(_report_batch, report_progress, batches),
         )  # fmt: skip
     skipped = len(result.skipped())
     count = result.about["photos"]["learned from"] - skipped
@@ -122,7 +115,6 @@ def learn(
         print(f"  {skipped} photo{'' if skipped == 1 else 's'} could not be read: see skipped.csv")
 
 
-@app.command()
 def learned(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="A folder that deconvnet learn wrote.", show_default=False)
@@ -137,7 +129,7 @@ def learned(
     force: o.Force = False,
 ) -> None:
     """Draw what was learned: the filters of every layer in pixels, and the reconstructions and parts of a photo."""
-    from deconvnet.cli.files import in_a_name
+    from deconvnet.cli.files import check_new, in_file_name, stem
     from deconvnet.learn.draw import draw_filters, draw_parts, draw_reconstructions
     from deconvnet.learn.learned import Learned
     from deconvnet.pictures.sheets import save_picture
@@ -150,14 +142,11 @@ def learned(
         f"filters-{layer}.png": partial(draw_filters, result, layer) for layer in range(1, len(result.net.layers) + 1)
     }
     if photo is not None:
-        stem = in_a_name(Path(photo.removeprefix("sample:")).stem)
-        pictures[f"{stem}.reconstructions.png"] = partial(draw_reconstructions, result, photo)
-        pictures[f"{stem}.parts.png"] = partial(draw_parts, result, photo)
-    existing = [name for name in pictures if (target / name).exists()]
-    if existing and not force:
-        raise ArgumentError(
-            f"{str(target / existing[0])!r} is there already. Pass --force to overwrite, or -o for another folder."
-        )
+        name = in_file_name(stem(photo))
+        pictures[f"{name}.reconstructions.png"] = partial(draw_reconstructions, result, photo)
+        pictures[f"{name}.parts.png"] = partial(draw_parts, result, photo)
+    if not force:
+        check_new([target / name for name in pictures])
     for name, picture in {name: draw() for name, draw in pictures.items()}.items():
         save_picture(picture, target / name, force=force)
         print(f"-> {target / name}")
@@ -171,19 +160,8 @@ def _check_solver_flags(solver: str, iterations: int | None, steps: int | None) 
         raise ArgumentError(f"--steps has no effect with --solver {solver}. Use --iterations, or --solver ista.")
 
 
-def _for_all_or_each(flag: str, text: str, *, whole: bool = False) -> Any:
-    """A number for all layers, or several, one for each."""
-    numbers = o.numbers(flag, text, whole=whole)
-    return numbers[0] if isinstance(numbers, tuple) and len(numbers) == 1 else numbers
-
-
-def _report_progress(report: Tell | None, batches: int) -> Callable[["Progress"], None] | None:
-    """Turns the progress of `learn_photos` into words."""
-    if report is None:
-        return None
-
-    def report_progress(progress: "Progress") -> None:
-        state = f"objective {progress.objective:.4g}, error {progress.error:.1%}, active {progress.active:.2%}"
-        report(f"batches of layer {progress.layer}, epoch {progress.epoch + 1}", progress.batch + 1, batches, state)
-
-    return report_progress
+def _report_batch(report_progress: ReportProgress, batches: int, progress: "Progress") -> None:
+    """Report the progress of `learn_photos` in words."""
+    state = f"objective {progress.objective:.4g}, error {progress.error:.1%}, active {progress.active:.2%}"
+    what = f"batches of layer {progress.layer}, epoch {progress.epoch + 1}"
+    report_progress(what, progress.batch + 1, batches, state)

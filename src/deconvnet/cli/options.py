@@ -1,4 +1,4 @@
-"""The flags that every command shares, and what they become."""
+"""The flags that commands share, and what they become."""
 
 import inspect
 import re
@@ -17,36 +17,58 @@ if TYPE_CHECKING:
     from deconvnet.network import DeconvNet
 
 PANEL = "Model"
-HELP = (
-    "zfnet-mini (bundled), torchvision:NAME, timm:NAME (with @random for no weights), FILE.pt2, or "
+MODEL_HELP = (
+    "zfnet-mini (bundled), torchvision:NAME, timm:NAME (append @random for random weights), FILE.pt2, or "
     "FILE.py:FUNCTION. The last two are your own code and can run code."
 )
+
+Rules = Annotated[
+    Literal["deconvnet", "guided", "gradient"], typer.Option(help="Rule set for the way down.", case_sensitive=False)
+]
+Smooth = Annotated[
+    Literal["refuse", "rectify", "gradient"],
+    typer.Option(help="Activations other than ReLU: refuse them, treat them as ReLU, or differentiate them."),
+]
 
 
 @dataclass(frozen=True)
 class ModelFlags:
-    """The flags that say which network, and on what."""
+    """The flags that say which network is looked at, and by which rules."""
 
-    model: Annotated[str, typer.Option("--model", "-m", help=HELP, rich_help_panel=PANEL)] = "zfnet-mini"
+    rules: Rules = "deconvnet"
+    smooth: Smooth = "refuse"
+    model: Annotated[str, typer.Option("--model", "-m", help=MODEL_HELP, rich_help_panel=PANEL)] = "zfnet-mini"
     weights: Annotated[
         Path | None,
-        typer.Option(help="Weights: safetensors, or a checkpoint of tensors.", rich_help_panel=PANEL),
+        typer.Option(
+            help="Weights file: safetensors, or a checkpoint of tensors.",
+            show_default="the model's own",
+            rich_help_panel=PANEL,
+        ),
     ] = None
     size: Annotated[
         str | None, typer.Option(help="Input size: 224, or 240,320 (height, width).", rich_help_panel=PANEL)
     ] = None
-    mean: Annotated[str | None, typer.Option(help="Mean per channel: 0.485,0.456,0.406.", rich_help_panel=PANEL)] = None
-    std: Annotated[
-        str | None, typer.Option(help="Deviation per channel: 0.229,0.224,0.225.", rich_help_panel=PANEL)
+    mean: Annotated[
+        str | None, typer.Option(help="Mean of each input channel: 0.485,0.456,0.406.", rich_help_panel=PANEL)
     ] = None
-    channels: Annotated[int | None, typer.Option(help="Channels of the input: 1 or 3.", rich_help_panel=PANEL)] = None
+    std: Annotated[
+        str | None,
+        typer.Option(help="Standard deviation of each input channel: 0.229,0.224,0.225.", rich_help_panel=PANEL),
+    ] = None
+    input_channels: Annotated[
+        int | None, typer.Option(help="Number of input channels: 1 (grey) or 3 (colour).", rich_help_panel=PANEL)
+    ] = None
     labels: Annotated[
         str | None,
-        typer.Option(help="Class names: a file, one a line; or imagenet, imagenette.", rich_help_panel=PANEL),
+        typer.Option(
+            help="Class names: a text file with one per line, imagenet, or imagenette.", rich_help_panel=PANEL
+        ),
     ] = None
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...", rich_help_panel=PANEL)] = None
-    output_name: Annotated[
-        str | None, typer.Option(help="Which of several outputs holds the classes.", rich_help_panel=PANEL)
+    device: Annotated[str | None, typer.Option(help="Device: cpu, cuda, cuda:1, mps ...", rich_help_panel=PANEL)] = None
+    class_output: Annotated[
+        str | None,
+        typer.Option(help="Name or index of the output that holds the class scores.", rich_help_panel=PANEL),
     ] = None
     memory: Annotated[
         str | None,
@@ -67,49 +89,56 @@ class ModelFlags:
             size=numbers("--size", self.size, whole=True),
             mean=numbers("--mean", self.mean),
             std=numbers("--std", self.std),
-            channels=self.channels,
+            channels=self.input_channels,
             labels=self.labels,
             device=self.device,
         )
 
-    def attach(self, loaded: "LoadedModel", **options: Any) -> "DeconvNet":
+    def attach(self, loaded: "LoadedModel") -> "DeconvNet":
         """A deconvnet on the loaded model."""
         from deconvnet.network import DeconvNet
 
-        output, memory = self.output_name, self.memory
-        return DeconvNet(loaded.model, loaded.example_input, output=output, memory=memory, **options)
+        return DeconvNet(
+            loaded.model,
+            loaded.example_input,
+            rules=self.rules,
+            smooth=self.smooth,
+            output=self.class_output,
+            memory=self.memory,
+        )
 
 
 def with_model_flags(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the fields of `ModelFlags` as flags of its own, in place of its parameter `flags`."""
     names = [field.name for field in fields(ModelFlags)]
-    own = inspect.signature(command, eval_str=True)
+    signature = inspect.signature(command, eval_str=True)
     expanded = inspect.signature(ModelFlags, eval_str=True).parameters.values()
-    kept = [parameter for name, parameter in own.parameters.items() if name != "flags"]
+    own = [parameter for name, parameter in signature.parameters.items() if name != "flags"]
 
     @wraps(command)
-    def expanding(**values: Any) -> None:
+    def with_flags(**values: Any) -> None:
         flags = ModelFlags(**{name: values.pop(name) for name in names})
         command(**values, flags=flags)
 
-    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*kept, *expanded)]
-    vars(expanding)["__signature__"] = own.replace(parameters=parameters)
-    expanding.__annotations__ = {p.name: p.annotation for p in parameters}
-    return expanding
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own, *expanded)]
+    vars(with_flags)["__signature__"] = signature.replace(parameters=parameters)
+    with_flags.__annotations__ = {p.name: p.annotation for p in parameters}
+    return with_flags
 
 
-Rules = Annotated[Literal["deconvnet", "guided", "gradient"], typer.Option(help="The way down.", case_sensitive=False)]
-Smooth = Annotated[
-    Literal["refuse", "rectify", "gradient"],
-    typer.Option(help="Activations that are no rectifiers: refuse, treat as rectifiers, or differentiate."),
-]
-PHOTO_HELP = "A photo's file, or sample:chelsea, sample:astronaut, sample:coffee, sample:rocket."
+PHOTO_HELP = "Photo file, or sample:chelsea, sample:astronaut, sample:coffee or sample:rocket."
+LAYER_HELP = "Layer name, as printed by deconvnet layers."
 Photos = Annotated[list[str], typer.Argument(metavar="PHOTO...", help=PHOTO_HELP, show_default=False)]
 Photo = Annotated[str, typer.Argument(metavar="PHOTO", help=PHOTO_HELP, show_default=False)]
-Layer = Annotated[str, typer.Option("--layer", "-l", help="A layer's name, as deconvnet layers prints it.")]
+PhotoSet = Annotated[
+    str,
+    typer.Argument(metavar="PHOTOS", help="Folder, .txt list, .tar or .parquet shards, or a URL of any of these."),
+]
+Layer = Annotated[str, typer.Option("--layer", "-l", help=LAYER_HELP)]
+CHANNEL = ("--channel", "--feature-map", "-c")
 Position = Annotated[
     str | None,
-    typer.Option("--position", help="y,x of the units; each map's strongest by default.", show_default=False),
+    typer.Option("--position", help="Position y,x of the units.", show_default="the strongest of each feature map"),
 ]
 Target = Annotated[
     str | None,
@@ -117,32 +146,43 @@ Target = Annotated[
         "--target",
         "-t",
         metavar="CLASS",
-        help="A class by name or number; CLASS,Y,X for networks that answer with a map.",
-        show_default="the network's answer",
+        help="Class name or index; CLASS,Y,X for networks that output a map.",
+        show_default="the predicted class",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite files.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 
 
 def numbers(flag: str, text: str | None, *, whole: bool = False) -> Any:
-    """Numbers separated by commas; one alone as it is; None for None.
+    """The numbers in a flag's text: a tuple of those separated by commas, one alone as it is, None for None.
+
+    Args:
+        flag: for messages.
+        text: what the user gave.
+        whole: take whole numbers only, as int; otherwise floats.
 
     Raises:
-        ArgumentError: something else.
+        ArgumentError: the text is something else.
     """
     if text is None:
         return None
     try:
-        several = tuple((int if whole else float)(part) for part in text.split(","))
+        values = tuple((int if whole else float)(part) for part in text.split(","))
     except ValueError:
         raise ArgumentError(f"{flag} takes numbers separated by commas; got {text!r}.") from None
-    return several[0] if whole and len(several) == 1 else several
+    return values if len(values) > 1 else values[0]
 
 
-def channels(text: str) -> int | list[int] | str:
-    """Feature maps as `project` takes them, which refuses what is none of its words."""
-    if not re.fullmatch(r"-?\d+(,-?\d+)*", text):
+def feature_maps(text: str) -> int | list[int] | str:
+    """Channels as `project` takes them: indices and ranges such as 0-15,47, each once and in the order given.
+
+    Any other text comes back as it is, such as "all" or "top:16"; `project` refuses what it does not know.
+    """
+    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
         return text
-    several = [int(number) for number in text.split(",")]
-    return several[0] if len(several) == 1 else several
+    spans = [[int(end) for end in part.split("-")] for part in text.split(",")]
+    channels = list(dict.fromkeys(index for span in spans for index in range(span[0], span[-1] + 1)))
+    return channels[0] if text.isdecimal() else channels

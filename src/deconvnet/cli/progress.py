@@ -1,80 +1,86 @@
-"""How far long work is: a bar where someone watches, a line now and then where nobody does."""
+"""Progress on stderr: a bar on a terminal; elsewhere a line now and then, or nothing."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from deconvnet.cli import say
+from deconvnet.cli.stderr import say
 
-Tell = Callable[[str, int, int, str], None]  # what is counted, how many are done, of how many, and what else to say
+ReportProgress = Callable[[str, float, float, str], None]
+"""What is counted, how many are done, out of how many, and a remark. A float is a share."""
 
-_EVERY = 10  # seconds between lines
+_SECONDS_BETWEEN_LINES = 10
 
 
 @contextmanager
-def progress(quiet: bool) -> Iterator[Tell | None]:
-    """What says on stderr how far the work is; None if nothing shall be said."""
-    if quiet:
-        yield None
-        return
-    if not sys.stderr.isatty():
-        yield _lines()
-        return
+def progress(*, quiet: bool = False, lines: bool = False) -> Iterator[ReportProgress]:
+    """A function to report progress with, while the block runs.
+
+    Args:
+        quiet: report nothing.
+        lines: print a line now and then where stderr is not a terminal.
+    """
+    if sys.stderr.isatty() and not quiet:
+        with _bar() as report_progress:
+            yield report_progress
+    else:
+        yield _lines() if lines and not quiet else _ignore
+
+
+def _ignore(what: str, done: float, total: float, remark: str) -> None:
+    """Report nothing."""
+
+
+@contextmanager
+def _bar() -> Iterator[ReportProgress]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = [
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[more]}"), TimeRemainingColumn(),
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
+        TextColumn("{task.fields[remark]}"), TimeRemainingColumn(),
     ]  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console, on_terminal = Console(stderr=True), sys.stdout.isatty()
+    # results that go to a file or a pipe must not be drawn into the bar
+    with Progress(*columns, console=console, transient=True, redirect_stdout=on_terminal) as bar:
         tasks: dict[str, TaskID] = {}
         rate = _rates()
 
-        def tell(what: str, done: int, total: int, more: str) -> None:
+        def report_progress(what: str, done: float, total: float, remark: str) -> None:
             if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total, more="")
-            bar.update(tasks[what], completed=done, more=", ".join(filter(None, (rate(what, done), more))))
+                tasks[what] = bar.add_task(what, total=total, remark="")
+            counted = f"{done} of {total}" if isinstance(done, int) else ""
+            remarks = ", ".join(filter(None, (counted, rate(what, done), remark)))
+            bar.update(tasks[what], completed=done, remark=remarks)
 
-        yield tell
+        yield report_progress
 
 
-def _lines() -> Tell:
-    said = [0.0]
+def _lines() -> ReportProgress:
+    last = 0.0
     rate = _rates()
 
-    def tell(what: str, done: int, total: int, more: str) -> None:
-        fast = rate(what, done)
-        if time.monotonic() - said[0] < _EVERY and done < total:
+    def report_progress(what: str, done: float, total: float, remark: str) -> None:
+        nonlocal last
+        per_second = rate(what, done)
+        if time.monotonic() - last < _SECONDS_BETWEEN_LINES and done < total:
             return
-        said[0] = time.monotonic()
-        say(", ".join(filter(None, (f"{done} of {total} {what}", fast, more))))
+        last = time.monotonic()
+        say(", ".join(filter(None, (f"{done} of {total} {what}", per_second, remark))))
 
-    return tell
+    return report_progress
 
 
-def _rates() -> Callable[[str, int], str]:
-    """How many of something are done in a second, in words, from when it was first asked for."""
-    began: dict[str, tuple[float, int]] = {}
+def _rates() -> Callable[[str, float], str]:
+    """A function for how many are done in a second, in words, counted from its first call; "" for shares."""
+    starts: dict[str, tuple[float, float]] = {}
 
-    def rate(what: str, done: int) -> str:
+    def rate(what: str, done: float) -> str:
         now = time.monotonic()
-        start, first = began.setdefault(what, (now, done))
-        return f"{(done - first) / (now - start):.1f} a second" if now - start > 0.5 and done > first else ""
+        start, first = starts.setdefault(what, (now, done))
+        if not isinstance(done, int) or now - start <= 0.5 or done <= first:
+            return ""
+        return f"{(done - first) / (now - start):.1f} per second"
 
     return rate
-
-
-def watched(items: list[Any]) -> Iterator[Any]:
-    """The items, with a bar on stderr where there are several and someone watches."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    if len(items) < 2 or not sys.stderr.isatty():
-        yield from items
-        return
-    # results that go to a file or a pipe must not be drawn into the bar
-    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()) as bar:
-        yield from bar.track(items, description="photos")

@@ -1,82 +1,96 @@
 """`deconvnet steps`: one unit's way down, step by step."""
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
-from deconvnet.cli.app import app
-from deconvnet.cli.classes import check_target, class_target
-from deconvnet.cli.files import in_a_name, places
+from deconvnet.cli.classes import check_target
+from deconvnet.cli.files import in_file_name, output_paths, stem
+from deconvnet.cli.network import open_network
+from deconvnet.cli.result import Result, print_result
+
+if TYPE_CHECKING:
+    from deconvnet.results.steps import StepDown, Steps
 
 
-@app.command()
 @o.with_model_flags
 def steps(
     photo: o.Photo,
     layer: Annotated[
         str | None,
-        typer.Option(
-            "--layer", "-l", help="A layer's name, as deconvnet layers prints it.", show_default="the classes"
-        ),
+        typer.Option("--layer", "-l", help=o.LAYER_HELP, show_default="the classes"),
     ] = None,
     channel: Annotated[
         int | None,
-        typer.Option("--channel", "-c", help="A feature map of the layer.", show_default="the strongest"),
+        typer.Option(*o.CHANNEL, help="Feature map of the layer.", show_default="the strongest"),
     ] = None,
     position: o.Position = None,
     target: o.Target = None,
-    to: Annotated[str | None, typer.Option("--to", help="End at this layer.", show_default="the pixels")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="Layer to stop at, below the unit.", show_default="the pixels")
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The figure's file.", show_default="./NAME.LAYER.steps.png")
+        Path | None, typer.Option("--output", "-o", help="Picture file.", show_default="./NAME.LAYER.steps.png")
     ] = None,
     force: o.Force = False,
     as_json: o.Json = False,
-    rules: o.Rules = "deconvnet",
-    smooth: o.Smooth = "refuse",
     *,
     flags: o.ModelFlags,
 ) -> None:
     """Show the mechanism: a unit's signal unpooled, rectified and filtered, step by step, beside the forward maps.
 
-    Without a layer it is a class that is carried down.
+    Without --layer, a class is carried down.
     """
-    if layer is not None and target is not None:
-        raise ArgumentError("--target is a class: leave out --layer, or give a --channel of it.")
-    if layer is None and (channel is not None or position is not None):
-        raise ArgumentError("--channel and --position are of a layer: give --layer too, or --target alone.")
-    (place,) = places([photo], output, f".{in_a_name(layer or 'class')}.steps.png", force)
-    where = o.numbers("--position", position, whole=True)
-    loaded = flags.load()
-    chosen = None if target is None else class_target(loaded, target)
-    net = flags.attach(loaded, rules=rules, smooth=smooth)
-    from deconvnet.photos.photo import load_photo
+    _check_unit(layer, channel, position, target)
+    (path,) = output_paths([stem(photo)], output, f".{in_file_name(layer or 'class')}.steps.png", force=force)
+    index = o.numbers("--position", position, whole=True)
+    network = open_network(flags, target)
     from deconvnet.pictures.sheets import save_picture
 
-    read = load_photo(photo)
-    x = loaded.preprocess.images(read).to(loaded.example_input)
+    loaded_photo, x = network.read(photo)
     if layer is None:
-        check_target(chosen, tuple(net.scores(x).shape[2:]))
-    found = net.steps(x, layer, channel=channel, position=where, target=chosen, to=to)
-    save_picture(found.figure(loaded.preprocess.shown(read)), place, force=force)
-    rows = [
-        {"layer": step.layer, "undone": step.undone, "how": step.how, "size": tuple(step.signal.shape),
-         "relative error of unpooling": step.error, "unpooled": step.pool}
-        for step in found
-    ]  # fmt: skip
-    unit = {"layer": found.unit.layer, "channel": found.unit.channel, "position": found.unit.position}
-    if as_json:
-        report = {"photo": photo, "unit": unit, "activation": found.activation, "steps": rows,
-                  "rules": found.rules.name, "notes": found.notes, "file": str(place)}  # fmt: skip
-        print(json.dumps(report, indent=2, allow_nan=False))
-        return
-    print(f"{photo}: {len(found)} steps down from {found.unit.layer or 'the output'} -> {place}")
-    for step in found:
-        if step.error is not None:
-            words = f"unpooling {step.pool} gives the forward maps back with a relative error of {step.error:.3g}"
-            print(f"  {step.layer}: {words}")
-    for note in found.notes:
-        print(f"  note: {note}")
+        check_target(network.target, tuple(network.net.scores(x).shape[2:]))
+    result = network.net.steps(x, layer, channel=channel, position=index, target=network.target, to=to)
+    save_picture(result.figure(network.loaded.preprocess.shown(loaded_photo)), path, force=force)
+    unit = {"channel": result.unit.channel, "position": result.unit.position, "activation": result.activation}
+    facts = {"photo": photo, "layer": result.unit.layer, "unit": unit, "steps": [*map(_step_facts, result)],
+             "rules": result.rules.name, "notes": list(result.notes), "file": str(path)}  # fmt: skip
+    print_result(Result(_words(photo, result, path), facts), as_json=as_json)
+
+
+def _check_unit(layer: str | None, channel: int | None, position: str | None, target: str | None) -> None:
+    """Raise unless the flags name one unit: of a layer, or a class.
+
+    Raises:
+        ArgumentError: they name both, or half a unit.
+    """
+    if layer is not None and target is not None:
+        raise ArgumentError("--target names a class and --layer a layer: drop one of them.")
+    if layer is None and (channel is not None or position is not None):
+        raise ArgumentError("--channel and --position need --layer: add it, or drop them.")
+
+
+def _step_facts(step: "StepDown") -> dict[str, Any]:
+    channels, *size = step.signal.shape
+    return {
+        "layer": step.layer,
+        "undone": step.undone,
+        "how": step.how,
+        "channels": channels,
+        "size": size,
+        "unpooled": step.pool,
+        "unpooling_error": step.error,
+    }
+
+
+def _words(photo: str, steps: "Steps", path: Path) -> str:
+    lines = [f"{photo}: {len(steps)} steps down from {steps.unit.layer or 'the output'} -> {path}"]
+    lines += [
+        f"  {step.layer}: unpooling {step.pool} restores the forward maps with a relative error of {step.error:.3g}"
+        for step in steps
+        if step.error is not None
+    ]
+    return "\n".join(lines)

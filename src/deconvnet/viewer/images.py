@@ -22,13 +22,13 @@ _SEEN, _WHOLE = 640, 240  # pixels of the photo's longer side: what the network 
 
 
 class Tiles:
-    """Watches signals on their way down, and keeps a small picture of each on every layer."""
+    """A watcher of signals on their way down, with a small picture of each on every layer."""
 
     def __init__(self, maps: Mapping[str, Float[Tensor, "c *size"]]) -> None:
-        self._sizes = {layer: tuple(of.shape[1:]) for layer, of in maps.items()}
-        self._of: dict[str, dict[int, Tensor]] = {}
+        self._sizes = {layer: tuple(values.shape[1:]) for layer, values in maps.items()}
+        self._tiles: dict[str, dict[int, Tensor]] = {}
 
-    def watch(self, layer: str, numbers: Tensor, signal: Tensor, low: Tensor) -> None:
+    def watch(self, layer: str, indices: Tensor, signal: Tensor, low: Tensor) -> None:
         """Called by `DeconvNet.project`."""
         if layer not in self._sizes:
             return
@@ -41,23 +41,23 @@ class Tiles:
                 inside, part = box.overlap(size)
                 row[inside] = window[part]
             values = whole
-        self._of.setdefault(layer, {}).update(zip(numbers.tolist(), _tiles(values), strict=True))
+        self._tiles.setdefault(layer, {}).update(zip(indices.tolist(), _tiles(values), strict=True))
 
-    def strip(self, number: int, down: Sequence[str]) -> Image.Image:
+    def strip(self, index: int, down: Sequence[str]) -> Image.Image:
         """A unit's tiles on some layers, side by side; a grey line where there are none."""
         zero = torch.full((_TILE, _TILE), 128, dtype=torch.uint8)
-        tiles = [self._of.get(layer, {}).get(number, zero) for layer in down] or [zero[:, :1]]
+        tiles = [self._tiles.get(layer, {}).get(index, zero) for layer in down] or [zero[:, :1]]
         return Image.fromarray(torch.cat(tiles, 1).numpy())
 
 
 def forward_tile(maps: Float[Tensor, "c *size"]) -> str:
-    """What a layer gave on the way up, over all maps, as a tile."""
+    """A layer's forward maps, all together, as a tile."""
     values = _strength(maps, 0) if maps.ndim > 1 else maps
     return webp(Image.fromarray(_tiles(values[None])[0].numpy()))
 
 
 def _strength(maps: Tensor, axis: int) -> Tensor:
-    """Of all maps together, at each place; squares of half floats overflow."""
+    """The strength of all maps together at each position, at least in float32: squares of half floats overflow."""
     strength: Tensor = torch.linalg.vector_norm(maps.to(torch.promote_types(maps.dtype, torch.float32)), dim=axis)
     return strength
 
@@ -84,7 +84,7 @@ def map_image(values: Float[Tensor, "*size"]) -> str:
 
 
 def signal_picture(result: Reconstruction, i: int, box: Box) -> Image.Image:
-    """A unit's picture; of a network whose input is neither grey nor coloured, the signal's magnitude."""
+    """A unit's picture; the signal's magnitude for a network whose input is neither grey nor coloured."""
     signal = pictures.crop(result.whole(i), box)
     return pictures.render(signal if signal.shape[0] in (1, 3) else pictures.magnitude(signal)[None])
 

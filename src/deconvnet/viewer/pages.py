@@ -16,14 +16,14 @@ class CellView:
     """A unit with its pictures.
 
     Attributes:
-        at: index per spatial axis.
-        activation: on the way up.
+        position: index per spatial axis.
+        activation: of the forward pass.
         box: top, left, bottom, right of its picture in input pixels; may reach past the border.
         picture: base64 of a WebP image.
         steps: base64 of a WebP image: a square tile for each of its layer's `down`, side by side.
     """
 
-    at: tuple[int, ...]
+    position: tuple[int, ...]
     activation: float
     box: tuple[int, int, int, int]
     picture: str
@@ -35,7 +35,7 @@ class MapView:
     """A feature map and those of its units that have pictures, the strongest first.
 
     Attributes:
-        channel: its number.
+        channel: its index.
         image: base64 of a WebP image of its activations, a pixel each; "" for a layer without spatial axes.
         cells: its units.
     """
@@ -53,11 +53,11 @@ class LayerView:
         name: as PyTorch's.
         size: of its maps, per spatial axis.
         channels: how many maps it has.
-        alive: how many of them are above zero anywhere.
+        alive: how many of them are above zero somewhere.
         field: of input pixels that a unit can reach, per axis.
-        down: the layers that a signal passes on its way from here, this one first, numbered as in the photo's
+        down: the layers that a signal passes on its way from here, this one first, as indices into the photo's
             `passed`.
-        how: what brings a signal to each of these but the first, and to the pixels, numbered as in the photo's
+        how: what brings a signal to each of these but the first, and to the pixels, as indices into the photo's
             `words`.
         notes: what a reader of the pictures should know.
         maps: those that are shown, the strongest first.
@@ -80,7 +80,7 @@ class PassedView:
 
     Attributes:
         name: as PyTorch's.
-        forward: base64 of a WebP image of what the layer gave on the way up, over all maps.
+        forward: base64 of a WebP image of its forward maps, all together.
     """
 
     name: str
@@ -92,12 +92,12 @@ class ClassView:
     """A class carried down.
 
     Attributes:
-        number: of the class.
+        index: of the class.
         label: its name.
         probability: 0 to 1.
-        place: y, x for networks that answer with a map; empty otherwise.
-        share: of the places of such a map where this class is the likeliest; None otherwise.
-        box: as in `CellView`; the whole input for networks that do not answer with a map.
+        position: y, x for networks that output a map; empty otherwise.
+        share: of the positions of such a map where this class is the likeliest; None otherwise.
+        box: as in `CellView`; the whole input for networks that do not output a map.
         picture: as in `CellView`.
         steps: as in `CellView`.
         down: as in `LayerView`, without the class itself.
@@ -105,10 +105,10 @@ class ClassView:
         notes: as in `LayerView`.
     """
 
-    number: int
+    index: int
     label: str
     probability: float
-    place: tuple[int, ...]
+    position: tuple[int, ...]
     share: float | None
     box: tuple[int, int, int, int]
     picture: str
@@ -120,11 +120,11 @@ class ClassView:
 
 @dataclass(frozen=True)
 class PhotoView:
-    """A photo and all that is shown of it.
+    """A photo and everything that is shown of it.
 
     Attributes:
         name: of its file.
-        source: what the lines that make the pictures again call it; "" for what is no file.
+        source: its name in the reproduction snippet; "" for what is not a file.
         image: base64 of a WebP image of what the network sees of it.
         whole: base64 of a small WebP image of the whole photo; "" where the network sees all of it.
         seen: top, left, bottom, right of what the network sees, as shares of the whole photo.
@@ -157,9 +157,9 @@ class PageView:
         model: the network's name.
         rules: the rule set's name.
         setup: lines of Python that make `net` and `loaded`.
-        flags: of the command line that name the network and the rules; None where no command can.
+        flags: command-line flags for the network and the rules; None where there are none that could name them.
         version: of this package.
-        photos: those that the page is about.
+        photos: what the page is about.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""How to make a page's pictures again: the lines of Python, and the flags of the command line."""
+"""How to reproduce a page's pictures: lines of Python, and flags of the command line."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -11,9 +11,11 @@ from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet
 from deconvnet.photos.photo import PhotoLike
 
+_FLAGS = {"channels": "--input-channels"}  # for options of `load_model` under another name
+
 
 def source(photo: PhotoLike) -> str:
-    """What the lines that make the pictures again call a photo: its file without folders; "" for what is no file."""
+    """A photo's name in the reproduction snippet: its file without folders; "" for what is not a file."""
     if not isinstance(photo, str | Path):
         return ""
     name = str(photo) if str(photo).startswith("sample:") else Path(photo).name
@@ -29,35 +31,35 @@ def title(net: DeconvNet, loaded: LoadedModel) -> str:
 
 
 def setup(net: DeconvNet, loaded: LoadedModel) -> str:
-    """The lines of Python that make `loaded` and `net`; of files the names, without their folders."""
+    """The lines of Python that make `loaded` and `net`; files are named without their folders."""
     smooth = "" if net.rules.smooth == "refuse" else f", smooth={net.rules.smooth!r}"
-    name = _named(net.rules)
-    way = repr(net.rules) if name is None else f"{name!r}{smooth}"
-    rules = "" if way == "'deconvnet'" else f", rules={way}"
+    name = _rules_name(net.rules)
+    value = repr(net.rules) if name is None else f"{name!r}{smooth}"
+    rules = "" if value == "'deconvnet'" else f", rules={value}"
     output = "" if net.output is None else f", output={net.output!r}"
     arguments = "".join(f", {option}={value!r}" for option, value in _options(loaded))
-    made = f"loaded = load_model({_spec(loaded)!r}{arguments})" if loaded.spec else "# loaded: your LoadedModel"
+    load = f"loaded = load_model({_spec(loaded)!r}{arguments})" if loaded.spec else "# loaded: your LoadedModel"
     names = "DeconvNet, load_model" if name else "DeconvNet, RuleSet, load_model"
-    attached = f"net = DeconvNet(loaded.model, loaded.example_input{rules}{output})"
-    return f"from deconvnet import {names}\n{made}\n{attached}"
+    attach = f"net = DeconvNet(loaded.model, loaded.example_input{rules}{output})"
+    return f"from deconvnet import {names}\n{load}\n{attach}"
 
 
 def flags(net: DeconvNet, loaded: LoadedModel) -> str | None:
-    """The flags that name the network and the rules on the command line; None where none can."""
-    rules, labels = _named(net.rules), loaded.options.get("labels", "")
+    """The command-line flags for the network and the rules; None where there are none that could name them."""
+    rules, labels = _rules_name(net.rules), loaded.options.get("labels", "")
     if rules is None or not loaded.spec or not isinstance(labels, str | Path):
         return None
-    return shlex.join(_words(net, loaded, rules))
+    return shlex.join(_flags(net, loaded, rules))
 
 
-def _words(net: DeconvNet, loaded: LoadedModel, rules: str) -> Iterator[str]:
+def _flags(net: DeconvNet, loaded: LoadedModel, rules: str) -> Iterator[str]:
     if loaded.spec != "zfnet-mini":
         yield from ("--model", _spec(loaded))
     for name, value in _options(loaded):
-        several = isinstance(value, Sequence) and not isinstance(value, str)
-        yield from (f"--{name}", ",".join(map(str, value)) if several else str(value))
+        is_list = isinstance(value, Sequence) and not isinstance(value, str)
+        yield from (_FLAGS.get(name, f"--{name}"), ",".join(map(str, value)) if is_list else str(value))
     if net.output is not None:
-        yield from ("--output-name", net.output)
+        yield from ("--class-output", net.output)
     if rules != "deconvnet":
         yield from ("--rules", rules)
     if net.rules.smooth != "refuse":
@@ -74,7 +76,7 @@ def _options(loaded: LoadedModel) -> Iterator[tuple[str, Any]]:
         yield name, Path(value).name if is_file else str(value) if name == "device" else value
 
 
-def _named(rules: RuleSet) -> str | None:
-    """The name of a rule set, whatever it does with smooth operations; None if it has none."""
+def _rules_name(rules: RuleSet) -> str | None:
+    """A rule set's name, whatever it does with smooth operations; None if it has none."""
     bare = replace(rules, smooth="refuse")
-    return next((name for name, named in RULE_SETS.items() if named == bare), None)
+    return next((name for name, rule_set in RULE_SETS.items() if rule_set == bare), None)

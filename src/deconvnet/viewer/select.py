@@ -1,4 +1,4 @@
-"""What of a photo is shown: the likeliest classes, rectified layers, and the strongest units."""
+"""What is shown of a photo: the likeliest classes, rectified layers, and the strongest units."""
 
 import math
 from collections.abc import Mapping
@@ -14,79 +14,80 @@ from deconvnet.results.steps import Steps
 
 _CLASSES = 5
 _LAYERS = 16
-_AXES = 2  # that maps may have at most
+_MOST_AXES = 2  # of maps
 
 
 @dataclass(frozen=True)
 class Likely:
-    """A class that the network finds likely; for networks that answer with a map, at the place where it is so most.
+    """A class that the network finds likely; for networks that output a map, at the position where it is likeliest.
 
     Attributes:
-        number: of the class.
-        place: index per spatial axis; empty where the answer is no map.
+        index: of the class.
+        position: index per spatial axis; empty where the output is not a map.
         probability: 0 to 1.
-        share: of the places of a map where this class is the likeliest; None otherwise.
+        share: of the positions of a map where this class is the likeliest; None otherwise.
     """
 
-    number: int
-    place: tuple[int, ...]
+    index: int
+    position: tuple[int, ...]
     probability: float
     share: float | None
 
     @property
     def target(self) -> int | tuple[int, ...]:
         """As `DeconvNet.explain` takes it."""
-        return (self.number, *self.place) if self.place else self.number
+        return (self.index, *self.position) if self.position else self.index
 
 
-def likeliest(chances: Float[Tensor, "*classes"]) -> list[Likely]:
-    """The likeliest classes; of a map, those that win most of its places."""
-    flat = chances.reshape(-1 if chances.ndim < 2 else len(chances), math.prod(chances.shape[1:])).double().cpu()
+def likeliest(probabilities: Float[Tensor, "*classes"]) -> list[Likely]:
+    """The likeliest classes; of a map, those that win most of its positions."""
+    size = tuple(probabilities.shape[1:])
+    flat = probabilities.reshape(-1, math.prod(size)).double().cpu()
     wins = torch.bincount(flat.argmax(0), minlength=len(flat)) / flat.shape[1]
     best = flat.amax(1)
     order = np.lexsort((np.arange(len(flat)), -best.numpy(), -(wins if flat.shape[1] > 1 else best).numpy()))
-    found = []
+    classes = []
     for c in order[:_CLASSES].tolist():
-        place = np.unravel_index(int(flat[c].argmax()), tuple(chances.shape[1:])) if chances.ndim > 1 else ()
-        share = float(wins[c]) if chances.ndim > 1 else None
-        found.append(Likely(c, tuple(map(int, place)), float(best[c]), share))
-    return found
+        position = np.unravel_index(int(flat[c].argmax()), size) if size else ()
+        share = float(wins[c]) if size else None
+        classes.append(Likely(c, tuple(map(int, position)), float(best[c]), share))
+    return classes
 
 
 def rectified(steps: Steps, infos: Mapping[str, LayerInfo]) -> list[str]:
-    """Rectified layers on the way of a class, in the network's order, at most sixteen of them.
+    """Rectified layers on the way to a class, in the network's order, at most sixteen of them.
 
-    A concatenation of rectified branches stands for all of them; of more layers, some evenly along the way.
+    A concatenation of rectified branches stands for all of them. Of more layers, some are taken evenly along the way.
     """
-    undone = {step.layer: step.undone for step in steps if step.rectified and len(infos[step.layer].size) <= _AXES}
+    undone = {step.layer: step.undone for step in steps if step.rectified and len(infos[step.layer].size) <= _MOST_AXES}
     joined = {name for name in undone if infos[name].kind == "cat"}
-    chosen = {name for name, above in undone.items() if not above or not joined.issuperset(above)}
-    found = [name for name in infos if name in chosen]
-    last = len(found) - 1
+    kept = {name for name, above in undone.items() if not above or not joined.issuperset(above)}
+    layers = [name for name in infos if name in kept]
+    last = len(layers) - 1
     if last < _LAYERS:
-        return found
-    return [found[round(i * last / (_LAYERS - 1))] for i in range(_LAYERS)]
+        return layers
+    return [layers[round(i * last / (_LAYERS - 1))] for i in range(_LAYERS)]
 
 
 def units_of(maps: Float[Tensor, "c *size"], most: int) -> list[tuple[int, tuple[int, ...]]]:
-    """Units above zero in the order in which they are shown: strong maps before weak, and of strong ones more units.
+    """Units above zero in the order in which they are shown: strong maps first, and more units of strong ones.
 
-    The k-th unit of the m-th map comes where m * k**1.5 does, as far as `most`; of a map first come its peaks.
+    The k-th unit of the m-th map comes where m * k**1.5 does, up to `most`; the peaks of a map come first.
     """
     flat = maps.flatten(1).double().cpu() if maps.ndim > 1 else maps[:, None].double().cpu()
     size = tuple(maps.shape[1:])
     ranked = torch.sort(flat.amax(1), descending=True, stable=True).indices.tolist()[:most]
-    found = []
+    units = []
     for m, channel in enumerate(ranked, start=1):
         values = flat[channel].view(size or (1,)).numpy()
         count = next(k for k in range(1, most + 2) if m * k**1.5 > most) - 1
-        for k, place in enumerate(places_of(values, count), start=1):
-            found.append((m * k**1.5, m, channel, place if size else ()))
-    return [(channel, place) for _, _, channel, place in sorted(found)]
+        for k, position in enumerate(positions_of(values, count), start=1):
+            units.append((m * k**1.5, m, channel, position if size else ()))
+    return [(channel, position) for _, _, channel, position in sorted(units)]
 
 
-def places_of(values: np.ndarray, count: int | None = None) -> list[tuple[int, ...]]:
-    """Places above zero, the first so many: first those that no neighbour exceeds, the strongest first, then others."""
+def positions_of(values: np.ndarray, count: int | None = None) -> list[tuple[int, ...]]:
+    """At most `count` positions above zero: peaks from the strongest down, then the others likewise."""
     around = np.lib.stride_tricks.sliding_window_view(np.pad(values, 1, constant_values=-np.inf), (3,) * values.ndim)
     peaks = values >= around.max(axis=tuple(range(values.ndim, 2 * values.ndim)))
     order = np.lexsort((np.arange(values.size), -values.ravel(), ~peaks.ravel()))

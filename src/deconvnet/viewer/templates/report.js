@@ -105,7 +105,7 @@
     const filled = element("i");
     filled.style.width = 100 * one.probability + "%";
     bar.append(filled);
-    const small = element("small", percent(one.probability) + (one.share === null ? "" : ` at ${one.place}; the likeliest in ${percent(one.share)} of all places`));
+    const small = element("small", percent(one.probability) + (one.share === null ? "" : ` at ${one.position}; the likeliest in ${percent(one.share)} of all positions`));
     return [one.label, small, bar];
   }
 
@@ -132,13 +132,13 @@
     const p = photo(), one = layer(), unit = one === null ? null : cell(), klass = one === null ? p.classes[now.klass] : null;
     const [height, width] = p.input_size;
     const { box, picture: data } = unit || klass;
-    const part = unit || klass.place.length > 0;
+    const part = unit || klass.position.length > 0;
     $("title").textContent = unit
-      ? `${one.name}, ${mapWord(one)} ${map().channel}${unit.at.length ? " at " + unit.at.join(",") : ""}`
+      ? `${one.name}, ${mapWord(one)} ${map().channel}${unit.position.length ? " at " + unit.position.join(",") : ""}`
       : klass.label;
     $("subtitle").textContent = unit
       ? `activation ${number(unit.activation)}; the picture shows rows ${box[0]} to ${box[2]} and columns ${box[1]} to ${box[3]} of ${height}×${width}`
-      : `class ${klass.number}, ${percent(klass.probability)}${klass.place.length ? ", at " + klass.place.join(",") : ""}`;
+      : `class ${klass.index}, ${percent(klass.probability)}${klass.position.length ? ", at " + klass.position.join(",") : ""}`;
 
     $("photo").src = webp(p.image);
     $("photo").alt = `what the network sees of ${p.name}`;
@@ -161,7 +161,7 @@
       place($("seen"), p.seen, 1, 1);
     }
     $("cells").hidden = !unit || map().cells.length < 2;
-    list($("cells"), unit ? map().cells.slice(0, Math.max(12, now.cell + 1)) : [], now.cell, (c) => [`${c.at.join(",")}: ${number(c.activation)}`], (i) => choose({ cell: i }));
+    list($("cells"), unit ? map().cells.slice(0, Math.max(12, now.cell + 1)) : [], now.cell, (c) => [`${c.position.join(",")}: ${number(c.activation)}`], (i) => choose({ cell: i }));
     showSteps(p, unit || klass, one || klass, box);
     showWords(p, one, unit, klass);
   }
@@ -193,7 +193,7 @@
     const scale = Math.max(1, Math.floor(440 / Math.max(height, width)));
     canvas.width = width * scale;
     canvas.height = height * scale;
-    canvas.setAttribute("aria-label", `feature map ${shown.channel} of ${one.name}, ${height} by ${width}, unit ${cell().at.join(",")} chosen; arrow keys choose others`);
+    canvas.setAttribute("aria-label", `feature map ${shown.channel} of ${one.name}, ${height} by ${width}, unit ${cell().position.join(",")} chosen; arrow keys choose others`);
     $("map-caption").textContent = `map ${shown.channel}: click where it is framed` + (shown.cells.length > 1 ? "" : " (one unit has a picture)");
     const image = new Image(), turn = ++drawn;
     image.onload = () => {
@@ -206,10 +206,10 @@
         for (const [style, width] of [["#000000", 4], ["#ffffff", 1.5]]) { // seen on any grey
           pen.strokeStyle = style;
           pen.lineWidth = width;
-          pen.strokeRect(c.at[1] * scale + 1, c.at[0] * scale + 1, scale - 2, scale - 2);
+          pen.strokeRect(c.position[1] * scale + 1, c.position[0] * scale + 1, scale - 2, scale - 2);
         }
       });
-      const [y, x] = cell().at;
+      const [y, x] = cell().position;
       pen.strokeStyle = colour;
       pen.lineWidth = 4;
       pen.strokeRect(x * scale, y * scale, scale, scale);
@@ -223,7 +223,7 @@
     choose({ cell: nearest((a, b) => Math.hypot(a - y, b - x)) });
   });
   $("map").addEventListener("keydown", (event) => {
-    const [y, x] = cell().at;
+    const [y, x] = cell().position;
     const ahead = { ArrowUp: (a) => y - a, ArrowDown: (a) => a - y, ArrowLeft: (a, b) => x - b, ArrowRight: (a, b) => b - x }[event.key];
     if (!ahead) return;
     event.preventDefault();
@@ -233,7 +233,7 @@
   function nearest(distance) {
     let best = null, least = Infinity;
     map().cells.forEach((c, i) => {
-      const d = distance(...c.at);
+      const d = distance(...c.position);
       if (d < least) [best, least] = [i, d];
     });
     return best;
@@ -284,14 +284,14 @@
     const flags = page.flags === null ? "" : page.flags && " " + page.flags;
     let call, command;
     if (unit) {
-      const where = unit.at.length ? `, position=${tuple(unit.at)}` : "";
+      const where = unit.position.length ? `, position=${tuple(unit.position)}` : "";
       call = `net.project(x, ${python(one.name)}, channel=${map().channel}${where})`;
       command = `deconvnet project ${shell(p.source)} --layer ${shell(one.name)} --channel ${map().channel}` +
-        (unit.at.length ? ` --position ${unit.at.join(",")}` : "");
+        (unit.position.length ? ` --position ${unit.position.join(",")}` : "");
     } else {
-      const target = klass.place.length ? tuple([klass.number, ...klass.place]) : klass.number;
+      const target = klass.position.length ? tuple([klass.index, ...klass.position]) : klass.index;
       call = `net.explain(x, ${target})`;
-      command = `deconvnet explain ${shell(p.source)} --target ${[klass.number, ...klass.place].join(",")}`;
+      command = `deconvnet explain ${shell(p.source)} --target ${[klass.index, ...klass.position].join(",")}`;
     }
     const given = p.source ? python(p.source) : "photo";
     $("python").textContent = `${page.setup}\n${p.source ? "" : "# photo: your image\n"}` +
@@ -321,8 +321,8 @@
   const addressed = /^(file|https?):$/.test(location.protocol);
   function remember() {
     if (!addressed) return;
-    const words = now.layer === null ? ["class", photo().classes[now.klass].number]
-      : [layer().name, map().channel, ...cell().at];
+    const words = now.layer === null ? ["class", photo().classes[now.klass].index]
+      : [layer().name, map().channel, ...cell().position];
     history.replaceState(null, "", "#" + [now.photo, ...words].map(encodeURIComponent).join("/"));
   }
   function recall() {
@@ -337,14 +337,14 @@
     const p = page.photos[found.photo];
     if (!p) return;
     if (second === "class") {
-      const klass = p.classes.findIndex((one) => String(one.number) === third);
+      const klass = p.classes.findIndex((one) => String(one.index) === third);
       if (klass >= 0) Object.assign(now, found, { klass, layer: null });
       return;
     }
     const index = p.layers.findIndex((one) => one.name === second);
     if (index < 0) return;
     const m = Math.max(0, p.layers[index].maps.findIndex((one) => String(one.channel) === third));
-    const c = p.layers[index].maps[m].cells.findIndex((one) => one.at.join("/") === at.join("/"));
+    const c = p.layers[index].maps[m].cells.findIndex((one) => one.position.join("/") === at.join("/"));
     Object.assign(now, found, { layer: index, klass: null, map: m, cell: Math.max(c, 0) });
   }
   if (addressed) recall();

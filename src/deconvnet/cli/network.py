@@ -1,0 +1,63 @@
+"""What commands that look at photos start with: a loaded model, the deconvnet on it, and photos as its input."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deconvnet.cli.classes import Target, class_target
+from deconvnet.cli.options import ModelFlags
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from deconvnet.models.load import LoadedModel
+    from deconvnet.network import DeconvNet
+    from deconvnet.photos.photo import Photo
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network as a command uses it.
+
+    Attributes:
+        loaded: the model with its preprocessing and labels.
+        net: the deconvnet on it.
+        target: the class that the user named; None for the predicted one.
+    """
+
+    loaded: "LoadedModel"
+    net: "DeconvNet"
+    target: Target = None
+
+    @property
+    def name(self) -> str:
+        """What the user called it, without folders."""
+        return Path(self.loaded.spec).name
+
+    def read(self, photo: str) -> tuple["Photo", "Tensor"]:
+        """A photo, and the network's input made of it: (1, c, h, w), of its type and on its device.
+
+        Raises:
+            PhotoError: the photo cannot be read.
+        """
+        from deconvnet.photos.photo import load_photo
+
+        loaded_photo = load_photo(photo)
+        return loaded_photo, as_input(self.loaded, loaded_photo)
+
+
+def open_network(flags: ModelFlags, target: str | None = None) -> Network:
+    """Load the model that the flags name, and attach the deconvnet.
+
+    Raises:
+        TargetError: there is no such class; raised before the capture, which takes longer.
+        DeconvNetError: as `load_model` and `DeconvNet`.
+    """
+    loaded = flags.load()
+    index = None if target is None else class_target(loaded, target)
+    return Network(loaded, flags.attach(loaded), index)
+
+
+def as_input(loaded: "LoadedModel", photo: "Photo") -> "Tensor":
+    """The network's input for a photo: (1, c, h, w), of its type and on its device."""
+    return loaded.preprocess.images(photo).to(loaded.example_input)

@@ -1,0 +1,27 @@
+"""Lines on stderr: errors, warnings, and progress where nobody watches a bar."""
+
+import sys
+import warnings
+from typing import TextIO
+
+from deconvnet._errors import DeconvNetWarning
+
+
+def say(message: object) -> None:
+    """Print one line on stderr."""
+    print("deconvnet:", " ".join(str(message).splitlines()), file=sys.stderr)
+
+
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning of this package as one line, any other as Python does; takes what `warnings` passes."""
+    if issubclass(category, DeconvNetWarning):
+        say(message)
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
