@@ -181,7 +181,7 @@ def test_a_loader_may_be_a_function_of_the_epoch_over_all_layers():
 
 def test_a_generator_is_exhausted_after_one_epoch_and_that_is_told():
     net = small()
-    with pytest.raises(ArgumentError, match=r"gives no batch in epoch 1: .* a list or a DataLoader, not a generator"):
+    with pytest.raises(ArgumentError, match=r"gives no batch in epoch 1\. .* a list or a DataLoader, not a generator"):
         fit(net, (images for images in batches()))
     assert int(net.layers[0].updates) == 3  # the first epoch was good
     one_layer = AdaptiveDeconvNet.of([3], kernel=3)
@@ -193,8 +193,8 @@ def test_a_generator_is_exhausted_after_one_epoch_and_that_is_told():
     ("loader", "words"),
     [
         ([], "no batch in epoch 0"),
-        ([{"image": 1}], "the loader gives dict, and not tensors"),
-        ([[]], "the loader gives list, and not tensors"),
+        ([{"image": 1}], "the loader gives dict, not tensors"),
+        ([[]], "the loader gives list, not tensors"),
         ([torch.zeros(1, 12, 12)], r"images are \(n, c, h, w\), none of them 0; got \(1, 12, 12\)"),
         ([torch.zeros(1, 1, 12, 12, dtype=torch.uint8)], "images are float32 or float64; got uint8"),
         ([torch.zeros(1, 3, 12, 12)], "images have 3 channels, and the filters 1"),
