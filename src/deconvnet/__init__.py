@@ -4,7 +4,7 @@ Names are looked up when they are first used, so that `import deconvnet` does no
 What type checkers read is `__init__.pyi`.
 """
 
-from importlib import import_module
+from deconvnet._lazy import lazy
 
 _MODULES = {
     "_errors": (
@@ -33,7 +33,8 @@ _MODULES = {
     "models.zfnet": ("zfnet", "zfnet_mini"),
     "network": ("DeconvNet", "costs", "watch_activations", "way_down"),
     "pictures.render": ("render",),
-    "photos.preprocess": ("Preprocess", "load_photo"),
+    "photos.photo": ("load_photo",),
+    "photos.preprocess": ("Preprocess",),
     "results.reconstruction": ("Reconstruction",),
     "results.responsible": ("Responsible",),
     "core.operations": ("OperationTable", "operations", "rule"),
@@ -43,15 +44,4 @@ _MODULES = {
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(__name__, _HOMES)

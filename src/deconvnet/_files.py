@@ -15,8 +15,8 @@ UNFINISHED = ".deconvnet-unfinished"  # in the folder of a result: the folder of
 _PART = re.compile(r"\.deconvnet-[0-9a-f]{16}\.part")
 
 
-def check_place(path: Path, suffixes: Sequence[str], *, force: bool) -> None:
-    """Whether a file may be written there.
+def check_writable(path: Path, suffixes: Sequence[str], *, force: bool) -> None:
+    """Raise unless a file may be written at `path`.
 
     Raises:
         ArgumentError: an unknown suffix, a missing folder, or a file that is there already without `force`.
@@ -32,10 +32,10 @@ def check_place(path: Path, suffixes: Sequence[str], *, force: bool) -> None:
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file beside its place and then move it there, so that there is never half of it.
+    """Write a file under another name and then rename it, so that there is never half of it.
 
     Raises:
-        DeconvNetError: the disk refused, or what is written cannot be.
+        DeconvNetError: the disk refused, or the content cannot be written.
     """
     part = path.with_name(f".deconvnet-{secrets.token_hex(8)}.part")
     try:

@@ -8,7 +8,7 @@ import torch
 from deconvnet._errors import ArgumentError
 
 
-def in_bytes(given: str | int, what: str = "memory") -> int:
+def in_bytes(size: str | int, what: str = "memory") -> int:
     """A budget in bytes.
 
     Example:
@@ -16,14 +16,14 @@ def in_bytes(given: str | int, what: str = "memory") -> int:
         2000000000
     """
     units = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-    written = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", str(given), re.IGNORECASE)
-    if isinstance(given, bool) or not written or float(written.group(1)) <= 0:
-        raise ArgumentError(f"{what} is a number of bytes or a size such as '2GB'; got {given!r}.")
-    return int(float(written.group(1)) * units[written.group(2).upper()])
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", str(size), re.IGNORECASE)
+    if isinstance(size, bool) or not match or float(match.group(1)) <= 0:
+        raise ArgumentError(f"{what} is a number of bytes or a size such as '2GB'; got {size!r}.")
+    return int(float(match.group(1)) * units[match.group(2).upper()])
 
 
 def free_bytes(device: torch.device) -> int:
-    """The budget where none is given: a quarter of what is free where the device keeps its tensors."""
+    """The default budget: a quarter of the free memory of the device."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 4
     return int(psutil.virtual_memory().available) // 4

@@ -31,7 +31,7 @@ from deconvnet.atlas.jobs import merge_shards, scan_shard
 from deconvnet.atlas.plan import Plan
 from deconvnet.atlas.reader import Atlas
 from deconvnet.atlas.winner_memory import KeptWinners
-from deconvnet.photos.preprocess import load_photo
+from deconvnet.photos.photo import load_photo
 
 
 @pytest.fixture(scope="module")

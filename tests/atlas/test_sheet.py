@@ -80,13 +80,6 @@ def test_captions_say_number_strength_and_how_often(atlas):
     assert sheet_module._caption(atlas, stats) == "map 7: up to 12.3,\nactive at 4.2 % of positions"
 
 
-@pytest.mark.parametrize(
-    ("share", "words"), [(0.0001, "under 0.1 %"), (0.0421, "4.2 %"), (0.5, "50 %"), (1.0, "100 %")]
-)
-def test_shares_are_told_in_two_figures(share, words):
-    assert sheet_module._percent(share) == words
-
-
 def test_sheets_that_cannot_be_are_refused_and_nothing_is_written(atlas, tmp_path, monkeypatch):
     for options, words in [
         ({"columns": 0}, "columns=0, but 1 to 6"),

@@ -399,8 +399,8 @@ def test_a_disk_that_refuses_is_told_and_leaves_nothing_behind(deconvnet, spec, 
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        ("vgg", "'vgg' is no model spec. A spec is zfnet-mini, torchvision:NAME"),
-        ("torchvision:vgg61", "torchvision has no network 'vgg61' for photos. Did you mean vgg"),
+        ("vgg", "'vgg' is not a model spec. A spec is zfnet-mini, torchvision:NAME"),
+        ("torchvision:vgg61", "torchvision has no network 'vgg61' for photos. Did you mean 'vgg"),
         ("gone.pt2", "there is no file 'gone.pt2'"),
         ("gone.py:make", "there is no file 'gone.py'"),
         ("NETS:mak", "there is no function 'mak' in"),

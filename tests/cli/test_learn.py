@@ -12,7 +12,7 @@ from PIL import Image
 
 from deconvnet.cli import main
 from deconvnet.learn import Learned, train
-from deconvnet.photos.preprocess import load_photo
+from deconvnet.photos.photo import load_photo
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def test_options_are_what_they_say(deconvnet):
     done = deconvnet(
         "learn", "photos", "--output", "deep/out", "--maps", "5", "--filter", "3", "--pool", "none", "--lam", "0.4",
         "--epochs", "2", "--size", "20", "--colour", "--boundary", "circular", "--update", "conjugate", "--solver",
-        "ista", "--iterations", "7", "--batch", "3", "--limit", "2", "--seed", "4", "--quiet",
+        "ista", "--steps", "7", "--batch", "3", "--limit", "2", "--seed", "4", "--workers", "2", "--quiet",
     )  # fmt: skip
     assert done == Done(0, "5 maps from 2 photos -> deep/out\n", "")
     found = Learned.open("deep/out")
@@ -95,7 +95,7 @@ def test_options_are_what_they_say(deconvnet):
     assert (found.prepare.size, found.prepare.channels) == (20, 3)
     assert (found.about["batch"], found.about["seed"]) == (3, 4)
     assert found.about["options"] == {
-        "update_by": "conjugate", "solver": "ista", "tol": 1e-2, "max_iter": 7, "steps": 10, "epochs": [2],
+        "update_by": "conjugate", "solver": "ista", "tol": 1e-2, "max_iter": 30, "steps": 7, "epochs": [2],
     }  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def test_photos_that_cannot_be_read_are_told_and_the_others_are_learned_from(dec
     done = deconvnet("learn", "photos", "-o", "out", *SMALL, "-q")
     assert done.code == 0
     assert done.out == (
-        "3 and 4 maps from 3 photos -> out\n  2 photos could not be read: skipped.csv says why\n"
+        "3 and 4 maps from 3 photos -> out\n  2 photos could not be read: see skipped.csv\n"
     )  # fmt: skip
 
 
@@ -123,7 +123,7 @@ def test_few_photos_for_many_filters_are_warned_of_in_a_line(deconvnet):
         warnings.simplefilter("always")
         done = deconvnet("learn", "photos", "-o", "out", *SMALL, "--maps", "200", "--limit", "1", "-q")
     assert done.code == 0
-    assert done.err.startswith("deconvnet: the filters of a layer have 1800 numbers") and done.err.count("\n") == 1
+    assert done.err.startswith("deconvnet: the filters of a layer have 1800 weights") and done.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -149,11 +149,30 @@ def test_few_photos_for_many_filters_are_warned_of_in_a_line(deconvnet):
         (["--epochs", "0"], ["nothing is learned"]),
         (["--epochs", "1,1,1"], ["one for each of 2 layers"]),
         (["--solver", "dr"], ["solver 'dr' is for"]),
+        (["--solver", "ista"], ["--iterations has no effect with --solver ista. Use --steps."]),
+        (["--steps", "5"], ["--steps has no effect with --solver auto. Use --iterations, or --solver ista."]),
     ],
 )
 def test_what_cannot_be_learned_is_told_and_nothing_is_written(deconvnet, flags, words):
     told(deconvnet("learn", "photos", "-o", "out", *SMALL, *flags), *words)
     assert names() == PHOTOS
+
+
+def test_steps_of_ista_change_what_is_learned(deconvnet):
+    small = [flag for flag in SMALL if flag not in ("--iterations", "5")]
+    for out, flags in (("a", ()), ("b", ("--steps", "10")), ("c", ("--steps", "3"))):
+        assert deconvnet("learn", "photos", "-o", out, *small, "--solver", "ista", *flags, "-q").code == 0
+    a, b, c = (Path(out, "learned.safetensors").read_bytes() for out in "abc")
+    assert a == b and a != c
+
+
+def test_workers_learn_the_same_and_list_the_same_photos(deconvnet):
+    Path("photos/bad.png").write_bytes(b"none")
+    for workers in (0, 1, 2):
+        done = deconvnet("learn", "photos", "-o", f"out{workers}", *SMALL, "--workers", workers, "-q")
+        assert done.code == 0 and "  1 photo could not be read: see skipped.csv\n" in done.out
+    for name in ("learned.safetensors", "skipped.csv"):
+        assert len({Path(f"out{workers}", name).read_bytes() for workers in (0, 1, 2)}) == 1
 
 
 def test_photos_that_are_not_there_are_told(deconvnet):
@@ -168,8 +187,9 @@ def test_photos_that_are_not_there_are_told(deconvnet):
 @pytest.mark.parametrize(
     "flags",
     [
-        ["--json"], ["--size", "15"], ["--batch", "0"], ["--limit", "0"], ["--iterations", "0"], ["--seed", "-1"],
-        ["--seed", "99999999999999999999"], ["--boundary", "torus"], ["--solver", "magic"], ["--update", "magic"],
+        ["--json"], ["--size", "15"], ["--batch", "0"], ["--limit", "0"], ["--iterations", "0"], ["--steps", "0"],
+        ["--workers", "-1"], ["--seed", "-1"], ["--seed", "99999999999999999999"], ["--boundary", "torus"],
+        ["--solver", "magic"], ["--update", "magic"],
     ],
 )  # fmt: skip
 def test_a_command_line_that_is_wrong_in_itself_ends_with_2(deconvnet, flags):
@@ -195,10 +215,12 @@ def test_after_control_c_resume_goes_on_to_the_same_file(deconvnet, monkeypatch,
         patch.setattr(train, "partial_fit", interrupted)
         done = deconvnet("learn", "photos", "-o", "out", *SMALL, "-q")
     assert done.code not in (0, 1) and done.out == "" and "Traceback" not in done.err
-    told(deconvnet("learned", "out"), "'out' holds no learned network: learning is not finished: go on with --resume")
-    told(deconvnet("learn", "photos", "-o", "out", *SMALL), "holds an unfinished run. Go on with it (--resume,")
     told(
-        deconvnet("learn", "photos", "-o", "out", *SMALL, "--seed", "1", "--resume"), "begun with other seed (seed 0)"
+        deconvnet("learned", "out"), "'out' holds no learned network: learning is not finished: continue with --resume"
+    )
+    told(deconvnet("learn", "photos", "-o", "out", *SMALL), "holds an unfinished run. Continue it (--resume,")
+    told(
+        deconvnet("learn", "photos", "-o", "out", *SMALL, "--seed", "1", "--resume"), "started with seed=0, now seed=1"
     )  # fmt: skip
     done = deconvnet("learn", "photos", "-o", "out", *SMALL, "-q", "--resume")
     assert done == Done(0, "3 and 4 maps from 3 photos -> out\n", "")
@@ -209,9 +231,9 @@ def test_after_control_c_resume_goes_on_to_the_same_file(deconvnet, monkeypatch,
 def test_a_learned_network_is_not_overwritten(deconvnet):
     deconvnet("learn", "photos", "-o", "out", *SMALL, "-q")
     before = Path("out/learned.safetensors").read_bytes()
-    told(deconvnet("learn", "photos", "-o", "out", *SMALL, "--seed", "5"), "holds a learned network already")
+    told(deconvnet("learn", "photos", "-o", "out", *SMALL, "--seed", "5"), "already holds a learned network")
     told(
-        deconvnet("learn", "photos", "-o", "out", *SMALL, "--seed", "5", "--resume"), "begun with other seed"
+        deconvnet("learn", "photos", "-o", "out", *SMALL, "--seed", "5", "--resume"), "started with seed=0, now seed=5"
     )  # fmt: skip
     assert deconvnet("learn", "photos", "-o", "out", *SMALL, "--resume").code == 0
     assert Path("out/learned.safetensors").read_bytes() == before

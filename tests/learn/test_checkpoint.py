@@ -174,7 +174,7 @@ def test_a_newer_file_is_told(whole, tmp_path):
     path = tmp_path / "net.safetensors"
     save_file(tensors, path, {"learned": json.dumps({**told, "format_version": 2})})
     for read in (load_net, about_net, lambda path: learn(network(), checkpoint=path, resume=True)):
-        with pytest.raises(DeconvNetError, match="has format_version 2, and this is deconvnet for version 1"):
+        with pytest.raises(DeconvNetError, match="has format_version 2, but this deconvnet reads version 1"):
             read(path)
 
 
@@ -235,7 +235,7 @@ def test_a_run_that_is_done_is_done(whole):
 
 def test_a_checkpoint_is_not_overwritten_unless_it_is_gone_on_from(whole):
     before = whole.read_bytes()
-    with pytest.raises(ArgumentError, match=r"is there already\. Go on from it with resume=True, or name another"):
+    with pytest.raises(ArgumentError, match=r"is there already\. Continue from it with resume=True, or name another"):
         learn(network(), checkpoint=whole)
     assert whole.read_bytes() == before
 
@@ -249,11 +249,14 @@ def test_resume_begins_where_there_is_nothing_to_go_on_from(whole, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"epochs": [2, 2]}, r"begun with epochs \[2, 1\] and not \[2, 2\]\. Give the same, or another file"),
-        ({"update_by": "conjugate"}, 'update_by "online" and not "conjugate"'),
-        ({"solver": "ista"}, 'solver "auto" and not "ista"'),
-        ({"tol": 0.5, "max_iter": 7}, "tol 0.01 and not 0.5; max_iter 5 and not 7"),
-        ({"steps": 3}, "steps 10 and not 3"),
+        (
+            {"epochs": [2, 2]},
+            r"was started with epochs=\[2, 1\], now epochs=\[2, 2\]\. Use the same options or a new",
+        ),
+        ({"update_by": "conjugate"}, 'update_by="online", now update_by="conjugate"'),
+        ({"solver": "ista"}, 'solver="auto", now solver="ista"'),
+        ({"tol": 0.5, "max_iter": 7}, "tol=0.01, now tol=0.5; max_iter=5, now max_iter=7"),
+        ({"steps": 3}, "steps=10, now steps=3"),
     ],
 )
 def test_other_options_are_refused_by_name(whole, change, words):
@@ -268,9 +271,9 @@ def test_another_network_is_refused_by_name(whole):
     connected = [DeconvLayer(1, 3, 3, pool=(2, 2, 2)), DeconvLayer(2, 4, 3, pool=(2, 2, 2))]
     connected[1].connectivity[0, 0] = False
     for other, words in (
-        (network(lam=0.3), 'layers .*"lam": 0.2.* and not .*"lam": 0.3'),
-        (AdaptiveDeconvNet(list(network().layers), boundary="zero"), 'boundary "valid" and not "zero"'),
-        (AdaptiveDeconvNet(list(network().layers), target="below"), 'target "input" and not "below"'),
+        (network(lam=0.3), 'layers=.*"lam": 0.2.*, now layers=.*"lam": 0.3'),
+        (AdaptiveDeconvNet(list(network().layers), boundary="zero"), 'boundary="valid", now boundary="zero"'),
+        (AdaptiveDeconvNet(list(network().layers), target="below"), 'target="input", now target="below"'),
         (AdaptiveDeconvNet(connected), "another layers.1.connectivity"),
     ):
         before = state(other)

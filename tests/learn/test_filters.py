@@ -10,7 +10,7 @@ from deconvnet.learn import AdaptiveDeconvNet, DeconvLayer, LocalContrastNorm, p
 from deconvnet.learn.filters import Fit, reseed, update
 from deconvnet.learn.filters import _conjugate as conjugate
 from deconvnet.learn.filters import _step as step
-from deconvnet.photos.preprocess import load_photo
+from deconvnet.photos.photo import load_photo
 
 BOUNDARIES = ("valid", "circular", "zero")
 

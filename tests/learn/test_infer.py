@@ -197,7 +197,7 @@ def test_images_that_do_not_fit_at_once_are_coded_in_parts(boundary, solver, mon
     images, filters = numbers(5, 1, 8, 8), unit_filters(3, 1, 3)
     start = torch.zeros(5, 3, *Geometry((8, 8), (3, 3), boundary).maps, dtype=torch.float64)
     whole = sparse_code(images, filters, LAM, boundary, solver, tol=1e-4, start=start)
-    monkeypatch.setattr("deconvnet.learn.infer._AT_ONCE", 2 * start[0].numel())
+    monkeypatch.setattr("deconvnet.learn.infer._VALUES_AT_ONCE", 2 * start[0].numel())
     parts = sparse_code(images, filters, LAM, boundary, solver, tol=1e-4, start=start)
     alike(parts, [whole], 1e-10)
     assert torch.equal(parts.history[-1], parts.objective)
@@ -317,7 +317,7 @@ IMAGES, FILTERS = torch.zeros(2, 1, 8, 8), torch.ones(3, 1, 3, 3)
         ({"max_iter": True}, ArgumentError, "max_iter is a whole number, 1 or more; got True"),
         ({"boundary": "same"}, ArgumentError, "boundary is one of .*; got 'same'"),
         ({"solver": "lars"}, ArgumentError, r"solver is one of \('auto', 'dr', 'fista'\); got 'lars'"),
-        ({"solver": "dr", "boundary": "valid"}, ArgumentError, "'dr' needs boundary='circular'; got 'valid'. Take"),
+        ({"solver": "dr", "boundary": "valid"}, ArgumentError, "'dr' needs boundary='circular'; got 'valid'. Use"),
         ({"start": torch.zeros(2, 3, 8, 9)}, ArgumentError, r"start has the shape of the codes, \(2, 3, 8, 8\); got"),
         ({"start": torch.zeros(2, 3, 8, 8), "boundary": "valid"}, ArgumentError, r"\(2, 3, 10, 10\); got \(2, 3, 8"),
         ({"start": [0.0]}, ArgumentError, r"start is a tensor of the images' type, .*; got list"),

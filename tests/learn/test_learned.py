@@ -2,6 +2,7 @@
 
 import csv
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
@@ -29,8 +31,8 @@ from deconvnet.learn import (
     train,
 )
 from deconvnet.learn.proximal import fista
-from deconvnet.photos.preprocess import load_photo
-from deconvnet.photos.sets import open_photos
+from deconvnet.photos.photo import load_photo
+from deconvnet.photos.sets import PhotoSet, open_photos
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +154,7 @@ def test_after_a_crash_anywhere_it_goes_on_to_the_same_bytes(photos, whole, tmp_
     with pytest.raises(Crash):
         run(photos, tmp_path, progress=crash_at(update))
     assert json.loads((tmp_path / UNFINISHED / "about.json").read_text())["batch"] == 2
-    with pytest.raises(DeconvNetError, match="holds no learned network: learning is not finished: go on with --resume"):
+    with pytest.raises(DeconvNetError, match="no learned network: learning is not finished: continue with --resume"):
         Learned.open(tmp_path)
     run(photos, tmp_path, resume=True)
     assert files(tmp_path) == files(whole)
@@ -187,6 +189,34 @@ def test_after_a_crash_between_two_files_it_goes_on_to_the_same_files(
     found = run(photos, tmp_path, net, resume=True)
     assert files(tmp_path) == files(whole)
     assert torch.equal(found.net.layers[0].filters, net.layers[0].filters)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_files_are_the_same_for_any_number_of_workers(photos, whole, tmp_path, workers):
+    run(photos, tmp_path, workers=workers)
+    assert files(tmp_path) == files(whole)
+
+
+def test_an_interrupted_run_goes_on_with_another_number_of_workers(photos, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "_SAVE_SECONDS", -1)
+    for workers, update in ((2, 1), (0, 4), (1, 3)):
+        with pytest.raises(Crash):
+            run(photos, tmp_path, workers=workers, resume=True, progress=crash_at(update))
+        assert multiprocessing.active_children() == []
+    run(photos, tmp_path, workers=2, resume=True)
+    assert files(tmp_path) == files(whole)
+
+
+def test_a_worker_that_is_killed_is_told_and_the_run_goes_on(photos, whole, tmp_path):
+    def kill(_: Progress) -> None:
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    with pytest.raises(DeconvNetError, match=r"ended with exit code -9.*out of memory.*Use fewer workers"):
+        run(photos, tmp_path, workers=2, progress=kill)
+    assert multiprocessing.active_children() == []
+    run(photos, tmp_path, resume=True)
+    assert files(tmp_path) == files(whole)
 
 
 def test_what_a_killed_run_was_in_the_middle_of_writing_is_removed(photos, whole, tmp_path):
@@ -258,13 +288,13 @@ def test_a_finished_run_is_not_gone_through_again(photos, whole):
 
 
 CHANGES = [
-    ({"prepare": Prepare(25)}, "begun with other prepare .*24"),
-    ({"seed": 1}, r"begun with other seed \(seed 0\)\. Give the same"),
-    ({"batch": 3}, r"other batch \(batch 2\)"),
-    ({"limit": 2}, "other photos"),
-    ({"epochs": 3}, r"begun with epochs \[2, 1\] and not \[3, 3\]"),
-    ({"max_iter": 6}, "max_iter 5 and not 6"),
-    ({"net": network(lam=0.1)}, '"lam": 0.3.* and not .*"lam": 0.1'),
+    ({"prepare": Prepare(25)}, "was started with prepare=.*24.*, now prepare=.*25"),
+    ({"seed": 1}, r"was started with seed=0, now seed=1\. Use the same options or a new folder"),
+    ({"batch": 3}, "batch=2, now batch=3"),
+    ({"limit": 2}, "photos=.*9,.*, now photos=.*2,"),
+    ({"epochs": 3}, r"was started with epochs=\[2, 1\], now epochs=\[3, 3\]"),
+    ({"max_iter": 6}, "max_iter=5, now max_iter=6"),
+    ({"net": network(lam=0.1)}, '"lam": 0.3.*, now .*"lam": 0.1'),
 ]
 
 
@@ -288,19 +318,19 @@ def test_other_photos_are_refused(photos, tmp_path):
         run(photos, tmp_path / "out", progress=crash_at(1))
     shutil.copytree(photos, tmp_path / "photos")
     (tmp_path / "photos" / "0.png").unlink()
-    with pytest.raises(ArgumentError, match="begun with other photos"):
+    with pytest.raises(ArgumentError, match=r"was started with photos=.*, now photos="):
         run(tmp_path / "photos", tmp_path / "out", resume=True)
 
 
 def test_what_is_there_is_not_overwritten(photos, whole, tmp_path):
     before = files(whole)
-    with pytest.raises(ArgumentError, match=r"holds a learned network already. Name another folder"):
+    with pytest.raises(ArgumentError, match=r"already holds a learned network. Name another folder"):
         run(photos, whole)
     assert files(whole) == before
     with pytest.raises(Crash):
         run(photos, tmp_path, progress=crash_at(1))
     with pytest.raises(
-        ArgumentError, match=r"holds an unfinished run. Go on with it .*resume=True.*or give a new folder"
+        ArgumentError, match=r"holds an unfinished run. Continue it .*resume=True.*or give a new folder"
     ):
         run(photos, tmp_path)
 
@@ -321,7 +351,8 @@ def test_a_damaged_list_of_what_was_begun_is_told(photos, tmp_path, text):
     [
         ({"batch": 0}, "batch is a whole number, 1 or more; got 0"),
         ({"limit": True}, "limit is a whole number"),
-        ({"prepare": Prepare(24, 3)}, "photos become 3 channels, and the network takes 1"),
+        ({"workers": -1}, "workers is a whole number, 0 or more; got -1"),
+        ({"prepare": Prepare(24, 3)}, "photos become 3 channels, but the network takes 1"),
         ({"net": network(kernel=25)}, "layer 1: images of 24x24 are smaller than filters of 25x25"),
         ({"epochs": 0}, "with epochs=0 nothing is learned"),
         ({"epochs": [1, 1, 1]}, "one for each of 2 layers"),
@@ -350,14 +381,9 @@ def test_no_photo_that_can_be_read_is_told_and_no_file_is_written(tmp_path):
 
 
 def test_no_photos_are_told(tmp_path):
-    class Empty:
-        fingerprint = ""
-
-        def __len__(self) -> int:
-            return 0
-
+    none = PhotoSet(pa.array([], pa.large_string()), "", lambda i: None)
     with pytest.raises(PhotoError, match="there are no photos"):
-        learn_photos(Empty(), network(), out=tmp_path / "out", prepare=Prepare(24))
+        learn_photos(none, network(), out=tmp_path / "out", prepare=Prepare(24))
     assert not (tmp_path / "out").exists()
 
 

@@ -330,7 +330,7 @@ def test_names_are_found_when_they_are_first_used():
         (lambda: AdaptiveDeconvNet([DeconvLayer(1, 2, 3)], target="top"), "target one of .* got 'valid', 'top'"),
         (
             lambda: AdaptiveDeconvNet([DeconvLayer(1, 4, 3, pool=POOL), DeconvLayer(4, 2, 3)]),
-            "layer 2 has 4 channels, and the one below 2 pooled maps",
+            "layer 2 has 4 channels, but the layer below has 2 pooled maps",
         ),
         (lambda: AdaptiveDeconvNet.of([]), "a network has at least one layer"),
         (lambda: AdaptiveDeconvNet.of([4, 3], kernel=[7]), "kernel is one number for all 2 layers or one for each"),
@@ -403,8 +403,8 @@ def test_what_cannot_be_inferred_is_told(changed, error, words):
     ("options", "solver", "words"),
     [
         ({"nonneg": True}, "splitting", "layer 1: solver 'splitting' cannot keep maps from being negative"),
-        ({"p": 0.8}, "auto", r"layer 1: p is 0.8, which is for solver='splitting' alone; got 'auto'"),
-        ({"p": 0.8}, "ista", r"layer 1: p is 0.8, which is for solver='splitting' alone; got 'ista'"),
+        ({"p": 0.8}, "auto", r"layer 1: p=0.8 needs solver='splitting'; got 'auto'"),
+        ({"p": 0.8}, "ista", r"layer 1: p=0.8 needs solver='splitting'; got 'ista'"),
     ],
 )
 def test_a_layer_that_a_solver_cannot_solve_is_told(options, solver, words):

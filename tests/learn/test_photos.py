@@ -1,9 +1,10 @@
 """Photos as inputs, and batches of them in an order that only seed and epoch decide."""
 
+import multiprocessing
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
@@ -12,33 +13,30 @@ from torch.nn import functional as F
 from deconvnet import ArgumentError, PhotoError
 from deconvnet.learn import LocalContrastNorm, Prepare
 from deconvnet.learn.photos import Batches
-from deconvnet.photos.preprocess import Photo, load_photo
+from deconvnet.photos.photo import load_photo
+from deconvnet.photos.sets import PhotoSet, open_photos
 
 
 def noise(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
-@dataclass
-class Set:
-    """Small photos by number, some of which cannot be read."""
+def small(
+    count: int,
+    broken: frozenset[int] = frozenset(),
+    thin: frozenset[int] = frozenset(),
+    asked: list[int] | None = None,
+) -> PhotoSet:
+    """Small photos, some of which cannot be used; `asked` fills with the index of each that is read here."""
 
-    count: int
-    broken: frozenset[int] = frozenset()
-    asked: list[int] = field(default_factory=list)
-    fingerprint: str = "f"
+    def fetch(i: int) -> object:
+        if asked is not None:
+            asked.append(i)
+        if i in broken:
+            raise PhotoError("it is broken.")
+        return noise(200, 3) if i in thin else noise(20, 20, seed=i)
 
-    def __len__(self) -> int:
-        return self.count
-
-    def name(self, i: int) -> str:
-        return f"{i}.png"
-
-    def read(self, i: int) -> Photo:
-        self.asked.append(i)
-        if i in self.broken:
-            raise PhotoError(f"cannot read '{i}.png'")
-        return load_photo(noise(20, 20, seed=i))
+    return PhotoSet(pa.array([f"{i}.png" for i in range(count)], pa.large_string()), "f", fetch)
 
 
 # One photo.
@@ -114,9 +112,9 @@ def test_the_photo_is_left_as_it_was():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Prepare(15), "size is a number of pixels, at least 16; got 15"),
-        (lambda: Prepare(True), "size is a number of pixels"),
-        (lambda: Prepare(20.0), "size is a number of pixels"),
+        (lambda: Prepare(15), "size is a whole number, 16 or more; got 15"),
+        (lambda: Prepare(True), "size is a whole number"),
+        (lambda: Prepare(20.0), "size is a whole number"),
         (lambda: Prepare(20, 2), "channels is 1 or 3; got 2"),
         (lambda: Prepare(20, 1, "2012"), "form is one of .*got '2012'"),
     ],
@@ -130,68 +128,109 @@ def test_what_cannot_be_prepared_is_told(make: Callable[[], Prepare], words):
 
 
 def test_every_photo_comes_once_an_epoch_in_batches():
-    photos = Set(10)
+    asked: list[int] = []
+    photos = small(10, asked=asked)
     batches = Batches(photos, Prepare(16), 4, 10, seed=0)
     assert len(batches) == 3
     assert [len(images) for images in batches(0)] == [4, 4, 2]
-    assert sorted(photos.asked) == list(range(10))
+    assert sorted(asked) == list(range(10))
     assert all(images.shape[1:] == (1, 16, 16) for images in batches(1))
 
 
 def test_the_order_is_that_of_seed_and_epoch():
     def order(seed: int, epoch: int) -> list[int]:
-        photos = Set(12)
+        asked: list[int] = []
+        photos = small(12, asked=asked)
         list(Batches(photos, Prepare(16), 5, 12, seed)(epoch))
-        return photos.asked
+        return asked
 
     assert order(0, 0) == order(0, 0)
     assert len({tuple(order(seed, epoch)) for seed in (0, 7) for epoch in (0, 1, 2)}) == 6
 
 
 def test_a_batch_is_what_its_photos_are_alone():
-    photos = Set(3)
+    asked: list[int] = []
+    photos = small(3, asked=asked)
     (images,) = Batches(photos, Prepare(16), 3, 3, 0)(0)
-    for image, i in zip(images, photos.asked, strict=True):
+    for image, i in zip(images, asked, strict=True):
         assert torch.equal(image[None], Prepare(16).image(load_photo(noise(20, 20, seed=i))))
 
 
 def test_a_limit_takes_photos_evenly_from_the_set():
-    photos = Set(10)
+    asked: list[int] = []
+    photos = small(10, asked=asked)
     list(Batches(photos, Prepare(16), 4, 3, 0)(0))
-    assert sorted(photos.asked) == [0, 3, 6]
+    assert sorted(asked) == [0, 3, 6]
 
 
 def test_photos_that_cannot_be_read_are_left_out_listed_and_not_tried_again():
-    photos = Set(6, frozenset({1, 4}))
+    asked: list[int] = []
+    photos = small(6, frozenset({1, 4}), asked=asked)
     batches = Batches(photos, Prepare(16), 2, 6, 0)
     assert sum(map(len, batches(0))) == 4
-    assert batches.skipped == {1: "cannot read '1.png'", 4: "cannot read '4.png'"}
+    assert batches.skipped == {i: f"cannot read '{i}.png': it is broken." for i in (1, 4)}
     assert sum(map(len, batches(1))) == 4
-    assert sorted(photos.asked) == [0, 0, 1, 2, 2, 3, 3, 4, 5, 5]
+    assert sorted(asked) == [0, 0, 1, 2, 2, 3, 3, 4, 5, 5]
 
 
 def test_a_batch_of_which_none_can_be_read_is_left_out():
-    photos = Set(3, frozenset({0, 2}))
+    photos = small(3, frozenset({0, 2}))
     assert [len(images) for images in Batches(photos, Prepare(16), 1, 3, 0)(0)] == [1]
 
 
 def test_a_photo_that_is_too_thin_is_one_that_cannot_be_read():
-    class Thin(Set):
-        def read(self, i: int) -> Photo:
-            return load_photo(noise(200, 3)) if i == 0 else super().read(i)
-
-    batches = Batches(Thin(2), Prepare(16), 2, 2, 0)
+    batches = Batches(small(2, thin=frozenset({0})), Prepare(16), 2, 2, 0)
     assert sum(map(len, batches(0))) == 1
     assert "200 x 3 pixels" in batches.skipped[0]
 
 
 def test_none_that_can_be_read_is_told_with_the_first_reason():
-    batches = Batches(Set(3, frozenset({0, 1, 2})), Prepare(16), 2, 3, 0)
+    batches = Batches(small(3, frozenset({0, 1, 2})), Prepare(16), 2, 3, 0)
     with pytest.raises(PhotoError, match=r"none of 3 photos can be read; the first: cannot read '\d.png'"):
         list(batches(0))
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_batches_are_the_same_for_any_number_of_workers_and_threads(tmp_path, threads):
+    for i in range(7):
+        Image.fromarray(noise(300 + 20 * i, 400, seed=i)).save(
+            tmp_path / f"{i}.png"
+        )  # so large that threads share sums
+    (tmp_path / "2b.png").write_bytes(b"no photo")
+    Image.new("RGB", (3, 300)).save(tmp_path / "4b.png")
+
+    def epochs(workers: int) -> tuple[list[torch.Tensor], dict[int, str]]:
+        batches = Batches(open_photos(tmp_path), Prepare(350), 2, 9, seed=3, workers=workers)
+        return [images for epoch in (0, 1) for images in batches(epoch)], batches.skipped
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        torch.randn(600, 600) @ torch.randn(600, 600)  # the pool of threads stands before the workers are made
+        here, skipped = epochs(0)
+        assert list(skipped) and {i: reason.split(":")[0] for i, reason in skipped.items()} == {
+            3: "cannot read '2b.png'", 6: "4b.png is 300 x 3 pixels, 350 x 4 when resized",
+        }  # fmt: skip
+        for workers in (1, 2):
+            there, also_skipped = epochs(workers)
+            assert also_skipped == skipped
+            assert len(there) == len(here) and all(map(torch.equal, there, here))
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_batches_that_are_not_gone_through_to_the_end_leave_no_process_behind(tmp_path):
+    for i in range(6):
+        Image.fromarray(noise(20, 20, seed=i)).save(tmp_path / f"{i}.png")
+    stream = Batches(open_photos(tmp_path), Prepare(16), 1, 6, 0, workers=2)(0)
+    next(stream)
+    assert len(multiprocessing.active_children()) == 2
+    stream.close()
+    assert multiprocessing.active_children() == []
+
+
 def test_torch_s_random_state_is_left_as_it_was():
     before = torch.random.get_rng_state()
-    list(Batches(Set(3), Prepare(16), 2, 3, 0)(0))
+    list(Batches(small(3), Prepare(16), 2, 3, 0)(0))
     assert torch.equal(torch.random.get_rng_state(), before)

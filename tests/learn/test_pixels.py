@@ -111,7 +111,7 @@ def test_the_parts_of_a_layer_are_together_what_the_kept_activations_paint(pool)
         if layer > 1:  # what arrives below, each at its switch
             arrived = synthesis(z, net.layers[layer - 1].filters.detach(), geometries[layer - 1])
             switches, z = codes[layer - 1].switches, torch.zeros_like(codes[layer - 1].z)
-            places = torch.arange(z.numel()) if switches is None else switches.places[0]
+            places = torch.arange(z.numel()) if switches is None else switches.indices[0]
             z.view(-1)[places] = arrived.flatten()
 
 

@@ -14,7 +14,7 @@ from deconvnet.learn.convolve import Geometry, adjoint, from_grid, spectra, synt
 from deconvnet.learn.douglas_rachford import _Inverse, douglas_rachford
 from deconvnet.learn.pooling import pool, unpool
 from deconvnet.learn.proximal import Linear, conjugate_gradient, fista, ista, largest_square, shrink_power, splitting
-from deconvnet.learn.solution import Solution, clipped, dual, joined, most, objective, relative_gap, shrink
+from deconvnet.learn.solution import Solution, clipped, dual, join, largest_seen, objective, relative_gap, shrink
 
 finite = st.floats(-5, 5)
 
@@ -105,7 +105,7 @@ def test_no_feature_maps_cost_less_than_the_dual_of_any_residual(seed, lam, size
     z = size * shrink(numbers(2, 3, 8, 8, seed=seed), 0.5)
     z = z.clamp(min=0) if nonneg else z
     residual = Small.images - Small.linear.down(size * numbers(2, 3, 8, 8, seed=seed + 1))
-    lower = dual(residual, most(Small.linear.up(residual), nonneg=nonneg), Small.images, lam)
+    lower = dual(residual, largest_seen(Small.linear.up(residual), nonneg=nonneg), Small.images, lam)
     assert (lower <= objective(Small.images - Small.linear.down(z), z, lam) + 1e-9).all()
 
 
@@ -113,7 +113,7 @@ def test_no_feature_maps_cost_less_than_the_dual_of_any_residual(seed, lam, size
 def test_the_dual_of_the_optimum_is_its_cost(nonneg):
     z, cost = Small.best(nonneg=nonneg)
     residual = Small.images[:1] - Small.linear.down(torch.from_numpy(z).view(1, 3, 8, 8))
-    lower = dual(residual, most(Small.linear.up(residual), nonneg=nonneg), Small.images[:1], Small.lam)
+    lower = dual(residual, largest_seen(Small.linear.up(residual), nonneg=nonneg), Small.images[:1], Small.lam)
     assert float(lower) == pytest.approx(cost, rel=1e-9)
 
 
@@ -315,7 +315,7 @@ def solution(n: int, looks: list[int], first: float) -> Solution:
 
 
 def test_solutions_are_joined_and_a_history_that_ended_goes_on_at_its_last_value():
-    whole = joined([solution(2, [10, 20, 30], 9.0), solution(1, [10], 5.0)])
+    whole = join([solution(2, [10, 20, 30], 9.0), solution(1, [10], 5.0)])
     assert whole.history.tolist() == [[9, 9, 5], [8, 8, 5], [7, 7, 5]]
     assert whole.looks.tolist() == [10, 20, 30] and whole.n_iter.tolist() == [30, 30, 10]
     assert whole.objective.tolist() == [7, 7, 5] and whole.codes.shape == (3, 1, 2, 2)

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from deconvnet import ArgumentError, DeconvNetWarning, NotFiniteError
 from deconvnet.learn import AdaptiveDeconvNet, LocalContrastNorm, Progress, fit, load_net, partial_fit, train
 from deconvnet.learn.convolve import Geometry, synthesis
-from deconvnet.photos.preprocess import load_photo
+from deconvnet.photos.photo import load_photo
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -181,7 +181,7 @@ def test_a_loader_may_be_a_function_of_the_epoch_over_all_layers():
 
 def test_a_generator_is_exhausted_after_one_epoch_and_that_is_told():
     net = small()
-    with pytest.raises(ArgumentError, match=r"gives no batch in epoch 1: .* a list or a DataLoader, not a generator"):
+    with pytest.raises(ArgumentError, match=r"gives no batch in epoch 1\. .* a list or a DataLoader, not a generator"):
         fit(net, (images for images in batches()))
     assert int(net.layers[0].updates) == 3  # the first epoch was good
     one_layer = AdaptiveDeconvNet.of([3], kernel=3)
@@ -193,8 +193,8 @@ def test_a_generator_is_exhausted_after_one_epoch_and_that_is_told():
     ("loader", "words"),
     [
         ([], "no batch in epoch 0"),
-        ([{"image": 1}], "the loader gives dict, and not tensors"),
-        ([[]], "the loader gives list, and not tensors"),
+        ([{"image": 1}], "the loader gives dict, not tensors"),
+        ([[]], "the loader gives list, not tensors"),
         ([torch.zeros(1, 12, 12)], r"images are \(n, c, h, w\), none of them 0; got \(1, 12, 12\)"),
         ([torch.zeros(1, 1, 12, 12, dtype=torch.uint8)], "images are float32 or float64; got uint8"),
         ([torch.zeros(1, 3, 12, 12)], "images have 3 channels, and the filters 1"),
@@ -259,7 +259,7 @@ def test_images_that_are_too_small_for_the_second_layer_are_told_before_the_firs
 
 def test_fewer_pixels_than_numbers_of_filters_give_a_warning():
     net = AdaptiveDeconvNet.of([60], kernel=5, pool=None)
-    with pytest.warns(DeconvNetWarning, match="have 1500 numbers, and all images together 864 pixels: .* by heart"):
+    with pytest.warns(DeconvNetWarning, match="have 1500 weights, but all images together only 864 pixels: .* overfit"):
         fit(net, batches())
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -69,7 +69,7 @@ def test_bundled_labels_are_in_class_order():
     "spec", ["", "vgg16", "torchvision:", "timm:", "net.pth", "net.py:", ":make", "zfnet-mini@random"]
 )
 def test_a_spec_of_no_known_form_is_answered_with_the_forms(spec):
-    with pytest.raises(ModelLoadError, match=r"is no model spec.*torchvision:NAME.*FILE\.pt2 or FILE\.py:FUNCTION"):
+    with pytest.raises(ModelLoadError, match=r"is not a model spec.*torchvision:NAME.*FILE\.pt2 or FILE\.py:FUNCTION"):
         load_model(spec)
 
 

@@ -66,7 +66,7 @@ def changed(**changes: Tensor | None) -> dict[str, Tensor]:
         (changed(**{"7_bias": torch.zeros(1)}), r"unknown to the network: 7\.bias\. Give"),
         (
             changed(**{"0_bias": torch.zeros(5)}),
-            r"unlike: 0\.bias is \(2,\) in the network and \(5,\) in the file",
+            r"shapes differ: 0\.bias is \(2,\) in the network and \(5,\) in the file",
         ),
         (
             changed(**{"0_bias": torch.zeros(2, dtype=torch.int64)}),

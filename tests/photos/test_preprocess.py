@@ -16,7 +16,8 @@ from PIL import Image
 
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet._types import Box
-from deconvnet.photos.preprocess import SAMPLES, Photo, PhotoLike, Preprocess, load_photo
+from deconvnet.photos.photo import SAMPLES, Photo, PhotoLike, load_photo
+from deconvnet.photos.preprocess import Preprocess
 
 CHELSEA: Any = getattr(skimage.data, "chelsea")()  # noqa: B009  # it has no annotations
 GREY_16 = np.linspace(0, 65535, 60 * 80).astype(np.uint16).reshape(60, 80)
@@ -425,12 +426,12 @@ def test_an_elongated_photo_is_cropped_or_refused_with_its_size() -> None:
 
 def test_what_is_shown_is_what_the_network_saw() -> None:
     preprocess = Preprocess((60, 80), 90, (0.4, 0.5, 0.6), (0.1, 0.2, 0.3))
-    shown = preprocess.shown("sample:coffee")
+    shown = preprocess.as_seen("sample:coffee")
     assert shown.mode == "RGB" and shown.size == (80, 60)
     mean, std = (torch.tensor(x).reshape(3, 1, 1) for x in (preprocess.mean, preprocess.std))
     seen = preprocess.images("sample:coffee")[0] * std + mean
     np.testing.assert_allclose(np.asarray(shown) / 255, seen.permute(1, 2, 0).numpy(), atol=1e-6)
-    assert raw((60, 80), channels=1).shown("sample:coffee").mode == "RGB"
+    assert raw((60, 80), channels=1).as_seen("sample:coffee").mode == "RGB"
 
 
 # ---- the way back

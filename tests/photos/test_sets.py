@@ -25,7 +25,8 @@ from PIL import Image
 from deconvnet._errors import ArgumentError, DeconvNetError, PhotoError
 from deconvnet.photos.batches import Batch, batches
 from deconvnet.photos.files import in_braces
-from deconvnet.photos.preprocess import Preprocess, load_photo
+from deconvnet.photos.photo import load_photo
+from deconvnet.photos.preprocess import Preprocess
 from deconvnet.photos.sets import PhotoSet, open_photos
 
 RAW = Preprocess((16, 16), 16, (0.0,) * 3, (1.0,) * 3)
@@ -458,7 +459,7 @@ def test_whatever_a_dataset_raises_or_gives_instead_of_a_photo_is_that_photos_fa
     [
         (None, "NoneType is not a source of photos. Give a path"),
         ({"train": [1], "test": [2]}, "it is a dictionary. Give one of its values: 'train', 'test'"),
-        ((picture(i) for i in range(2)), "generator.*one after another.*by number.*map-style"),
+        ((picture(i) for i in range(2)), "generator.*one after another.*by index.*map-style"),
         (Stream(), "Stream.*one after another.*map-style"),
         ([1, 2, 3], "neither the first, nor the middle.*cannot be made from int"),
         (picture(0), "Image is not a source of photos"),
@@ -605,13 +606,13 @@ def test_no_photos_asked_for_give_no_batch(mixed: PhotoSet) -> None:
         ({"indices": [-1]}, "indices from -1 to -1"),
         ({"indices": [0.5]}, r"whole numbers in a row, not float64 of shape \(1,\)"),
         ({"indices": [[1]]}, r"whole numbers in a row, not int64 of shape \(1, 1\)"),
-        ({"size": 0}, "size=0 and workers=0"),
-        ({"workers": -1}, "size=4 and workers=-1"),
+        ({"size": 0}, "size is a whole number, 1 or more; got 0"),
+        ({"workers": -1}, "workers is a whole number, 0 or more; got -1"),
     ],
 )
 def test_arguments_are_refused_before_anything_is_read(mixed: PhotoSet, options: Any, words: str) -> None:
     with pytest.raises(ArgumentError, match=words):
-        batches(**({"photos": mixed, "indices": [0], "preprocess": RAW, "size": 4} | options))
+        batches(**({"photos": mixed, "indices": [0], "prepare": RAW, "size": 4} | options))
 
 
 def dies_at_the_end(i: int) -> Any:
@@ -626,7 +627,7 @@ def children() -> list[int]:
 
 def test_a_killed_worker_is_told_and_the_batches_before_it_are_kept() -> None:
     got = []
-    with pytest.raises(DeconvNetError, match=r"ended with exit code -9.*want of memory.*workers=0"):
+    with pytest.raises(DeconvNetError, match=r"ended with exit code -9.*out of memory.*workers=0"):
         for batch in batches(open_photos(Rows(dies_at_the_end, 40)), range(40), RAW, 4, workers=2):
             got.append(batch)
     assert [batch.indices[0] for batch in got] == [0, 4]

@@ -32,7 +32,6 @@ from deconvnet import (
 )
 from deconvnet.engine.responsible import ranked
 from deconvnet.network import attached as attached_to
-from deconvnet.results.responsible import _percent
 
 
 @pytest.fixture(scope="module")
@@ -428,12 +427,6 @@ def test_the_model_is_left_as_it_was(net: DeconvNet):
 def difference(one: Image.Image, other: Image.Image) -> float:
     """Of two pictures of one size, from 0 to 1; the last bits of sums may move a brightness by one."""
     return float(np.abs(np.asarray(one, float) - np.asarray(other, float)).mean() / 255)
-
-
-def test_shares_have_two_digits_however_large_or_small_they_are():
-    assert [_percent(share) for share in (1.0, 0.996, 0.1, 0.0954, 0.0949, 0.0123, 0.000123)] == (
-        ["100 %", "100 %", "10 %", "10 %", "9.5 %", "1.2 %", "0.012 %"]
-    )
 
 
 def test_a_photo_is_shown_beside_its_own_units():

@@ -183,9 +183,9 @@ def test_reshaping_and_dropout_are_steps_but_are_not_shown(cat):
 def test_the_figure_has_a_row_for_each_step_and_stays_the_same(cat, tmp_path):
     net, loaded, x = cat
     steps = net.steps(x, "relu5")
-    figure = steps.figure(loaded.preprocess.shown("sample:chelsea"))
+    figure = steps.figure(loaded.preprocess.as_seen("sample:chelsea"))
     assert figure.mode == "RGB" and min(figure.size) > 1000
-    again = net.steps(x, "relu5").figure(loaded.preprocess.shown("sample:chelsea"))
+    again = net.steps(x, "relu5").figure(loaded.preprocess.as_seen("sample:chelsea"))
     assert figure.tobytes() == again.tobytes()
     pixels = np.asarray(figure)
     assert (pixels == (190, 30, 45)).all(-1).sum() > 1000  # the switches

@@ -20,7 +20,7 @@ from deconvnet._types import Unit
 from deconvnet.atlas.manifest import AtlasLayer, Counts, Manifest, ModelSource, PhotoSet, write_manifest
 from deconvnet.atlas.store import Signals, start_atlas, write_signals, write_strip
 from deconvnet.atlas.tables import SkippedPhoto, write_skipped, write_stats, write_top
-from deconvnet.photos.preprocess import Photo, load_photo
+from deconvnet.photos.photo import Photo, load_photo
 
 PHOTOS = (
     "camera", "astronaut", "chelsea", "coffee", "rocket", "brick", "grass", "gravel", "coins", "moon", "page", "text",

@@ -13,6 +13,7 @@ import PIL
 import pyarrow as pa
 import torch
 
+from deconvnet._checks import whole_number
 from deconvnet._errors import ArgumentError
 from deconvnet._memory import in_bytes
 from deconvnet._types import LayerInfo
@@ -49,9 +50,8 @@ class Options:
     def check(self) -> None:
         """Raises ArgumentError if one of them is wrong."""
         for name in ("k", "limit", "batch"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ArgumentError(f"{name} is a whole number, 1 or more; got {value!r}.")
+            if getattr(self, name) is not None:
+                whole_number(name, getattr(self, name))
         if self.engine not in get_args(Engine) or (self.ray_address is not None and self.engine != "ray"):
             raise ArgumentError(
                 f"engine is one of {get_args(Engine)}, and an address is Ray's; got {self.engine!r}, "

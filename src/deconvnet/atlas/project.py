@@ -14,7 +14,7 @@ from deconvnet.atlas.winners import as_png, batches_of, pictures_of, tile_side
 from deconvnet.engine.activations import watch_activations
 from deconvnet.engine.project import project_units
 from deconvnet.network import attached
-from deconvnet.photos.preprocess import Photo
+from deconvnet.photos.photo import Photo
 from deconvnet.results.reconstruction import Reconstruction
 
 _TOGETHER = 32  # photos whose winners go down together, where they can be kept

@@ -158,7 +158,7 @@ def _reading(row: _Row, job: Job) -> _Row:
         slots, skipped = job.read(row["number"], images)
     except Exception as fault:
         return {**row, "images": np.zeros(0, np.float32), "told": _fault(fault)}
-    told = {"slots": slots.tolist(), "photos": job.asked(row["number"])[slots].tolist(), "skipped": skipped}
+    told = {"slots": slots.tolist(), "photos": job.indices_of(row["number"])[slots].tolist(), "skipped": skipped}
     return {**row, "images": images, "told": json.dumps(told)}
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from PIL import ImageOps
 
 from deconvnet._errors import ArgumentError
-from deconvnet._files import check_place, write_whole
+from deconvnet._files import check_writable, write_whole
 from deconvnet.atlas.reader import Atlas
 from deconvnet.atlas.tables import MapStats
-from deconvnet.pictures.sheets import Cell, pages, save_picture
+from deconvnet.pictures.sheets import Cell, pages, percent, save_picture
 
 SUFFIXES = (".png", ".pdf")
 
@@ -50,7 +50,7 @@ def save_sheet(
         DeconvNetError: the disk refused.
     """
     path = Path(path)
-    check_place(path, SUFFIXES, force=force)
+    check_writable(path, SUFFIXES, force=force)
     if not 1 <= columns <= _MOST_COLUMNS:
         raise ArgumentError(f"columns={columns!r}, but 1 to {_MOST_COLUMNS} fit a page.")
     cells = _cells(atlas, layer, channels)
@@ -87,13 +87,7 @@ def _caption(atlas: Atlas, of_map: MapStats) -> str:
     if of_map.dead:
         return f"map {of_map.channel}: dead,\nactive nowhere"
     where = "positions" if atlas.layers[of_map.layer].size else "photos"
-    return f"map {of_map.channel}: up to {of_map.max:.3g},\nactive at {_percent(of_map.active)} of {where}"
-
-
-def _percent(share: float) -> str:
-    if share < 0.0005:
-        return "under 0.1 %"
-    return f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"
+    return f"map {of_map.channel}: up to {of_map.max:.3g},\nactive at {percent(of_map.active)} of {where}"
 
 
 def _title(atlas: Atlas, layer: str) -> str:

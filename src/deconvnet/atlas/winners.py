@@ -12,8 +12,10 @@ from deconvnet._types import Box
 from deconvnet.atlas.ranking import NONE
 from deconvnet.atlas.scan import Scan
 from deconvnet.atlas.winner_memory import Winner
-from deconvnet.photos.preprocess import Photo, Preprocess
+from deconvnet.photos.photo import Photo
+from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures import render as pictures
+from deconvnet.pictures.fit import fit
 from deconvnet.results.reconstruction import Reconstruction
 
 _GREY = (128, 128, 128)
@@ -94,11 +96,9 @@ def pictures_of(
 
 def tile(image: Image.Image, side: int) -> Image.Image:
     """The image in a square, on grey; small ones enlarged with sharp pixels."""
-    factor = side / max(image.size)
-    width, height = (max(1, round(length * factor)) for length in image.size)
-    resampling = Image.Resampling.NEAREST if factor > 1 else Image.Resampling.LANCZOS
+    fitted = fit(image, side)
     square = Image.new("RGB", (side, side), _GREY)
-    square.paste(image.resize((width, height), resampling), ((side - width) // 2, (side - height) // 2))
+    square.paste(fitted, ((side - fitted.width) // 2, (side - fitted.height) // 2))
     return square
 
 

@@ -20,7 +20,8 @@ from deconvnet.cli.result import Result, print_result
 if TYPE_CHECKING:
     from deconvnet.models.load import LoadedModel
     from deconvnet.network import DeconvNet
-    from deconvnet.photos.preprocess import Photo, Preprocess
+    from deconvnet.photos.photo import Photo
+    from deconvnet.photos.preprocess import Preprocess
     from deconvnet.results.comparison import Comparison
     from deconvnet.results.reconstruction import Reconstruction
 
@@ -92,7 +93,7 @@ def compare(
     sides = [_side(letter, text, flags) for letter, text in (("A", a), ("B", b))]
     if flags.weights is not None and flags not in [side.model for side in sides]:
         raise ArgumentError("--weights belongs to a rule set, and neither A nor B is one. Drop it.")
-    from deconvnet.photos.preprocess import load_photo
+    from deconvnet.photos.photo import load_photo
     from deconvnet.pictures.sheets import save_picture
 
     loaded_photo = load_photo(photo)

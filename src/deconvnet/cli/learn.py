@@ -12,6 +12,8 @@ from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
 from deconvnet.cli.progress import ReportProgress, progress
 
+_ITERATIONS, _STEPS = 30, 10  # as `learn_photos` has them
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -31,40 +33,53 @@ def learn(
         ),
     ],
     maps: Annotated[
-        str, typer.Option("--maps", help="Number of feature maps of each layer, from the lowest.")
+        str, typer.Option("--maps", help="Number of feature maps in each layer, from the lowest.")
     ] = "15,50",
     kernel: Annotated[
-        str, typer.Option("--filter", help="Sides of the filters in pixels, for all layers or for each.")
+        str, typer.Option("--filter", help="Side of the filters in pixels, for all layers or for each.")
     ] = "7",
     pool: Annotated[
-        str, typer.Option("--pool", help="Height, width and neighbouring maps that are pooled; or none.")
+        str, typer.Option("--pool", help="Height, width and number of neighbouring maps to pool over; or none.")
     ] = "3,3,2",
     lam: Annotated[
-        str, typer.Option("--lam", help="Weight of sparsity, for all layers or for each; the papers' lambda is 1/lam.")
+        str,
+        typer.Option("--lam", help="Weight of sparsity, for all layers or for each; lambda in the papers is 1/lam."),
     ] = "0.5",
-    epochs: Annotated[
-        str, typer.Option("--epochs", help="Times through the photos, for all layers or for each.")
-    ] = "1",
+    epochs: Annotated[str, typer.Option("--epochs", help="Passes over the photos, for all layers or for each.")] = "1",
     size: Annotated[
-        int, typer.Option("--size", help="Photos are resized to this longer side in pixels.", min=16)
+        int, typer.Option("--size", help="Longer side in pixels to which photos are resized.", min=16)
     ] = 150,
-    colour: Annotated[bool, typer.Option("--colour", help="Learn from colours, not from grey.")] = False,
+    colour: Annotated[bool, typer.Option("--colour", help="Learn from colour instead of grey.")] = False,
     boundary: Annotated[
-        Literal["valid", "circular", "zero"], typer.Option("--boundary", help="How filters meet an image's border.")
+        Literal["valid", "circular", "zero"],
+        typer.Option("--boundary", help="How filters meet the border of an image."),
     ] = "valid",
     update: Annotated[
-        Literal["online", "conjugate"], typer.Option("--update", help="Of the filters; conjugate is the paper's.")
+        Literal["online", "conjugate"],
+        typer.Option("--update", help='How filters are updated ("conjugate": as in the paper).'),
     ] = "online",
     solver: Annotated[
-        Literal["auto", "dr", "fista", "ista"], typer.Option("--solver", help="Of the maps; ista is the paper's.")
+        Literal["auto", "dr", "fista", "ista"],
+        typer.Option("--solver", help='Solver for the feature maps ("ista": as in the paper).'),
     ] = "auto",
-    iterations: Annotated[int, typer.Option("--iterations", help="Of the solver, at most.", min=1)] = 30,
+    iterations: Annotated[
+        int | None,
+        typer.Option("--iterations", help="Maximum iterations of the solver.", min=1, show_default=str(_ITERATIONS)),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", help='Steps of the solver "ista".', min=1, show_default=str(_STEPS)),
+    ] = None,
     batch: Annotated[int, typer.Option("--batch", help="Photos in each update.", min=1)] = 4,
     limit: Annotated[
-        int | None, typer.Option("--limit", help="Learn from so many photos only, evenly taken.", min=1)
+        int | None, typer.Option("--limit", help="Use at most this many photos, evenly spaced.", min=1)
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", help="Of the first filters, and of the order of photos.", min=0, max=2**32 - 1)
+        int,
+        typer.Option("--seed", help="Random seed, of the first filters and the order of photos.", min=0, max=2**32 - 1),
+    ] = 0,
+    workers: Annotated[
+        int, typer.Option("--workers", help="Processes that read photos; 0 reads them in this process.", min=0)
     ] = 0,
     resume: o.Resume = False,
     quiet: o.Quiet = False,
@@ -72,11 +87,12 @@ def learn(
     """Learn filters from photos without labels: a deconvolutional network, layer by layer.
 
     Every layer's sparse feature maps paint the photos through the layers below. A photo that cannot be read is listed
-    and does not stop the run. After an interruption, of any kind, --resume goes on, and the result is that of an
-    uninterrupted run.
+    and does not stop the run. After an interruption of any kind, --resume continues, and the result is that of an
+    uninterrupted run; so it is with any number of workers.
     """
+    _check_solver_flags(solver, iterations, steps)
     counts = o.numbers("--maps", maps, whole=True)
-    blocks = None if pool == "none" else o.numbers("--pool", pool, whole=True)
+    block = None if pool == "none" else o.numbers("--pool", pool, whole=True)
     from deconvnet.learn.learned import learn_photos
     from deconvnet.learn.net import AdaptiveDeconvNet
     from deconvnet.learn.photos import Prepare
@@ -87,7 +103,7 @@ def learn(
         (counts,) if isinstance(counts, int) else counts,
         channels=channels,
         kernel=o.numbers("--filter", kernel, whole=True),
-        pool=blocks,
+        pool=block,
         lam=o.numbers("--lam", lam),
         boundary=boundary,
         seed=seed,
@@ -95,53 +111,64 @@ def learn(
     opened = open_photos(photos)
     batches = math.ceil(min(limit or len(opened), len(opened)) / batch)
     with progress(quiet=quiet, lines=True) as report_progress:
-        found = learn_photos(
+        result = learn_photos(
             opened, net, out=output, prepare=Prepare(size, channels),
             epochs=o.numbers("--epochs", epochs, whole=True), batch=batch, limit=limit, seed=seed,
-            update_by=update, solver=solver, max_iter=iterations, resume=resume,
-            progress=partial(_report_batch, report_progress, batches),
+            update_by=update, solver=solver, max_iter=iterations or _ITERATIONS, steps=steps or _STEPS,
+            workers=workers, resume=resume, progress=partial(_report_batch, report_progress, batches),
         )  # fmt: skip
-    skipped = len(found.skipped())
-    count = found.about["photos"]["learned from"] - skipped
-    print(f"{' and '.join(str(layer.maps) for layer in found.net.layers)} maps from {count} photos -> {found.folder}")
+    skipped = len(result.skipped())
+    count = result.about["photos"]["learned from"] - skipped
+    print(f"{' and '.join(str(layer.maps) for layer in result.net.layers)} maps from {count} photos -> {result.folder}")
     if skipped:
-        print(f"  {skipped} photos could not be read: skipped.csv says why")
+        print(f"  {skipped} photo{'' if skipped == 1 else 's'} could not be read: see skipped.csv")
 
 
 def learned(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of deconvnet learn.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder that deconvnet learn wrote.", show_default=False)
+    ],
     photo: Annotated[
-        str | None, typer.Option("--photo", help=f"Reconstruct it as well. {o.PHOTO_HELP}", show_default=False)
+        str | None,
+        typer.Option("--photo", help=f"A photo to reconstruct and take apart. {o.PHOTO_HELP}", show_default=False),
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Folder of the pictures.", show_default="DIR"),
+        typer.Option("--output", "-o", metavar="DIR", help="Folder for the pictures.", show_default="DIR"),
     ] = None,
     force: o.Force = False,
 ) -> None:
-    """Draw what was learned: the filters of every layer in pixels; and a photo's reconstructions and its parts."""
+    """Draw what was learned: the filters of every layer in pixels, and the reconstructions and parts of a photo."""
     from deconvnet._files import named_folder
     from deconvnet.cli.files import check_new, in_file_name, stem
     from deconvnet.learn.draw import draw_filters, draw_parts, draw_reconstructions
     from deconvnet.learn.learned import Learned
     from deconvnet.pictures.sheets import save_picture
 
-    place = folder if output is None else named_folder(output)
-    found = Learned.open(folder)
-    if not place.is_dir():
-        raise ArgumentError(f"-o {str(place)!r}: there is no such folder. Make it first.")
+    target = folder if output is None else named_folder(output)
+    result = Learned.open(folder)
+    if not target.is_dir():
+        raise ArgumentError(f"-o {str(target)!r}: there is no such folder. Make it first.")
     pictures: dict[str, Callable[[], Image]] = {
-        f"filters-{layer}.png": partial(draw_filters, found, layer) for layer in range(1, len(found.net.layers) + 1)
+        f"filters-{layer}.png": partial(draw_filters, result, layer) for layer in range(1, len(result.net.layers) + 1)
     }
     if photo is not None:
         name = in_file_name(stem(photo))
-        pictures[f"{name}.reconstructions.png"] = partial(draw_reconstructions, found, photo)
-        pictures[f"{name}.parts.png"] = partial(draw_parts, found, photo)
+        pictures[f"{name}.reconstructions.png"] = partial(draw_reconstructions, result, photo)
+        pictures[f"{name}.parts.png"] = partial(draw_parts, result, photo)
     if not force:
-        check_new([place / name for name in pictures])
+        check_new([target / name for name in pictures])
     for name, picture in {name: draw() for name, draw in pictures.items()}.items():
-        save_picture(picture, place / name, force=force)
-        print(f"-> {place / name}")
+        save_picture(picture, target / name, force=force)
+        print(f"-> {target / name}")
+
+
+def _check_solver_flags(solver: str, iterations: int | None, steps: int | None) -> None:
+    """Raise unless the flags given are those of the solver."""
+    if solver == "ista" and iterations is not None:
+        raise ArgumentError("--iterations has no effect with --solver ista. Use --steps.")
+    if solver != "ista" and steps is not None:
+        raise ArgumentError(f"--steps has no effect with --solver {solver}. Use --iterations, or --solver ista.")
 
 
 def _report_batch(report_progress: ReportProgress, batches: int, progress: "Progress") -> None:

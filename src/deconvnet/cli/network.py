@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from deconvnet.models.load import LoadedModel
     from deconvnet.network import DeconvNet
-    from deconvnet.photos.preprocess import Photo
+    from deconvnet.photos.photo import Photo
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Network:
         Raises:
             PhotoError: the photo cannot be read.
         """
-        from deconvnet.photos.preprocess import load_photo
+        from deconvnet.photos.photo import load_photo
 
         loaded_photo = load_photo(photo)
         return loaded_photo, as_input(self.loaded, loaded_photo)

@@ -54,7 +54,7 @@ def steps(
     if layer is None:
         check_target(network.target, tuple(network.net.scores(x).shape[2:]))
     result = network.net.steps(x, layer, channel=channel, position=index, target=network.target, to=to)
-    save_picture(result.figure(network.loaded.preprocess.shown(loaded_photo)), path, force=force)
+    save_picture(result.figure(network.loaded.preprocess.as_seen(loaded_photo)), path, force=force)
     unit = {"channel": result.unit.channel, "position": result.unit.position, "activation": result.activation}
     facts = {"photo": photo, "layer": result.unit.layer, "unit": unit, "steps": [*map(_step_facts, result)],
              "rules": result.rules.name, "notes": list(result.notes), "file": str(path)}  # fmt: skip

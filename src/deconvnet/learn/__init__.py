@@ -3,7 +3,7 @@
 Names are looked up when they are first used, so that the import is quick.
 """
 
-from importlib import import_module
+from deconvnet._lazy import lazy
 
 _HOMES = {
     "AdaptiveDeconvNet": "net",
@@ -30,15 +30,4 @@ _HOMES = {
 }
 
 __all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -25,7 +25,7 @@ class Position:
 
     Attributes:
         turn: epochs that are done, of all layers together.
-        batches: that are done of the next one.
+        batches: how many batches of the next epoch are done.
     """
 
     turn: int
@@ -37,15 +37,15 @@ def save_net(net: AdaptiveDeconvNet, path: str | Path, about: Mapping[str, Any] 
 
     Args:
         net: the network.
-        path: of the file, .safetensors.
-        about: what else to remember, as JSON has it.
+        path: a .safetensors file.
+        about: what else to write down, as JSON.
 
     Raises:
         DeconvNetError: the disk refused.
     """
-    told = {"format_version": FORMAT_VERSION, "deconvnet": __version__, "net": configuration(net), **(about or {})}
+    meta = {"format_version": FORMAT_VERSION, "deconvnet": __version__, "net": configuration(net), **(about or {})}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
-    data = save(tensors, {"learned": json.dumps(told)})
+    data = save(tensors, {"learned": json.dumps(meta)})
     write_whole(Path(path), lambda file: file.write(data))
 
 
@@ -53,16 +53,16 @@ def load_net(path: str | Path) -> AdaptiveDeconvNet:
     """The network that `save_net`, or a checkpoint of `fit`, wrote.
 
     Raises:
-        DeconvNetError: there is none, it is damaged, or newer than this package.
+        DeconvNetError: there is no such file, or it is damaged, or newer than this package.
     """
-    told, tensors = _read(Path(path))
+    meta, tensors = _read(Path(path))
     try:
-        found = told["net"]
+        built = meta["net"]
         layers = [
-            DeconvLayer(**{**one, "pool": one["pool"] and tuple(one["pool"])}, generator=torch.Generator())
-            for one in found["layers"]
+            DeconvLayer(**{**options, "pool": options["pool"] and tuple(options["pool"])}, generator=torch.Generator())
+            for options in built["layers"]
         ]
-        net = AdaptiveDeconvNet(layers, boundary=found["boundary"], target=found["target"])
+        net = AdaptiveDeconvNet(layers, boundary=built["boundary"], target=built["target"])
         net.to(tensors["layers.0.filters"].dtype).load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError, ArgumentError) as fault:
         raise _damaged(Path(path), fault) from fault
@@ -70,7 +70,7 @@ def load_net(path: str | Path) -> AdaptiveDeconvNet:
 
 
 def about_net(path: str | Path) -> dict[str, Any]:
-    """What else was remembered with a network.
+    """All that is written down with a network.
 
     Raises:
         DeconvNetError: as `load_net`.
@@ -97,25 +97,28 @@ def load_checkpoint(path: Path, net: AdaptiveDeconvNet, options: Mapping[str, An
         ArgumentError: the checkpoint is of another network, or of other options.
         DeconvNetError: it is damaged.
     """
-    told, tensors = _read(path)
-    now = json.loads(json.dumps({"net": configuration(net), "options": dict(options)}))
-    changed = [
-        f"{name} {json.dumps(before)} and not {json.dumps(wanted)}"
-        for part, values in now.items()
-        for name, wanted in values.items()
-        if (before := told.get(part, {}).get(name)) != wanted
-    ]
+    meta, tensors = _read(path)
+    changed = differences(meta.get("net", {}), configuration(net)) + differences(meta.get("options", {}), options)
     for name, wanted in net.state_dict().items():
         before = tensors.get(name)
         if name.endswith("connectivity") and before is not None and not torch.equal(before, wanted.cpu()):
             changed.append(f"another {name}")
     if changed:
-        raise ArgumentError(f"{str(path)!r} was begun with {'; '.join(changed)}. Give the same, or another file.")
+        raise ArgumentError(f"{str(path)!r} was started with {'; '.join(changed)}. Use the same options or a new file.")
     try:
         net.load_state_dict(tensors)
-        return Position(**told["position"])
+        return Position(**meta["position"])
     except (KeyError, TypeError, RuntimeError) as fault:
         raise _damaged(path, fault) from fault
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Which options of a run that is resumed are not those that it was started with, in words."""
+    return [
+        f"{name}={json.dumps(before.get(name))}, now {name}={json.dumps(value)}"
+        for name, value in json.loads(json.dumps(dict(now))).items()
+        if before.get(name) != value
+    ]
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -123,16 +126,16 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         raise DeconvNetError(f"there is no file {str(path)!r}.")
     try:
         with safe_open(path, "pt") as file:
-            told: dict[str, Any] = dict(json.loads(file.metadata()["learned"]))
+            meta: dict[str, Any] = dict(json.loads(file.metadata()["learned"]))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as fault:
         raise _damaged(path, fault) from fault
-    if told.get("format_version") != FORMAT_VERSION:
+    if meta.get("format_version") != FORMAT_VERSION:
         raise DeconvNetError(
-            f"{str(path)!r} has format_version {told.get('format_version')}, and this is deconvnet for version "
+            f"{str(path)!r} has format_version {meta.get('format_version')}, but this deconvnet reads version "
             f"{FORMAT_VERSION}. Install the deconvnet that wrote it, or a newer one."
         )
-    return told, tensors
+    return meta, tensors
 
 
 def _damaged(path: Path, fault: object) -> DeconvNetError:

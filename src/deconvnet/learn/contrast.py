@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deconvnet._errors import ArgumentError
-from deconvnet.learn.checked import checked_images
+from deconvnet.learn.convolve import check_images
 
 Form: TypeAlias = Literal["2011", "2010"]
 _WINDOWS = {"2011": (13, 3 * 1.591), "2010": (5, 1.591)}  # pixels, and standard deviation of the Gaussian
@@ -40,7 +40,7 @@ class LocalContrastNorm(nn.Module):
     Then the mean of what is left is taken away. Channel by channel.
 
     Args:
-        form: of the paper.
+        form: which paper's.
 
     Example:
         >>> x = torch.rand(1, 1, 64, 64)
@@ -69,18 +69,18 @@ class LocalContrastNorm(nn.Module):
         """The normalised images, and what was taken from them.
 
         Args:
-            images: of any range; each must be larger than half a window.
+            images: of any range; larger than half a window.
 
         Raises:
             ArgumentError: not four axes, not floating point, empty, or too small.
             NotFiniteError: NaN or infinity.
         """
-        checked_images(images)
+        check_images(images)
         reach = len(self.window) // 2
         if min(images.shape[2:]) <= 2 * reach:
             raise ArgumentError(
                 f"images of {images.shape[2]}x{images.shape[3]} are smaller than the window of contrast normalisation, "
-                f"{len(self.window)} pixels: give larger ones."
+                f"{len(self.window)} pixels. Use larger images."
             )
         wide = images if images.device.type == "mps" else images.double()  # squares cancel
         mean = self._around(wide)
@@ -98,7 +98,7 @@ class LocalContrastNorm(nn.Module):
         return ((wide - mean) / scale).to(images), Contrast(mean.to(images), scale.to(images))
 
     def inverse(self, normalised: Float[Tensor, "n c h w"], contrast: Contrast) -> Float[Tensor, "n c h w"]:
-        """The images that these were, or, for reconstructions, would have been."""
+        """The images before normalisation; for reconstructions, what they would have been."""
         return normalised * contrast.scale + contrast.mean
 
     def _around(self, images: Tensor) -> Tensor:
@@ -108,8 +108,8 @@ class LocalContrastNorm(nn.Module):
         return F.conv2d(rows, window[None, None, None, :].expand(c, 1, 1, -1), groups=c)
 
 
-def _median(scale: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c one uno"]:
-    """Of each image's channel; of what is not zero where the median is; 1 where all is zero."""
+def _median(scale: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c 1 1"]:
+    """The median of each channel; where it is zero, of what is not zero; 1 where all is zero."""
     values = scale.flatten(2)
     median = values.median(2).values
     other = torch.where(values > 0, values, math.nan).nanmedian(2).values.nan_to_num(1.0)

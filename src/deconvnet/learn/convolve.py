@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 
-from deconvnet._errors import ArgumentError
+from deconvnet._errors import ArgumentError, NotFiniteError
 
 Boundary: TypeAlias = Literal["valid", "circular", "zero"]
-FEW = 4  # channels up to which Fourier space is the faster way: a small transform back and a small matrix for each
+FEW_CHANNELS = 4  # up to so many Fourier space is the faster way: a small transform back and a small matrix for each
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Geometry:
     @cached_property
     def maps(self) -> tuple[int, int]:
         """(h, w) of the feature maps."""
-        more = 1 if self.boundary == "valid" else 0
-        return self.size[0] + more * (self.kernel[0] - 1), self.size[1] + more * (self.kernel[1] - 1)
+        (h, w), (k, kk) = self.size, self.kernel
+        return (h + k - 1, w + kk - 1) if self.boundary == "valid" else (h, w)
 
     @cached_property
     def before(self) -> tuple[int, int]:
@@ -71,14 +71,42 @@ class Geometry:
         return int(next_fast_len(h + k - 1, real=True)), int(next_fast_len(w + kk - 1, real=True))
 
 
+def check_images(images: object, channels: int | None = None) -> Tensor:
+    """The images, which layers can code: (n, c, h, w) of floats, finite.
+
+    Args:
+        images: what was given.
+        channels: how many they must have; any number by default.
+
+    Raises:
+        ArgumentError: something else.
+        NotFiniteError: NaN or infinity.
+    """
+    if not isinstance(images, Tensor):
+        raise ArgumentError(f"images are a tensor (n, c, h, w); got {type(images).__name__}.")
+    if images.ndim != 4 or not images.numel():
+        raise ArgumentError(f"images are (n, c, h, w), none of them 0; got {tuple(images.shape)}.")
+    if images.dtype not in (torch.float32, torch.float64):
+        raise ArgumentError(
+            f"images are float32 or float64; got {str(images.dtype).removeprefix('torch.')}. "
+            "Divide by 255 if they are bytes: images.float() / 255."
+        )
+    if channels is not None and images.shape[1] != channels:
+        raise ArgumentError(f"images have {images.shape[1]} channels, and the filters {channels}.")
+    if not images.isfinite().all():
+        bad = int((~images.flatten(1).isfinite().all(1)).nonzero()[0])
+        raise NotFiniteError(f"image {bad} holds NaN or infinity.")
+    return images
+
+
 def _times(sizes: tuple[int, ...]) -> str:
     return "x".join(map(str, sizes))
 
 
 def spectra(filters: Float[Tensor, "m c k l"], geometry: Geometry) -> Complex[Tensor, "m c p q"]:
     """The filters in Fourier space, on the geometry's grid."""
-    found: Tensor = torch.fft.rfft2(filters, s=geometry.grid)
-    return found
+    spectrum: Tensor = torch.fft.rfft2(filters, s=geometry.grid)
+    return spectrum
 
 
 def synthesis(
@@ -93,16 +121,17 @@ def synthesis(
         z: feature maps, of the geometry's size.
         filters: what one activation paints, (maps, channels, k, k').
         geometry: sizes.
-        spectrum: of the filters, as `spectra` gives it, where it is at hand.
+        spectrum: of the filters, as `spectra` gives it; computed by default.
     """
-    if filters.shape[1] > FEW:
+    if filters.shape[1] > FEW_CHANNELS:
         return _painted_directly(z, filters, geometry)
-    known = spectra(filters, geometry) if spectrum is None else spectrum
-    return from_grid(mixed(torch.fft.rfft2(z, s=geometry.grid), known), geometry)
+    if spectrum is None:
+        spectrum = spectra(filters, geometry)
+    return from_grid(mixed(torch.fft.rfft2(z, s=geometry.grid), spectrum), geometry)
 
 
 def from_grid(image: Complex[Tensor, "n c p q"], geometry: Geometry) -> Float[Tensor, "n c y x"]:
-    """The image that lies on a grid in Fourier space."""
+    """The image, cut from a grid in Fourier space."""
     (top, left), (height, width) = geometry.before, geometry.size
     whole: Tensor = torch.fft.irfft2(image, s=geometry.grid)
     return whole[..., top : top + height, left : left + width]
@@ -133,12 +162,12 @@ def adjoint(
 
 
 def surrounded(image: Float[Tensor, "n c y x"], geometry: Geometry) -> Float[Tensor, "n c yy xx"]:
-    """The image with as much around it as the filters see: itself again, or zeros."""
+    """The image, padded with what the filters see around it: itself again, or zeros."""
     (top, left), (k, kk) = geometry.before, geometry.kernel
     if geometry.boundary == "circular":
         return F.pad(image, (0, kk - 1, 0, k - 1), mode="circular")
-    more = geometry.maps[0] - geometry.size[0], geometry.maps[1] - geometry.size[1]
-    return F.pad(image, (left, more[1] + kk - 1 - left, top, more[0] + k - 1 - top))
+    (h, w), (height, width) = geometry.maps, geometry.size
+    return F.pad(image, (left, w - width + kk - 1 - left, top, h - height + k - 1 - top))
 
 
 def filter_adjoint(
@@ -149,5 +178,5 @@ def filter_adjoint(
     The gradient of 1/2 ||z * f - image||^2 with respect to f is this, of the residual z * f - image.
     """
     shape = (z.shape[1], image.shape[1], *geometry.kernel)
-    found: Tensor = conv2d_weight(surrounded(image, geometry), shape, z)  # type: ignore[no-untyped-call]
-    return found
+    filters: Tensor = conv2d_weight(surrounded(image, geometry), shape, z)  # type: ignore[no-untyped-call]
+    return filters

@@ -18,23 +18,23 @@ from torch.nn import functional as F
 
 from deconvnet.learn.convolve import Geometry, adjoint, from_grid, mixed, spectra, surrounded, synthesis
 from deconvnet.learn.solution import (
-    EVERY,
-    TOLD,
+    OBJECTIVE_EVERY,
+    RESIDUALS_EVERY,
     Record,
     Solution,
     clipped,
     dual,
-    most,
+    largest_seen,
     norms,
     objective,
+    per_image,
     shrink,
-    wide,
 )  # fmt: skip
 
-_RELAXED = 1.8  # over-relaxation
+_OVER_RELAXATION = 1.8
 _FIRST_RHO = 50  # of filters of unit norm, times lam as a share of the lam at which all codes are zero
-_BLOCK = 2**18  # numbers of maps that are transformed at once, so that they stay near the processor
-_SIXTEEN = 16  # maps that are convolved at once: twice as fast as 64, and many times as one
+_VALUES_AT_ONCE = 2**18  # of maps that are transformed to Fourier space, so that they stay in the processor's cache
+_MAPS_AT_ONCE = 16  # that are convolved: twice as fast as 64, and many times as fast as one
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,49 +82,49 @@ def douglas_rachford(
     when both are below `tol`, relative to the codes and to their dual.
 
     Args:
-        images: to be coded.
+        images: to code.
         filters: (maps, channels, k, k').
         lam: weight of sparsity.
         nonneg: maps may not be negative.
         tol: relative residuals at which an image is done; 0 runs `max_iter` iterations.
-        max_iter: at most.
-        start: maps to begin with.
+        max_iter: at most this many iterations.
+        start: maps to start from.
     """
     (n, _, h, w), m = images.shape, len(filters)
     geometry = Geometry((h, w), (filters.shape[2], filters.shape[3]), "circular")
     spectrum = spectra(filters, geometry)
     inverse, target = _Inverse.of(spectrum), torch.fft.rfft2(images)
-    largest = most(adjoint(images, filters, geometry), nonneg=nonneg)
+    largest = largest_seen(adjoint(images, filters, geometry), nonneg=nonneg)
     rho = _FIRST_RHO * filters.square().sum() / m * lam / largest.clamp(min=lam)
     v = images.new_zeros(n, m, h, w) if start is None else _at_rest(start, images, filters, geometry, rho)
     inverted = inverse.at(rho)
-    best = Record(images, tol)
-    best.add(0, torch.zeros_like(v), 0.5 * norms(images) ** 2, dual(images, largest, images, lam), largest <= lam)
+    record = Record(images, tol)
+    record.add(0, torch.zeros_like(v), 0.5 * norms(images) ** 2, dual(images, largest, images, lam), largest <= lam)
     for i in range(1, max_iter + 1):
-        if best.all_done:
+        if record.all_done:
             break
-        limit = wide(lam / rho)
+        limit = per_image(lam / rho)
         seen = _reflected(v, limit, spectrum, nonneg=nonneg)
         z = from_grid(inverse.times(inverted, target - seen), geometry)
-        if i % (EVERY if i <= 4 * EVERY else 2 * EVERY) and i < max_iter:
+        if i % (RESIDUALS_EVERY if i <= 4 * RESIDUALS_EVERY else 2 * RESIDUALS_EVERY) and i < max_iter:
             _move(v, surrounded(z, geometry), filters, limit, nonneg=nonneg)
             continue
         primal, dual_residual, highest = _move_and_look(v, surrounded(z, geometry), filters, limit, nonneg=nonneg)
-        done = best.done(primal.maximum(dual_residual))
-        if i % TOLD == 0 or i == max_iter or done.any():
+        done = record.done(primal.maximum(dual_residual))
+        if i % OBJECTIVE_EVERY == 0 or i == max_iter or done.any():
             codes = shrink(v, limit, nonneg=nonneg)
             value = objective(images - synthesis(codes, filters, geometry, spectrum), codes, lam)
-            best.add(i, codes, value, dual(wide(rho) * z, rho * highest, images, lam), done)
+            record.add(i, codes, value, dual(per_image(rho) * z, rho * highest, images, lam), done)
         rho = _balanced(v, rho, primal, dual_residual, lam, nonneg=nonneg)
         inverted = inverse.at(rho)
-    return best.solution("dr")
+    return record.solution("dr")
 
 
 def _reflected(v: Tensor, limit: Tensor, spectrum: Tensor, *, nonneg: bool) -> Tensor:
     """A (V - 2U) in Fourier space, where U is what shrinking takes from the state V."""
     n, m, h, w = v.shape
     painted = torch.zeros((), dtype=spectrum.dtype, device=v.device)
-    for maps in _slices(m, max(1, _BLOCK // (n * h * w))):
+    for maps in _slices(m, max(1, _VALUES_AT_ONCE // (n * h * w))):
         part = v[:, maps]
         reflected = part.sub(clipped(part, limit, nonneg=nonneg), alpha=2)
         painted = painted + mixed(torch.fft.rfft2(reflected), spectrum[maps])
@@ -133,25 +133,25 @@ def _reflected(v: Tensor, limit: Tensor, spectrum: Tensor, *, nonneg: bool) -> T
 
 def _move(v: Tensor, around: Tensor, filters: Tensor, limit: Tensor, *, nonneg: bool) -> None:
     """V += 1.8 (A'z - U)."""
-    for maps in _slices(len(filters), _SIXTEEN):
+    for maps in _slices(len(filters), _MAPS_AT_ONCE):
         part = v[:, maps]
         step = F.conv2d(around, filters[maps]).sub_(clipped(part, limit, nonneg=nonneg))
-        part.add_(step, alpha=_RELAXED)
+        part.add_(step, alpha=_OVER_RELAXATION)
 
 
 def _move_and_look(
     v: Tensor, around: Tensor, filters: Tensor, limit: Tensor, *, nonneg: bool
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """As `_move`; and the two residuals, and the largest of A'z."""
+    """Move as `_move` does; the two residuals, and the largest value of A'z."""
     sums, highest = v.new_zeros(5, len(v)), v.new_zeros(len(v))
-    for maps in _slices(len(filters), _SIXTEEN):
+    for maps in _slices(len(filters), _MAPS_AT_ONCE):
         part, seen = v[:, maps], F.conv2d(around, filters[maps])
         u = clipped(part, limit, nonneg=nonneg)
         codes, step = part - u, seen - u
-        part.add_(step, alpha=_RELAXED)
+        part.add_(step, alpha=_OVER_RELAXATION)
         moved = part - clipped(part, limit, nonneg=nonneg) - codes
         sums += torch.stack([norms(x) ** 2 for x in (step, codes, codes + step, moved, u)])
-        highest = torch.maximum(highest, most(seen, nonneg=nonneg))
+        highest = torch.maximum(highest, largest_seen(seen, nonneg=nonneg))
     return *_residuals(sums), highest
 
 
@@ -160,9 +160,9 @@ def _slices(count: int, at_once: int) -> list[slice]:
 
 
 def _at_rest(start: Tensor, images: Tensor, filters: Tensor, geometry: Geometry, rho: Tensor) -> Tensor:
-    """The state of which the maps are a part; it stays as it is if they are the optimum."""
+    """The state that holds these maps; a fixed point if they are the optimum."""
     residual = images - synthesis(start, filters, geometry)
-    return start + adjoint(residual, filters, geometry) / wide(rho)
+    return start + adjoint(residual, filters, geometry) / per_image(rho)
 
 
 def _residuals(sums: Float[Tensor, "5 n"]) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
@@ -177,10 +177,10 @@ def _residuals(sums: Float[Tensor, "5 n"]) -> tuple[Float[Tensor, " n"], Float[T
 
 
 def _balanced(v: Tensor, rho: Tensor, primal: Tensor, dual_residual: Tensor, lam: float, *, nonneg: bool) -> Tensor:
-    """A rho under which the two residuals would be more alike; the state is moved with it."""
+    """A rho that brings the two residuals closer together; the state is moved with it."""
     ratio = (primal / dual_residual.clamp(min=1e-12)).sqrt().clamp(0.1, 10).nan_to_num(1.0)
     ratio = torch.where(((ratio > 1.2) | (ratio < 1 / 1.2)) & (dual_residual > 0), ratio, 1.0)
     if (ratio != 1).any():
-        u = clipped(v, wide(lam / rho), nonneg=nonneg)
-        v.add_(u * wide(1 / ratio - 1))
+        u = clipped(v, per_image(lam / rho), nonneg=nonneg)
+        v.add_(u * per_image(1 / ratio - 1))
     return rho * ratio

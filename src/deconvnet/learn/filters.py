@@ -14,10 +14,11 @@ from deconvnet.learn.net import AdaptiveDeconvNet, Codes
 from deconvnet.learn.proximal import conjugate_gradient
 
 Update: TypeAlias = Literal["online", "conjugate"]
-_FIRST, _HALVED = 3.0, 100  # length of the first online step, as a multiple of the best one for fixed maps; its decay
-_MEMORY = 0.05  # weight of the newest batch in the running energies, at least
-_DEAD = 1e-6  # share of the mean energy below which a map is dead
-_PATIENCE = 10  # updates before maps are looked at for that
+_FIRST_STEP = 3.0  # length of the first online step, as a multiple of the best one for fixed maps
+_HALVED_AFTER = 100  # updates until the step has half that length
+_NEWEST_WEIGHT = 0.05  # of the newest batch in the running energies, at least
+_DEAD_ENERGY = 1e-6  # share of the mean energy below which a map is dead
+_UPDATES_BEFORE_DEAD = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,7 @@ class Fit:
 
     Attributes:
         net: the network.
-        layer: number of the layer.
+        layer: which, from 1.
         images: (n, c, h, w) that are painted.
         codes: inferred in this layer and those below.
         geometries: sizes in each layer.
@@ -50,18 +51,18 @@ class Fit:
         return self.codes[self.layer - 1].pooled
 
     def painted(self, filters: Float[Tensor, "m c k l"]) -> Float[Tensor, "n channels h w"]:
-        """What such filters paint from the layer's maps."""
+        """What filters paint from the layer's maps."""
         image = synthesis(self.codes[self.layer].z, filters, self.geometries[self.layer - 1])
         return self.net.painted(image, self.layer, self.codes, self.geometries) if self._through else image
 
     def seen(self, images: Float[Tensor, "n channels h w"]) -> Float[Tensor, "m c k l"]:
         """The adjoint of `painted`, where a map and a channel are connected."""
         below = self.pulled_up(images)
-        found = filter_adjoint(below, self.codes[self.layer].z, self.geometries[self.layer - 1])
-        return found * self.net.layers[self.layer - 1].connectivity[:, :, None, None]
+        filters = filter_adjoint(below, self.codes[self.layer].z, self.geometries[self.layer - 1])
+        return filters * self.net.layers[self.layer - 1].connectivity[:, :, None, None]
 
     def pulled_up(self, images: Float[Tensor, "n channels h w"]) -> Float[Tensor, "n c y x"]:
-        """What arrives of images below the layer."""
+        """What the layers below see of images, where this layer starts."""
         if not self._through:
             return images
         return self.net.pulled_up(images, self.layer, self.codes, self.geometries)
@@ -72,14 +73,14 @@ def update(fit: Fit, how: Update) -> None:
     """Improve a layer's filters on one batch, and count it.
 
     "online": a step along the gradient, divided by each map's running energy, at right angles to the filters; longer
-    than the best one for these maps, because the maps hold on to the filters that they were inferred with, and
-    shorter as updates go on. "conjugate": two conjugate gradient steps on the normal equations (Zeiler et al. 2011,
+    than the best one for these maps, because the maps cling to the filters that they were inferred with, and shorter
+    as updates go on. "conjugate": two conjugate gradient steps on the normal equations (Zeiler et al. 2011,
     section 2.3). Filters are of unit norm afterwards.
     """
     own = fit.net.layers[fit.layer - 1]
     z = fit.codes[fit.layer].z
     energy = z.square().sum((2, 3)).mean(0)
-    weight = max(1 / (int(own.updates) + 1), _MEMORY)
+    weight = max(1 / (int(own.updates) + 1), _NEWEST_WEIGHT)
     own.energy.lerp_(energy.to(own.energy), weight)
     own.updates += 1
     _count_switches(fit)
@@ -101,7 +102,7 @@ def _step(fit: Fit) -> None:
     square = float(painted.square().sum())
     if square > 0:
         best = float((painted * residual).sum()) / square
-        own.filters += best * _FIRST / (1 + int(own.updates) / _HALVED) * direction
+        own.filters += best * _FIRST_STEP / (1 + int(own.updates) / _HALVED_AFTER) * direction
 
 
 def _conjugate(fit: Fit, steps: int = 2) -> None:
@@ -112,32 +113,32 @@ def _conjugate(fit: Fit, steps: int = 2) -> None:
         return fit.seen(fit.painted(f.view(shape))).view_as(f)
 
     flat = own.filters.flatten(2)[None]
-    found = conjugate_gradient(product, fit.seen(fit.target).view_as(flat), flat, steps)
-    own.filters.copy_(found.view(shape))
+    solved = conjugate_gradient(product, fit.seen(fit.target).view_as(flat), flat, steps)
+    own.filters.copy_(solved.view(shape))
 
 
 def _count_switches(fit: Fit) -> None:
-    """Count which place of each block was the strongest, where one was."""
-    found, own = fit.codes[fit.layer], fit.net.layers[fit.layer - 1]
-    if found.switches is None:
+    """Count which position of each block was the strongest, in blocks that are not empty."""
+    codes, own = fit.codes[fit.layer], fit.net.layers[fit.layer - 1]
+    if codes.switches is None:
         return
-    offsets = found.switches.offsets.long().transpose(0, 1).flatten(1)
-    alive = (found.pooled != 0).transpose(0, 1).flatten(1)
+    offsets = codes.switches.offsets.long().transpose(0, 1).flatten(1)
+    alive = (codes.pooled != 0).transpose(0, 1).flatten(1)
     own.usual.scatter_add_(1, offsets, alive.to(own.usual))
 
 
 @torch.no_grad()
 def reseed(fit: Fit) -> int:
-    """Give dead filters, whose maps are all but empty, the patches that are painted worst; how many got one.
+    """Give dead filters, whose maps are all but empty, the patches that are painted worst; return how many got one.
 
-    A filter is dead when its map's running energy is not above a millionth of the mean, after some updates. Patches do
-    not overlap, and of each only the channels that the map is connected with count; where nothing is missed, or no
-    place is left, filters stay as they are.
+    A filter is dead when, after some updates, its map's running energy is not above a millionth of the mean. Patches
+    do not overlap, and only the channels that the map is connected with count; where nothing is missed, or no patch
+    is left, filters stay as they are.
     """
     own, geometry = fit.net.layers[fit.layer - 1], fit.geometries[fit.layer - 1]
     mean = own.energy.mean()
-    dead = (own.energy <= _DEAD * mean).nonzero()[:, 0].tolist()
-    if not dead or int(own.updates) < _PATIENCE:
+    dead = (own.energy <= _DEAD_ENERGY * mean).nonzero()[:, 0].tolist()
+    if not dead or int(own.updates) < _UPDATES_BEFORE_DEAD:
         return 0
     missed = fit.pulled_up(fit.target - fit.painted(own.filters))
     k, kk = geometry.kernel

@@ -7,15 +7,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from deconvnet._checks import real_number, whole_number
 from deconvnet._errors import ArgumentError, NotFiniteError
-from deconvnet.learn.checked import checked_images, checked_number
-from deconvnet.learn.convolve import FEW, Boundary, Geometry, adjoint, spectra, synthesis
+from deconvnet.learn.convolve import FEW_CHANNELS, Boundary, Geometry, adjoint, check_images, spectra, synthesis
 from deconvnet.learn.douglas_rachford import douglas_rachford
 from deconvnet.learn.proximal import Linear, fista
-from deconvnet.learn.solution import Solution, joined
+from deconvnet.learn.solution import Solution, join
 
 Solver: TypeAlias = Literal["auto", "dr", "fista"]
-_AT_ONCE = 2**17  # numbers of feature maps that are solved at once on a CPU, so that they stay near it
+_VALUES_AT_ONCE = 2**17  # of feature maps that are solved on a CPU, so that they stay in its cache
 
 
 def sparse_code(
@@ -43,9 +43,9 @@ def sparse_code(
         solver: "dr", alternating directions, for a circular boundary; "fista" for any; "auto" picks.
         tol: where to stop: for "dr", both residuals below it, relative to codes and dual; for "fista", the step of
             one iteration relative to the codes. 0 runs `max_iter` iterations.
-        max_iter: at most.
+        max_iter: at most this many iterations.
         nonneg: feature maps may not be negative.
-        start: maps to begin with, such as those of the same images under older filters.
+        start: maps to start from, such as those of the same images under older filters.
 
     Returns:
         Codes (n, m, h, w), or (n, m, h + k - 1, w + l - 1) for "valid", and how they were found.
@@ -56,36 +56,35 @@ def sparse_code(
 
     Example:
         >>> from deconvnet.learn import sparse_code
-        >>> found = sparse_code(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 1, 1), lam=0.25)
-        >>> found.codes[0, 0, 0, 0], found.converged[0]
+        >>> solution = sparse_code(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 1, 1), lam=0.25)
+        >>> solution.codes[0, 0, 0, 0], solution.converged[0]
         (tensor(0.7500), tensor(True))
     """
-    checked_images(images)
+    check_images(images)
     _check_filters(filters, images)
-    lam, tol = checked_number("lam", lam, least=0, above=True), checked_number("tol", tol, least=0)
-    if isinstance(max_iter, bool) or not isinstance(max_iter, int) or max_iter < 1:
-        raise ArgumentError(f"max_iter is a whole number, 1 or more; got {max_iter!r}.")
+    lam, tol = real_number("lam", lam, least=0, above=True), real_number("tol", tol, least=0)
+    whole_number("max_iter", max_iter)
     geometry = Geometry(_two(images), _two(filters), boundary)
-    wanted = (len(images), len(filters), *geometry.maps)
+    shape = (len(images), len(filters), *geometry.maps)
     if start is not None:
-        _check_start(start, images, wanted)
-    which = _solver(solver, boundary, filters.shape[1])
+        _check_start(start, images, shape)
+    name = _solver(solver, boundary, filters.shape[1])
     with torch.no_grad():
-        at_once = len(images) if images.is_cuda else max(1, _AT_ONCE // math.prod(wanted[1:]))
-        known = spectra(filters, geometry)
-        linear = Linear(lambda z: synthesis(z, filters, geometry, known), lambda e: adjoint(e, filters, geometry))
+        at_once = len(images) if images.is_cuda else max(1, _VALUES_AT_ONCE // math.prod(shape[1:]))
+        spectrum = spectra(filters, geometry)
+        linear = Linear(lambda z: synthesis(z, filters, geometry, spectrum), lambda e: adjoint(e, filters, geometry))
         parts = []
         for first in range(0, len(images), at_once):
-            some = images[first : first + at_once]
-            begin = None if start is None else start[first : first + at_once]
-            if which == "dr":
+            batch = images[first : first + at_once]
+            initial = None if start is None else start[first : first + at_once]
+            if name == "dr":
                 parts.append(
-                    douglas_rachford(some, filters, lam, nonneg=nonneg, tol=tol, max_iter=max_iter, start=begin)
+                    douglas_rachford(batch, filters, lam, nonneg=nonneg, tol=tol, max_iter=max_iter, start=initial)
                 )
                 continue
-            begin = some.new_zeros(len(some), *wanted[1:]) if begin is None else begin
-            parts.append(fista(some, linear, lam, begin, nonneg=nonneg, tol=tol, max_iter=max_iter))
-        return joined(parts)
+            initial = batch.new_zeros(len(batch), *shape[1:]) if initial is None else initial
+            parts.append(fista(batch, linear, lam, initial, nonneg=nonneg, tol=tol, max_iter=max_iter))
+        return join(parts)
 
 
 def _two(x: Tensor) -> tuple[int, int]:
@@ -99,7 +98,7 @@ def _check_filters(filters: object, images: Tensor) -> None:
     if filters.dtype != images.dtype or filters.device != images.device:
         raise ArgumentError(
             f"filters are {filters.dtype} on {filters.device}, and images {images.dtype} on {images.device}: "
-            "give both alike, as by filters.to(images)."
+            "convert one of them, for example filters.to(images)."
         )
     if filters.shape[1] != images.shape[1]:
         raise ArgumentError(f"images have {images.shape[1]} channels, and the filters {filters.shape[1]}.")
@@ -107,12 +106,12 @@ def _check_filters(filters: object, images: Tensor) -> None:
         raise NotFiniteError("the filters hold NaN or infinity.")
 
 
-def _check_start(start: object, images: Tensor, wanted: tuple[int, ...]) -> None:
+def _check_start(start: object, images: Tensor, shape: tuple[int, ...]) -> None:
     if not isinstance(start, Tensor) or start.dtype != images.dtype or start.device != images.device:
         got = f"{start.dtype} on {start.device}" if isinstance(start, Tensor) else type(start).__name__
         raise ArgumentError(f"start is a tensor of the images' type, {images.dtype} on {images.device}; got {got}.")
-    if tuple(start.shape) != wanted:
-        raise ArgumentError(f"start has the shape of the codes, {wanted}; got {tuple(start.shape)}.")
+    if tuple(start.shape) != shape:
+        raise ArgumentError(f"start has the shape of the codes, {shape}; got {tuple(start.shape)}.")
     if not start.isfinite().all():
         raise NotFiniteError("start holds NaN or infinity.")
 
@@ -120,7 +119,7 @@ def _check_start(start: object, images: Tensor, wanted: tuple[int, ...]) -> None
 def _solver(solver: str, boundary: str, channels: int) -> str:
     if solver not in get_args(Solver):
         raise ArgumentError(f"solver is one of {get_args(Solver)}; got {solver!r}.")
-    fits = boundary == "circular" and channels <= FEW
+    fits = boundary == "circular" and channels <= FEW_CHANNELS
     if solver == "dr" and boundary != "circular":
-        raise ArgumentError(f"solver 'dr' needs boundary='circular'; got {boundary!r}. Take 'fista', or 'auto'.")
+        raise ArgumentError(f"solver 'dr' needs boundary='circular'; got {boundary!r}. Use 'fista' or 'auto'.")
     return solver if solver != "auto" else "dr" if fits else "fista"

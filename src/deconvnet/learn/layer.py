@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from deconvnet._checks import real_number, whole_number
 from deconvnet._errors import ArgumentError
-from deconvnet.learn.checked import checked_number
 from deconvnet.learn.pooling import Block
 
 Connectivity = Bool[Tensor, "m c"]
@@ -20,21 +20,21 @@ class DeconvLayer(nn.Module):
     Zeiler et al. 2010, section 2; with `pool`, Zeiler et al. 2011, section 2.
 
     Args:
-        channels: of the image, or pooled maps of the layer below.
-        maps: of this layer.
+        channels: of the image, or how many pooled maps the layer below has.
+        maps: how many feature maps.
         kernel: length of the filters' sides in pixels.
-        pool: (height, width, neighbouring maps) of the blocks that are pooled before the next layer; none as in 2010.
+        pool: (height, width, neighbouring maps) of the blocks that are pooled for the next layer; None as in 2010.
         lam: weight of sparsity; the papers' lambda is 1 / lam.
-        p: exponent of sparsity; below 1 as 2010's code had it, for the solver "splitting" alone.
+        p: exponent of sparsity; below 1, as in the code of 2010, only for the solver "splitting".
         nonneg: activations may not be negative. The papers' may.
-        connectivity: (maps, channels), which maps paint on which channels; all by default. See `singles_and_doubles`.
-        generator: of the first, random filters; torch's own by default.
+        connectivity: (maps, channels), which maps paint which channels; all by default. See `singles_and_doubles`.
+        generator: of the first, random filters; PyTorch's own by default.
 
     Attributes:
         filters: (maps, channels, k, k) of unit norm.
-        energy: (maps,) running mean of each map's squared length, 0 before any learning.
+        energy: (maps,) running mean of each map's squared length; 0 before any learning.
         updates: how often the filters were updated.
-        usual: (pooled maps, places of a block) how often each place was the strongest.
+        usual: (pooled maps, positions in a block) how often each position was the strongest.
 
     Raises:
         ArgumentError: numbers out of range; a map that is connected with nothing.
@@ -43,7 +43,7 @@ class DeconvLayer(nn.Module):
     filters: Float[Tensor, "m c k l"]
     energy: Float[Tensor, " m"]
     updates: Tensor
-    usual: Int[Tensor, "m places"]
+    usual: Int[Tensor, "m positions"]
     connectivity: Bool[Tensor, "m c"]
 
     def __init__(
@@ -61,11 +61,11 @@ class DeconvLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.channels, self.maps, self.kernel = (
-            _whole(name, value) for name, value in (("channels", channels), ("maps", maps), ("kernel", kernel))
+            whole_number(name, value) for name, value in (("channels", channels), ("maps", maps), ("kernel", kernel))
         )
         self.pool: Block | None = None if pool is None else _block(pool)
-        self.lam = checked_number("lam", lam, least=0, above=True)
-        self.p = checked_number("p", p, least=0, above=True)
+        self.lam = real_number("lam", lam, least=0, above=True)
+        self.p = real_number("p", p, least=0, above=True)
         if self.p > 1:
             raise ArgumentError(f"p is above 0 and at most 1; got {p}.")
         self.nonneg = bool(nonneg)
@@ -75,8 +75,8 @@ class DeconvLayer(nn.Module):
         self.register_buffer("connectivity", connected.clone())
         self.register_buffer("energy", torch.zeros(maps))
         self.register_buffer("updates", torch.tensor(0))
-        places = 1 if self.pool is None else self.pool[0] * self.pool[1] * self.pool[2]
-        self.register_buffer("usual", torch.zeros(self.pooled_maps, places, dtype=torch.long))
+        positions = 1 if self.pool is None else self.pool[0] * self.pool[1] * self.pool[2]
+        self.register_buffer("usual", torch.zeros(self.pooled_maps, positions, dtype=torch.long))
         self.normalise()
 
     @property
@@ -101,8 +101,8 @@ def singles_and_doubles(channels: int, maps: int | None = None) -> Connectivity:
     """Every channel alone, then every pair of channels (Zeiler et al. 2010, section 3).
 
     Args:
-        channels: of the maps below.
-        maps: so many of them, from the first; all by default, channels * (channels + 1) / 2.
+        channels: how many maps there are below.
+        maps: how many groups, from the first; all by default, channels * (channels + 1) / 2.
 
     Raises:
         ArgumentError: more maps than there are.
@@ -121,13 +121,8 @@ def singles_and_doubles(channels: int, maps: int | None = None) -> Connectivity:
     return connected
 
 
-def _whole(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ArgumentError(f"{name} is a whole number, 1 or more; got {value!r}.")
-    return value
-
-
 def _check_connectivity(connected: object, shape: tuple[int, int]) -> None:
+    """Raise unless every map is connected with a channel."""
     got = type(connected).__name__
     if isinstance(connected, Tensor):
         if connected.dtype == torch.bool and tuple(connected.shape) == shape and connected.any(1).all():
@@ -137,7 +132,7 @@ def _check_connectivity(connected: object, shape: tuple[int, int]) -> None:
 
 
 def _block(pool: Sequence[int]) -> Block:
-    numbers = tuple(pool) if isinstance(pool, Sequence) else ()
-    if len(numbers) != 3:
+    lengths = tuple(pool) if isinstance(pool, Sequence) else ()
+    if len(lengths) != 3:
         raise ArgumentError(f"pool is (height, width, neighbouring maps); got {pool!r}.")
-    return tuple(_whole("a length in pool", number) for number in numbers)  # type: ignore[return-value]
+    return tuple(whole_number("a length in pool", length) for length in lengths)  # type: ignore[return-value]  # three of them

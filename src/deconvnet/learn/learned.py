@@ -11,14 +11,16 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from deconvnet._checks import whole_number
 from deconvnet._errors import ArgumentError, DeconvNetError, PhotoError
 from deconvnet._files import UNFINISHED, make_folder, remove_written, result_folder, write_whole
-from deconvnet.learn.checkpoint import about_net, load_net, save_net
+from deconvnet.learn.checkpoint import about_net, differences, load_net, save_net
 from deconvnet.learn.filters import Update
 from deconvnet.learn.net import AdaptiveDeconvNet, Solver
-from deconvnet.learn.photos import Batches, Photos, Prepare
-from deconvnet.learn.train import Progress, checked_epochs, fit
-from deconvnet.photos.preprocess import PhotoLike, load_photo
+from deconvnet.learn.photos import Batches, Prepare
+from deconvnet.learn.train import Progress, epochs_of_layers, fit
+from deconvnet.photos.photo import PhotoLike, load_photo
+from deconvnet.photos.sets import PhotoSet
 
 NET, SKIPPED = "learned.safetensors", "skipped.csv"
 _CHECKPOINT, _ABOUT = "checkpoint.safetensors", "about.json"  # in the folder of unfinished files
@@ -29,7 +31,7 @@ class Learned:
     """A learned network and how photos become its input.
 
     Attributes:
-        folder: where it lies.
+        folder: where its files are.
         net: the network.
         prepare: photos to inputs.
         about: how it was learned: options, photos, versions.
@@ -42,17 +44,17 @@ class Learned:
 
     @staticmethod
     def open(folder: str | Path) -> "Learned":
-        """What `learn_photos` learned.
+        """What `learn_photos` left in a folder.
 
         Raises:
-            DeconvNetError: there is nothing, it is unfinished, damaged, or newer than this package.
+            DeconvNetError: there is no learned network, or it is unfinished, damaged, or newer than this package.
         """
         folder = Path(folder)
         path = folder / NET
         if not path.is_file():
             unfinished = (folder / UNFINISHED / _ABOUT).is_file()
             why = (
-                "learning is not finished: go on with --resume"
+                "learning is not finished: continue with --resume"
                 if unfinished
                 else f"it has no {NET}; give the folder that `deconvnet learn` made"
             )
@@ -82,7 +84,7 @@ class Learned:
 
 
 def learn_photos(
-    photos: Photos,
+    photos: PhotoSet,
     net: AdaptiveDeconvNet,
     *,
     out: str | Path,
@@ -96,6 +98,7 @@ def learn_photos(
     tol: float = 1e-2,
     max_iter: int = 30,
     steps: int = 10,
+    workers: int = 0,
     resume: bool = False,
     progress: Callable[[Progress], object] | None = None,
 ) -> Learned:
@@ -111,62 +114,36 @@ def learn_photos(
         prepare: how photos become inputs.
         epochs: for all layers, or for each.
         batch: photos in each update.
-        limit: learn from so many photos, evenly taken from the set.
+        limit: use at most this many photos, evenly spaced in the set.
         seed: of the orders in which photos are gone through.
         update_by, solver, tol, max_iter, steps: as in `partial_fit`.
-        resume: go on with what an interrupted run left.
+        workers: processes that decode and prepare photos; 0 does it here. The result is the same.
+        resume: continue an interrupted run.
         progress: called after every update.
 
     Returns:
         The learned network, as `Learned.open` opens it.
 
     Raises:
-        ArgumentError: wrong arguments; `out` holds a network, or an unfinished one without `resume`, or one of
-            something else, or files that are not of a learned network.
+        ArgumentError: wrong arguments; `out` holds a network, or an unfinished one without `resume`, or one that was
+            started with other options, or files that are not of a learned network.
         PhotoError: no photos, or none that can be read.
-        DeconvNetError: the disk refused.
+        DeconvNetError: the disk refused, or a worker was killed.
     """
-    for name, value in (("batch", batch), ("limit", limit)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise ArgumentError(f"{name} is a whole number, 1 or more; got {value!r}.")
-    if prepare.channels != net.channels:
-        raise ArgumentError(f"photos become {prepare.channels} channels, and the network takes {net.channels}.")
-    net.geometries((prepare.size, prepare.size))
-    if not any(checked_epochs(net, epochs)):
-        raise ArgumentError(f"with epochs={epochs!r} nothing is learned. Give at least one.")
-    if not len(photos):
-        raise PhotoError("there are no photos.")
-    folder = _started(out, resume=resume)
-    unfinished = folder / UNFINISHED
-    batches = Batches(photos, prepare, batch, min(limit or len(photos), len(photos)), seed)
+    count = _count(photos, batch, limit, workers)
+    _check_network(net, prepare, epochs)
+    batches = Batches(photos, prepare, batch, count, seed, workers)
     about = {
         "prepare": asdict(prepare), "batch": batch, "seed": seed,
-        "photos": {"learned from": batches.count, "fingerprint": photos.fingerprint},
+        "photos": {"learned from": count, "fingerprint": photos.fingerprint},
     }  # fmt: skip
-    finished, begun = (folder / NET).is_file(), (unfinished / _ABOUT).is_file()
-    if finished or begun:
-        _check_same(folder, about_net(folder / NET) if finished else _begun(unfinished), about)
-    for inside in (folder.resolve(), unfinished):
-        remove_written(inside)  # what a killed run was in the middle of writing
-
-    def gone_through(epoch: int) -> Iterator[Tensor]:
-        yield from batches(epoch)
-        if batches.skipped:  # before the checkpoint that goes on behind them
-            _write_skipped(folder / SKIPPED, batches)
-
-    def tell(one: Progress) -> None:
-        nonlocal begun
-        if not begun:
-            make_folder(unfinished)
-            text = json.dumps(about, indent=2)
-            write_whole(unfinished / _ABOUT, lambda file: file.write(text.encode()))
-            begun = True
-        if progress is not None:
-            progress(one)
-
+    folder = _start(out, about, resume=resume)
+    unfinished, finished = folder / UNFINISHED, (folder / NET).is_file()
     fit(
-        net, gone_through, epochs, update_by=update_by, solver=solver, tol=tol, max_iter=max_iter, steps=steps,
-        checkpoint=folder / NET if finished else unfinished / _CHECKPOINT, resume=resume, progress=tell,
+        net, _listing_skipped(batches, folder / SKIPPED), epochs,
+        update_by=update_by, solver=solver, tol=tol, max_iter=max_iter, steps=steps,
+        checkpoint=folder / NET if finished else unfinished / _CHECKPOINT, resume=resume,
+        progress=_recording_start(folder, about, progress),
     )  # fmt: skip
     if not finished:
         save_net(net, folder / NET, {**about_net(unfinished / _CHECKPOINT), **about})
@@ -174,21 +151,45 @@ def learn_photos(
     return Learned.open(folder)
 
 
-def _started(out: str | Path, *, resume: bool) -> Path:
+def _count(photos: PhotoSet, batch: int, limit: int | None, workers: int) -> int:
+    """How many photos to learn from."""
+    whole_number("batch", batch)
+    whole_number("workers", workers, least=0)
+    if not len(photos):
+        raise PhotoError("there are no photos.")
+    return len(photos) if limit is None else min(whole_number("limit", limit), len(photos))
+
+
+def _check_network(net: AdaptiveDeconvNet, prepare: Prepare, epochs: int | Sequence[int]) -> None:
+    """Raise unless the network can learn from the prepared photos."""
+    if prepare.channels != net.channels:
+        raise ArgumentError(f"photos become {prepare.channels} channels, but the network takes {net.channels}.")
+    net.geometries((prepare.size, prepare.size))
+    if not any(epochs_of_layers(net, epochs)):
+        raise ArgumentError(f"with epochs={epochs!r} nothing is learned. Give at least one.")
+
+
+def _start(out: str | Path, about: dict[str, Any], *, resume: bool) -> Path:
+    """The folder, which holds nothing, or a run that was started like this one and is to be resumed."""
     folder = result_folder(out, key=_ABOUT, is_result=lambda folder: (folder / NET).is_file())
-    if (folder / NET).is_file() and not resume:
-        raise ArgumentError(f"{str(folder)!r} holds a learned network already. Name another folder.")
-    if (folder / UNFINISHED / _ABOUT).is_file() and not resume:
+    finished, unfinished = (folder / NET).is_file(), folder / UNFINISHED
+    if finished and not resume:
+        raise ArgumentError(f"{str(folder)!r} already holds a learned network. Name another folder.")
+    started = (unfinished / _ABOUT).is_file()
+    if started and not resume:
         raise ArgumentError(
-            f"{str(folder)!r} holds an unfinished run. Go on with it (--resume, resume=True), or give a new folder."
+            f"{str(folder)!r} holds an unfinished run. Continue it (--resume, resume=True), or give a new folder."
         )
     make_folder(folder)
+    if finished or started:
+        _check_same(folder, about_net(folder / NET) if finished else _interrupted(unfinished / _ABOUT), about)
+    for inside in (folder.resolve(), unfinished):
+        remove_written(inside)  # what a killed run was in the middle of writing
     return folder
 
 
-def _begun(unfinished: Path) -> dict[str, Any]:
-    """What an interrupted run learned from."""
-    path = unfinished / _ABOUT
+def _interrupted(path: Path) -> dict[str, Any]:
+    """What an interrupted run was learning from."""
     try:
         return dict(json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError) as fault:
@@ -196,10 +197,43 @@ def _begun(unfinished: Path) -> dict[str, Any]:
 
 
 def _check_same(folder: Path, before: dict[str, Any], about: dict[str, Any]) -> None:
-    changed = [name for name, value in about.items() if before.get(name) != json.loads(json.dumps(value))]
+    """Raise unless a run was started like this one."""
+    changed = differences(before, about)
     if changed:
-        was = "; ".join(f"{name} {json.dumps(before.get(name))}" for name in changed)
-        raise ArgumentError(f"{str(folder)!r} was begun with other {', '.join(changed)} ({was}). Give the same.")
+        raise ArgumentError(
+            f"{str(folder)!r} was started with {'; '.join(changed)}. Use the same options or a new folder."
+        )
+
+
+def _listing_skipped(batches: Batches, path: Path) -> Callable[[int], Iterator[Tensor]]:
+    """The batches of an epoch, after which the photos that could not be read are written down."""
+
+    def epoch_of(epoch: int) -> Iterator[Tensor]:
+        yield from batches(epoch)
+        if batches.skipped:  # before the checkpoint that goes on behind them
+            _write_skipped(path, batches)
+
+    return epoch_of
+
+
+def _recording_start(
+    folder: Path, about: dict[str, Any], progress: Callable[[Progress], object] | None
+) -> Callable[[Progress], None]:
+    """The progress function, before whose first call the options are written down, for resuming the run."""
+    unfinished = folder / UNFINISHED
+    started = (folder / NET).is_file() or (unfinished / _ABOUT).is_file()
+
+    def report_progress(report: Progress) -> None:
+        nonlocal started
+        if not started:
+            make_folder(unfinished)
+            text = json.dumps(about, indent=2)
+            write_whole(unfinished / _ABOUT, lambda file: file.write(text.encode()))
+            started = True
+        if progress is not None:
+            progress(report)
+
+    return report_progress
 
 
 def _write_skipped(path: Path, batches: Batches) -> None:

@@ -10,29 +10,29 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from deconvnet._checks import real_number, whole_number
 from deconvnet._errors import ArgumentError
-from deconvnet.learn.checked import checked_images, checked_number
-from deconvnet.learn.convolve import Boundary, Geometry, adjoint, synthesis
+from deconvnet.learn.convolve import Boundary, Geometry, adjoint, check_images, synthesis
 from deconvnet.learn.infer import sparse_code
 from deconvnet.learn.layer import DeconvLayer
 from deconvnet.learn.pooling import Block, Switches, pool, pool_at, pooled_size, unpool
 from deconvnet.learn.proximal import Linear, fista, ista, largest_square, splitting
-from deconvnet.learn.solution import Solution, joined
+from deconvnet.learn.solution import Solution, join
 
 Solver: TypeAlias = Literal["auto", "dr", "fista", "ista", "splitting"]
 Target: TypeAlias = Literal["input", "below"]
-_AT_ONCE = 2**18  # numbers of a layer's maps that are solved at once on a CPU, so that they stay near it
+_VALUES_AT_ONCE = 2**18  # of a layer's maps that are solved on a CPU, so that they stay in its cache
 
 
 @dataclass(frozen=True, eq=False)
 class LayerCodes:
-    """What inference found in one layer.
+    """What inference gives for one layer.
 
     Attributes:
         z: (n, m, h, w) its sparse feature maps.
-        pooled: (n, m', h', w') what of them is left for the next layer; `z` where nothing is pooled.
-        switches: where it was; None where nothing is pooled.
-        solution: how z was found.
+        pooled: (n, m', h', w') what pooling leaves of them for the next layer; `z` where nothing is pooled.
+        switches: where in the blocks it was; None where nothing is pooled.
+        solution: how the solver came to z.
     """
 
     z: Float[Tensor, "n m h w"]
@@ -41,14 +41,14 @@ class LayerCodes:
     solution: Solution
 
     def of(self, rows: Int[Tensor, " k"]) -> "LayerCodes":
-        """Those of some of the images."""
+        """The codes of some of the images."""
         switches = None if self.switches is None else self.switches.of(rows)
         return LayerCodes(self.z[rows], self.pooled[rows], switches, self.solution.of(rows))
 
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """What inference found in all layers, numbered from 1.
+    """What inference gives for all layers, numbered from 1.
 
     Attributes:
         layers: from the lowest.
@@ -67,7 +67,7 @@ class Codes:
         return self.layers[layer - 1]
 
     def of(self, image: int, count: int = 1) -> "Codes":
-        """Those of one image, so many times."""
+        """The codes of one image, `count` times."""
         rows = torch.full((count,), image)
         return Codes(tuple(layer.of(rows) for layer in self.layers), self.size)
 
@@ -79,13 +79,13 @@ class AdaptiveDeconvNet(nn.Module):
     of the layers below, paint the input image.
 
     Args:
-        layers: from the lowest; each as many channels as there are pooled maps below.
+        layers: from the lowest; each has as many channels as there are pooled maps below.
         boundary: "valid", as in the papers, "circular" or "zero"; see `sparse_code`.
         target: what a layer paints when its maps are inferred: the "input", as in 2011, or the maps "below", as in
             2010.
 
     Raises:
-        ArgumentError: no layers, or numbers of channels that do not fit.
+        ArgumentError: no layers, or channels that do not match the layer below.
 
     Example:
         >>> net = AdaptiveDeconvNet.of([15, 50], kernel=7, pool=(3, 3, 2), seed=0)
@@ -98,7 +98,7 @@ class AdaptiveDeconvNet(nn.Module):
           )
         )
         >>> codes = net.infer(torch.randn(1, 1, 48, 48), max_iter=5)
-        >>> [tuple(one.z.shape) for one in codes.layers]
+        >>> [tuple(layer.z.shape) for layer in codes.layers]
         [(1, 15, 54, 54), (1, 50, 24, 24)]
         >>> net.reconstruct(codes, layer=2, keep=1).shape
         torch.Size([1, 1, 48, 48])
@@ -115,10 +115,10 @@ class AdaptiveDeconvNet(nn.Module):
                 f"boundary is one of {get_args(Boundary)} and target one of {get_args(Target)}; "
                 f"got {boundary!r}, {target!r}."
             )
-        for number, (below, above) in enumerate(pairwise(layers), 2):
+        for i, (below, above) in enumerate(pairwise(layers), 2):
             if above.channels != below.pooled_maps:
                 raise ArgumentError(
-                    f"layer {number} has {above.channels} channels, and the one below {below.pooled_maps} pooled maps."
+                    f"layer {i} has {above.channels} channels, but the layer below has {below.pooled_maps} pooled maps."
                 )
         self.layers: Sequence[DeconvLayer] = nn.ModuleList(layers)  # type: ignore[assignment]
         self.boundary, self.target = boundary, target
@@ -136,19 +136,19 @@ class AdaptiveDeconvNet(nn.Module):
         target: Target = "input",
         seed: int = 0,
     ) -> "AdaptiveDeconvNet":
-        """A network with so many maps in each layer.
+        """A network with a given number of maps in each layer.
 
         Args:
-            maps: of each layer, from the lowest.
+            maps: how many in each layer, from the lowest.
             channels: of the images: 1 grey, 3 colour.
-            kernel, lam: as in `DeconvLayer`, one for all layers or one for each.
+            kernel, lam: as in `DeconvLayer`, for all layers or for each.
             pool: as in `DeconvLayer`, for all layers.
             boundary, target: as in the class.
             seed: of the first, random filters. Torch's own random state is not touched.
         """
         random = torch.Generator().manual_seed(seed)
-        kernels = _each("kernel", kernel, len(maps))
-        weights = _each("lam", lam, len(maps))
+        kernels = _for_each_layer("kernel", kernel, len(maps))
+        weights = _for_each_layer("lam", lam, len(maps))
         layers: list[DeconvLayer] = []
         for count, length, weight in zip(maps, kernels, weights, strict=True):
             below = layers[-1].pooled_maps if layers else channels
@@ -175,15 +175,15 @@ class AdaptiveDeconvNet(nn.Module):
             >>> [geometry.maps for geometry in net.geometries((150, 150))]  # as in the paper
             [(156, 156), (58, 58), (26, 26), (15, 15)]
         """
-        found: list[Geometry] = []
-        for number, layer in enumerate(self.layers[:upto], 1):
+        geometries: list[Geometry] = []
+        for i, layer in enumerate(self.layers[:upto], 1):
             try:
-                found.append(Geometry(size, (layer.kernel, layer.kernel), self.boundary))
+                geometries.append(Geometry(size, (layer.kernel, layer.kernel), self.boundary))
             except ArgumentError as fault:
-                raise ArgumentError(f"layer {number}: {fault}") from None
-            h, w = found[-1].maps
+                raise ArgumentError(f"layer {i}: {fault}") from None
+            h, w = geometries[-1].maps
             size = (h, w) if layer.pool is None else pooled_size((layer.maps, h, w), layer.pool)[1:]
-        return found
+        return geometries
 
     @torch.no_grad()
     def infer(
@@ -199,48 +199,47 @@ class AdaptiveDeconvNet(nn.Module):
         """Sparse feature maps of images, layer by layer from the lowest.
 
         Each layer's maps are those that paint the images best through the layers below with the switches that these
-        took. What a layer keeps for the next is pooled.
+        took. Its maps are pooled for the next layer.
 
         Args:
             images: best with local contrast normalised.
-            upto: the last layer; all by default.
+            upto: the last layer to infer; all by default.
             solver: "auto" takes alternating directions ("dr") where the map is a circular convolution and "fista"
                 elsewhere; "ista" takes `steps` steps and pools and unpools after each, as in 2011; "splitting" is
                 2010's, for |z|^p.
             tol, max_iter: as in `sparse_code`.
-            steps: of "ista".
+            steps: how many "ista" takes.
 
         Raises:
-            ArgumentError: wrong shapes, types or numbers; images smaller than a filter; a layer that the solver
-                cannot solve, having p below 1 or `nonneg`.
+            ArgumentError: wrong shapes, types or values; images smaller than a filter; a layer that the solver
+                cannot solve, because its p is below 1 or it is `nonneg`.
             NotFiniteError: NaN or infinity.
         """
-        checked_images(images, self.channels)
-        checked_number("tol", tol, least=0)
+        check_images(images, self.channels)
+        real_number("tol", tol, least=0)
         if solver not in get_args(Solver):
             raise ArgumentError(f"solver is one of {get_args(Solver)}; got {solver!r}.")
-        for name, value in (("max_iter", max_iter), ("steps", steps)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ArgumentError(f"{name} is a whole number, 1 or more; got {value!r}.")
-        last = self._number(len(self.layers) if upto is None else upto)
-        for number, layer in enumerate(self.layers[:last], 1):
-            _check_layer(number, layer, images, solver)
+        whole_number("max_iter", max_iter)
+        whole_number("steps", steps)
+        last = checked_layer(self, upto)
+        for i, layer in enumerate(self.layers[:last], 1):
+            _check_layer(i, layer, images, solver)
         size = (images.shape[2], images.shape[3])
         geometries = self.geometries(size, last)
-        most = max(own.maps * math.prod(one.maps) for own, one in zip(self.layers, geometries, strict=False))
+        largest = max(layer.maps * math.prod(own.maps) for layer, own in zip(self.layers, geometries, strict=False))
         parts = []
-        at_once = len(images) if images.is_cuda else max(1, _AT_ONCE // most)
+        at_once = len(images) if images.is_cuda else max(1, _VALUES_AT_ONCE // largest)
         for first in range(0, len(images), at_once):
-            some = images[first : first + at_once]
-            found: list[LayerCodes] = []
-            for number in range(1, last + 1):
-                below = Codes(tuple(found), size)
-                solution = self._solved(number, some, below, geometries, solver, tol, max_iter, steps)
-                found.append(_pooled(solution, self.layers[number - 1].pool))
-            parts.append(found)
-        return Codes(tuple(_together(of_layer) for of_layer in zip(*parts, strict=True)), size)
+            batch = images[first : first + at_once]
+            codes: list[LayerCodes] = []
+            for i in range(1, last + 1):
+                below = Codes(tuple(codes), size)
+                solution = self._solve(i, batch, below, geometries, solver, tol, max_iter, steps)
+                codes.append(_pooled(solution, self.layers[i - 1].pool))
+            parts.append(codes)
+        return Codes(tuple(_join(of_layer) for of_layer in zip(*parts, strict=True)), size)
 
-    def _solved(
+    def _solve(
         self,
         layer: int,
         images: Tensor,
@@ -272,10 +271,10 @@ class AdaptiveDeconvNet(nn.Module):
         """R of a layer: its maps to images, with the switches that the layers below took, and the adjoint.
 
         Args:
-            layer: its number.
-            below: what was inferred in the layers below.
+            layer: which, from 1.
+            below: what was inferred for the layers below.
             geometries: sizes, from `geometries`.
-            through: down to the images, or only to the maps below.
+            through: down to the images, not only to the maps below.
         """
         filters, geometry = self.layers[layer - 1].filters, geometries[layer - 1]
 
@@ -291,20 +290,20 @@ class AdaptiveDeconvNet(nn.Module):
     def painted(
         self, maps: Float[Tensor, "n m h w"], layer: int, below: Codes, geometries: Sequence[Geometry]
     ) -> Float[Tensor, "n c y x"]:
-        """Images that pooled maps below a layer paint."""
-        for number in range(layer - 1, 0, -1):
-            switches = below[number].switches
+        """Images that the pooled maps below a layer paint."""
+        for i in range(layer - 1, 0, -1):
+            switches = below[i].switches
             z = maps if switches is None else unpool(maps, switches)
-            maps = synthesis(z, self.layers[number - 1].filters, geometries[number - 1])
+            maps = synthesis(z, self.layers[i - 1].filters, geometries[i - 1])
         return maps
 
     def pulled_up(
         self, images: Float[Tensor, "n c y x"], layer: int, below: Codes, geometries: Sequence[Geometry]
     ) -> Float[Tensor, "n m h w"]:
         """What the layers below a layer see of images, at their switches: the adjoint of `painted`."""
-        for number in range(1, layer):
-            seen = adjoint(images, self.layers[number - 1].filters, geometries[number - 1])
-            switches = below[number].switches
+        for i in range(1, layer):
+            seen = adjoint(images, self.layers[i - 1].filters, geometries[i - 1])
+            switches = below[i].switches
             images = seen if switches is None else pool_at(seen, switches)
         return images
 
@@ -319,32 +318,40 @@ class AdaptiveDeconvNet(nn.Module):
 
         Args:
             codes: from `infer`.
-            layer: the last that was inferred by default.
-            keep: so many of the strongest activations of each image; or a mask of those that are kept, shaped like
-                the layer's maps; all by default.
+            layer: which; by default the last that was inferred.
+            keep: how many of the strongest activations of each image to keep, or a mask of them, shaped like the
+                layer's maps; all by default.
 
         Raises:
             ArgumentError: no such layer, or a mask of another shape.
         """
-        number = len(codes) if layer is None else layer
-        z = codes[number].z
+        layer = len(codes) if layer is None else layer
+        z = codes[layer].z
         if keep is not None:
             z = z * _mask(z, keep)
-        geometries = self.geometries(codes.size, number)
-        image = synthesis(z, self.layers[number - 1].filters, geometries[number - 1])
-        return self.painted(image, number, codes, geometries)
+        geometries = self.geometries(codes.size, layer)
+        image = synthesis(z, self.layers[layer - 1].filters, geometries[layer - 1])
+        return self.painted(image, layer, codes, geometries)
 
-    def _number(self, layer: object) -> int:
-        if isinstance(layer, bool) or not isinstance(layer, int) or not 1 <= layer <= len(self.layers):
-            raise ArgumentError(f"layers are numbered from 1 to {len(self.layers)}; got {layer!r}.")
-        return layer
+
+def checked_layer(net: AdaptiveDeconvNet, layer: object) -> int:
+    """The layer, counted from 1; the last for None.
+
+    Raises:
+        ArgumentError: there is no such layer.
+    """
+    if layer is None:
+        return len(net.layers)
+    if isinstance(layer, bool) or not isinstance(layer, int) or not 1 <= layer <= len(net.layers):
+        raise ArgumentError(f"layers are numbered from 1 to {len(net.layers)}; got {layer!r}.")
+    return layer
 
 
 def strongest(z: Float[Tensor, "n m h w"], count: int) -> Bool[Tensor, "n m h w"]:
-    """A mask of the activations of largest magnitude of each image; zeros are none."""
+    """A mask of the `count` activations of largest magnitude of each image, zeros left out."""
     flat = z.flatten(1).abs()
-    chosen = flat.topk(min(count, flat.shape[1]), dim=1).indices
-    mask = torch.zeros_like(flat, dtype=torch.bool).scatter_(1, chosen, True)
+    indices = flat.topk(min(count, flat.shape[1]), dim=1).indices
+    mask = torch.zeros_like(flat, dtype=torch.bool).scatter_(1, indices, True)
     return (mask & (flat > 0)).view_as(z)
 
 
@@ -357,30 +364,31 @@ def _mask(z: Tensor, keep: object) -> Tensor:
     raise ArgumentError(f"keep is a number of activations, or a bool mask of shape {tuple(z.shape)}; got {got}.")
 
 
-def _together(parts: Sequence[LayerCodes]) -> LayerCodes:
-    """What was found in one layer for several images, as one."""
+def _join(parts: Sequence[LayerCodes]) -> LayerCodes:
+    """The codes of several batches in one layer, as one."""
     if len(parts) == 1:
         return parts[0]
-    solution = joined([one.solution for one in parts])
+    solution = join([part.solution for part in parts])
     first = parts[0].switches
     if first is None:
         return LayerCodes(solution.codes, solution.codes, None, solution)
-    offsets = torch.cat([one.switches.offsets for one in parts if one.switches is not None])
+    offsets = torch.cat([part.switches.offsets for part in parts if part.switches is not None])
     switches = Switches(offsets, first.block, first.size)
-    return LayerCodes(solution.codes, torch.cat([one.pooled for one in parts]), switches, solution)
+    return LayerCodes(solution.codes, torch.cat([part.pooled for part in parts]), switches, solution)
 
 
-def _check_layer(number: int, layer: DeconvLayer, images: Tensor, solver: Solver) -> None:
+def _check_layer(index: int, layer: DeconvLayer, images: Tensor, solver: Solver) -> None:
+    """Raise unless the solver can infer the layer's maps from images of this type."""
     filters = layer.filters
     if filters.dtype != images.dtype or filters.device != images.device:
         raise ArgumentError(
-            f"layer {number}: filters are {filters.dtype} on {filters.device}, and images {images.dtype} on "
-            f"{images.device}: give both alike, as by net.to(images)."
+            f"layer {index}: filters are {filters.dtype} on {filters.device}, and images {images.dtype} on "
+            f"{images.device}: convert one of them, for example net.to(images)."
         )
     if layer.p < 1 and solver != "splitting":
-        raise ArgumentError(f"layer {number}: p is {layer.p:g}, which is for solver='splitting' alone; got {solver!r}.")
+        raise ArgumentError(f"layer {index}: p={layer.p:g} needs solver='splitting'; got {solver!r}.")
     if layer.nonneg and solver == "splitting":
-        raise ArgumentError(f"layer {number}: solver 'splitting' cannot keep maps from being negative.")
+        raise ArgumentError(f"layer {index}: solver 'splitting' cannot keep maps from being negative.")
 
 
 def _pooled(solution: Solution, block: Block | None) -> LayerCodes:
@@ -390,8 +398,8 @@ def _pooled(solution: Solution, block: Block | None) -> LayerCodes:
     return LayerCodes(solution.codes, pooled, switches, solution)
 
 
-def _each(name: str, value: Any, count: int) -> list[Any]:
-    several = [value] * count if isinstance(value, int | float) else list(value)
-    if len(several) != count:
+def _for_each_layer(name: str, value: Any, count: int) -> list[Any]:
+    values = [value] * count if isinstance(value, int | float) else list(value)
+    if len(values) != count:
         raise ArgumentError(f"{name} is one number for all {count} layers or one for each; got {value!r}.")
-    return several
+    return values

@@ -1,36 +1,24 @@
 """Photos as deconvolutional networks learn from them: small, local contrast normalised, in batches."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import partial
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from deconvnet._checks import whole_number
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet.learn.contrast import Form, LocalContrastNorm
-from deconvnet.photos.preprocess import Photo
-
-_GREY = (0.299, 0.587, 0.114)  # ITU-R 601
-
-
-class Photos(Protocol):
-    """A set of photos, as `open_photos` opens it."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Tells this set from others."""
-
-    def __len__(self) -> int: ...
-
-    def name(self, i: int) -> str:
-        """Of a photo."""
-
-    def read(self, i: int) -> Photo:
-        """A photo; raises PhotoError if it cannot be read."""
+from deconvnet.photos.batches import batches
+from deconvnet.photos.photo import Photo, with_channels
+from deconvnet.photos.sets import PhotoSet
 
 
 @dataclass(frozen=True)
@@ -48,11 +36,15 @@ class Prepare:
     form: Form = "2011"
 
     def __post_init__(self) -> None:
-        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 16:
-            raise ArgumentError(f"size is a number of pixels, at least 16; got {self.size!r}.")
+        whole_number("size", self.size, least=16)
         if self.channels not in (1, 3):
             raise ArgumentError(f"channels is 1 or 3; got {self.channels!r}.")
         LocalContrastNorm(self.form)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an input."""
+        return self.channels, self.size, self.size
 
     def image(self, photo: Photo) -> Float[Tensor, "1 c side side"]:
         """The input that a photo becomes.
@@ -60,66 +52,74 @@ class Prepare:
         Raises:
             PhotoError: it is so long and thin that nothing of it is left to normalise.
         """
-        pixels = torch.from_numpy(photo.pixels.copy()).permute(2, 0, 1)[None]
-        if self.channels == 1 and pixels.shape[1] == 3:
-            pixels = (pixels * torch.tensor(_GREY)[:, None, None]).sum(1, keepdim=True)
-        pixels = pixels.expand(-1, self.channels, -1, -1)
+        pixels = torch.tensor(with_channels(photo.pixels, self.channels)).permute(2, 0, 1)[None]
         height, width = photo.size
         factor = self.size / max(height, width)
         h, w = max(1, round(height * factor)), max(1, round(width * factor))
         if (h, w) != (height, width):
             pixels = F.interpolate(pixels, (h, w), mode="bilinear", antialias=True, align_corners=False)
         try:
-            found = LocalContrastNorm(self.form)(pixels.clamp(0, 1))
+            normalised = LocalContrastNorm(self.form)(pixels.clamp(0, 1))
         except ArgumentError as fault:
             raise PhotoError(f"{photo.name} is {height} x {width} pixels, {h} x {w} when resized: {fault}") from fault
         top, left = (self.size - h) // 2, (self.size - w) // 2
-        return F.pad(found, (left, self.size - w - left, top, self.size - h - top))
+        return F.pad(normalised, (left, self.size - w - left, top, self.size - h - top))
 
 
 @dataclass(frozen=True, eq=False)
 class Batches:
-    """Batches of photos in an order of its own for every epoch: a loader for `fit`.
+    """Batches of photos, shuffled anew for every epoch: a loader for `fit`.
 
     Attributes:
         photos: the set.
         prepare: how they become inputs.
         batch: photos in each.
-        count: of the photos that are learned from, evenly taken from the set: sets often lie class by class.
+        count: how many photos to learn from, evenly spaced in the set: sets often lie class by class.
         seed: of the orders.
-        skipped: filled with the number of each photo that could not be read, and why.
+        workers: processes that decode and prepare photos; 0 does it here. The batches are the same.
+        skipped: filled with the index of each photo that could not be read, and why.
     """
 
-    photos: Photos
+    photos: PhotoSet
     prepare: Prepare
     batch: int
     count: int
     seed: int
+    workers: int = 0
     skipped: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return math.ceil(self.count / self.batch)
 
     def __call__(self, epoch: int) -> Iterator[Float[Tensor, "n c side side"]]:
-        """The batches of an epoch. One of which no photo can be read is empty of them, and is left out.
+        """The batches of an epoch, without photos that cannot be read; a batch of which none is left is left out.
 
         Raises:
             PhotoError: none of the photos can be read.
+            DeconvNetError: a worker was killed.
         """
-        random = torch.Generator().manual_seed(self.seed + epoch)
-        order = [i * len(self.photos) // self.count for i in torch.randperm(self.count, generator=random).tolist()]
-        for first in range(0, self.count, self.batch):
-            images = [image for i in order[first : first + self.batch] if (image := self._read(i)) is not None]
-            if images:
-                yield torch.cat(images)
+        photos = _without(self.photos, self.skipped)
+        with closing(batches(photos, self._order(epoch), self.prepare, self.batch, workers=self.workers)) as stream:
+            for batch in stream:
+                for index, reason in batch.skipped:
+                    self.skipped.setdefault(index, reason)
+                if len(batch.slots):
+                    yield batch.images[batch.slots]
         if len(self.skipped) == self.count:
             raise PhotoError(f"none of {self.count} photos can be read; the first: {next(iter(self.skipped.values()))}")
 
-    def _read(self, i: int) -> Tensor | None:
-        if i in self.skipped:
-            return None
-        try:
-            return self.prepare.image(self.photos.read(i))
-        except PhotoError as fault:
-            self.skipped[i] = str(fault)
-            return None
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        random = torch.Generator().manual_seed(self.seed + epoch)
+        order = torch.randperm(self.count, generator=random).numpy()
+        return np.asarray(order * len(self.photos) // self.count)
+
+
+def _without(photos: PhotoSet, skipped: Mapping[int, str]) -> PhotoSet:
+    """The set, in which photos that could not be read before are not tried again."""
+    return replace(photos, fetch=partial(_fetch_unless_skipped, photos, dict(skipped)))
+
+
+def _fetch_unless_skipped(photos: PhotoSet, skipped: Mapping[int, str], i: int) -> object:
+    if i in skipped:
+        raise PhotoError(skipped[i])
+    return photos.fetch(i)

@@ -1,6 +1,6 @@
 """Max-pooling over space and neighbouring feature maps, with switches (Zeiler et al. 2011, section 2.2).
 
-Blocks do not overlap. Of each, the activation of largest magnitude is kept with its sign, and the *switch* says where
+Blocks do not overlap. The activation of largest magnitude in each is kept with its sign, and the *switch* says where
 in the block it was. With the switches fixed, pooling and unpooling are linear and each other's adjoint.
 """
 
@@ -21,7 +21,7 @@ class Switches:
     """Where in each block the pooled activation was.
 
     Attributes:
-        offsets: (n, m', h', w') number of the place: maps first, then rows, then columns.
+        offsets: (n, m', h', w') index in the block: maps first, then rows, then columns.
         block: height, width and maps of a block.
         size: (m, h, w) of what was pooled.
     """
@@ -31,12 +31,12 @@ class Switches:
     size: tuple[int, int, int]
 
     def of(self, rows: Integer[Tensor, " k"]) -> "Switches":
-        """Those of some of the images."""
+        """The switches of some of the images."""
         return Switches(self.offsets[rows], self.block, self.size)
 
     @cached_property
-    def places(self) -> Int[Tensor, "n count"]:
-        """Where each pooled activation lies among all numbers of its image's maps."""
+    def indices(self) -> Int[Tensor, "n count"]:
+        """Index of each pooled activation in its image's maps, flattened."""
         (p, q, s), (_, h, w), offsets = self.block, self.size, self.offsets.long()
         maps, rows, columns = (torch.arange(length, device=offsets.device) for length in offsets.shape[1:])
         map_ = maps[:, None, None] * s + offsets // (p * q)
@@ -45,7 +45,7 @@ class Switches:
 
 
 def pooled_size(maps: tuple[int, int, int], block: Block) -> tuple[int, int, int]:
-    """(m', h', w') of what is left of maps (m, h, w): blocks that reach past the end count.
+    """(m', h', w') of pooled maps (m, h, w); blocks that reach past the end count.
 
     Example:
         >>> pooled_size((15, 156, 156), (3, 3, 2))
@@ -56,26 +56,26 @@ def pooled_size(maps: tuple[int, int, int], block: Block) -> tuple[int, int, int
 
 
 def pool(z: Float[Tensor, "n m h w"], block: Block) -> tuple[Float[Tensor, "n maps y x"], Switches]:
-    """Of each block the activation of largest magnitude, with its sign, and where it was; of several the first."""
+    """The activation of largest magnitude in each block, with its sign, and where it was; the first of several."""
     blocks = _blocks(z, block)
     offsets = blocks.abs().argmax(-1)
-    kept = blocks.gather(-1, offsets[..., None])[..., 0]
-    small = torch.uint8 if math.prod(block) <= 256 else torch.int64
-    return kept, Switches(offsets.to(small), block, (z.shape[1], z.shape[2], z.shape[3]))
+    pooled = blocks.gather(-1, offsets[..., None])[..., 0]
+    dtype = torch.uint8 if math.prod(block) <= 256 else torch.int64
+    return pooled, Switches(offsets.to(dtype), block, (z.shape[1], z.shape[2], z.shape[3]))
 
 
 def pool_at(z: Float[Tensor, "n m h w"], switches: Switches) -> Float[Tensor, "n maps y x"]:
-    """Of each block the activation at the switch: the adjoint of `unpool`."""
-    return z.flatten(1).gather(1, switches.places).view(switches.offsets.shape)
+    """The activation at the switch of each block: the adjoint of `unpool`."""
+    return z.flatten(1).gather(1, switches.indices).view(switches.offsets.shape)
 
 
 def unpool(pooled: Float[Tensor, "n maps y x"], switches: Switches) -> Float[Tensor, "n m h w"]:
     """Every activation back at its switch, zeros elsewhere."""
     whole = pooled.new_zeros(len(pooled), math.prod(switches.size))
-    return whole.scatter_(1, switches.places, pooled.flatten(1)).view(-1, *switches.size)
+    return whole.scatter_(1, switches.indices, pooled.flatten(1)).view(-1, *switches.size)
 
 
-def _blocks(z: Float[Tensor, "n m h w"], block: Block) -> Float[Tensor, "n maps y x places"]:
+def _blocks(z: Float[Tensor, "n m h w"], block: Block) -> Float[Tensor, "n maps y x positions"]:
     p, q, s = block
     m, h, w = (-length % size for length, size in zip(z.shape[1:], (s, p, q), strict=True))
     n, k, height, width = (whole := F.pad(z, (0, w, 0, h, 0, m))).shape

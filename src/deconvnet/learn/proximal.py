@@ -13,7 +13,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deconvnet.learn.solution import EVERY, TOLD, Record, Solution, dots, dual, most, norms, objective, shrink, wide
+from deconvnet.learn.solution import (
+    OBJECTIVE_EVERY,
+    RESIDUALS_EVERY,
+    Record,
+    Solution,
+    dots,
+    dual,
+    largest_seen,
+    norms,
+    objective,
+    per_image,
+    shrink,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +41,9 @@ class Linear:
     up: Callable[[Tensor], Tensor]
 
 
-def _added(a: Tensor, b: Tensor, weight: Float[Tensor, " n"]) -> Tensor:
+def _add(a: Tensor, b: Tensor, weight: Float[Tensor, " n"]) -> Tensor:
     """A + weight * b, with a weight for each image."""
-    return torch.add(a, b, alpha=float(weight)) if len(weight) == 1 else a + wide(weight) * b
+    return torch.add(a, b, alpha=float(weight)) if len(weight) == 1 else a + per_image(weight) * b
 
 
 def largest_square(linear: Linear, like: Float[Tensor, "n m h w"], iterations: int = 20) -> Float[Tensor, " n"]:
@@ -39,16 +51,16 @@ def largest_square(linear: Linear, like: Float[Tensor, "n m h w"], iterations: i
 
     Args:
         linear: R.
-        like: maps of the right size, from which none of the values is taken.
-        iterations: of the method.
+        like: maps of the right size; their values do not matter.
+        iterations: how many.
     """
     random = torch.Generator().manual_seed(0)
     z = torch.randn(like.shape[1:], generator=random, dtype=like.dtype).to(like.device).expand_as(like)
-    found = like.new_ones(len(like))
+    lengths = like.new_ones(len(like))
     for _ in range(iterations):
-        z = linear.up(linear.down(z / wide(norms(z).clamp(min=torch.finfo(z.dtype).tiny))))
-        found = norms(z)
-    return found.clamp(min=torch.finfo(like.dtype).tiny)
+        z = linear.up(linear.down(z / per_image(norms(z).clamp(min=torch.finfo(z.dtype).tiny))))
+        lengths = norms(z)
+    return lengths.clamp(min=torch.finfo(like.dtype).tiny)
 
 
 def fista(
@@ -68,25 +80,25 @@ def fista(
     `tol`, relative to themselves, in one iteration; looks every five.
 
     Args:
-        images: to be coded.
+        images: to code.
         linear: R.
         lam: weight of sparsity.
-        start: maps to begin with.
-        largest: eigenvalue of R'R, for each image; by the power method where it is not known.
+        start: maps to start from.
+        largest: eigenvalue of R'R, for each image; by the power method by default.
         nonneg: maps may not be negative.
         tol: relative step at which an image is done; 0 runs `max_iter` iterations.
-        max_iter: at most.
+        max_iter: at most this many iterations.
     """
     bound = 1.02 * largest_square(linear, start) if largest is None else largest
     z, painted = start, linear.down(start)
     ahead, ahead_painted, momentum = z, painted, 1.0
     rounding = 10 * torch.finfo(z.dtype).eps
-    best = Record(images, tol)
+    record = Record(images, tol)
     for i in range(1, max_iter + 1):
         residual = images - ahead_painted
         seen = linear.up(residual)
         while True:
-            new = shrink(_added(ahead, seen, 1 / bound), wide(lam / bound), nonneg=nonneg)
+            new = shrink(_add(ahead, seen, 1 / bound), per_image(lam / bound), nonneg=nonneg)
             new_painted = linear.down(new)
             length = norms(new - ahead) + rounding * norms(new)
             long = norms(new_painted - ahead_painted) ** 2 > 1.001 * bound * length**2
@@ -99,15 +111,15 @@ def fista(
         ahead = torch.add(new, step, alpha=weight)
         ahead_painted = torch.add(new_painted, new_painted - painted, alpha=weight)
         z, painted, momentum = new, new_painted, following
-        if i % EVERY and i < max_iter:
+        if i % RESIDUALS_EVERY and i < max_iter:
             continue
-        done = best.done(norms(step) / norms(z).clamp(min=torch.finfo(z.dtype).tiny))
-        if i % TOLD == 0 or i == max_iter or done.any():
-            lower = dual(residual, most(seen, nonneg=nonneg), images, lam)
-            best.add(i, z, objective(images - painted, z, lam), lower, done)
-            if best.all_done:
+        done = record.done(norms(step) / norms(z).clamp(min=torch.finfo(z.dtype).tiny))
+        if i % OBJECTIVE_EVERY == 0 or i == max_iter or done.any():
+            lower = dual(residual, largest_seen(seen, nonneg=nonneg), images, lam)
+            record.add(i, z, objective(images - painted, z, lam), lower, done)
+            if record.all_done:
                 break
-    return best.solution("fista")
+    return record.solution("fista")
 
 
 def ista(
@@ -121,23 +133,23 @@ def ista(
     steps: int = 10,
     then: Callable[[Tensor], Tensor] = lambda z: z,
 ) -> Solution:
-    """Feature maps after so many plain proximal gradient steps (Zeiler et al. 2011, algorithm 1).
+    """Feature maps after a fixed number of plain proximal gradient steps (Zeiler et al. 2011, algorithm 1).
 
     Args:
         images, linear, lam, start, largest, nonneg: as for `fista`.
-        steps: how many; `converged` is false, because none are tested.
+        steps: how many; `converged` is false, because convergence is not tested.
         then: what becomes of the maps after each step: pooled and unpooled, in the paper, which leaves one
             activation in each block. It makes the problem non-convex, and the objective may rise.
     """
     bound = 1.02 * largest_square(linear, start) if largest is None else largest
-    z, best = start, Record(images, 0)
+    z, record = start, Record(images, 0)
     nothing = images.new_full((len(images),), -math.inf)
     none = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     for i in range(1, steps + 1):
         residual = images - linear.down(z)
-        z = then(shrink(_added(z, linear.up(residual), 1 / bound), wide(lam / bound), nonneg=nonneg))
-        best.add(i, z, objective(images - linear.down(z), z, lam), nothing, none)
-    return best.solution("ista")
+        z = then(shrink(_add(z, linear.up(residual), 1 / bound), per_image(lam / bound), nonneg=nonneg))
+        record.add(i, z, objective(images - linear.down(z), z, lam), nothing, none)
+    return record.solution("ista")
 
 
 def splitting(
@@ -161,7 +173,7 @@ def splitting(
         betas: weights of the coupling, rising.
         cg_steps: for each beta.
     """
-    z, best = start, Record(images, 0)
+    z, record = start, Record(images, 0)
     seen = linear.up(images) / lam
     nothing = images.new_full((len(images),), -math.inf)
     none = torch.zeros(len(images), dtype=torch.bool, device=images.device)
@@ -173,8 +185,8 @@ def splitting(
         z = conjugate_gradient(product, seen + beta * shrink_power(z, p, beta), z, cg_steps)
         x = shrink_power(z, p, beta)
         value = 0.5 * norms(images - linear.down(x)) ** 2 + lam * x.flatten(1).abs().pow(p).sum(1)
-        best.add(i, x, value, nothing, none)
-    return best.solution("splitting")
+        record.add(i, x, value, nothing, none)
+    return record.solution("splitting")
 
 
 def shrink_power(z: Tensor, p: float, beta: float, kappa: float = 1.0) -> Tensor:
@@ -199,12 +211,12 @@ def shrink_power(z: Tensor, p: float, beta: float, kappa: float = 1.0) -> Tensor
 
 
 def conjugate_gradient(product: Callable[[Tensor], Tensor], right: Tensor, start: Tensor, steps: int) -> Tensor:
-    """Some steps towards the solution of product(x) = right, for each of a batch alone.
+    """A few steps towards the solution of product(x) = right, for each member of a batch alone.
 
     Args:
-        product: with a symmetric positive matrix.
-        right: of the equations.
-        start: x to begin with.
+        product: multiplies by a symmetric positive matrix.
+        right: right-hand side.
+        start: x to start from.
         steps: how many.
     """
     x = start
@@ -214,8 +226,8 @@ def conjugate_gradient(product: Callable[[Tensor], Tensor], right: Tensor, start
         image = product(d)
         curve = dots(d, image)
         length = torch.where(curve > 0, square / curve.clamp(min=torch.finfo(x.dtype).tiny), 0)
-        x, r = x + wide(length) * d, r - wide(length) * image
+        x, r = x + per_image(length) * d, r - per_image(length) * image
         following = dots(r, r)
         turn = torch.where(square > 0, following / square.clamp(min=torch.finfo(x.dtype).tiny), 0)
-        d, square = r + wide(turn) * d, following
+        d, square = r + per_image(turn) * d, following
     return x

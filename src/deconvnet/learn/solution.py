@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-TOLD = 20  # iterations from one value of the objective to the next
-EVERY = 5  # iterations from one look at the residuals to the next
+OBJECTIVE_EVERY = 20  # iterations
+RESIDUALS_EVERY = 5  # iterations
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Solution:
             known, as for |z|^p with p < 1 or where switches moved. A certificate, and a pessimistic one.
         converged: (n,) whether the solver's own criterion was met.
         n_iter: (n,) iterations that were run.
-        solver: which.
+        solver: its name.
     """
 
     codes: Float[Tensor, "n m h w"]
@@ -43,25 +43,25 @@ class Solution:
     solver: str
 
     def of(self, rows: Int[Tensor, " k"]) -> "Solution":
-        """Those of some of the images."""
+        """The solution for some of the images."""
         return Solution(
             self.codes[rows], self.objective[rows], self.history[:, rows], self.looks, self.gap[rows],
             self.converged[rows], self.n_iter[rows], self.solver,
         )  # fmt: skip
 
 
-def joined(parts: Sequence[Solution]) -> Solution:
+def join(parts: Sequence[Solution]) -> Solution:
     """Solutions of several images, as one; a history that ended earlier goes on at its last value."""
     if len(parts) == 1:
         return parts[0]
-    looks = torch.unique(torch.cat([one.looks for one in parts]))  # sorted
-    latest = [(torch.searchsorted(one.looks, looks, right=True) - 1).clamp(min=0) for one in parts]
-    history = torch.cat([one.history[row] for one, row in zip(parts, latest, strict=True)], 1)
-    together = {
-        name: torch.cat([getattr(one, name) for one in parts])
+    looks = torch.unique(torch.cat([part.looks for part in parts]))  # sorted
+    latest = [(torch.searchsorted(part.looks, looks, right=True) - 1).clamp(min=0) for part in parts]
+    history = torch.cat([part.history[row] for part, row in zip(parts, latest, strict=True)], 1)
+    fields = {
+        name: torch.cat([getattr(part, name) for part in parts])
         for name in ("codes", "objective", "gap", "converged", "n_iter")
     }
-    return Solution(**together, history=history, looks=looks, solver=parts[0].solver)
+    return Solution(**fields, history=history, looks=looks, solver=parts[0].solver)
 
 
 def shrink(z: Tensor, threshold: Tensor | float, *, nonneg: bool = False) -> Tensor:
@@ -87,12 +87,12 @@ def dots(a: Tensor, b: Tensor) -> Float[Tensor, " n"]:
 
 def norms(a: Tensor) -> Float[Tensor, " n"]:
     """Lengths, image by image."""
-    found: Tensor = torch.linalg.vector_norm(a.flatten(1), dim=1)
-    return found
+    lengths: Tensor = torch.linalg.vector_norm(a.flatten(1), dim=1)
+    return lengths
 
 
-def wide(a: Tensor) -> Tensor:
-    """A number for each image, to go with maps."""
+def per_image(a: Tensor) -> Tensor:
+    """A number for each image, shaped to multiply its maps."""
     return a[:, None, None, None]
 
 
@@ -101,18 +101,18 @@ def objective(residual: Tensor, z: Tensor, lam: float) -> Float[Tensor, " n"]:
     return 0.5 * norms(residual) ** 2 + lam * z.flatten(1).abs().sum(1)
 
 
-def most(seen: Tensor, *, nonneg: bool) -> Float[Tensor, " n"]:
-    """The largest that filters see: in magnitude, or where maps may not be negative, above zero."""
+def largest_seen(seen: Tensor, *, nonneg: bool) -> Float[Tensor, " n"]:
+    """The largest value that filters see in each image: in magnitude, or above zero where maps may not be negative."""
     flat = seen.flatten(1)
     return flat.amax(1).clamp(min=0) if nonneg else torch.maximum(flat.amax(1), -flat.amin(1))
 
 
 def dual(residual: Tensor, largest: Float[Tensor, " n"], images: Tensor, lam: float) -> Float[Tensor, " n"]:
-    """A value that the objective of no feature maps lies below.
+    """A lower bound on the objective of any feature maps.
 
     Args:
         residual: y - R z of any maps.
-        largest: what the filters see of it, at most: `most` of R' (y - R z).
+        largest: `largest_seen` of R' (y - R z).
         images: y.
         lam: weight of sparsity.
     """
@@ -126,7 +126,7 @@ def relative_gap(primal: Tensor, lower: Tensor) -> Float[Tensor, " n"]:
 
 
 class Record:
-    """The best-known codes of each image: those at which it was done, or else the last ones."""
+    """The codes of each image: those at which it converged, or else the last ones."""
 
     def __init__(self, images: Tensor, tol: float) -> None:
         n = len(images)
@@ -137,7 +137,7 @@ class Record:
         self._codes = images.new_empty(0)
 
     def done(self, residual: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:
-        """The images that are done now and were not before."""
+        """The images that have converged now and had not before."""
         return (residual < self._tol) & ~self._finished
 
     @property
@@ -146,18 +146,18 @@ class Record:
         return bool(self._finished.all())
 
     def add(self, iteration: int, codes: Tensor, value: Tensor, lower: Tensor, done: Tensor) -> None:
-        """Look at codes.
+        """Write codes down.
 
         Args:
-            iteration: how many were run.
-            codes: of all images; kept, so no longer to be changed.
+            iteration: how many iterations were run.
+            codes: of all images; not copied, so they may not be changed afterwards.
             value: their objective.
-            lower: what the optimum does not lie below.
-            done: images that stay at these codes.
+            lower: a lower bound on the optimum.
+            done: which images stay at these codes.
         """
         before = self._finished
         if before.any():
-            codes = torch.where(wide(before), self._codes, codes)
+            codes = torch.where(per_image(before), self._codes, codes)
             value = torch.where(before, self._values[-1], value)
         self._codes = codes
         self._looks.append(iteration)
@@ -167,7 +167,7 @@ class Record:
         self._finished = before | done
 
     def solution(self, solver: str) -> Solution:
-        """What was found."""
+        """The codes written down, as a solution."""
         value = self._values[-1]
         return Solution(
             self._codes, value, torch.stack(self._values), torch.tensor(self._looks),

@@ -2,7 +2,8 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
@@ -12,8 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deconvnet._errors import ArgumentError, DeconvNetWarning
-from deconvnet.learn.checked import checked_images
 from deconvnet.learn.checkpoint import Position, load_checkpoint, save_checkpoint
+from deconvnet.learn.convolve import check_images
 from deconvnet.learn.filters import Fit, Update, reseed, update
 from deconvnet.learn.net import AdaptiveDeconvNet, Solver
 
@@ -26,14 +27,14 @@ class Progress:
     """One update of a layer's filters.
 
     Attributes:
-        layer: number of the layer.
-        epoch: from 0.
-        batch: from 0.
-        images: in the batch.
+        layer: which, from 1.
+        epoch: which, from 0.
+        batch: which, from 0.
+        images: how many are in the batch.
         objective: mean over the images, before the update.
         error: share of the images' energy that is not painted.
         active: share of the activations that are not zero.
-        reseeded: filters that were dead and were given a new start.
+        reseeded: how many dead filters were given a new start.
     """
 
     layer: int
@@ -62,7 +63,7 @@ def partial_fit(
     Args:
         net: the network; changed in place.
         images: best with local contrast normalised.
-        layer: number of the layer; the last by default. The layers below stay as they are.
+        layer: which to improve; the last by default. The layers below stay as they are.
         update_by: "online", or "conjugate" as in the paper; see `deconvnet.learn.filters.update`.
         solver, tol, max_iter, steps: of inference, as in `AdaptiveDeconvNet.infer`. Rough maps will do.
 
@@ -71,18 +72,17 @@ def partial_fit(
     """
     if update_by not in get_args(Update):
         raise ArgumentError(f"update_by is one of {get_args(Update)}; got {update_by!r}.")
-    number = len(net.layers) if layer is None else layer
-    codes = net.infer(images, number, solver=solver, tol=tol, max_iter=max_iter, steps=steps)
-    fit = Fit(net, number, images, codes, net.geometries(codes.size, number))
-    found = codes[number]
+    layer = len(net.layers) if layer is None else layer
+    codes = net.infer(images, layer, solver=solver, tol=tol, max_iter=max_iter, steps=steps)
+    problem = Fit(net, layer, images, codes, net.geometries(codes.size, layer))
     with torch.no_grad():
-        missed = fit.target - fit.painted(net.layers[number - 1].filters)
-        energy = float(fit.target.square().sum())
+        missed = problem.target - problem.painted(net.layers[layer - 1].filters)
+        energy = float(problem.target.square().sum())
         error = float(missed.square().sum()) / energy if energy else 0.0
-    update(fit, update_by)
-    reseeded = reseed(fit)
-    objective, active = float(found.solution.objective.mean()), float((found.z != 0).float().mean())
-    return Progress(number, 0, 0, len(images), objective, error, active, reseeded)
+    update(problem, update_by)
+    reseeded = reseed(problem)
+    objective, active = float(codes[layer].solution.objective.mean()), float((codes[layer].z != 0).float().mean())
+    return Progress(layer, 0, 0, len(images), objective, error, active, reseeded)
 
 
 def fit(
@@ -109,7 +109,7 @@ def fit(
         epochs: for all layers, or for each.
         update_by, solver, tol, max_iter, steps: as in `partial_fit`.
         checkpoint: a safetensors file, written every minute and after every epoch, wholly or not at all.
-        resume: go on from the checkpoint, if there is one; batches of the epoch that were learned from are passed over.
+        resume: continue from the checkpoint, if there is one; batches that the epoch has learned from are passed over.
         progress: called after every update.
 
     Returns:
@@ -125,110 +125,115 @@ def fit(
         >>> net = AdaptiveDeconvNet.of([4], kernel=5, pool=None)
         >>> images = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
         >>> errors = []
-        >>> _ = fit(net, images.split(1), epochs=5, progress=lambda one: errors.append(one.error))
+        >>> _ = fit(net, images.split(1), epochs=5, progress=lambda report: errors.append(report.error))
         >>> errors[-1] < errors[0]
         True
     """
-    each = checked_epochs(net, epochs)
-    if solver == "dr" and net.target == "input" and any(each[1:]):
+    counts = epochs_of_layers(net, epochs)
+    if solver == "dr" and net.target == "input" and any(counts[1:]):
         raise ArgumentError("solver 'dr' is for a circular convolution; upper layers have switches below them.")
-    how: dict[str, Any] = {
+    options: dict[str, Any] = {
         "update_by": update_by, "solver": solver, "tol": tol, "max_iter": max_iter, "steps": steps
     }  # fmt: skip
-    keeper = _Keeper(net, None if checkpoint is None else Path(checkpoint), {**how, "epochs": each})
-    start = keeper.begin(resume=resume)
-    turns = [layer for layer, count in enumerate(each, 1) for _ in range(count)]
+    writer = _Checkpoints(net, None if checkpoint is None else Path(checkpoint), {**options, "epochs": counts})
+    start = writer.start(resume=resume)
+    turns = [layer for layer, count in enumerate(counts, 1) for _ in range(count)]
     for turn in range(start.turn, len(turns)):
         passed = start.batches if turn == start.turn else 0
         pixels, alive = 0, False
-        for one, images in _learned(net, _batches(loader, turn), turns, turn, passed, how):
-            pixels, alive = pixels + images.numel(), alive or one.active > 0
-            if progress is not None:
-                progress(one)
-            keeper.now_and_then(Position(turn, one.batch + 1))
+        with closing(_batches(loader, turn)) as batches:
+            for report, images in _epoch(net, batches, turns, turn, passed, options):
+                pixels, alive = pixels + images.numel(), alive or report.active > 0
+                if progress is not None:
+                    progress(report)
+                writer.write_now_and_then(Position(turn, report.batch + 1))
         if pixels:
             _warn(net, turns[turn], pixels if turn == 0 and not passed else None, alive=alive)
-        keeper.keep(Position(turn + 1, 0))
+        writer.write(Position(turn + 1, 0))
     return net
 
 
-def _learned(
-    net: AdaptiveDeconvNet, batches: Iterator[Tensor], turns: Sequence[int], turn: int, passed: int, how: dict[str, Any]
+def _epoch(
+    net: AdaptiveDeconvNet,
+    batches: Iterator[Tensor],
+    turns: Sequence[int],
+    turn: int,
+    passed: int,
+    options: dict[str, Any],
 ) -> Iterator[tuple[Progress, Tensor]]:
-    """One epoch of one layer, update by update; some of its batches are passed over."""
-    number = -1
-    for number, images in enumerate(batches):
-        if number >= passed:
-            net.geometries((images.shape[2], images.shape[3]), turns[-1])  # the last layer's fault is told now
-            one = partial_fit(net, images, turns[turn], **how)
-            yield replace(one, epoch=turns[:turn].count(turns[turn]), batch=number), images
-    if number < 0:
+    """One epoch of one layer, update by update; the first `passed` batches are passed over."""
+    index = -1
+    for index, images in enumerate(batches):
+        if index >= passed:
+            net.geometries((images.shape[2], images.shape[3]), turns[-1])  # the last layer's fault is raised now
+            report = partial_fit(net, images, turns[turn], **options)
+            yield replace(report, epoch=turns[:turn].count(turns[turn]), batch=index), images
+    if index < 0:
         raise ArgumentError(
-            f"the loader gives no batch in epoch {turn}: give one that can be gone through again, such as a list "
-            "or a DataLoader, not a generator."
+            f"the loader gives no batch in epoch {turn}. Give one that can be iterated again, such as a list or a "
+            "DataLoader, not a generator."
         )
 
 
-class _Keeper:
-    """Keeps a network in training in a file, if there shall be one."""
+class _Checkpoints:
+    """Writes checkpoints of a network in training, if a path is given."""
 
     def __init__(self, net: AdaptiveDeconvNet, path: Path | None, options: dict[str, Any]) -> None:
         self._net, self._path, self._options = net, path, options
-        self._kept = time.monotonic()
+        self._written = time.monotonic()
 
-    def begin(self, *, resume: bool) -> Position:
-        """Where to begin: at what is kept, or else at the beginning."""
+    def start(self, *, resume: bool) -> Position:
+        """Where training starts: at the checkpoint, or else at the first batch."""
         if self._path is None or not self._path.exists():
             return Position(0, 0)
         if not resume:
             raise ArgumentError(
-                f"{str(self._path)!r} is there already. Go on from it with resume=True, or name another."
+                f"{str(self._path)!r} is there already. Continue from it with resume=True, or name another file."
             )
         return load_checkpoint(self._path, self._net, self._options)
 
-    def now_and_then(self, position: Position) -> None:
-        if time.monotonic() - self._kept > _SAVE_SECONDS:
-            self.keep(position)
+    def write_now_and_then(self, position: Position) -> None:
+        if time.monotonic() - self._written > _SAVE_SECONDS:
+            self.write(position)
 
-    def keep(self, position: Position) -> None:
+    def write(self, position: Position) -> None:
         if self._path is not None:
             save_checkpoint(self._path, self._net, self._options, position)
-        self._kept = time.monotonic()
+        self._written = time.monotonic()
 
 
-def checked_epochs(net: AdaptiveDeconvNet, epochs: object) -> list[int]:
+def epochs_of_layers(net: AdaptiveDeconvNet, epochs: object) -> list[int]:
     """How often each layer goes through the images.
 
     Raises:
-        ArgumentError: not a whole number, nor one for each layer.
+        ArgumentError: neither a whole number nor one for each layer.
     """
-    each: list[Any] = list(epochs) if isinstance(epochs, Sequence) else [epochs] * len(net.layers)
-    if len(each) != len(net.layers) or not all(type(one) is int and one >= 0 for one in each):
+    counts: list[Any] = list(epochs) if isinstance(epochs, Sequence) else [epochs] * len(net.layers)
+    if len(counts) != len(net.layers) or not all(type(count) is int and count >= 0 for count in counts):
         raise ArgumentError(f"epochs is a whole number, or one for each of {len(net.layers)} layers; got {epochs!r}.")
-    return each
+    return counts
 
 
-def _batches(loader: Loader, turn: int) -> Iterator[Tensor]:
-    found = loader(turn) if callable(loader) else loader
-    for batch in found:
+def _batches(loader: Loader, turn: int) -> Generator[Tensor, None, None]:
+    for batch in loader(turn) if callable(loader) else loader:
         images = batch[0] if isinstance(batch, tuple | list) and batch else batch
         if not isinstance(images, Tensor):
-            raise ArgumentError(f"the loader gives {type(images).__name__}, and not tensors (n, c, h, w).")
-        yield checked_images(images)
+            raise ArgumentError(f"the loader gives {type(images).__name__}, not tensors (n, c, h, w).")
+        yield check_images(images)
 
 
 def _warn(net: AdaptiveDeconvNet, layer: int, pixels: int | None, *, alive: bool) -> None:
     """Warn of an epoch that cannot have been of use."""
-    numbers = max(layer.filters.numel() for layer in net.layers)
+    weights = max(layer.filters.numel() for layer in net.layers)
     if not alive:
         words = (
             f"no map of layer {layer} was active: lam={net.layers[layer - 1].lam:g} is too large for these images. "
-            "Give a smaller one."
+            "Use a smaller one."
         )
-    elif pixels is not None and pixels < numbers:
+    elif pixels is not None and pixels < weights:
         words = (
-            f"the filters of a layer have {numbers} numbers, and all images together {pixels} pixels: the filters will "
-            "learn these images by heart. Give more images, or fewer maps."
+            f"the filters of a layer have {weights} weights, but all images together only {pixels} pixels: the filters "
+            "will overfit these images. Use more images, or fewer maps."
         )
     else:
         return

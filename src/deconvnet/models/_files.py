@@ -18,7 +18,7 @@ def from_program(path: Path) -> tuple[nn.Module, tuple[int, ...]]:
     """The network in a file of `torch.export.save`, and the shape of the input it was exported with.
 
     Raises:
-        ModelLoadError: not found, no exported program, or one of several inputs or none for photos.
+        ModelLoadError: not found, not an exported program, or its input is not one batch of photos.
     """
     _require_file(path)
     try:
@@ -56,21 +56,21 @@ def from_function(path: Path, function: str) -> Any:
         try:
             exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
         except (Exception, SystemExit) as fault:
-            raise ModelLoadError(f"{str(path)!r} does not run: {_told(fault, path)}.") from fault
+            raise ModelLoadError(f"{str(path)!r} does not run: {_in_words(fault, path)}.") from fault
         make = vars(module).get(function)
         if not callable(make):
             own = [n for n, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
-            found = f"It has {', '.join(own)}." if own else "It has none."
-            raise ModelLoadError(f"there is no function {function!r} in {str(path)!r}. {found}")
+            functions = f"It has {', '.join(own)}." if own else "It has none."
+            raise ModelLoadError(f"there is no function {function!r} in {str(path)!r}. {functions}")
         try:
             return make()
         except (Exception, SystemExit) as fault:
-            raise ModelLoadError(f"{function}() of {str(path)!r} raised {_told(fault, path)}.") from fault
+            raise ModelLoadError(f"{function}() of {str(path)!r} raised {_in_words(fault, path)}.") from fault
 
 
 @contextmanager
 def _importable(module: ModuleType, folder: Path) -> Iterator[None]:
-    """The module and its folder where imports look, and afterwards no trace of them."""
+    """Lets imports find the module and its folder; afterwards nothing of them stays imported."""
     before, path = dict(sys.modules), list(sys.path)
     sys.modules[module.__name__] = module
     sys.path.append(str(folder))  # last, so that a neighbour hides no installed package
@@ -86,10 +86,10 @@ def _importable(module: ModuleType, folder: Path) -> Iterator[None]:
 
 
 def _is_neighbour(name: str, module: ModuleType, folder: Path) -> bool:
-    """Whether the module is of this folder itself, not of an environment that lies in it."""
-    place = folder.joinpath(*name.split("."))
+    """Whether the module lies in this folder itself, not in an environment in it."""
+    path = folder.joinpath(*name.split("."))
     file = getattr(module, "__file__", None)
-    return file is not None and Path(file).resolve() in (place.with_suffix(".py"), place / "__init__.py")
+    return file is not None and Path(file).resolve() in (path.with_suffix(".py"), path / "__init__.py")
 
 
 def _require_file(path: Path) -> None:
@@ -97,7 +97,7 @@ def _require_file(path: Path) -> None:
         raise ModelLoadError(f"there is no file {str(path)!r}. Check the path.")
 
 
-def _told(fault: BaseException, path: Path) -> str:
+def _in_words(fault: BaseException, path: Path) -> str:
     lines = [frame.lineno for frame in extract_tb(fault.__traceback__) if frame.filename == str(path)]
     where = f" (line {lines[-1]})" if lines else ""
     return f"{type(fault).__name__}: {_first_line(fault)}{where}"

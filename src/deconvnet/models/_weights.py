@@ -1,4 +1,4 @@
-"""Weights from a file into a model: all of them, into the places of the same name and shape."""
+"""Weights from a file into a model: all of them, each to the weight of the same name and shape."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,8 +18,8 @@ _MOST_NAMED = 4
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Tensors by name, on the CPU, from safetensors or from a file of `torch.save`.
 
-    A checkpoint that holds its weights under "state_dict" or "model" is looked into, and the
-    "module." that DataParallel puts before every name is taken off.
+    A checkpoint may hold its weights under "state_dict" or "model"; the "module." that DataParallel
+    puts before every name is removed.
 
     Raises:
         ModelLoadError: not found, damaged, or with anything but weights in it.
@@ -71,45 +71,43 @@ def fit(model: nn.Module, weights: Mapping[str, Tensor], what: str, *, spare: tu
     Args:
         model: changed only when everything fits.
         weights: by name.
-        what: the two of them, for messages.
-        spare: beginnings of names that the file may have and the model has not.
+        what: names both, for messages.
+        spare: beginnings of names that may be in the file but not in the model.
 
     Raises:
         ModelLoadError: a weight is missing, unknown, or of another shape or kind.
     """
-    places = model.state_dict()
-    kept = {name: value for name, value in weights.items() if name in places or not name.startswith(spare)}
-    faults = _differences(places, kept)
+    own = model.state_dict()
+    loaded = {name: value for name, value in weights.items() if name in own or not name.startswith(spare)}
+    faults = _differences(own, loaded)
     if faults:
-        raise ModelLoadError(
-            f"{what} do not fit: {'; '.join(faults)}. Give weights that were saved from this very network."
-        )
+        raise ModelLoadError(f"{what} do not fit: {'; '.join(faults)}. Give weights that were saved from this network.")
     try:
-        model.load_state_dict(kept)
+        model.load_state_dict(loaded)
     except RuntimeError as fault:
         raise ModelLoadError(f"{what} do not fit: {fault}") from fault
 
 
-def _differences(places: Mapping[str, Any], weights: Mapping[str, Tensor]) -> list[str]:
-    # torch fills the counters in, which older files have not
-    missing = [n for n in places if n not in weights and not n.endswith("num_batches_tracked")]
-    unknown = [name for name in weights if name not in places]
+def _differences(own: Mapping[str, Any], weights: Mapping[str, Tensor]) -> list[str]:
+    # torch fills in the counters, which older files lack
+    missing = [n for n in own if n not in weights and not n.endswith("num_batches_tracked")]
+    unknown = [name for name in weights if name not in own]
     differing = [
-        f"{name} is {_form(place)} in the network and {_form(weights[name])} in the file"
-        for name, place in places.items()
-        if isinstance(place, Tensor) and name in weights and _form(place) != _form(weights[name])
+        f"{name} is {_form(weight)} in the network and {_form(weights[name])} in the file"
+        for name, weight in own.items()
+        if isinstance(weight, Tensor) and name in weights and _form(weight) != _form(weights[name])
     ]
-    found = [("missing in the file", missing), ("unknown to the network", unknown), ("unlike", differing)]
-    return [f"{what}: {_some(names)}" for what, names in found if names]
+    kinds = [("missing in the file", missing), ("unknown to the network", unknown), ("shapes differ", differing)]
+    return [f"{what}: {_first_few(names)}" for what, names in kinds if names]
 
 
 def _form(tensor: Tensor) -> str:
-    """Shape and kind of number; precision may differ."""
+    """Shape and kind of value; precision may differ."""
     kind = "" if tensor.is_floating_point() else f" of {str(tensor.dtype).removeprefix('torch.')}"
     return f"{tuple(tensor.shape)}{kind}"
 
 
-def _some(names: Iterable[str]) -> str:
+def _first_few(names: Iterable[str]) -> str:
     names = list(names)
     more = len(names) - _MOST_NAMED
     return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

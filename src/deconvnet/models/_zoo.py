@@ -1,8 +1,7 @@
 """Networks of torchvision and timm, with the weights, preprocessing and class names of their own."""
 
-import difflib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from inspect import signature
 from types import ModuleType
@@ -10,17 +9,17 @@ from typing import Any
 
 from torch import nn
 
+from deconvnet._checks import did_you_mean
 from deconvnet._errors import ModelLoadError
 
-# how photos are prepared, as far as it is known: fields of Preprocess
-Known = dict[str, Any]
-Found = tuple[nn.Module, Known, str | Sequence[str] | None]
+Fields = dict[str, Any]  # of Preprocess: how photos are prepared, as far as the source says
+Source = tuple[nn.Module, Fields, str | Sequence[str] | None]  # the network, its photos, its class names
 
 TRAINING_HEADS = ("aux1.", "aux2.", "AuxLogits.", "aux_classifier.")
 _INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 
 
-def from_torchvision(name: str, spec: str, *, pretrained: bool) -> Found:
+def from_torchvision(name: str, spec: str, *, pretrained: bool) -> Source:
     """A classifier or segmentation network of torchvision, as its default weights would have it.
 
     Raises:
@@ -29,7 +28,7 @@ def from_torchvision(name: str, spec: str, *, pretrained: bool) -> Found:
     models = _library("torchvision.models", spec)
     names = models.list_models(module=models) + models.list_models(module=models.segmentation)
     if name not in names:
-        raise ModelLoadError(f"torchvision has no network {name!r} for photos.{_nearest(name, names)}")
+        raise ModelLoadError(f"torchvision has no network {name!r} for photos.{did_you_mean(name, names)}")
     entry = models.get_model_weights(name).DEFAULT
     if pretrained:
         model = _fetched(lambda: models.get_model(name, weights=entry), spec)
@@ -45,7 +44,7 @@ def _without_weights(builder: Callable[..., Any]) -> dict[str, Any]:
     return {"weights_backbone": None} if "weights_backbone" in signature(builder).parameters else {}
 
 
-def _torchvision_photos(presets: Any) -> Known:
+def _torchvision_photos(presets: Any) -> Fields:
     (short_side,) = presets.resize_size
     (side,) = getattr(presets, "crop_size", presets.resize_size)
     return {
@@ -58,7 +57,7 @@ def _torchvision_photos(presets: Any) -> Known:
     }
 
 
-def from_timm(name: str, spec: str, *, pretrained: bool) -> Found:
+def from_timm(name: str, spec: str, *, pretrained: bool) -> Source:
     """A network of timm; the name may carry a tag, as in "resnet50.a1_in1k".
 
     Raises:
@@ -67,10 +66,10 @@ def from_timm(name: str, spec: str, *, pretrained: bool) -> Found:
     timm = _library("timm", spec)
     architecture, dot, _ = name.partition(".")
     if not timm.is_model(architecture):
-        raise ModelLoadError(f"timm has no network {name!r}.{_nearest(name, timm.list_models())}")
+        raise ModelLoadError(f"timm has no network {name!r}.{did_you_mean(name, timm.list_models())}")
     tagged = timm.list_pretrained(f"{architecture}.*")
     if dot and name not in tagged:
-        raise ModelLoadError(f"timm has no weights {name!r}.{_nearest(name, tagged)}")
+        raise ModelLoadError(f"timm has no weights {name!r}.{did_you_mean(name, tagged)}")
     if pretrained:
         model = _fetched(lambda: timm.create_model(name, pretrained=True), spec)
     else:
@@ -78,18 +77,18 @@ def from_timm(name: str, spec: str, *, pretrained: bool) -> Found:
     return model, _timm_photos(timm.data.resolve_model_data_config(model)), _timm_classes(timm, model)
 
 
-def _timm_photos(config: dict[str, Any]) -> Known:
+def _timm_photos(config: dict[str, Any]) -> Fields:
     channels, height, width = config["input_size"]
-    known = {"mean": tuple(config["mean"]), "std": tuple(config["std"]), "channels": channels}
+    fields = {"mean": tuple(config["mean"]), "std": tuple(config["std"]), "channels": channels}
     if config["interpolation"] in _INTERPOLATIONS:
-        known["interpolation"] = config["interpolation"]
+        fields["interpolation"] = config["interpolation"]
     cropped, stretched = config["crop_mode"] == "center", config["crop_mode"] == "squash"
     if cropped and config["crop_pct"] <= 1:
         short_side = math.floor(max(height, width) / config["crop_pct"])
-        return {**known, "size": (height, width), "short_side": short_side}
+        return {**fields, "size": (height, width), "short_side": short_side}
     if stretched and config["crop_pct"] == 1:
-        return {**known, "size": (height, width), "short_side": None}
-    return {}  # a way of cropping that Preprocess has not: the user has to say
+        return {**fields, "size": (height, width), "short_side": None}
+    return {}  # cropped in a way that Preprocess does not know: the user has to say
 
 
 def _timm_classes(timm: Any, model: nn.Module) -> str | list[str] | None:
@@ -119,8 +118,3 @@ def _fetched(make: Callable[[], nn.Module], spec: str) -> nn.Module:
             f"cannot get the weights of {spec!r}: {reason}. Without a network, give them with "
             f"weights= (--weights FILE), take random ones ({spec}@random), or use the bundled 'zfnet-mini'."
         ) from fault
-
-
-def _nearest(name: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.5)
-    return f" Did you mean {', '.join(near)}?" if near else ""

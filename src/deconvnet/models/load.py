@@ -1,6 +1,5 @@
 """A model spec → the network, how its photos are prepared, and what its classes are called."""
 
-import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,10 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deconvnet._checks import did_you_mean
 from deconvnet._errors import ArgumentError, ModelLoadError, TargetError
 from deconvnet.models._files import from_function, from_program
 from deconvnet.models._weights import fit, read_weights
-from deconvnet.models._zoo import TRAINING_HEADS, Found, Known, from_timm, from_torchvision
+from deconvnet.models._zoo import TRAINING_HEADS, Fields, Source, from_timm, from_torchvision
 from deconvnet.models.zfnet import zfnet_mini
 from deconvnet.photos.preprocess import Preprocess
 
@@ -34,7 +34,7 @@ _MOST_NAMED = 6
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A network and what one has to know to use it.
+    """A network and what it takes to use it.
 
     Attributes:
         model: in eval mode.
@@ -42,7 +42,7 @@ class LoadedModel:
         labels: names of the classes, in order; None if it has none.
         spec: what it was loaded from.
         device: where the model is.
-        options: what `load_model` was given besides the spec, so that it can be done again.
+        options: what `load_model` was given besides the spec, so that the call can be repeated.
     """
 
     model: nn.Module = field(repr=False)
@@ -56,8 +56,8 @@ class LoadedModel:
     def example_input(self) -> Float[Tensor, "1 c h w"]:
         """Zeros of the shape, dtype and device that the model takes."""
         shape = (1, self.preprocess.channels, *self.preprocess.size)
-        numbers = (weight.dtype for weight in self.model.parameters() if weight.is_floating_point())
-        return torch.zeros(shape, dtype=next(numbers, None), device=self.device)
+        dtypes = (weight.dtype for weight in self.model.parameters() if weight.is_floating_point())
+        return torch.zeros(shape, dtype=next(dtypes, None), device=self.device)
 
     def label(self, index: int) -> str:
         """The name of a class; "class 3" where it has none."""
@@ -82,10 +82,10 @@ class LoadedModel:
             >>> LoadedModel(nn.Flatten(), photos, ("tabby cat", "golden retriever")).class_index("golden")
             1
         """
-        found = self._indices(name_or_index)
-        if len(found) == 1:
-            return found[0]
-        raise TargetError(self._no_class(name_or_index, found))
+        matches = self._indices(name_or_index)
+        if len(matches) == 1:
+            return matches[0]
+        raise TargetError(self._no_class(name_or_index, matches))
 
     def _indices(self, name_or_index: str | int) -> list[int]:
         sought, names = str(name_or_index).strip(), self.labels or ()
@@ -99,21 +99,17 @@ class LoadedModel:
             return [index for index, name in enumerate(folded) if name == sought.casefold()]
         return [index for index, name in enumerate(folded) if sought and sought.casefold() in name]
 
-    def _no_class(self, sought: str | int, found: Sequence[int]) -> str:
+    def _no_class(self, sought: str | int, matches: Sequence[int]) -> str:
         if self.labels is None and isinstance(sought, int):
             return f"there is no class {sought}: classes are counted from 0."
         if self.labels is None:
             return f"there are no class names to find {sought!r} among. Give an index, or load with labels=."
-        if found:
-            named = ", ".join(f"{index} {self.labels[index]!r}" for index in found[:_MOST_NAMED])
-            more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+        if matches:
+            named = ", ".join(f"{index} {self.labels[index]!r}" for index in matches[:_MOST_NAMED])
+            more = f" and {len(matches) - _MOST_NAMED} more" if len(matches) > _MOST_NAMED else ""
             return f"{sought!r} could be {named}{more}. Give the whole name or the index."
-        originals = {name.casefold(): name for name in self.labels}
-        near = difflib.get_close_matches(str(sought).casefold(), originals, n=3, cutoff=0.5)
-        hint = (
-            f"Did you mean {', '.join(repr(originals[name]) for name in near)}?" if near else "Give a name or an index."
-        )
-        return f"there is no class {sought!r} among the {len(self.labels)} (0 to {len(self.labels) - 1}). {hint}"
+        hint = did_you_mean(str(sought), self.labels) or " Give a name or an index."
+        return f"there is no class {sought!r} among the {len(self.labels)} (0 to {len(self.labels) - 1}).{hint}"
 
 
 def load_model(
@@ -142,11 +138,11 @@ def load_model(
             between them will do here and for `mean` and `std`.
         mean: subtracted from each channel, where white is 1.
         std: each channel is divided by it.
-        channels: 1 or 3; as many as there are means if nothing else tells.
+        channels: 1 or 3; by default as many as there are means.
         labels: a file with a name on each line, a list, "imagenet" or "imagenette".
         device: where to put the network; left where it was made if None.
 
-    These replace what the spec brings. What it does not bring has to be given. A photo's shorter
+    These replace what the spec brings. What it does not bring is required. A photo's shorter
     side is resized to the longer side of `size`, unless the spec brings a size of its own: then the
     share of the photo that is cut from its centre stays the same.
 
@@ -161,47 +157,47 @@ def load_model(
         ((224, 224), 'Egyptian cat')
     """
     spec = str(spec)
-    given = _given(size=size, mean=mean, std=std, channels=channels)
-    own_labels = None if labels is None else _labels(labels)
-    place = None if device is None else _device(device)
+    overrides = _overrides(size=size, mean=mean, std=std, channels=channels)
+    given_labels = None if labels is None else _labels(labels)
+    target = None if device is None else _device(device)
     with _own_random_state():
-        model, known, brought = _find(spec, with_weights=weights is None)
+        model, defaults, spec_labels = _find(spec, with_weights=weights is None)
     if weights is not None:
         spare = TRAINING_HEADS if spec.startswith("torchvision:") else ()
         fit(model, read_weights(Path(weights)), f"the weights {str(weights)!r} and {spec!r}", spare=spare)
-    preprocess = _preprocess(known, given, spec)
-    names = own_labels if own_labels is not None or brought is None else _labels(brought)
-    if place is not None:
-        model = model.to(place)
-    every = {"weights": weights, **given, "labels": labels, "device": device}
-    options = {name: value for name, value in every.items() if value is not None}
+    preprocess = _preprocess(defaults, overrides, spec)
+    names = given_labels if given_labels is not None or spec_labels is None else _labels(spec_labels)
+    if target is not None:
+        model = model.to(target)
+    arguments = {"weights": weights, **overrides, "labels": labels, "device": device}
+    options = {name: value for name, value in arguments.items() if value is not None}
     return LoadedModel(model, preprocess, names, spec, _device_of(model), options)
 
 
-def _find(spec: str, *, with_weights: bool) -> Found:
+def _find(spec: str, *, with_weights: bool) -> Source:
     library, _, name = spec.partition(":")
     pretrained = with_weights and not name.endswith("@random")
     name = name.removesuffix("@random")
     path, _, function = spec.rpartition(":")
     if spec == "zfnet-mini":
-        found = _bundled(with_weights)
+        source = _bundled(with_weights)
     elif library == "torchvision" and name:
-        found = from_torchvision(name, spec, pretrained=pretrained)
+        source = from_torchvision(name, spec, pretrained=pretrained)
     elif library == "timm" and name:
-        found = from_timm(name, spec, pretrained=pretrained)
+        source = from_timm(name, spec, pretrained=pretrained)
     elif spec.endswith(".pt2"):
         model, (_, channels, *size) = from_program(Path(spec))
         return model, {"size": tuple(size), "channels": channels}, None
     elif path.endswith(".py") and function:
-        found = _own(from_function(Path(path), function), spec)
+        source = _own(from_function(Path(path), function), spec)
     else:
         hint = f" Name the function as well: {spec}:FUNCTION." if spec.endswith(".py") else ""
-        raise ModelLoadError(f"{spec!r} is no model spec.{hint} {_FORMS}")
-    found[0].eval()
-    return found
+        raise ModelLoadError(f"{spec!r} is not a model spec.{hint} {_FORMS}")
+    source[0].eval()
+    return source
 
 
-def _bundled(with_weights: bool) -> Found:
+def _bundled(with_weights: bool) -> Source:
     try:
         card = json.loads((_BUNDLED / "zfnet-mini.json").read_text(encoding="utf-8"))
     except OSError as fault:
@@ -212,17 +208,19 @@ def _bundled(with_weights: bool) -> Found:
     if with_weights:
         fit(model, read_weights(_BUNDLED / "zfnet-mini.safetensors"), "the bundled weights and 'zfnet-mini'")
     photos = card["preprocess"]
-    known = {**photos, "size": (photos["size"],) * 2, "channels": len(photos["mean"])}
-    return model, known, card["labels"]
+    defaults = {**photos, "size": (photos["size"],) * 2, "channels": len(photos["mean"])}
+    return model, defaults, card["labels"]
 
 
-def _own(made: object, spec: str) -> Found:
-    if isinstance(made, LoadedModel):
-        known = {one.name: getattr(made.preprocess, one.name) for one in fields(made.preprocess)}
-        return made.model, known, made.labels
-    if isinstance(made, nn.Module):
-        return made, {}, None
-    raise ModelLoadError(f"{spec!r} returned {type(made).__name__}, but a torch.nn.Module or a LoadedModel is needed.")
+def _own(result: object, spec: str) -> Source:
+    if isinstance(result, LoadedModel):
+        defaults = {field.name: getattr(result.preprocess, field.name) for field in fields(result.preprocess)}
+        return result.model, defaults, result.labels
+    if isinstance(result, nn.Module):
+        return result, {}, None
+    raise ModelLoadError(
+        f"{spec!r} returned {type(result).__name__}, but a torch.nn.Module or a LoadedModel is needed."
+    )
 
 
 @contextmanager
@@ -232,8 +230,8 @@ def _own_random_state() -> Iterator[None]:
         yield
 
 
-def _preprocess(known: Known, given: Known, spec: str) -> Preprocess:
-    merged = {**known, **given}
+def _preprocess(defaults: Fields, overrides: Fields, spec: str) -> Preprocess:
+    merged = {**defaults, **overrides}
     missing = [name for name in _EXAMPLES if name not in merged]
     if missing:
         example = ", ".join(f"{name}={_EXAMPLES[name]}" for name in missing)
@@ -242,30 +240,30 @@ def _preprocess(known: Known, given: Known, spec: str) -> Preprocess:
             f"for example {example} ({', '.join('--' + name for name in missing)})."
         )
     merged.setdefault("channels", len(merged["mean"]))
-    if "size" in given or "short_side" not in merged:
-        merged["short_side"] = _short_side(known, merged["size"])
+    if "size" in overrides or "short_side" not in merged:
+        merged["short_side"] = _short_side(defaults, merged["size"])
     return Preprocess(**merged)
 
 
-def _short_side(known: Known, size: tuple[int, ...]) -> int | None:
-    if "short_side" not in known:
+def _short_side(defaults: Fields, size: tuple[int, ...]) -> int | None:
+    if "short_side" not in defaults:
         return max(size)
-    if known["short_side"] is None:
+    if defaults["short_side"] is None:
         return None
-    grown: int = known["short_side"] * max(size) // max(known["size"])
-    return grown
+    short_side: int = defaults["short_side"] * max(size) // max(defaults["size"])
+    return short_side
 
 
-def _given(**arguments: Any) -> Known:
+def _overrides(**arguments: Any) -> Fields:
     """What the caller gave of Preprocess's fields."""
-    given = {name: value for name, value in arguments.items() if value is not None}
-    if "size" in given:
-        sides = _numbers("size", given["size"], int)
-        given["size"] = sides * 2 if len(sides) == 1 else sides
+    overrides = {name: value for name, value in arguments.items() if value is not None}
+    if "size" in overrides:
+        sides = _numbers("size", overrides["size"], int)
+        overrides["size"] = sides * 2 if len(sides) == 1 else sides
     for name in ("mean", "std"):
-        if name in given:
-            given[name] = _numbers(name, given[name], float)
-    return given
+        if name in overrides:
+            overrides[name] = _numbers(name, overrides[name], float)
+    return overrides
 
 
 def _numbers(name: str, value: Any, kind: type[int] | type[float]) -> tuple[float, ...]:
@@ -301,12 +299,12 @@ def _labels(labels: str | Path | Iterable[str]) -> tuple[str, ...]:
 
 def _device(device: str | torch.device) -> torch.device:
     try:
-        place = torch.device(device)
-        torch.zeros(1, device=place).cpu()
+        usable = torch.device(device)
+        torch.zeros(1, device=usable).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as fault:
         reason = str(fault).splitlines()[0]
         raise ArgumentError(f"device={str(device)!r} cannot be used here: {reason} Try 'cpu'.") from fault
-    return place
+    return usable
 
 
 def _device_of(model: nn.Module) -> torch.device:

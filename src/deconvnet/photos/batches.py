@@ -1,45 +1,58 @@
-"""Batches of photos, decoded in other processes, the same ones for any number of them.
+"""Batches of photos, decoded and prepared in other processes, identical for any number of them.
 
-Worker w of n makes batches w, w + n, w + 2n, ... in a piece of memory that it shares with its parent,
-says so through a pipe of its own, and goes on when its parent has copied the batch. Memory is bounded
-by one batch per worker, and the pipe's end tells of a worker's death, or its parent's.
+Worker w of n makes batches w, w + n, w + 2n, ... in a piece of memory that it shares with its parent, reports each
+through a pipe of its own, and goes on when its parent has copied the batch. Memory is bounded by one batch per worker,
+and the pipe's end tells of a worker's death, or its parent's.
 """
 
 import math
 import signal
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import Pipe, Process
 from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import RawArray
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Float32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deconvnet._checks import whole_number
 from deconvnet._errors import ArgumentError, DeconvNetError, PhotoError
-from deconvnet.photos.preprocess import Preprocess
+from deconvnet.photos.photo import Photo
 from deconvnet.photos.sets import PhotoSet
 
 Skipped: TypeAlias = tuple[tuple[int, str], ...]
 _Images: TypeAlias = Float32[np.ndarray, "size c h w"]
-_Told: TypeAlias = tuple[NDArray[np.int64], Skipped]  # the slots that hold a photo, the photos that could not be read
+_Report: TypeAlias = tuple[NDArray[np.int64], Skipped]  # the slots that hold a photo, the photos that could not be read
+
+
+class Preparation(Protocol):
+    """How a photo becomes an input: `Preprocess` for a network, `Prepare` for learning. Workers are sent a copy."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of every input."""
+
+    def image(self, photo: Photo) -> Float[Tensor, "1 c h w"]:
+        """The input that a photo becomes; raises PhotoError if it cannot become one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Photos as a network takes them, always as many: slots without a photo are zero.
+    """Prepared photos, always as many slots: those without a photo are zero.
 
     Attributes:
-        indices: numbers of the photos that were read, in the order asked for.
+        indices: of the photos that were read, in the order asked for.
         slots: where each of them lies in `images`.
-        images: one slot per photo asked for, then zeros up to the canonical size.
-        skipped: number of each photo that could not be read, and why.
+        images: one slot per photo asked for, then zeros up to the batch's size.
+        skipped: index of each photo that could not be read, and why.
     """
 
     indices: Int64[np.ndarray, " n"]
@@ -49,71 +62,68 @@ class Batch:
 
 
 def batches(
-    photos: PhotoSet, indices: Sequence[int] | NDArray[np.int64], preprocess: Preprocess, size: int, *, workers: int = 0
-) -> Iterator[Batch]:
-    """The photos of these numbers in batches of `size` slots, in order.
+    photos: PhotoSet, indices: Sequence[int] | NDArray[np.int64], prepare: Preparation, size: int, *, workers: int = 0
+) -> Generator[Batch, None, None]:
+    """The photos of these indices in batches of `size` slots, in order.
 
     Batch b covers `indices[b * size : (b + 1) * size]`, whether its photos can be read or not.
 
     Args:
         photos: from `open_photos`.
-        indices: numbers of photos.
-        preprocess: of the network.
+        indices: of photos in the set.
+        prepare: what becomes of each photo.
         size: slots in each batch.
-        workers: processes that decode, each with one thread; 0 decodes here.
+        workers: processes that decode and prepare, each with one thread; 0 does it here, with one thread as well.
 
     Raises:
-        ArgumentError: a number that is no photo's, a size below 1, workers below 0.
+        ArgumentError: an index outside the set, a size below 1, workers below 0.
         DeconvNetError: a worker was killed.
     """
-    chosen = np.asarray(indices)
-    if chosen.ndim != 1 or (chosen.size and chosen.dtype.kind not in "iu"):
-        raise ArgumentError(f"indices are whole numbers in a row, not {chosen.dtype} of shape {chosen.shape}.")
-    if chosen.size and (chosen.min() < 0 or chosen.max() >= len(photos)):
-        raise ArgumentError(
-            f"indices from {chosen.min()} to {chosen.max()}, but the photos are 0 to {len(photos) - 1}."
-        )
-    if size < 1 or workers < 0:
-        raise ArgumentError(f"size={size} and workers={workers}, but at least 1 and 0 are needed.")
-    return _batches(Job(photos, chosen.astype(np.int64), preprocess, size), workers)
+    order = np.asarray(indices)
+    if order.ndim != 1 or (order.size and order.dtype.kind not in "iu"):
+        raise ArgumentError(f"indices are whole numbers in a row, not {order.dtype} of shape {order.shape}.")
+    if order.size and (order.min() < 0 or order.max() >= len(photos)):
+        raise ArgumentError(f"indices from {order.min()} to {order.max()}, but the photos are 0 to {len(photos) - 1}.")
+    job = Job(photos, order.astype(np.int64), prepare, whole_number("size", size))
+    return _batches(job, whole_number("workers", workers, least=0))
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """Batches to be read, each by its number.
+    """Batches to be read, each by its index.
 
     Attributes:
         photos: the set.
-        indices: numbers of the photos, batch after batch.
-        preprocess: of the network.
+        indices: of the photos, batch after batch.
+        prepare: what becomes of each photo.
         size: slots in each batch.
     """
 
     photos: PhotoSet
     indices: NDArray[np.int64]
-    preprocess: Preprocess
+    prepare: Preparation
     size: int
 
     def __len__(self) -> int:
         return -(-len(self.indices) // self.size)
 
-    def asked(self, number: int) -> NDArray[np.int64]:
-        """Numbers of a batch's photos."""
-        return self.indices[number * self.size : (number + 1) * self.size]
+    def indices_of(self, batch: int) -> NDArray[np.int64]:
+        """Indices of a batch's photos."""
+        return self.indices[batch * self.size : (batch + 1) * self.size]
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of a batch."""
-        return self.size, self.preprocess.channels, *self.preprocess.size
+        return self.size, *self.prepare.shape
 
-    def read(self, number: int, images: _Images) -> _Told:
+    def read(self, batch: int, images: _Images) -> _Report:
         """Fill every slot of a batch; which slots hold photos, and what could not be read."""
         slots, skipped = [], []
-        asked = self.asked(number).tolist()
-        images[len(asked) :] = 0
-        for slot, index in enumerate(asked):
+        indices = self.indices_of(batch).tolist()
+        images[len(indices) :] = 0
+        for slot, index in enumerate(indices):
             try:
-                images[slot] = self.preprocess.images(self.photos.read(index))[0].numpy()
+                images[slot] = self.prepare.image(self.photos.read(index))[0].numpy()
                 slots.append(slot)
             except PhotoError as fault:
                 images[slot] = 0
@@ -121,25 +131,38 @@ class Job:
         return np.array(slots, np.int64), tuple(skipped)
 
 
-def _batches(job: Job, workers: int) -> Iterator[Batch]:
-    read = _by_workers(job, min(workers, len(job))) if workers else _here(job)
-    for number, ((slots, skipped), images) in enumerate(read):
-        yield Batch(job.asked(number)[slots], slots, torch.from_numpy(images), skipped)
+def _batches(job: Job, workers: int) -> Generator[Batch, None, None]:
+    stream = _by_workers(job, min(workers, len(job))) if workers else _in_this_process(job)
+    for batch, ((slots, skipped), images) in enumerate(stream):
+        yield Batch(job.indices_of(batch)[slots], slots, torch.from_numpy(images), skipped)
 
 
-def _here(job: Job) -> Iterator[tuple[_Told, _Images]]:
-    for number in range(len(job)):
+def _in_this_process(job: Job) -> Iterator[tuple[_Report, _Images]]:
+    for batch in range(len(job)):
         images = np.empty(job.shape, np.float32)
-        yield job.read(number, images), images
+        with _one_thread():
+            report = job.read(batch, images)
+        yield report, images
 
 
-def _by_workers(job: Job, workers: int) -> Iterator[tuple[_Told, _Images]]:
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As in a worker: sums over a large photo round otherwise with another number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _by_workers(job: Job, workers: int) -> Iterator[tuple[_Report, _Images]]:
     crew: list[_Worker] = []
     try:
         for first in range(workers):
-            crew.append(_hired(job, first, workers, [worker.pipe for worker in crew]))
-        for number in range(len(job)):
-            yield _received(crew[number % workers])
+            crew.append(_start_worker(job, first, workers, [worker.pipe for worker in crew]))
+        for batch in range(len(job)):
+            yield _receive(crew[batch % workers])
     finally:
         for worker in crew:
             worker.pipe.close()
@@ -155,7 +178,7 @@ class _Worker:
     images: _Images  # shared
 
 
-def _hired(job: Job, first: int, step: int, others: list[Connection]) -> _Worker:
+def _start_worker(job: Job, first: int, step: int, others: list[Connection]) -> _Worker:
     ours, theirs = Pipe()
     # is zeroed at once, and lies in a file where /dev/shm has no room for it
     shared = RawArray("f", math.prod(job.shape))
@@ -167,20 +190,20 @@ def _hired(job: Job, first: int, step: int, others: list[Connection]) -> _Worker
     return _Worker(process, ours, np.frombuffer(shared, np.float32).reshape(job.shape))
 
 
-def _received(worker: _Worker) -> tuple[_Told, _Images]:
+def _receive(worker: _Worker) -> tuple[_Report, _Images]:
     try:
-        told = worker.pipe.recv()
-        if isinstance(told, str):
-            raise DeconvNetError(f"a process that reads photos failed:\n{told}")
+        report = worker.pipe.recv()
+        if isinstance(report, str):
+            raise DeconvNetError(f"a process that reads photos failed:\n{report}")
         images = worker.images.copy()
         worker.pipe.send("copied")
     except (EOFError, OSError) as fault:
         worker.process.join()
         raise DeconvNetError(
-            f"a process that reads photos ended with exit code {worker.process.exitcode} (-9: killed, often for "
-            "want of memory). Use fewer workers, or workers=0 to see why."
+            f"a process that reads photos ended with exit code {worker.process.exitcode} (-9: killed, usually out of "
+            "memory). Use fewer workers, or workers=0 to see why."
         ) from fault
-    return told, images
+    return report, images
 
 
 def _work(job: Job, first: int, step: int, shared: Any, pipe: Connection, inherited: tuple[Connection, ...]) -> None:
@@ -191,8 +214,8 @@ def _work(job: Job, first: int, step: int, shared: Any, pipe: Connection, inheri
     torch.set_num_threads(1)
     images = np.frombuffer(shared, np.float32).reshape(job.shape)
     try:
-        for number in range(first, len(job), step):
-            pipe.send(job.read(number, images))
+        for batch in range(first, len(job), step):
+            pipe.send(job.read(batch, images))
             pipe.recv()
     except (EOFError, ConnectionError):
         pass  # nobody is there any more

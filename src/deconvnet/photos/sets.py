@@ -1,4 +1,4 @@
-"""The photos of a data set by number, wherever they are.
+"""The photos of a data set by index, wherever they are.
 
 folder, list, tar shards, Parquet, URLs ─┐
 Hugging Face Dataset, torch Dataset ─────┼─► PhotoSet: name(i), read(i), fingerprint
@@ -22,7 +22,7 @@ from torch.utils.data import IterableDataset
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet.photos import files, shards
 from deconvnet.photos.files import File
-from deconvnet.photos.preprocess import Photo, PhotoLike, decode_photo, load_photo
+from deconvnet.photos.photo import Photo, PhotoLike, decode_photo, load_photo
 
 SUFFIXES = tuple(".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm .pbm .jp2 .avif .tga".split())
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -30,11 +30,11 @@ _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 @dataclass(frozen=True, eq=False)
 class PhotoSet:
-    """Photos by number. It can be pickled, keeps no file open, and grows with the names alone.
+    """Photos by index. It can be pickled, keeps no file open, and grows with the names alone.
 
     Attributes:
         names: of each photo: unique, the same on every machine, and no absolute path.
-        fingerprint: hex digits that tell this set from others, by names and sizes.
+        fingerprint: hex digits that identify the set, by names and sizes.
         fetch: what photo i is before it is decoded.
     """
 
@@ -46,23 +46,23 @@ class PhotoSet:
         return len(self.names)
 
     def name(self, i: int) -> str:
-        """How photo i is called."""
+        """The name of photo i."""
         return str(self.names[i].as_py())
 
     def read(self, i: int) -> Photo:
         """Photo i, decoded; it carries its name.
 
         Raises:
-            PhotoError: whatever is wrong with this one photo.
+            PhotoError: whatever is wrong with this photo.
         """
         return _photo(partial(self.fetch, i), self.name(i))
 
 
 def open_photos(source: Any) -> PhotoSet:
-    """The photos of a data set, to be read by number.
+    """The photos of a data set, to be read by index.
 
-    Of a data set in memory the first, the middle and the last photo are read: they are its fingerprint.
-    Of files only names and sizes are asked for, and of shards their tables of contents.
+    The first, the middle and the last photo of a data set in memory are read: they are its fingerprint. Only the names
+    and sizes of files are read, and the tables of contents of shards.
 
     Args:
         source: one of
@@ -77,7 +77,7 @@ def open_photos(source: Any) -> PhotoSet:
 
     Raises:
         PhotoError: not found, or no photos in it; a shard that cannot be read.
-        ArgumentError: not a source of photos, or not one that is read by number.
+        ArgumentError: not a source of photos, or one that cannot be read by index.
 
     Example:
         >>> photos = open_photos(["sample:chelsea", "sample:rocket"])
@@ -85,106 +85,107 @@ def open_photos(source: Any) -> PhotoSet:
         (2, (427, 640))
     """
     if isinstance(source, str | os.PathLike):
-        return _from_place(os.fspath(source))
+        return _from_location(os.fspath(source))
     _check_items(source)
-    if isinstance(source, list | tuple) and all(map(_is_place, source)):
-        return _from_files([files.absolute(os.fspath(place)) for place in source], "the list")
+    if isinstance(source, list | tuple) and all(map(_is_location, source)):
+        return _from_files([files.absolute(os.fspath(location)) for location in source], "the list")
     return _from_items(source)
 
 
-def _is_place(item: object) -> bool:
+def _is_location(item: object) -> bool:
     return isinstance(item, str | os.PathLike) and not str(item).startswith("sample:")
 
 
 # ---- files
 
 
-def _from_place(source: str) -> PhotoSet:
-    place = files.absolute(source)
-    if files.is_folder(place):
-        return _sorted_out(files.inside(place), source)
-    if not files.is_file(place) and "{" in place:
-        return _from_files(files.in_braces(place), source)
-    if not files.is_file(place) and any(sign in place for sign in "*?["):
-        return _sorted_out(files.matching(place), source)
-    if not files.is_file(place):
+def _from_location(source: str) -> PhotoSet:
+    location = files.absolute(source)
+    if files.is_folder(location):
+        return _photos_or_shards(files.inside(location), source)
+    if not files.is_file(location) and "{" in location:
+        return _from_files(files.in_braces(location), source)
+    if not files.is_file(location) and any(sign in location for sign in "*?["):
+        return _photos_or_shards(files.matching(location), source)
+    if not files.is_file(location):
         raise PhotoError(f"there is no file or folder {source!r}. Check the path.")
-    if place.lower().endswith(".txt"):
-        return _from_files(_lines(place, source), source)
-    if not place.lower().endswith((*SUFFIXES, *_COMPRESSED, ".tar", ".parquet")):
+    if location.lower().endswith(".txt"):
+        return _from_files(_lines(location, source), source)
+    if not location.lower().endswith((*SUFFIXES, *_COMPRESSED, ".tar", ".parquet")):
         raise ArgumentError(
             f"{source!r} is not a source of photos. Give a folder, a .txt with a path on each line, "
             "a .tar, a .parquet or a photo."
         )
-    return _from_files([place], source)
+    return _from_files([location], source)
 
 
-def _lines(place: str, source: str) -> list[str]:
+def _lines(location: str, source: str) -> list[str]:
     try:
-        lines = [line.strip() for line in files.read(place).decode("utf-8-sig").splitlines()]
+        lines = [line.strip() for line in files.read(location).decode("utf-8-sig").splitlines()]
     except (PhotoError, UnicodeDecodeError) as fault:
         raise PhotoError(f"cannot read the list {source!r}: {fault}") from fault
-    return [files.absolute(line, beside=place) for line in lines if line and not line.startswith("#")]
+    return [files.absolute(line, beside=location) for line in lines if line and not line.startswith("#")]
 
 
-def _sorted_out(found: list[File], source: str) -> PhotoSet:
+def _photos_or_shards(listed: list[File], source: str) -> PhotoSet:
     """The photos among the files; where there are none, the shards."""
-    for suffixes, opened in (
+    for suffixes, open_them in (
         (SUFFIXES, _from_photos),
         ((*_COMPRESSED, ".tar"), _from_tars),
         (".parquet", _from_tables),
     ):
-        chosen = [file for file in found if file.place.lower().endswith(suffixes)]
-        if chosen:
-            return opened(chosen, source)
+        matches = [file for file in listed if file.location.lower().endswith(suffixes)]
+        if matches:
+            return open_them(matches, source)
     raise PhotoError(f"there are no photos in {source!r}: no {', '.join(SUFFIXES)}, and no .tar or .parquet.")
 
 
-def _from_files(places: list[str], source: str) -> PhotoSet:
-    """Exactly these, be they there or not."""
-    if not places:
+def _from_files(locations: list[str], source: str) -> PhotoSet:
+    """Exactly these files, whether they exist or not."""
+    if not locations:
         raise PhotoError(f"there are no photos in {source!r}: it is empty.")
-    named = files.named(places)
-    for suffixes, opened in (((*_COMPRESSED, ".tar"), _from_tars), (".parquet", _from_tables)):
-        if all(place.lower().endswith(suffixes) for place in places):
-            return opened(named, source)
-    return _from_photos(named, source)
+    listed = files.listed(locations)
+    for suffixes, open_them in (((*_COMPRESSED, ".tar"), _from_tars), (".parquet", _from_tables)):
+        if all(location.lower().endswith(suffixes) for location in locations):
+            return open_them(listed, source)
+    return _from_photos(listed, source)
 
 
-def _from_photos(found: list[File], source: str) -> PhotoSet:
-    places = pa.array([os.fsencode(file.place) for file in found], pa.large_binary())
-    return _photo_set("files", [file.name for file in found], [file.mark for file in found], partial(_file, places))
+def _from_photos(listed: list[File], source: str) -> PhotoSet:
+    locations = pa.array([os.fsencode(file.location) for file in listed], pa.large_binary())
+    names, marks = [file.name for file in listed], [file.mark for file in listed]
+    return _photo_set("files", names, marks, partial(_file, locations))
 
 
-def _file(places: pa.LargeBinaryArray, i: int) -> bytes:
-    return files.read(os.fsdecode(places[i].as_py()))
+def _file(locations: pa.LargeBinaryArray, i: int) -> bytes:
+    return files.read(os.fsdecode(locations[i].as_py()))
 
 
-def _from_tars(found: list[File], source: str) -> PhotoSet:
-    compressed = [file.name for file in found if file.place.lower().endswith(_COMPRESSED)]
+def _from_tars(listed: list[File], source: str) -> PhotoSet:
+    compressed = [file.name for file in listed if file.location.lower().endswith(_COMPRESSED)]
     if compressed:
         raise ArgumentError(
             f"{compressed[0]!r} is compressed, and photos cannot be read from the middle of it. Unpack it "
             "to a .tar: photos are compressed already."
         )
     names, table = [], []
-    for number, shard in enumerate(found):
-        prefix = "" if len(found) == 1 else shard.name.removesuffix(".tar") + "/"
+    for index, shard in enumerate(listed):
+        prefix = "" if len(listed) == 1 else shard.name.removesuffix(".tar") + "/"
         for name, offset, size in shards.members(shard, SUFFIXES):
             names.append(prefix + name)
-            table.append((number, offset, size))
-    where = np.array(table, np.int64).reshape(-1, 3)
-    places = tuple(file.place for file in found)
-    return _photo_set("tar", names, where[:, 2].tolist(), partial(_member, places, where), source)
+            table.append((index, offset, size))
+    members = np.array(table, np.int64).reshape(-1, 3)
+    locations = tuple(file.location for file in listed)
+    return _photo_set("tar", names, members[:, 2].tolist(), partial(_member, locations, members), source)
 
 
-def _member(places: tuple[str, ...], where: Int64[np.ndarray, "n 3"], i: int) -> bytes:
-    number, offset, size = where[i].tolist()
-    return files.read(places[number], offset, size)
+def _member(locations: tuple[str, ...], members: Int64[np.ndarray, "n 3"], i: int) -> bytes:
+    shard, offset, size = members[i].tolist()
+    return files.read(locations[shard], offset, size)
 
 
-def _from_tables(found: list[File], source: str) -> PhotoSet:
-    groups, names, sizes = shards.row_groups(found)
+def _from_tables(listed: list[File], source: str) -> PhotoSet:
+    groups, names, sizes = shards.row_groups(listed)
     kind = f"parquet {groups.column} {sizes}"
     return _photo_set(kind, names, [0] * len(names), partial(shards.row, groups), source)
 
@@ -201,7 +202,7 @@ def _check_items(source: Any) -> None:
     readable = hasattr(source, "__len__") and hasattr(source, "__getitem__")
     if isinstance(source, IterableDataset) or (hasattr(source, "__iter__") and not readable):
         raise ArgumentError(
-            f"{what}: it gives them one after another, but an atlas comes back to single photos by number. "
+            f"{what}: it can only be iterated, one after another, but photos are read by index. "
             "Give a map-style dataset, list(...) of it if it fits in memory, or its files."
         )
     if not readable:
@@ -219,7 +220,7 @@ def _from_items(source: Any) -> PhotoSet:
     fetch = partial(_item, source, key)
     names = [str(i) for i in range(count)]
     sizes = [0] * count
-    return _photo_set(f"{kind} {_looks(fetch, count)}", names, sizes, fetch)
+    return _photo_set(f"{kind} {_samples(fetch, count)}", names, sizes, fetch)
 
 
 def _hugging_face(dataset: Any) -> tuple[Any, str]:
@@ -248,18 +249,18 @@ def _item(source: Any, key: str | None, i: int) -> object:
     return item
 
 
-def _looks(fetch: Callable[[int], object], count: int) -> str:
-    """What tells data sets of one class and length apart: their first, middle and last photo."""
-    told, faults = [], []
+def _samples(fetch: Callable[[int], object], count: int) -> str:
+    """What distinguishes data sets of one class and length: hashes of their first, middle and last photo."""
+    digests, faults = [], []
     for i in sorted({0, count // 2, count - 1}):
         try:
-            told.append(hashlib.sha256(_photo(partial(fetch, i), str(i)).pixels.tobytes()).hexdigest())
+            digests.append(hashlib.sha256(_photo(partial(fetch, i), str(i)).pixels.tobytes()).hexdigest())
         except PhotoError as fault:
-            told.append("unreadable")
+            digests.append("unreadable")
             faults.append(fault)
-    if len(faults) == len(told):
+    if len(faults) == len(digests):
         raise ArgumentError(f"neither the first, nor the middle, nor the last item gives a photo: {faults[0]}")
-    return " ".join(told)
+    return " ".join(digests)
 
 
 # ---- both
@@ -267,26 +268,26 @@ def _looks(fetch: Callable[[int], object], count: int) -> str:
 
 def _photo(fetch: Callable[[], object], name: str) -> Photo:
     try:
-        found: Any = fetch()
-        if isinstance(found, Mapping) and "bytes" in found:  # as Hugging Face keeps a file
-            found = found["bytes"] if found["bytes"] is not None else found.get("path")
-        if _is_place(found):
-            found = files.read(files.absolute(os.fspath(found)))
-        if found is None:
+        item: Any = fetch()
+        if isinstance(item, Mapping) and "bytes" in item:  # as Hugging Face keeps a file
+            item = item["bytes"] if item["bytes"] is not None else item.get("path")
+        if _is_location(item):
+            item = files.read(files.absolute(os.fspath(item)))
+        if item is None:
             raise PhotoError("there is none.")
     except MemoryError:
         raise
     except PhotoError as fault:
         raise PhotoError(f"cannot read {name!r}: {fault}") from fault
     except Exception as fault:  # a user's data set raises whatever it likes
-        said = re.sub(r" at 0x[0-9a-f]+", "", str(fault))  # the same at each run
-        raise PhotoError(f"cannot read {name!r}: {type(fault).__name__}: {said}") from fault
-    return decode_photo(found, name) if isinstance(found, bytes) else _loaded(found, name)
+        reason = re.sub(r" at 0x[0-9a-f]+", "", str(fault))  # the same at each run
+        raise PhotoError(f"cannot read {name!r}: {type(fault).__name__}: {reason}") from fault
+    return decode_photo(item, name) if isinstance(item, bytes) else _loaded(item, name)
 
 
-def _loaded(found: Any, name: str) -> Photo:
+def _loaded(item: Any, name: str) -> Photo:
     try:
-        photo: PhotoLike = found
+        photo: PhotoLike = item
         return replace(load_photo(photo), name=name)
     except (ArgumentError, PhotoError) as fault:
         raise PhotoError(f"cannot read {name!r}: {fault}") from fault

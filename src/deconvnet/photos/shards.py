@@ -38,9 +38,9 @@ def members(shard: File, suffixes: tuple[str, ...]) -> Iterator[tuple[str, int, 
     """Name, offset and size of every file with such a suffix in the tar, in its order; hidden ones are left out.
 
     Raises:
-        PhotoError: not there, compressed, cut off, or no tar.
+        PhotoError: not there, compressed, cut off, or not a tar.
     """
-    with _refusing(shard, "a whole tar, not compressed"), files.opened(shard.place) as file:
+    with _refusing(shard, "a whole tar, not compressed"), files.open_file(shard.location) as file:
         tar = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115  # closing it does nothing: the file is not its own
         while member := tar.next():
             tar.members = []  # type: ignore[attr-defined]  # not in typeshed; it would keep them all
@@ -57,14 +57,14 @@ class RowGroups:
     """Where the rows of Parquet files lie.
 
     Attributes:
-        places: of the files.
+        locations: of the files.
         column: the one that holds the photos.
-        file: of each row group, a number in `places`.
-        group: of each row group, its number in its file.
+        file: of each row group, the index of its file in `locations`.
+        group: of each row group, its index in its file.
         start: of each row group, its first row in the set; then the number of all rows.
     """
 
-    places: tuple[str, ...]
+    locations: tuple[str, ...]
     column: str
     file: Int64[np.ndarray, " groups"]
     group: Int64[np.ndarray, " groups"]
@@ -72,15 +72,15 @@ class RowGroups:
 
 
 def row_groups(shards: Sequence[File]) -> tuple[RowGroups, list[str], list[int]]:
-    """Where the rows lie; the name of each: its path as the table tells it, or its row; bytes in each row group.
+    """Where the rows lie; the name of each: its path in the table, or else its index; bytes in each row group.
 
     Raises:
-        PhotoError: a file is not there, or is no Parquet.
-        ArgumentError: no column, or another one than in the first file, holds the photos.
+        PhotoError: a file is not there, or is not a Parquet file.
+        ArgumentError: no column holds the photos, or another one than in the first file.
     """
     columns, names, groups = [], [], []
     for shard in shards:
-        with _refusing(shard, "a whole Parquet file"), _table(shard.place) as table:
+        with _refusing(shard, "a whole Parquet file"), _table(shard.location) as table:
             columns.append(_photo_column(table.schema_arrow, shard.name))
             groups.append([table.metadata.row_group(group) for group in range(table.num_row_groups)])
             prefix = "" if len(shards) == 1 else shard.name.rpartition(".")[0] + "/"
@@ -89,29 +89,29 @@ def row_groups(shards: Sequence[File]) -> tuple[RowGroups, list[str], list[int]]
             raise ArgumentError(f"{shard.name!r} has its photos in {columns[-1]!r}, but the others in {columns[0]!r}.")
     all_groups = [group for of_file in groups for group in of_file]
     file = np.repeat(np.arange(len(shards)), [len(of_file) for of_file in groups])
-    number = np.concatenate([np.arange(len(of_file)) for of_file in groups])
+    index = np.concatenate([np.arange(len(of_file)) for of_file in groups])
     start = np.cumsum([0, *(group.num_rows for group in all_groups)])
-    where = RowGroups(tuple(shard.place for shard in shards), columns[0], file, number, start)
-    return where, names, [group.total_byte_size for group in all_groups]
+    row_groups = RowGroups(tuple(shard.location for shard in shards), columns[0], file, index, start)
+    return row_groups, names, [group.total_byte_size for group in all_groups]
 
 
 def row(groups: RowGroups, i: int) -> bytes | None:
-    """The file of photo i, or None where the table has none; quick where rows are read in their order."""
-    number = int(np.searchsorted(groups.start, i, "right")) - 1
-    place = groups.places[groups.file[number]]
-    reader = _reader(place, groups.column, int(groups.group[number]), os.getpid(), threading.get_ident())
-    value = reader.at(i - int(groups.start[number]))
+    """The file of photo i, or None where the table has none; fast where rows are read in their order."""
+    group = int(np.searchsorted(groups.start, i, "right")) - 1
+    location = groups.locations[groups.file[group]]
+    reader = _reader(location, groups.column, int(groups.group[group]), os.getpid(), threading.get_ident())
+    value = reader.at(i - int(groups.start[group]))
     data: bytes | None = value["bytes"] if isinstance(value, dict) else value
     if data is None and isinstance(value, dict) and value.get("path"):
-        return files.read(files.absolute(value["path"], beside=place))
+        return files.read(files.absolute(value["path"], beside=location))
     return data
 
 
 def image_column(fitting: Collection[str], columns: Mapping[str, object], where: str) -> str:
-    """The one of the `fitting` columns that holds the photos: the only one, or "image" or "img".
+    """The column that holds the photos: the only one of `fitting`, or "image" or "img".
 
     Raises:
-        ArgumentError: none or several; names all columns with their types.
+        ArgumentError: none or several; the message names all columns with their types.
     """
     for name in (*fitting,) if len(fitting) == 1 else ("image", "img"):
         if name in fitting:
@@ -133,32 +133,32 @@ def _photo_column(schema: Any, where: str) -> str:
 
 
 def _row_names(table: Any, column: str) -> list[str]:
-    """Reads the paths alone, if there are any."""
+    """The names of the rows; of the table only the paths are read."""
     kind = table.schema_arrow.field(column).type
     paths: list[str | None] = [None] * table.metadata.num_rows
     if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0:
-        told = table.read(columns=[f"{column}.path"], use_threads=False).column(0)
-        paths = [value and value["path"] for value in told.to_pylist()]
-    return [PurePosixPath(path or "").name or str(number) for number, path in enumerate(paths)]
+        values = table.read(columns=[f"{column}.path"], use_threads=False).column(0).to_pylist()
+        paths = [value and value["path"] for value in values]
+    return [PurePosixPath(path or "").name or str(i) for i, path in enumerate(paths)]
 
 
 class _Reader:
-    """Reads one row group forward, a few rows at a time; going back starts it anew."""
+    """Reads one row group forward, a few rows at a time; going back starts again."""
 
-    def __init__(self, place: str, column: str, group: int) -> None:
-        self._table, self._column, self._group = _table(place), column, group
+    def __init__(self, location: str, column: str, group: int) -> None:
+        self._table, self._column, self._group = _table(location), column, group
         self._start = 0
         self._rows: Any = ()
         self._batches: Iterator[Any] = iter(())
         self._rewind()
 
-    def at(self, number: int) -> Any:
-        if number < self._start:
+    def at(self, i: int) -> Any:
+        if i < self._start:
             self._rewind()
-        while number >= self._start + len(self._rows):
+        while i >= self._start + len(self._rows):
             self._start += len(self._rows)
             self._rows = next(self._batches).column(0)
-        return self._rows[number - self._start].as_py()
+        return self._rows[i - self._start].as_py()
 
     def _rewind(self) -> None:
         self._start, self._rows = 0, ()
@@ -166,11 +166,11 @@ class _Reader:
 
 
 @lru_cache(maxsize=4)
-def _reader(place: str, column: str, group: int, process: int, thread: int) -> _Reader:
-    """The one that is open in this process and thread: none may be moved on by another."""
-    return _Reader(place, column, group)
+def _reader(location: str, column: str, group: int, process: int, thread: int) -> _Reader:
+    """The reader of this process and thread: no other may move it on."""
+    return _Reader(location, column, group)
 
 
-def _table(place: str) -> Any:
-    source = files.opened(place) if files.is_url(place) else place
+def _table(location: str) -> Any:
+    source = files.open_file(location) if files.is_url(location) else location
     return pq.ParquetFile(source, pre_buffer=False, buffer_size=2**16)

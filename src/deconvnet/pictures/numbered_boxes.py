@@ -2,26 +2,27 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from PIL import Image, ImageDraw, ImageFont
 
 from deconvnet._types import Box
 
-# Light enough for black numbers, and told apart by the colour-blind (after Okabe and Ito); then over again.
+# Light enough for black numbers, and distinct to the colour-blind (after Okabe and Ito); then from the start again.
 _COLOURS = ((255, 255, 255), (230, 159, 0), (86, 180, 233), (240, 228, 66), (204, 121, 167), (0, 190, 140),
             (255, 120, 80), (185, 185, 185), (140, 165, 255))  # fmt: skip
 _BLACK = (0, 0, 0)
 _FONT_SIZE, _PAD = 15, 3
-_STOPS = 24  # places along a box's border where its number may stand
+_STOPS = 24  # positions along a box's border where its number may stand
 
-_Corners = tuple[int, int, int, int]  # left, top, right, bottom; the last two not included
+_Corners = tuple[int, int, int, int]  # left, top, right, bottom; the last two excluded
 
 
 def numbered(photo: Image.Image, boxes: Sequence[Box]) -> Image.Image:
     """The photo with thin boxes, each with its number, from 1, on its border; RGB of the photo's size.
 
-    Numbers stand where none covers another, as far as there is room. Every box has an edge of black, so
-    that it is seen on any photo, and a colour that its number shares.
+    Numbers do not cover each other, as far as there is room. Every box has a black edge, so that it is visible on any
+    photo, and the colour of its number.
 
     Args:
         photo: any mode.
@@ -37,8 +38,8 @@ def numbered(photo: Image.Image, boxes: Sequence[Box]) -> Image.Image:
     tags: list[_Corners] = []
     for number, (frame, colour) in enumerate(zip(frames, colours, strict=True), 1):
         width = round(font.getlength(str(number))) + 2 * _PAD
-        places = list(_places(frame, (width, _FONT_SIZE + _PAD), drawn.size))
-        tags.append(next((place for place in places if not any(_meet(place, tag) for tag in tags)), places[0]))
+        positions = list(_positions(frame, (width, _FONT_SIZE + _PAD), drawn.size))
+        tags.append(next((tag for tag in positions if not any(map(partial(_touch, tag), tags))), positions[0]))
         left, top, right, bottom = tags[-1]
         draw.rectangle((left, top, right - 1, bottom - 1), fill=colour, outline=_BLACK)
         draw.text(((left + right) / 2, (top + bottom) / 2), str(number), _BLACK, font, anchor="mm")
@@ -46,14 +47,14 @@ def numbered(photo: Image.Image, boxes: Sequence[Box]) -> Image.Image:
 
 
 def _frame(box: Box, size: tuple[int, int]) -> _Corners:
-    """The box inside a photo of (width, height), at least so large that its lines have room."""
+    """The part of a box inside a photo of (width, height), large enough for its lines."""
     (top, left), (bottom, right) = box.low, box.high
     width, height = size
     left, top = max(min(left, width - 6), 0), max(min(top, height - 6), 0)
     return left, top, max(min(right, width), left + 6), max(min(bottom, height), top + 6)
 
 
-def _places(frame: _Corners, tag: tuple[int, int], size: tuple[int, int]) -> Iterator[_Corners]:
+def _positions(frame: _Corners, tag: tuple[int, int], size: tuple[int, int]) -> Iterator[_Corners]:
     """Where a tag may stand: on the corners of a frame, then all along its border, inside the photo."""
     left, top, right, bottom = frame
     shares = [i / _STOPS for i in range(1, _STOPS)]
@@ -69,6 +70,6 @@ def _places(frame: _Corners, tag: tuple[int, int], size: tuple[int, int]) -> Ite
         yield low[0], low[1], low[0] + tag[0], low[1] + tag[1]
 
 
-def _meet(one: _Corners, other: _Corners) -> bool:
+def _touch(a: _Corners, b: _Corners) -> bool:
     """Whether two tags overlap or touch."""
-    return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
+    return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]

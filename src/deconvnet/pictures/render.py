@@ -1,7 +1,7 @@
 """Signed signal → pictures for people. Pure: the same tensor always gives the same pixels.
 
-Zero is mid-grey (128, 128, 128), so that what a unit wants brighter and what it wants darker are
-told apart; colours are those of the network's input channels.
+Zero is mid-grey (128, 128, 128), so that what a unit wants brighter and what it wants darker can be
+distinguished; colours are those of the network's input channels.
 """
 
 import math
@@ -17,11 +17,12 @@ from torch.nn.functional import pad
 
 from deconvnet._errors import ArgumentError, NotFiniteError
 from deconvnet._types import Box
+from deconvnet.photos.photo import LUMA
 from deconvnet.pictures.sheets import on_white
 
 Scale: TypeAlias = Literal["logistic", "linear"]
 
-_TAIL = 0.005  # share of the values that the scale leaves to lie beyond the limit
+_TAIL = 0.005  # share of the values that lie beyond the limit
 
 
 def render(signal: Float[Tensor, "c h w"], *, scale: Scale = "logistic", limit: float | None = None) -> Image.Image:
@@ -31,7 +32,7 @@ def render(signal: Float[Tensor, "c h w"], *, scale: Scale = "logistic", limit: 
         signal: (c, h, w) with c 1 or 3; signed, in any unit.
         scale: "logistic" squashes outliers: `limit` becomes 0.99 of white, `-limit` 0.01. "linear"
             makes `limit` white and `-limit` black and clips what lies beyond.
-        limit: in the signal's unit, for pictures that shall be compared; by default `limit_of` the
+        limit: in the signal's unit, for pictures that are to be compared; by default `limit_of` the
             signal, so that the picture does not change when the signal is multiplied by a
             positive number.
 
@@ -192,10 +193,10 @@ def crop(signal: Float[Tensor, "*any"], box: Box) -> Float[Tensor, "*cropped"]:
 def overlay(photo: Image.Image, magnitude: Float[Tensor, "h w"]) -> Image.Image:
     """The photo in full colour where the magnitude is high, pale grey where it is low.
 
-    Nothing is told by hue, so it reads the same for the colour-blind and in a grey print.
+    Hue carries no meaning, so it reads the same for the colour-blind and in a grey print.
 
     Args:
-        photo: what the network saw, such as `Preprocess.shown` gives.
+        photo: what the network saw, such as `Preprocess.as_seen` gives.
         magnitude: (h, w) of the photo's size, 0 or more.
 
     Raises:
@@ -207,12 +208,12 @@ def overlay(photo: Image.Image, magnitude: Float[Tensor, "h w"]) -> Image.Image:
         raise ArgumentError(
             f"a magnitude of shape {tuple(magnitude.shape)} does not fit a photo of "
             f"{photo.height} x {photo.width}: give one value of 0 or more per pixel, with "
-            "magnitude(signal), and the photo as the network saw it, with Preprocess.shown."
+            "magnitude(signal), and the photo as the network saw it, with Preprocess.as_seen."
         )
     share = magnitude.detach().double().cpu() / limit_of(magnitude, scale="linear")
     weight = share.clamp(0, 1).sqrt().numpy()[..., None]  # the root keeps faint parts visible
     colour = np.asarray(on_white(photo), dtype=np.float64)
-    pale = 255 - 0.35 * (255 - colour @ np.array([[0.299], [0.587], [0.114]]))
+    pale = 255 - 0.35 * (255 - colour @ np.array(LUMA)[:, None])
     mixed = weight * colour + (1 - weight) * pale
     return Image.fromarray(np.floor(mixed + 0.5).astype(np.uint8))
 

@@ -11,7 +11,8 @@ from typing import TypeAlias
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from deconvnet._errors import ArgumentError
-from deconvnet._files import check_place, write_whole
+from deconvnet._files import check_writable, write_whole
+from deconvnet.pictures.fit import fit
 
 SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
@@ -30,7 +31,7 @@ class Cell:
     """One cell of a sheet.
 
     Attributes:
-        images: shown side by side, such as a reconstruction and its patch.
+        images: side by side, such as a reconstruction and its patch.
         caption: the words below them.
     """
 
@@ -117,7 +118,7 @@ def save_picture(image: Image.Image, path: str | Path, *, force: bool = False) -
         DeconvNetError: the disk refused, or the format cannot hold a picture of this size.
     """
     path = Path(path)
-    check_place(path, SUFFIXES, force=force)
+    check_writable(path, SUFFIXES, force=force)
     kind = Image.registered_extensions()[path.suffix.lower()]
     write_whole(path, lambda file: on_white(image).save(file, kind, **_BEST))
 
@@ -129,17 +130,16 @@ def on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, rgba).convert("RGB")
 
 
-def _fitted(image: Image.Image, size: int) -> Image.Image:
-    """The image with its longer side `size` long."""
-    factor = size / max(image.size)
-    width, height = (max(1, round(side * factor)) for side in image.size)
-    image = on_white(image)
-    if factor < 1:
-        return image.resize((width, height), Image.Resampling.LANCZOS)
-    # Whole pixels first, then the rest by averaging: all pixels look alike and stay sharp.
-    whole = math.ceil(factor)
-    image = image.resize((image.width * whole, image.height * whole), Image.Resampling.NEAREST)
-    return image.resize((width, height), Image.Resampling.BOX)
+def percent(share: float) -> str:
+    """A share in the words of a caption: two digits, however small it is.
+
+    Example:
+        >>> [percent(share) for share in (0.996, 0.1, 0.0123, 0.000123, 0.0000012)]
+        ['100 %', '10 %', '1.2 %', '0.012 %', 'under 0.001 %']
+    """
+    if 0 < share < 1e-5:
+        return "under 0.001 %"
+    return f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.2g} %"
 
 
 def _pasted(width: int, height: int, images: Iterable[Image.Image], corners: Iterable[tuple[int, int]]) -> Image.Image:
@@ -197,16 +197,16 @@ def _dealt(rows: list[Image.Image], heading: list[Image.Image], text: int, heigh
 
 def _strip(cell: Cell, width: int, cell_size: int, text: int) -> Image.Image:
     """A cell's images beside each other, in the middle of `width`, above its caption."""
-    images = [_fitted(image, cell_size) for image in cell.images]
+    images = [fit(on_white(image), cell_size, even=True) for image in cell.images]
     tall = max(image.height for image in images)
     steps = [image.width + _gap(text) for image in images]
     start = (width - sum(steps) + _gap(text)) // 2
     lefts = itertools.accumulate(steps[:-1], initial=start)
     tops = [(tall - image.height) // 2 for image in images]
-    shown = _pasted(width, tall, images, zip(lefts, tops, strict=True))
+    strip = _pasted(width, tall, images, zip(lefts, tops, strict=True))
     if not cell.caption.strip():
-        return shown
-    return _column([shown, _words(cell.caption, width, text, centred=True)], _gap(text))
+        return strip
+    return _column([strip, _words(cell.caption, width, text, centred=True)], _gap(text))
 
 
 def _row(strips: Sequence[Image.Image], width: int, text: int) -> Image.Image:

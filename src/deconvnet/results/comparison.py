@@ -14,7 +14,8 @@ from torch import Tensor
 
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Box, Unit
-from deconvnet.photos.preprocess import PhotoLike, Preprocess
+from deconvnet.photos.photo import PhotoLike
+from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures import render as pictures
 from deconvnet.pictures import sheets
 from deconvnet.pictures.render import Scale

@@ -14,7 +14,8 @@ from torch import Tensor
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Box, Unit
 from deconvnet.core.rules import RuleSet
-from deconvnet.photos.preprocess import PhotoLike, Preprocess
+from deconvnet.photos.photo import PhotoLike
+from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures import render as pictures
 from deconvnet.pictures import sheets
 from deconvnet.pictures.render import Scale
@@ -152,7 +153,7 @@ class Reconstruction:
             words: caption of the picture; the unit's own by default.
             title: above the row.
         """
-        seen = preprocess.shown(photo)
+        seen = preprocess.as_seen(photo)
         signal = self.whole(i)
         unit, activation = self.units[i], float(self.activations[i])
         return sheets.side_by_side(

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Box, Unit
-from deconvnet.photos.preprocess import PhotoLike, Preprocess
+from deconvnet.photos.photo import PhotoLike
+from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures.numbered_boxes import numbered
-from deconvnet.pictures.sheets import Cell, sheet
+from deconvnet.pictures.sheets import Cell, percent, sheet
 from deconvnet.results.reconstruction import Reconstruction, unit_words
 
 _PHOTO_SIZE, _CELL_SIZE = 480, 124  # of a drawing, in pixels
@@ -65,7 +66,7 @@ class Responsible:
         of_image = [m for m, unit in enumerate(self.units.units) if unit.image == i]
         for number, m in enumerate(of_image, 1):
             boxes.append(self.units.box(m))
-            words = f"{number}: {unit_words(self.units.units[m])} ({_percent(float(self.shares[m]))})"
+            words = f"{number}: {unit_words(self.units.units[m])} ({percent(float(self.shares[m]))})"
             cells.append(Cell((self.units.picture(m), preprocess.patch(photo, boxes[-1])), words))
         words = "boxes: where the units' pictures lie; %: share of the layer's contributions"
         left = sheet([Cell((_with_boxes(photo, preprocess, boxes),), words)], cell_size=_PHOTO_SIZE)
@@ -86,8 +87,3 @@ def _with_boxes(photo: PhotoLike, preprocess: Preprocess, boxes: list[Box]) -> I
         return tuple(round(grown * at) for at in place)
 
     return numbered(seen, [Box(corner(box.low), corner(box.high)) for box in boxes])
-
-
-def _percent(share: float) -> str:
-    """A share with two digits, however small."""
-    return f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.2g} %"

@@ -18,6 +18,7 @@ from deconvnet.core.pooling import PoolWindows
 from deconvnet.core.rules import RuleSet
 from deconvnet.pictures import render as pictures
 from deconvnet.pictures import sheets
+from deconvnet.pictures.fit import fit
 from deconvnet.results.facts import Facts
 from deconvnet.results.reconstruction import caption
 
@@ -175,11 +176,8 @@ def _row(step: StepDown, photo: Image.Image | None, wide: int) -> tuple[Image.Im
 
 def _framed(image: Image.Image) -> Image.Image:
     """An image as large as its cell, with a thin frame: one that is white all over is seen on white paper too."""
-    grown = _CELL / max(image.size)
-    size = max(1, round(image.width * grown)), max(1, round(image.height * grown))
-    how = Image.Resampling.NEAREST if grown >= 1 else Image.Resampling.LANCZOS
-    framed = image.convert("RGB").resize(size, how)
-    ImageDraw.Draw(framed).rectangle((0, 0, size[0] - 1, size[1] - 1), outline=_FRAME)
+    framed = fit(image.convert("RGB"), _CELL)
+    ImageDraw.Draw(framed).rectangle((0, 0, framed.width - 1, framed.height - 1), outline=_FRAME)
     return framed
 
 

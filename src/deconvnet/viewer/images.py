@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from deconvnet._types import Box
-from deconvnet.photos.preprocess import Photo, Preprocess
+from deconvnet.photos.photo import Photo
+from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures import render as pictures
 from deconvnet.results.reconstruction import Reconstruction
 

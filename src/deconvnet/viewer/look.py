@@ -11,7 +11,7 @@ from deconvnet._errors import ArgumentError
 from deconvnet._types import PIXELS, LayerInfo
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet, layers_of, way_down
-from deconvnet.photos.preprocess import Photo, PhotoLike, load_photo
+from deconvnet.photos.photo import Photo, PhotoLike, load_photo
 from deconvnet.results.steps import Steps
 from deconvnet.viewer.repeat import source
 from deconvnet.viewer.select import Likely, likeliest, rectified

@@ -9,7 +9,7 @@ from typing import Any
 from deconvnet.core.rules import RULE_SETS, RuleSet
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet
-from deconvnet.photos.preprocess import PhotoLike
+from deconvnet.photos.photo import PhotoLike
 
 _FLAGS = {"channels": "--input-channels"}  # for options of `load_model` under another name
 

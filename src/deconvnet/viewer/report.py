@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import get_args, get_origin
 
 from deconvnet._errors import ArgumentError, DeconvNetError, NotFiniteError, PhotoError
-from deconvnet._files import check_place, write_whole
+from deconvnet._files import check_writable, write_whole
 from deconvnet._memory import in_bytes
 from deconvnet._version import __version__
 from deconvnet.capture.untouched import unwrap
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet
-from deconvnet.photos.preprocess import PhotoLike
+from deconvnet.photos.photo import PhotoLike
 from deconvnet.viewer.look import look, name_of
 from deconvnet.viewer.pages import ClassView, LayerView, PageView, PhotoView, page_html
 from deconvnet.viewer.repeat import flags, setup, title
@@ -88,7 +88,7 @@ def report(
     """
     file_path = None if path is None else Path(path)
     if file_path is not None:
-        check_place(file_path, SUFFIXES, force=force)
+        check_writable(file_path, SUFFIXES, force=force)
     photo_list, named = _listed(photos), _checked_layers(net, loaded, layers, maps)
     page = PageView(title(net, loaded), net.rules.name, setup(net, loaded), flags(net, loaded), __version__, ())
     left = in_bytes(page_size, "page_size") - len(page_html(page).encode()) - _COUNT_BYTES

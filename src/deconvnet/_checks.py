@@ -1,0 +1,55 @@
+"""Arguments, checked where they enter."""
+
+import math
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from deconvnet._errors import ArgumentError
+
+
+def whole_number(name: str, value: object, least: int = 1) -> int:
+    """The value, which is a whole number of at least `least`.
+
+    Raises:
+        ArgumentError: it is not.
+
+    Example:
+        >>> whole_number("k", 9)
+        9
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ArgumentError(f"{name} is a whole number, {least} or more; got {value!r}.")
+    return value
+
+
+def real_number(name: str, value: object, *, least: float, above: bool = False) -> float:
+    """The value, which is a finite number of at least `least`.
+
+    Args:
+        name: of the argument.
+        value: what was given.
+        least: the smallest number allowed.
+        above: `least` itself is not allowed.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    try:
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number) or number < least or (above and number == least):
+        raise ArgumentError(f"{name} is a number {'above' if above else 'of at least'} {least:g}; got {value!r}.")
+    return number
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A sentence with the names that are spelt most like this one, to follow a message; "" where none is.
+
+    Example:
+        >>> did_you_mean("tabby cta", ["tabby cat", "Golden retriever"])
+        " Did you mean 'tabby cat'?"
+    """
+    spelt = {each.casefold(): each for each in names}
+    near = get_close_matches(name.casefold(), spelt, n=3, cutoff=0.5)
+    return f" Did you mean {', '.join(repr(spelt[each]) for each in near)}?" if near else ""

@@ -1,0 +1,29 @@
+"""Images made as large as a cell, a tile or a figure asks. No torch here: an atlas is looked at without it."""
+
+import math
+
+from PIL import Image
+
+
+def fit(image: Image.Image, side: int, *, even: bool = False) -> Image.Image:
+    """The image with its longer side `side` long: reduced with antialiasing, or enlarged with sharp pixels.
+
+    Args:
+        image: any mode that Pillow can resize; the mode stays.
+        side: in pixels.
+        even: enlarge all pixels alike, with blended edges where `side` is no multiple of the image's; otherwise
+            colours stay as they are, and some pixels become larger than others by one.
+
+    Example:
+        >>> fit(Image.new("RGB", (30, 20)), 120).size
+        (120, 80)
+    """
+    factor = side / max(image.size)
+    size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
+    if factor < 1:
+        return image.resize(size, Image.Resampling.LANCZOS)
+    if not even:
+        return image.resize(size, Image.Resampling.NEAREST)
+    whole = math.ceil(factor)  # whole pixels first, then the rest by averaging
+    enlarged = image.resize((image.width * whole, image.height * whole), Image.Resampling.NEAREST)
+    return enlarged.resize(size, Image.Resampling.BOX)
