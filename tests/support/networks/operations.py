@@ -1,0 +1,195 @@
+"""A network for every operation: the smallest that captures a step of the kind, one line of ordinary PyTorch each.
+
+The zoo meets most operations in networks that are worth looking at; the rest is met here: a convolution, the
+operation, and a linear head, so that whatever the operation makes ends in class scores.
+"""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+LINE, MAPS, VOLUME = (3, 12), (3, 12, 12), (3, 8, 8, 8)
+CHANNELS = 4
+
+
+class Around(nn.Module):
+    """A convolution, an operation on its maps, and scores of all that comes out."""
+
+    def __init__(self, spelled: Callable[[Tensor], Tensor], size: tuple[int, ...]) -> None:
+        super().__init__()
+        self.conv = CONVOLUTIONS[len(size) - 1](size[0], CHANNELS, 3)
+        self.spelled = spelled
+        self.double()
+        self.head = nn.Linear(self.maps(torch.zeros(2, *size).double()).shape[1], 3).double()
+
+    def maps(self, x: Tensor) -> Tensor:
+        """What the operation makes, in a row for each image."""
+        return self.spelled(self.conv(x)).flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.maps(x))
+
+
+@dataclass(frozen=True)
+class OperationNetwork:
+    """A network that meets one operation.
+
+    Attributes:
+        operation: the name of the step that it must have once captured.
+        spelled: the operation in ordinary PyTorch, on (n, 4, *spatial) maps.
+        size: of one input image, (c, *spatial).
+        linear: apart from biases, the whole network is linear.
+        smooth: it is refused unless smooth="gradient" is asked for.
+        batch: how many images it is given at once; 1 where it would mix several.
+    """
+
+    operation: str
+    spelled: Callable[[Tensor], Tensor]
+    size: tuple[int, ...] = MAPS
+    linear: bool = False
+    smooth: bool = True
+    batch: int = 2
+
+    def make(self) -> nn.Module:
+        """The model in eval, float64, always with the same weights."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(zlib.crc32(self.operation.encode()))
+            return Around(self.spelled, self.size).eval()
+
+    def images(self, batches: int = 1) -> Tensor:
+        """One batch or several in one tensor, float64."""
+        random = torch.Generator().manual_seed(zlib.crc32(self.operation.encode()))
+        return torch.randn(batches * self.batch, *self.size, generator=random, dtype=torch.float64)
+
+
+OPERATIONS: dict[str, OperationNetwork] = {}
+
+
+def _linear(operation: str, spelled: Callable[[Tensor], Tensor], size: tuple[int, ...] = MAPS) -> None:
+    OPERATIONS[operation] = OperationNetwork(operation, spelled, size, linear=True, smooth=False)
+
+
+def _bent(operation: str, spelled: Callable[[Tensor], Tensor], size: tuple[int, ...] = MAPS) -> None:
+    """Not linear, but with a rule of its own."""
+    OPERATIONS[operation] = OperationNetwork(operation, spelled, size, smooth=False)
+
+
+def _smooth(operation: str, spelled: Callable[[Tensor], Tensor], size: tuple[int, ...] = MAPS) -> None:
+    OPERATIONS[operation] = OperationNetwork(operation, spelled, size)
+
+
+# moving values about --------------------------------------------------------------------------------
+
+_linear("aten.alias", lambda x: x[...])
+_linear("aten.detach", lambda x: x.detach() + x)
+_linear("aten.t", lambda x: x.flatten(1).t().t())
+_linear("aten.diagonal", lambda x: x.diagonal(dim1=2, dim2=3))
+_linear("aten.rot90", lambda x: x.rot90(1, (2, 3)))
+_linear("aten.tril", lambda x: x.tril())
+_linear("aten.triu", lambda x: x.triu())
+_linear("aten.select_scatter", lambda x: torch.select_scatter(x, x[:, 0], 1, 1))
+_linear("aten.slice_scatter", lambda x: torch.slice_scatter(x, x[:, :2], 1, 2, 4))
+_linear("aten.unfold", lambda x: x.unfold(2, 3, 2))
+_linear("aten.im2col", lambda x: F.unfold(x, 3))
+_linear("aten.col2im", lambda x: F.fold(F.unfold(x, 3), (10, 10), 3))
+_linear("aten.cumsum", lambda x: x.cumsum(2))
+_smooth("aten.gather", lambda x: x.gather(1, x.argmax(1, keepdim=True)))
+_linear("aten._to_copy", lambda x: x.float().double())
+_linear("aten.type_as", lambda x: x.float().type_as(x))
+
+# borders and sizes ----------------------------------------------------------------------------------
+
+_linear("aten.upsample_nearest1d", lambda x: F.interpolate(x, scale_factor=2), LINE)
+_linear("aten._upsample_nearest_exact1d", lambda x: F.interpolate(x, size=13, mode="nearest-exact"), LINE)
+_linear("aten._upsample_nearest_exact2d", lambda x: F.interpolate(x, size=(7, 13), mode="nearest-exact"))
+_linear("aten._upsample_nearest_exact3d", lambda x: F.interpolate(x, size=(5, 6, 7), mode="nearest-exact"), VOLUME)
+_linear("aten._upsample_bilinear2d_aa", lambda x: F.interpolate(x, size=(7, 7), mode="bilinear", antialias=True))
+_linear("aten._upsample_bicubic2d_aa", lambda x: F.interpolate(x, size=(7, 7), mode="bicubic", antialias=True))
+
+# pooling --------------------------------------------------------------------------------------------
+
+_linear("aten.adaptive_avg_pool1d", lambda x: F.adaptive_avg_pool1d(x, 4), LINE)
+_linear("aten.adaptive_avg_pool3d", lambda x: F.adaptive_avg_pool3d(x, 4), VOLUME)
+_bent("aten.adaptive_max_pool3d", lambda x: F.adaptive_max_pool3d(x, 4), VOLUME)
+_bent("aten.max", lambda x: x.max(1)[0])
+_bent("aten.max_unpool2d", lambda x: F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2))
+_bent("aten.max_unpool3d", lambda x: F.max_unpool3d(*F.max_pool3d(x, 2, return_indices=True), 2), VOLUME)
+
+# grids that do not depend on the input make a linear network, whose row is refused all the same
+
+OPERATIONS["aten.grid_sampler"] = OperationNetwork(
+    "aten.grid_sampler",
+    lambda x: F.grid_sample(x, torch.full((len(x), 5, 5, 2), 0.3, dtype=x.dtype), align_corners=False),
+    linear=True,
+)
+
+# frequencies ----------------------------------------------------------------------------------------
+
+_linear("aten.fft_rfft2", lambda x: torch.fft.rfft2(x).real)
+_linear("aten.fft_irfft2", lambda x: torch.fft.irfft2(torch.fft.rfft2(x)[..., 1:]))
+_linear("aten.view_as_real", lambda x: torch.view_as_real(torch.fft.rfft2(x)))
+_linear("aten.view_as_complex", lambda x: torch.view_as_complex(x.unflatten(-1, (-1, 2))).real)
+
+# products -------------------------------------------------------------------------------------------
+
+_linear("aten.mm", lambda x: torch.mm(x.flatten(1), torch.linspace(-1, 1, 800, dtype=x.dtype).view(400, 2)))
+_smooth("aten.bmm", lambda x: torch.bmm(x.flatten(2), x.flatten(2).mT))
+_smooth("aten.baddbmm", lambda x: torch.baddbmm(x[:, :, 0, :4], x.flatten(2), x.flatten(2).mT))
+_linear("aten.where", lambda x: torch.where(torch.eye(10).bool(), x, x.flip(1)))
+_linear("aten.masked_fill", lambda x: x.masked_fill(torch.eye(10).bool(), 0.0))
+
+# activations ----------------------------------------------------------------------------------------
+
+_smooth("activation", lambda x: x * x.sigmoid())
+_smooth("aten.celu", F.celu)
+_smooth("aten.selu", F.selu)
+_smooth("aten.mish", F.mish)
+_smooth("aten.softplus", F.softplus)
+_smooth("aten.rrelu", F.rrelu)
+_smooth("aten.log_sigmoid", F.logsigmoid)
+_smooth("aten.hardtanh", F.hardtanh)
+_smooth("aten.clamp", lambda x: x.clamp(-0.5, 0.5))
+_smooth("aten.clamp_min", lambda x: x.clamp_min(-0.5))
+_smooth("aten.clamp_max", lambda x: x.clamp_max(0.5))
+_smooth("aten.threshold", lambda x: F.threshold(x, 0.1, 20.0))
+
+# smooth functions of each value ---------------------------------------------------------------------
+
+_smooth("aten.abs", torch.abs)
+_smooth("aten.exp", torch.exp)
+_smooth("aten.expm1", torch.expm1)
+_smooth("aten.log", lambda x: (x.abs() + 1).log())
+_smooth("aten.log1p", lambda x: x.abs().log1p())
+_smooth("aten.reciprocal", lambda x: (x.abs() + 1).reciprocal())
+_smooth("aten.rsqrt", lambda x: (x.abs() + 1).rsqrt())
+_smooth("aten.square", torch.square)
+_smooth("aten.sin", torch.sin)
+_smooth("aten.cos", torch.cos)
+_smooth("aten.erf", torch.erf)
+_smooth("aten.maximum", lambda x: torch.maximum(x, x.flip(1)))
+_smooth("aten.minimum", lambda x: torch.minimum(x, x.flip(1)))
+
+# normalisation and sums over several values ---------------------------------------------------------
+
+_smooth("aten.instance_norm", F.instance_norm)
+_smooth("aten.rms_norm", lambda x: F.rms_norm(x, (10,)))
+_smooth("aten.amin", lambda x: x.amin((2, 3)))
+_smooth("aten.prod", lambda x: x.prod(1))
+_smooth("aten.logsumexp", lambda x: x.logsumexp((2, 3)))
+_smooth("aten.std", lambda x: x.std((2, 3)))
+_smooth("aten.var", lambda x: x.var((2, 3)))
+_smooth("aten.var_mean", lambda x: torch.var_mean(x, (2, 3))[0])
+_smooth("aten.linalg_vector_norm", lambda x: F.normalize(x))
+_smooth("aten.cosine_similarity", lambda x: F.cosine_similarity(x, x.flip(2)))
+_smooth("aten.cdist", lambda x: torch.cdist(x.flatten(2), x.flatten(2).flip(1) + 1))
+
+# statistics of the batch itself, which is one image here
+
+OPERATIONS["aten._native_batch_norm_legit"] = OperationNetwork(
+    "aten._native_batch_norm_legit", lambda x: F.batch_norm(x, None, None, training=True), batch=1
+)
