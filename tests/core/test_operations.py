@@ -4,27 +4,16 @@ from functools import cache
 
 import pytest
 import torch
+from support.attaching import attached as zoo_attached
+from support.networks import NETWORKS, SMOOTH_NETWORKS
 from support.networks.operations import OPERATIONS, OperationNetwork
 
-from deconvnet import DeconvNet, UnsupportedOperationError
+from deconvnet import DeconvNet, UnsupportedOperationError, operations
+from deconvnet.network import attached as attached_to
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 
 every_operation = pytest.mark.parametrize("network", OPERATIONS.values(), ids=OPERATIONS.keys())
-COMPLEX = {"aten.fft_rfft2", "aten.fft_irfft2", "aten.view_as_real", "aten.view_as_complex"}
-undone = pytest.mark.parametrize(
-    "network",
-    [
-        pytest.param(
-            network,
-            id=name,
-            marks=[pytest.mark.xfail(raises=RuntimeError, reason="adjoints of complex values are taken at real ones")]
-            if name in COMPLEX
-            else [],
-        )
-        for name, network in OPERATIONS.items()
-    ],
-)
 
 
 @cache
@@ -34,10 +23,10 @@ def attached(operation: str) -> DeconvNet:
     return DeconvNet(network.make(), network.images(), rules="gradient", smooth="gradient")
 
 
-@undone
+@every_operation
 def test_an_operation_is_met_and_undone(network: OperationNetwork):
     net, x = attached(network.operation), network.images()
-    steps = net._captured.graph(x).steps
+    steps = attached_to(net).captures.graph(x).steps
     assert network.operation in {step.operation for step in steps}
     leaf = x.clone().requires_grad_()
     scores = net.model(leaf)
@@ -47,7 +36,7 @@ def test_an_operation_is_met_and_undone(network: OperationNetwork):
     torch.testing.assert_close(net.explain(x, 1, start="one").full(), gradient, **EXACT)
 
 
-@undone
+@every_operation
 def test_only_what_is_smooth_is_refused(network: OperationNetwork):
     net = attached(network.operation).with_rules("deconvnet", smooth="refuse")
     if network.smooth:
@@ -64,3 +53,10 @@ def test_a_network_is_linear_where_it_says_so(network: OperationNetwork):
     with torch.no_grad():
         bent = model(a + b) - model(a) - model(b) + model(torch.zeros_like(a))
     assert (bent.abs().max() < 1e-5) == network.linear
+
+
+def test_every_row_is_met_by_a_network():
+    nets = [(attached(name), network.images()) for name, network in OPERATIONS.items()]
+    nets += [(zoo_attached(network.name), network.images(2)) for network in NETWORKS + SMOOTH_NETWORKS]
+    met = {step.operation for net, x in nets for step in attached_to(net).captures.graph(x).steps}
+    assert {name for name, row in operations.rows.items() if row.rule is not None} - met == set()

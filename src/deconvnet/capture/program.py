@@ -58,7 +58,7 @@ class ProgramReader:
         entries = set(self.program.graph_signature.user_inputs)
         (entry,) = [node for node in given if node.name in entries]
         batch = entry.meta["val"].shape[0]
-        if isinstance(batch, torch.SymInt):
+        if isinstance(batch, torch.SymInt) and batch.node.expr.free_symbols:  # else it became a number on the way
             self.symbol = batch.node.expr
         for node in given:
             self.values[node] = self._value(node, signal=node is entry, varies=node is entry)
@@ -138,6 +138,8 @@ class ProgramReader:
         if isinstance(length, int):
             return Size(length)
         expression = length.node.expr
+        if expression.is_Integer:
+            return Size(int(expression))
         if expression.free_symbols - {self.symbol}:
             raise CaptureError(
                 DATA_DEPENDENT.format(f"an axis has a length that is only known as it runs ({expression}).")
@@ -190,8 +192,9 @@ class ProgramReader:
 
         It traces two images or more; whether a single one takes the same way is seen by running it.
         """
-        if isinstance(batch, int):
-            return lambda images: images == batch
+        if isinstance(batch, int) or self.symbol is None:
+            number = int(batch)
+            return lambda images: images == number
         symbol, most = self.symbol, self.program.range_constraints[self.symbol].upper
         assumed = getattr(batch.node.shape_env, "guards", ())
         guards = [guard.expr for guard in assumed if guard.expr.free_symbols == {symbol}]

@@ -212,26 +212,24 @@ _row("=local_response_norm", paper.local_response_norm, **_HERE)
 # Linear operations that work value by value.
 _LINEAR: dict[str, Any] = {"elementwise": "linear", **_HERE}
 _row("add", rows.add, **_LINEAR)
-_row("sub rsub neg", rows.linear, **_LINEAR)
-_row("mul", rows.multiplication, selects=True, **_LINEAR)
-_row("div", rows.division, selects=True, **_LINEAR)
-_row("clone alias detach to _to_copy type_as contiguous", rows.linear, copies=True, **_LINEAR)
-_row("dropout feature_dropout alpha_dropout native_dropout", rows.linear, **_HERE)
+_row("sub subtract rsub neg negative", rows.linear, **_LINEAR)
+_row("mul multiply", rows.multiplication, selects=True, **_LINEAR)
+_row("div divide true_divide", rows.division, selects=True, **_LINEAR)
+_row("clone alias detach _to_copy type_as", rows.linear, copies=True, **_LINEAR)
 _row("=batch_norm", rows.batch_norm, sees=geometry.same_position, windowed=geometry.map_by_map, own_storage=True)
 
 # Linear operations that move values about.
 _MAPS: dict[str, Any] = {"sees": geometry.maps_untouched}
-_row("view _unsafe_view reshape transpose squeeze unsqueeze expand", rows.linear, copies=True, **_MAPS)
+_row("view _unsafe_view transpose squeeze unsqueeze expand", rows.linear, copies=True, **_MAPS)
 _row("permute", rows.linear, copies=True, sees=geometry.maps_permuted)
 _row("stack unbind select flip channel_shuffle", rows.linear, **_MAPS)
-_row("cat", rows.concatenation, concatenates=True, windowed=geometry.among_maps, **_MAPS)
-_row("split split_with_sizes chunk slice narrow", rows.linear, windowed=geometry.among_maps, **_MAPS)
-_row("flatten unflatten t movedim expand_as lift_fresh lift_fresh_copy", rows.linear, copies=True)
+_row("cat concat concatenate", rows.concatenation, concatenates=True, windowed=geometry.among_maps, **_MAPS)
+_row("split split_with_sizes slice", rows.linear, windowed=geometry.among_maps, **_MAPS)
+_row("t", rows.linear, copies=True)
+_row("copy", rows.copied)
 _row("repeat tile repeat_interleave slice_scatter select_scatter roll rot90 diagonal tril triu index_select",
      rows.linear)  # fmt: skip
-_row("pad constant_pad_nd", rows.linear, sees=geometry.padded, pads=True)
-_row("reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d",
-     rows.linear)  # fmt: skip
+_row("pad", rows.linear, sees=geometry.padded, pads=True)
 _row("pixel_shuffle", rows.linear, sees=geometry.enlarged, windowed=geometry.always, spreads=True)
 _row("pixel_unshuffle", rows.linear, sees=geometry.blocks)
 _row("im2col col2im unfold max_unpool2d max_unpool3d", rows.linear)
@@ -239,14 +237,13 @@ _row("im2col col2im unfold max_unpool2d max_unpool3d", rows.linear)
 # Linear operations that sum.
 _row("sum mean cumsum", rows.linear)
 _row("avg_pool1d avg_pool2d avg_pool3d", rows.linear, sees=geometry.sliding, windowed=geometry.pooled)
-_row("adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d",
-     rows.linear, sees=geometry.adaptive)  # fmt: skip
+_row("adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d", rows.linear, sees=geometry.adaptive)
 _row("upsample_nearest1d upsample_nearest2d upsample_nearest3d", rows.linear, sees=geometry.enlarged,
      windowed=geometry.always, spreads=True)  # fmt: skip
 _row("upsample_linear1d upsample_bilinear2d upsample_trilinear3d", rows.linear, sees=geometry.blended, spreads=True)
-_row("_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d upsample_bicubic2d "
-     "_upsample_bilinear2d_aa _upsample_bicubic2d_aa", rows.linear)  # fmt: skip
-_row("real view_as_real view_as_complex fft_rfft2 fft_irfft2", rows.linear)
+_row("_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d", rows.linear,
+     sees=geometry.enlarged, spreads=True)  # fmt: skip
+_row("upsample_bicubic2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa", rows.linear)
 
 # A maximum over whole axes is a max-pool with one window.
 _row("amax", rows.maximum_over_axes)
@@ -255,31 +252,36 @@ _row("max", rows.maximum_over_axes, elementwise="bent")
 # Products, and choices between values.
 _row("where", rows.choice, elementwise="bent", selects=True, **_HERE)
 _row("masked_fill", rows.product, elementwise="bent", selects=True, **_HERE)
+_row("addcmul", rows.product, **_HERE)
 _row("matmul mm bmm addmm baddbmm einsum index gather", rows.product)
 
 # Activations: refused, rectified or differentiated, as the rule set says.
 _ACTIVATION: dict[str, Any] = {"rectifies": True, **_HERE}
 _row("=activation", rows.activation, elementwise="bent", **_ACTIVATION)
-_row("prelu _prelu_kernel rrelu log_sigmoid hardshrink softshrink", rows.activation, **_ACTIVATION)
-_row("leaky_relu elu celu selu silu gelu mish softplus hardswish hardsigmoid tanh hardtanh clamp clamp_min clamp_max "
-     "threshold", rows.activation, elementwise="bent", **_ACTIVATION)  # fmt: skip
+_row("rrelu log_sigmoid", rows.activation, **_ACTIVATION)
+_row("prelu", rows.activation, **{**_ACTIVATION, "windowed": geometry.map_by_map})
+_row("leaky_relu elu celu selu silu gelu mish softplus hardswish hardsigmoid tanh hardtanh threshold",
+     rows.activation, elementwise="bent", **_ACTIVATION)  # fmt: skip
+_row("clamp clip clamp_min clamp_max", rows.activation, elementwise="bent", **_ACTIVATION)
 _row("sigmoid", rows.activation, elementwise="bent", scores="sigmoid", **_ACTIVATION)
 
 # Everything else that is not linear: refused or differentiated.
-_row("exp expm1 log1p sqrt square pow abs erf sign", rows.nonlinear, elementwise="bent", **_HERE)
+_row("exp expm1 log1p sqrt square pow abs absolute erf sign", rows.nonlinear, elementwise="bent", **_HERE)
 _row("maximum minimum", rows.nonlinear, elementwise="bent", selects=True, **_HERE)
 _row("log rsqrt reciprocal sin cos", rows.nonlinear, **_HERE)
-_row("softmax _softmax", rows.nonlinear, scores="softmax")
-_row("log_softmax _log_softmax", rows.nonlinear, scores="log_softmax")
-_row("layer_norm native_layer_norm group_norm native_group_norm instance_norm rms_norm _fused_rms_norm "
-     "scaled_dot_product_attention amin norm linalg_vector_norm var std var_mean logsumexp cosine_similarity cdist "
-     "prod grid_sampler grid_sampler_2d _native_batch_norm_legit native_batch_norm", rows.nonlinear)  # fmt: skip
+_row("softmax", rows.nonlinear, scores="softmax")
+_row("log_softmax", rows.nonlinear, scores="log_softmax")
+_row("layer_norm group_norm instance_norm rms_norm _native_batch_norm_legit", rows.nonlinear)
+_row("scaled_dot_product_attention glu amin prod logsumexp linalg_vector_norm var std var_mean cosine_similarity cdist",
+     rows.nonlinear)  # fmt: skip
+_row("grid_sampler", rows.nonlinear)
 
 # What carries no signal: comparisons, and tensors of one number.
-_row("relu relu6 min gt ge lt le eq ne heaviside logical_not logical_and", elementwise="bent")
+_row("relu min gt ge lt le eq ne heaviside logical_not logical_and", elementwise="bent")
 _row("zeros zeros_like new_zeros", filled=0.0)
 _row("ones ones_like new_ones", filled=1.0)
 _row("full full_like new_full", filled="fill_value")
+_row("fill", filled="value")
 _row("scalar_tensor", filled="s")
 
 operations = OperationTable(_BUILT_IN)

@@ -38,6 +38,17 @@ def concatenation(step: Step, rules: RuleSet) -> Rule:
     return Rule("to each its part", down, unchanged=True)
 
 
+def copied(step: Step, rules: RuleSet) -> Rule:
+    """All of the signal to what is copied, nothing to what it is written over."""
+    overwritten = frozenset(i for i, value in enumerate(step.signals) if value != step.arguments["src"])
+
+    def down(call: Call, signal: Tensor) -> tuple[Tensor | None, ...]:
+        indices = range(len(step.signals))
+        return tuple(None if i in overwritten else signal.sum_to_size(call.sizes(i)) for i in indices)
+
+    return Rule("to what was copied", down, blocked=overwritten)
+
+
 def batch_norm(step: Step, rules: RuleSet) -> Rule:
     """Its scale, as if it were folded into the filters; the shift is dropped as a bias is."""
 

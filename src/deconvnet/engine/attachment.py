@@ -75,7 +75,8 @@ class Attachment:
         costs: Costs | None = of_graph.get(key)
         if costs is None or costs.way.rows is not rows:
             way = way_down(graph, start, stop, self.rules, rows)
-            if start != stop and not way.down:
+            ends = {value.name for step, rule in way.down for value in rule.open_signals(step)}
+            if start != stop and stop.name not in ends:
                 raise ArgumentError(f"no signal travels from {name!r} down to the layer that `to` names.")
             costs = of_graph[key] = Costs(name, way)
         return costs

@@ -69,7 +69,7 @@ class Costs:
         steps = reversed(towards(self.way.graph.steps, {self.way.start.name}))
         local = [local_step(step, RuleSet(), self.way.rows) for step in steps]
         in_windows = tuple(step for step in local if step is not None)
-        if not self.way.images_apart or not local or len(in_windows) < len(local):
+        if not self.way.images_apart or not local or not self.way.down or len(in_windows) < len(local):
             return None
         return in_windows if len(self.routes["windowed"].local) == len(self.way.down) else None
 

@@ -130,10 +130,6 @@ OPERATIONS["aten.grid_sampler"] = OperationNetwork(
 
 # frequencies ----------------------------------------------------------------------------------------
 
-_linear("aten.fft_rfft2", lambda x: torch.fft.rfft2(x).real)
-_linear("aten.fft_irfft2", lambda x: torch.fft.irfft2(torch.fft.rfft2(x)[..., 1:]))
-_linear("aten.view_as_real", lambda x: torch.view_as_real(torch.fft.rfft2(x)))
-_linear("aten.view_as_complex", lambda x: torch.view_as_complex(x.unflatten(-1, (-1, 2))).real)
 
 # products -------------------------------------------------------------------------------------------
 
@@ -193,3 +189,19 @@ _smooth("aten.cdist", lambda x: torch.cdist(x.flatten(2), x.flatten(2).flip(1) +
 OPERATIONS["aten._native_batch_norm_legit"] = OperationNetwork(
     "aten._native_batch_norm_legit", lambda x: F.batch_norm(x, None, None, training=True), batch=1
 )
+
+# other names of the same, and rarer spellings --------------------------------------------------------
+
+_linear("aten.multiply", lambda x: torch.multiply(x, 3))
+_linear("aten.divide", lambda x: torch.divide(x, 3))
+_linear("aten.true_divide", lambda x: torch.true_divide(x, 3))
+_linear("aten.subtract", lambda x: torch.subtract(x, x.flip(1)))
+_linear("aten.negative", torch.negative)
+_linear("aten.concat", lambda x: torch.concat([x, x], 1))
+_linear("aten.concatenate", lambda x: torch.concatenate([x, x], 1))
+_linear("aten.copy", lambda x: torch.zeros_like(x).copy_(x))
+_linear("aten.addcmul", lambda x: torch.addcmul(x, torch.ones(()).double(), torch.ones(()).double()))
+_smooth("aten.absolute", torch.absolute)
+_smooth("aten.clip", lambda x: x.clip(-1, 1))
+_smooth("aten.glu", lambda x: F.glu(x, 1))
+_smooth("aten.sign", F.softshrink)
