@@ -92,6 +92,25 @@ def way_down(net: DeconvNet, x: Tensor, layer: str | None) -> str:
         return words_of(deconvnet.way_down(net, layer))
 
 
+def layers_of(net: DeconvNet, x: Tensor) -> Any:
+    if hasattr(net, "layers_of"):
+        return net.layers_of(x)
+    from deconvnet.network import layers_of
+
+    return layers_of(net, x)
+
+
+def as_seen(preprocess: Any, photo: Any) -> Any:
+    return preprocess.as_seen(photo) if hasattr(preprocess, "as_seen") else preprocess.shown(photo)
+
+
+def watch_activations(net: DeconvNet, x: Tensor, layers: Any, watch: Any) -> None:
+    if hasattr(deconvnet, "watch_activations"):
+        deconvnet.watch_activations(net, x, layers, watch)
+    else:
+        net.activations(x, layers, watch=watch)
+
+
 def words_of(way: Mapping[str, Mapping[str, str]]) -> str:
     return "\n".join(f"{name}: {above}: {how}" for name, undone in way.items() for above, how in undone.items())
 
@@ -180,8 +199,11 @@ def leaves(value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
         for name, one in value.items():
             yield from (((str(name), *field), leaf) for field, leaf in leaves(one))
     elif dataclasses.is_dataclass(value):
-        for one in dataclasses.fields(value):
-            yield from (((one.name, *field), leaf) for field, leaf in leaves(getattr(value, one.name)))
+        names = [field.name for field in dataclasses.fields(value) if field.name != "facts"]
+        if hasattr(value, "facts"):
+            names.append("notes")  # the facts in words
+        for name in names:
+            yield from (((name, *field), leaf) for field, leaf in leaves(getattr(value, name)))
     elif isinstance(value, list | tuple) and any(holds_more(one) for one in value):
         yield ("length",), str(len(value))
         for i, one in enumerate(value):
@@ -259,14 +281,13 @@ def freeze(to: Stored, case: Case) -> None:
     net = DeconvNet(case.model, x[:1], output=case.output, memory=MEMORY)
     to.add(["", "str"], str(net))
     to.add(["", "repr"], repr(net))
-    to.add(["", "rectifiers"], "\n".join(net.rectifiers))
     for name, info in net.layers.items():
         to.add([name, "layers"], info)
     values = {}
     for name in net.layers:
         values[name] = (to.call([name, "activations"], partial(net.activations, x, name)) or {}).get(name)
     watched: list[str] = []
-    net.activations(x, list(net.layers), watch=lambda name, values: watched.append(f"{name} {tuple(values.shape)}"))
+    watch_activations(net, x, list(net.layers), lambda name, values: watched.append(f"{name} {tuple(values.shape)}"))
     to.add(["", "watched activations"], "\n".join(watched))
     scores = to.call(["classes", "scores"], lambda: net.scores(x))
     to.call(["classes", "probabilities"], lambda: net.probabilities(x))
@@ -291,7 +312,7 @@ def freeze(to: Stored, case: Case) -> None:
         to.call(["classes", f"explain ({words})"], partial(other.explain, x, target_of(scores)))
     if case.whole and zlib.crc32(case.name.encode()) % 4 == 0:
         larger = F.pad(x, [1, 2] * (x.ndim - 2), mode="constant", value=0.5) if x.ndim > 2 else x
-        to.call(["", "layers_of larger"], lambda: net.layers_of(larger))
+        to.call(["", "layers_of larger"], lambda: layers_of(net, larger))
         layer = chosen[-1]
         to.call([layer, "project larger"], lambda: project(net, larger, layer, channel=0))
         to.call(["classes", "explain larger"], lambda: net.explain(larger, target_of(scores)))
@@ -331,7 +352,6 @@ def freeze_layer(
     call("project little memory", project, net, x, layer, channel="all", memory="60KB")
     call("project no such map", project, net, x, layer, channel=shape[1] + 3)
     call("project no map", project, net, x, layer)
-    call("project_units", net.project_units, x, few)
     call("steps to", net.steps, x[1:], layer, channel=last, position=middle, to=below)
     call("watched", watched, net, x, layer, channel=f"top:{count}")
     call("watched units", watched, net, x, layer, units=few)
@@ -608,7 +628,7 @@ def pictures_and_pages(to: Stored) -> None:
     one.beside(chosen[0], loaded.preprocess).save(out / "beside.png")
     net.responsible(x, k=4).beside(chosen[1], loaded.preprocess, 1, title="Responsible").save(out / "responsible.png")
     net.steps(x[:1], "relu3").figure(title="Steps").save(out / "steps.png")
-    net.steps(x[1:]).figure(loaded.preprocess.shown(chosen[1])).save(out / "steps of a class.png")
+    net.steps(x[1:]).figure(as_seen(loaded.preprocess, chosen[1])).save(out / "steps of a class.png")
     guided = net.with_rules("guided").project(x, "relu3", units=found.units)
     both = deconvnet.compare(found, guided, names=("deconvnet", "guided"))
     both.sheet(chosen, loaded.preprocess).save(out / "compared.png")

@@ -277,7 +277,7 @@ _row("scaled_dot_product_attention glu amin prod logsumexp linalg_vector_norm va
 _row("grid_sampler", rows.nonlinear)
 
 # What carries no signal: comparisons, and tensors of one number.
-_row("relu min gt ge lt le eq ne heaviside logical_not logical_and", elementwise="bent")
+_row("relu relu6 min gt ge lt le eq ne heaviside logical_not logical_and", elementwise="bent")
 _row("zeros zeros_like new_zeros", filled=0.0)
 _row("ones ones_like new_ones", filled=1.0)
 _row("full full_like new_full", filled="fill_value")
