@@ -21,7 +21,8 @@ from PIL import Image
 from torch import nn
 
 import deconvnet as package
-from deconvnet import DeconvNet, LoadedModel, capture, load_model
+from deconvnet import DeconvNet, LoadedModel, load_model
+from deconvnet.capture import trace as capture
 from deconvnet.capture.trace import Graph
 from deconvnet.cli import main
 from deconvnet.cli.commands import app
