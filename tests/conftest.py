@@ -3,12 +3,10 @@ tests of one network of the zoo follow each other.
 """
 
 import pytest
-import support.shapes  # noqa: F401 - the hook names it
 import torch
-from jaxtyping import install_import_hook
+from support.shapes import check_shapes
 
-install_import_hook("deconvnet", "support.shapes.checked")
-
+check_shapes("deconvnet")
 torch.set_num_threads(1)
 
 

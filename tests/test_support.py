@@ -3,9 +3,15 @@
 import ast
 from pathlib import Path
 
+import jaxtyping
 import pytest
+import torch
+from jaxtyping import Float
+from support.shapes import checked
+from torch import Tensor
 
 import deconvnet
+from deconvnet.pictures import render
 
 HERE = Path(__file__).parent
 SOURCE = Path(deconvnet.__file__).parent
@@ -53,3 +59,18 @@ def test_no_test_file_hands_fixtures_on():
 def test_folders_of_tests_are_those_of_the_source():
     folders = {path.name for path in HERE.iterdir() if any(path.glob("*.py"))}
     assert folders - {"support", "reference"} <= {path.name for path in SOURCE.iterdir() if path.is_dir()}
+
+
+def test_shapes_in_signatures_are_checked_and_functions_without_any_are_left_alone():
+    def shaped(signal: Float[Tensor, "n c"]) -> Float[Tensor, " n"]:
+        return signal.sum(0)
+
+    def plain(signal: Tensor) -> Tensor:
+        return signal.sum(0)
+
+    wrap = jaxtyping.jaxtyped(typechecker=checked)
+    assert wrap(plain) is plain
+    assert wrap(shaped)(torch.zeros(2, 2)).shape == (2,)
+    with pytest.raises(jaxtyping.TypeCheckError):
+        wrap(shaped)(torch.zeros(2, 3))
+    assert hasattr(render.magnitude, "__wrapped__")

@@ -131,7 +131,7 @@ MEASURE = """
 import re, sys
 import torch
 from torch import nn
-from deconvnet import DeconvNet
+from deconvnet import DeconvNet, costs
 
 def kilobytes(what):
     return int(re.search(what + r":\\s*(\\d+) kB", open("/proc/self/status").read()).group(1))

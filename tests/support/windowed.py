@@ -1,6 +1,8 @@
 """What single units in windows are tried on: rule sets, steps that enlarge a map, units anywhere in it."""
 
 import torch
+from support.choosing import NORMED, POOLED
+from support.networks import Network
 from torch import Tensor, nn
 
 from deconvnet import DeconvNet, RuleSet, Unit
@@ -19,6 +21,13 @@ RULES = [
 def corners(size: tuple[int, ...]) -> list[tuple[int, ...]]:
     """The first place of a map, its last, and one in between."""
     return list(dict.fromkeys([tuple(0 for _ in size), tuple(n - 1 for n in size), tuple(n // 2 for n in size)]))
+
+
+def differs(rules: RuleSet, network: Network) -> bool:
+    """Whether a network holds what the rule set treats in its own way; elsewhere it is DeconvNet's again."""
+    if rules.unpool != "switches" or rules.overlap != "sum":
+        return network in POOLED
+    return rules.lrn != "divisor" or network in NORMED
 
 
 SPREADING = {

@@ -141,7 +141,7 @@ class OperationTable:
             name = name.replace("::", ".")
             if name not in self._own:
                 raise ArgumentError(
-                    f"this table has no rule of its own for {name!r}; got {', '.join(self._own) or 'none'}."
+                    f"this table does not have a rule of its own for {name!r}; it has {', '.join(self._own) or 'none'}."
                 )
             del self._own[name]
             self._rows = {}
