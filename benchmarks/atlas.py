@@ -25,10 +25,12 @@ from skimage import data
 from torch import nn
 
 from deconvnet import DeconvNet, LoadedModel, load_model, open_photos
-from deconvnet.atlas.build import build_atlas, scanned
-from deconvnet.atlas.plan import Options, prepared
-from deconvnet.atlas.scan import MOST_AT_ONCE as BATCH
-from deconvnet.atlas.unfinished import Work
+from deconvnet.atlas.build import build_atlas, scan_photos
+from deconvnet.atlas.options import MOST_AT_ONCE as BATCH
+from deconvnet.atlas.options import prepare
+from deconvnet.atlas.unfinished import Unfinished
+from deconvnet.engine.layers import rectifiers
+from deconvnet.network import attached
 
 MAPS = 20
 
@@ -56,12 +58,12 @@ def bare(photos: Any, count: int, loaded: LoadedModel, layers: nn.Module) -> flo
 
 def scan(net: DeconvNet, loaded: LoadedModel, photos: Any, layers: Sequence[str], **options: Any) -> float:
     """Seconds for the scan."""
-    plan = prepared(net, photos, layers, loaded, Options(batch=BATCH, **options))
+    build = prepare(attached(net), photos, layers, 9, loaded, {"batch": BATCH, **options})
     with tempfile.TemporaryDirectory() as folder:
-        work = Work(Path(folder))
-        work.start(plan.key(), resume=False)
+        unfinished = Unfinished(Path(folder))
+        unfinished.start(build.key(), resume=False)
         began = time.perf_counter()
-        scanned(plan, work, range(plan.batches))
+        scan_photos(build, unfinished, range(build.batches))
         return time.perf_counter() - began
 
 
@@ -73,8 +75,8 @@ def scans(folder: Path | None, photos: Any, count: int) -> Iterator[list[str]]:
         ("zfnet-mini", mini, mini.model[:12]),
     ):
         net = DeconvNet(loaded.model, loaded.example_input)
-        inside = {id(module) for module in part.modules()}
-        layers = [one for one in net.rectifiers if id(dict(loaded.model.named_modules())[one]) in inside]
+        inside, modules = {id(module) for module in part.modules()}, dict(loaded.model.named_modules())
+        layers = [name for name in rectifiers(attached(net).own_graph()) if id(modules[name]) in inside]
         for workers in (0, 1):
             loops, ours = [], []
             for _ in range(3):
@@ -92,7 +94,9 @@ def workers(photos: Any, count: int, numbers: Sequence[int]) -> Iterator[list[st
     for engine in ("local", "ray"):
         for number in numbers:
             if engine == "local" or number:
-                seconds = scan(net, loaded, repeated, net.rectifiers, workers=number, engine=engine)
+                seconds = scan(
+                    net, loaded, repeated, rectifiers(attached(net).own_graph()), workers=number, engine=engine
+                )
                 yield [engine, str(number), f"{seconds:.1f}", f"{count / seconds:.0f}"]
 
 
@@ -111,9 +115,9 @@ def whole(folder: Path | None, photos: Any, count: int) -> Iterator[list[str]]:
     peer = NeuronDeconvolution(loaded.model, loaded.model.features[22])
     began = time.perf_counter()
     for channel, top in zip(range(0, 512, 512 // MAPS), tops, strict=False):
-        for one in top:
-            x = loaded.preprocess.images(photos.read(one.index))
-            peer.attribute(x, (channel, *one.position))
+        for activation in top:
+            x = loaded.preprocess.images(photos.read(activation.index))
+            peer.attribute(x, (channel, *activation.position))
     captum = forward + (time.perf_counter() - began) * 512 / MAPS
     yield ["VGG-16", "features.22", str(count), f"{ours:.0f}", f"{captum:.0f}", f"{captum / ours:.1f}"]
 

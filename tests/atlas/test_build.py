@@ -21,16 +21,16 @@ from support.atlases import small_network
 from torch import nn
 
 import deconvnet
-from deconvnet import ArgumentError, DeconvNet, DeconvNetError, LoadedModel, PhotoError
+from deconvnet import ArgumentError, DeconvNet, DeconvNetError, LoadedModel, MemoryBudgetError, PhotoError
 from deconvnet._files import UNFINISHED
-from deconvnet.atlas import build, project, write
-from deconvnet.atlas import jobs as parts
-from deconvnet.atlas import unfinished as work
+from deconvnet.atlas import build, jobs, top_pictures, unfinished, write
 from deconvnet.atlas.build import build_atlas
 from deconvnet.atlas.jobs import merge_shards, scan_shard
-from deconvnet.atlas.plan import Plan
 from deconvnet.atlas.reader import Atlas
-from deconvnet.atlas.winner_memory import KeptWinners
+from deconvnet.atlas.top_memory import TopMemory
+from deconvnet.engine import project as engine_project
+from deconvnet.engine import unit_memory
+from deconvnet.network import attached
 from deconvnet.photos.photo import load_photo
 
 
@@ -149,8 +149,9 @@ def crashing(monkeypatch: pytest.MonkeyPatch, where: object, name: str, call: in
 @pytest.mark.parametrize(
     ("where", "name", "call"),
     [
-        (work.Work, "start", 1), (build.Scan, "add", 1), (build.Scan, "add", 4), (work.Work, "save_scan", 1),
-        (work.Work, "save_scan", 3), (work.Tiles, "add", 1), (work.Tiles, "add", 3), (write, "write_strip", 1),
+        (unfinished.Unfinished, "start", 1), (build.Scan, "add", 1), (build.Scan, "add", 4),
+        (unfinished.Unfinished, "save_scan", 1), (unfinished.Unfinished, "save_scan", 3),
+        (unfinished.Tiles, "add", 1), (unfinished.Tiles, "add", 3), (write, "write_strip", 1),
         (write, "write_strip", 9), (write, "write_top", 1), (write, "write_stats", 1), (write, "write_skipped", 1),
         (write, "write_manifest", 1),
     ],
@@ -242,8 +243,8 @@ def test_a_folder_with_files_of_the_user_is_refused_before_anything_is_scanned(
     path.parent.mkdir(parents=True)
     path.write_bytes(b"{}")
     scan_shard(net, photos, ["1"], shard=(0, 1), out=tmp_path / "part", loaded=loaded, batch=4)
-    for module in (build, parts):
-        monkeypatch.setattr(module, "prepared", None)  # not even the photos are listed
+    for module in (build, jobs):
+        monkeypatch.setattr(module, "prepare", None)  # not even the photos are listed
     options = {"out": tmp_path / "a", "loaded": loaded, "resume": resume}
     for run in (
         lambda: build_atlas(net, photos, **options),
@@ -290,7 +291,7 @@ def test_a_link_to_an_unfinished_atlas_is_neither_followed_nor_merged(net, loade
     (tmp_path / "b" / UNFINISHED).symlink_to(tmp_path / "a" / UNFINISHED)
     with pytest.raises(ArgumentError, match=f"b' is not empty: it holds '{UNFINISHED}'"):
         scan_shard(net, photos, ["1"], shard=(0, 1), out=tmp_path / "b", loaded=loaded, batch=4, resume=True)
-    with pytest.raises(ArgumentError, match="b' holds no scanned part"):
+    with pytest.raises(ArgumentError, match="b' does not hold a scanned part"):
         merge_shards(net, photos, [tmp_path / "b"], out=tmp_path / "c", loaded=loaded)
     assert files(tmp_path / "a") == before and (tmp_path / "b" / UNFINISHED).is_symlink()
 
@@ -303,7 +304,7 @@ def test_what_a_user_put_beside_our_unfinished_files_stays(net, loaded, photos, 
     build_atlas(net, photos, out=tmp_path, loaded=loaded, batch=4, k=3, resume=True)
     assert files(tmp_path) == {**files(whole), **dict.fromkeys(mine, b"mine")}
     with pytest.raises(ArgumentError, match="holds an atlas already"):
-        build_atlas(net, photos, out=tmp_path, loaded=loaded, batch=4, k=4, resume=True)
+        build_atlas(net, photos, out=tmp_path, loaded=loaded, batch=4, k=3)
 
 
 def test_what_a_killed_run_was_in_the_middle_of_writing_is_removed(net, loaded, photos, whole, tmp_path, monkeypatch):
@@ -346,50 +347,83 @@ def test_a_part_that_goes_on_never_tells_of_more_photos_than_it_has(net, loaded,
     assert told == [(12, 12)]
 
 
-@pytest.mark.parametrize(
+CHANGES = pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"k": 4}, "k 3 and not 4"),
-        ({"layers": ["4"]}, 'layers \\["1", "4", "8"\\] and not \\["4"\\]'),
-        ({"limit": 5}, "photos looked at 24 and not 5"),
-        ({"batch": 8}, "batch 4 and not 8"),
-        ({"keep_signal": True}, "signals kept false and not true"),
+        ({"k": 4}, "k=3, now k=4"),
+        ({"layers": ["4"]}, 'layers=\\["1", "4", "8"\\], now layers=\\["4"\\]'),
+        ({"limit": 5}, "photos.looked_at=24, now photos.looked_at=5"),
+        ({"batch": 8}, "batch=4, now batch=8"),
+        ({"keep_signal": True}, "signals_kept=false, now signals_kept=true"),
     ],
 )
+
+
+@CHANGES
 def test_going_on_with_something_else_is_refused_by_name_of_what_changed(
     net, loaded, photos, tmp_path, monkeypatch, change, words
 ):
     with monkeypatch.context() as patch:
-        crashing(patch, work.Work, "start", 1)
+        crashing(patch, unfinished.Unfinished, "start", 1)
         with pytest.raises(Crash):
             build_atlas(net, photos, out=tmp_path, loaded=loaded, batch=4, k=3)
     with pytest.raises(ArgumentError, match=words):
         build_atlas(net, photos, **{"out": tmp_path, "loaded": loaded, "batch": 4, "k": 3, "resume": True, **change})
 
 
+def test_resuming_a_finished_atlas_returns_it_as_it_is(net, loaded, photos, whole, monkeypatch):
+    before = files(whole)
+    monkeypatch.setattr(build.Scan, "add", None)
+    atlas = build_atlas(net, photos, out=whole, loaded=loaded, batch=4, k=3, resume=True)
+    assert atlas.folder == whole and len(atlas) == 15
+    assert files(whole) == before
+
+
+@CHANGES
+def test_resuming_a_finished_atlas_with_something_else_is_refused(net, loaded, photos, whole, change, words):
+    before = files(whole)
+    options = {"out": whole, "loaded": loaded, "batch": 4, "k": 3, "resume": True, **change}
+    with pytest.raises(ArgumentError, match=f"was built with .*{words}.* Use the same options or a new folder"):
+        build_atlas(net, photos, **options)
+    assert files(whole) == before
+
+
+def test_merging_again_into_the_finished_atlas_returns_it(net, loaded, photos, whole, tmp_path):
+    for i in range(2):
+        scan_shard(net, photos, shard=(i, 2), out=tmp_path / str(i), loaded=loaded, batch=4, k=3)
+    before, shards = files(whole), [tmp_path / "0", tmp_path / "1"]
+    assert merge_shards(net, photos, shards, out=whole, loaded=loaded, resume=True).folder == whole
+    assert files(whole) == before
+
+
+def test_an_unknown_option_is_a_type_error(net, loaded, photos, tmp_path):
+    with pytest.raises(TypeError, match="unexpected keyword arguments: worker"):
+        build_atlas(net, photos, out=tmp_path / "a", loaded=loaded, worker=2)
+
+
 def test_other_weights_rules_or_photos_are_refused_too(net, loaded, photos, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        crashing(patch, work.Work, "start", 1)
+        crashing(patch, unfinished.Unfinished, "start", 1)
         with pytest.raises(Crash):
             build_atlas(net, photos, out=tmp_path / "a", loaded=loaded, batch=4)
     other = small_network()
     nn.init.constant_(other.model[0].bias, 0.5)
     arguments = {"out": tmp_path / "a", "batch": 4, "resume": True}
-    with pytest.raises(ArgumentError, match="model weights"):
+    with pytest.raises(ArgumentError, match=r"model\.weights=.*, now"):
         build_atlas(DeconvNet(other.model, other.example_input), photos, loaded=other, **arguments)
-    with pytest.raises(ArgumentError, match="rules forward_mask false and not true"):
+    with pytest.raises(ArgumentError, match=r"rules\.forward_mask=false, now rules\.forward_mask=true"):
         build_atlas(net.with_rules("guided"), photos, loaded=loaded, **arguments)
     fewer = tmp_path / photos.name
     fewer.mkdir()
     shutil.copy(photos / "00.png", fewer)
-    with pytest.raises(ArgumentError, match="photos fingerprint"):
+    with pytest.raises(ArgumentError, match=r"photos\.fingerprint"):
         build_atlas(net, fewer, loaded=loaded, **arguments)
 
 
 @pytest.mark.parametrize("damage", ["key.json", "scan.safetensors", "tiles.sqlite"])
 def test_a_damaged_work_folder_is_told(net, loaded, photos, tmp_path, monkeypatch, damage):
     with monkeypatch.context() as patch:
-        crashing(patch, work.Tiles, "add", 2)
+        crashing(patch, unfinished.Tiles, "add", 2)
         with pytest.raises(Crash):
             build_atlas(net, photos, out=tmp_path, loaded=loaded, batch=4)
     (tmp_path / UNFINISHED / damage).write_bytes(b"x" * 5000)
@@ -409,17 +443,17 @@ def test_parts_that_do_not_belong_together_are_told(net, loaded, photos, tmp_pat
 
     for folders, words in (
         ([first], "1 of 2 parts are missing: 1"),
-        ([first, other], "was scanned with k 4 and not 9"),
-        ([first, third], "holds part 1/3, and another is one of 2"),
-        ([tmp_path / "nowhere"], "holds no scanned part"),
-        ([], "no parts to merge"),
+        ([first, other], "was scanned with k=4, now k=9"),
+        ([first, third], "holds part 1/3, but another folder holds one of 2"),
+        ([tmp_path / "nowhere"], "does not hold a scanned part"),
+        ([], "list of parts to merge is empty"),
     ):
         with pytest.raises(ArgumentError, match=words):
             merge(*folders)
     assert not (tmp_path / "out").exists()
     twice = tmp_path / "twice"
     shutil.copytree(second, twice)
-    with pytest.raises(ArgumentError, match="part 1/2 is there twice"):
+    with pytest.raises(ArgumentError, match="both hold part 1/2"):
         merge(first, second, twice)
     with pytest.raises(ArgumentError, match="part i of n, i from 0"):
         part("e", (2, 2))
@@ -428,7 +462,7 @@ def test_parts_that_do_not_belong_together_are_told(net, loaded, photos, tmp_pat
 def test_an_unfinished_part_is_told(net, loaded, photos, tmp_path, monkeypatch):
     monkeypatch.setattr(build, "_SAVE_PHOTOS", 4)
     with monkeypatch.context() as patch:
-        crashing(patch, work.Work, "save_scan", 1)
+        crashing(patch, unfinished.Unfinished, "save_scan", 1)
         with pytest.raises(Crash):
             scan_shard(net, photos, shard=(0, 1), out=tmp_path / "a", loaded=loaded, batch=4)
     with pytest.raises(ArgumentError, match="is unfinished: run it again with --resume"):
@@ -495,7 +529,7 @@ def test_a_full_disk_is_told_and_it_goes_on_when_there_is_room(net, loaded, phot
 
     arguments = {"out": tmp_path / "a", "loaded": loaded, "batch": 4, "k": 3}
     with monkeypatch.context() as patch:
-        patch.setattr(work.Tiles, "add", full)
+        patch.setattr(unfinished.Tiles, "add", full)
         with pytest.raises(DeconvNetError, match="disk is full"):
             build_atlas(net, photos, **arguments)
     with monkeypatch.context() as patch:
@@ -518,31 +552,31 @@ def test_progress_is_told_in_stages(net, loaded, photos, tmp_path):
         assert numbers == sorted(numbers) and numbers[-1] == next(total for name, _, total, _ in told if name == stage)
 
 
-# ---- winners that are kept beside the scan
+# ---- top units whose way down is kept beside the scan
 
 
 @pytest.fixture
 def two_batches_together(monkeypatch):
-    monkeypatch.setattr(project, "_TOGETHER", 8)
+    monkeypatch.setattr(top_pictures, "_TOGETHER", 8)
 
 
 @pytest.fixture(scope="module")
 def kept_folder(net, loaded, photos, tmp_path_factory) -> Path:
-    """An atlas none of whose winners' photos was run again."""
+    """An atlas for which not one photo was run again."""
     folder = tmp_path_factory.mktemp("kept") / "atlas"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(KeptWinners, "pays", lambda self, photos: True)
-        patch.setattr(project, "_batch", None)
-        patch.setattr(project, "_TOGETHER", 8)
+        patch.setattr(TopMemory, "pays", lambda self, photos: True)
+        patch.setattr(top_pictures, "_batch", None)
+        patch.setattr(top_pictures, "_TOGETHER", 8)
         build_atlas(net, photos, ["1", "4"], out=folder, loaded=loaded, batch=4, k=3, keep_signal=True)
     return folder
 
 
 @pytest.mark.usefixtures("two_batches_together")
-def test_winners_that_are_kept_have_the_bytes_of_those_that_are_run_again(
+def test_top_units_in_memory_have_the_bytes_of_those_that_are_run_again(
     net, loaded, photos, kept_folder, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(KeptWinners, "pays", lambda self, photos: False)
+    monkeypatch.setattr(TopMemory, "pays", lambda self, photos: False)
     options = {"loaded": loaded, "batch": 4, "k": 3, "keep_signal": True}
     build_atlas(net, photos, ["1", "4"], out=tmp_path / "a", **options)
     assert_same(tmp_path / "a", kept_folder)
@@ -555,13 +589,13 @@ def test_winners_that_are_kept_have_the_bytes_of_those_that_are_run_again(
 @pytest.mark.usefixtures("two_batches_together")
 @pytest.mark.parametrize(
     ("where", "name", "call"),
-    [(build.Scan, "add", 1), (build.Scan, "add", 4), (work.Tiles, "add", 2), (write, "write_top", 1)],
+    [(build.Scan, "add", 1), (build.Scan, "add", 4), (unfinished.Tiles, "add", 2), (write, "write_top", 1)],
 )
-def test_winners_that_were_lost_in_a_crash_are_run_again(
+def test_top_units_that_were_lost_in_a_crash_are_run_again(
     net, loaded, photos, kept_folder, tmp_path, monkeypatch, where, name, call
 ):
     monkeypatch.setattr(build, "_SAVE_PHOTOS", 8)
-    monkeypatch.setattr(KeptWinners, "pays", lambda self, photos: True)
+    monkeypatch.setattr(TopMemory, "pays", lambda self, photos: True)
     arguments = {"out": tmp_path / "a", "loaded": loaded, "batch": 4, "k": 3, "keep_signal": True}
     with monkeypatch.context() as patch:
         crashing(patch, where, name, call)
@@ -572,8 +606,8 @@ def test_winners_that_were_lost_in_a_crash_are_run_again(
 
 
 @pytest.mark.usefixtures("two_batches_together")
-def test_kept_winners_look_like_those_of_whole_passes(net, loaded, photos, kept_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(Plan, "kept", None)
+def test_top_units_in_memory_look_like_those_of_whole_passes(net, loaded, photos, kept_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(TopMemory, "of", lambda *_: None)
     whole = build_atlas(
         net, photos, ["1", "4"], out=tmp_path / "a", loaded=loaded, batch=4, k=3, keep_signal=True
     )  # fmt: skip
@@ -585,15 +619,67 @@ def test_kept_winners_look_like_those_of_whole_passes(net, loaded, photos, kept_
     assert {one: kept.top("4", one) for one in range(6)} == {one: whole.top("4", one) for one in range(6)}
 
 
-def test_keeping_pays_while_photos_are_few_and_not_at_all_for_little_networks(net):
+def test_a_memory_pays_while_photos_are_few_and_not_at_all_for_little_networks(net):
     torch.manual_seed(0)
     wide = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(64, 64, 3), nn.ReLU())
     wide_net = DeconvNet(wide, torch.zeros(1, 3, 128, 128))
 
-    def pays(one: DeconvNet, layer: str, photos: int) -> bool:
-        keep = KeptWinners.of(one, {layer: one.layers[layer]}, 9, 10**9)
-        assert keep is not None
-        return keep.pays(photos)
+    def pays(network: DeconvNet, layer: str, photos: int) -> bool:
+        memory = TopMemory.of(attached(network), [network.layers[layer]], 9, 10**9)
+        assert memory is not None
+        return memory.pays(photos)
 
     assert pays(wide_net, "4", 500) and not pays(wide_net, "4", 10**6) and not pays(net, "4", 500)
-    assert KeptWinners.of(wide_net, {"4": wide_net.layers["4"]}, 9, 10**4) is None
+    assert TopMemory.of(attached(wide_net), [wide_net.layers["4"]], 9, 10**4) is None
+
+
+# ---- reconstructions that are larger than memory
+
+
+def assert_alike(folder: Path, whole: Path) -> None:
+    """The same tables and manifest, byte for byte; signals to half precision, pictures to what WebP keeps."""
+    contents, expected = files(folder), files(whole)
+    assert contents.keys() == expected.keys()
+    for name in contents:
+        if not name.startswith(("pictures", "signals")):
+            assert contents[name] == expected[name], name
+        elif name.endswith(".webp"):
+            images = [np.asarray(Image.open(one / name).convert("RGB")).astype(int) for one in (folder, whole)]
+            assert np.abs(images[0] - images[1]).max() <= 2, name
+    atlas, other = Atlas.open(folder), Atlas.open(whole)
+    for layer in atlas.layers:
+        signals, truth = atlas.signals(layer), other.signals(layer)
+        assert np.array_equal(signals.low, truth.low)
+        assert np.abs(signals.windows.astype(np.float32) - truth.windows).max() <= 2e-3
+
+
+@pytest.mark.parametrize(
+    ("layers", "budget"),
+    [(["1", "4"], 2_000), (["4", "8"], 4 * 3 * 32 * 32)],  # bytes of one picture at least; "8" sees the whole photo
+    ids=["in memory", "run again"],
+)
+def test_reconstructions_that_do_not_fit_together_go_down_in_groups(
+    net, loaded, photos, tmp_path, monkeypatch, layers, budget
+):
+    options = {"k": 3, "loaded": loaded, "batch": 4, "keep_signal": True}
+    monkeypatch.setattr(TopMemory, "pays", lambda self, photos: True)
+    whole = build_atlas(net, photos, layers, out=tmp_path / "whole", **options)
+    monkeypatch.setattr(engine_project, "free_bytes", lambda device: budget // 4)
+    with pytest.raises(MemoryBudgetError, match="project fewer units at a time"):
+        build_atlas(net, photos, layers, out=tmp_path / "a", **options)
+    sizes: list[int] = []
+    collected = engine_project.collected
+
+    def collect(*args, **kwargs):
+        result = collected(*args, **kwargs)
+        sizes.append(result.windows.nbytes)
+        return result
+
+    for module in (engine_project, unit_memory):
+        monkeypatch.setattr(module, "collected", collect)
+    monkeypatch.setattr(top_pictures, "_MOST_BYTES", budget)
+    monkeypatch.setattr(unit_memory, "_BUDGET", budget)
+    build_atlas(net, photos, layers, out=tmp_path / "a", resume=True, **options)
+    assert_alike(tmp_path / "a", tmp_path / "whole")
+    signals = sum(3 * 4 * whole.signals(layer).windows[:, 0].size for layer in layers)
+    assert max(sizes) <= budget and sum(sizes) == signals

@@ -27,7 +27,7 @@ def test_a_manifest_says_its_version_first_and_no_place(made):
 
 
 def test_two_layers_of_one_name_are_refused(made):
-    with pytest.raises(ArgumentError, match="no two of one name"):
+    with pytest.raises(ArgumentError, match="each name once"):
         replace(made[1], layers=made[1].layers[:1] * 2)
 
 
@@ -49,7 +49,7 @@ def test_a_newer_format_is_refused_with_what_to_do(folder):
         (lambda m: m.update(layers=[]), "at least one layer"),
         (lambda m: m["layers"][0].update(channels="3"), "channels is '3'"),
         (lambda m: m["layers"][0].update(tile=0), "0 pixels for each"),
-        (lambda m: m["layers"][1].update(name="relu1"), "no two of one name"),
+        (lambda m: m["layers"][1].update(name="relu1"), "each name once"),
         (lambda m: m.update(k=True), "k is True"),
         (lambda m: m.update(model=None), "model is None"),
     ],

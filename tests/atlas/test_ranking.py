@@ -33,7 +33,7 @@ def part(draw: st.DrawFn) -> Ranking:
 def rows(ranking: Ranking) -> list[list[tuple[float, int, int]]]:
     return [
         [(float(a), int(i), int(p)) for a, i, p in zip(*three, strict=True) if i != NONE]
-        for three in zip(ranking.activations, ranking.images, ranking.places, strict=True)
+        for three in zip(ranking.activations, ranking.images, ranking.positions, strict=True)
     ]
 
 

@@ -129,7 +129,7 @@ def test_a_worker_that_is_killed_costs_only_its_batch(ray, loaded, photos, local
             self.worker = ray_engine._Worker(sent)  # in the actor it is the real one
 
         def __call__(self, row):
-            if row["number"] == 2 and not os.path.exists(marker):
+            if row["batch"] == 2 and not os.path.exists(marker):
                 open(marker, "w").close()
                 os._exit(1)
             return self.worker(row)

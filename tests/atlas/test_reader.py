@@ -96,11 +96,14 @@ def test_kept_signals_belong_to_their_rows(atlas):
 @pytest.mark.parametrize(
     ("look", "words"),
     [
-        (lambda a: a.top("relu3", 0), "no layer 'relu3'; the nearest names are 'relu6', 'relu2', 'relu1'"),
-        (lambda a: a.stats("zzz"), "no layer 'zzz'; the nearest names are none"),
-        (lambda a: a.picture("relu1", 3), "there are 3 feature maps in 'relu1', numbered from 0; got 3"),
+        (
+            lambda a: a.top("relu3", 0),
+            "layer 'relu3' is not in the atlas; the nearest names are 'relu6', 'relu2', 'relu1'",
+        ),
+        (lambda a: a.stats("zzz"), "layer 'zzz' is not in the atlas; the nearest names are none"),
+        (lambda a: a.picture("relu1", 3), "'relu1' has 3 feature maps, counted from 0; got 3"),
         (lambda a: a.top("relu1", -1), "got -1"),
-        (lambda a: a.find(image="chelsee"), "no photo 'chelsee' is among the 9 strongest .* names are 'chelsea'"),
+        (lambda a: a.find(image="chelsee"), "photo 'chelsee' is not among the 9 strongest .* names are 'chelsea'"),
         (lambda a: a.find(image="broken.jpg"), r"'broken.jpg' was skipped when the atlas was built: it is empty"),
     ],
 )
@@ -157,9 +160,9 @@ def test_a_large_atlas_is_looked_at_quickly(tmp_path, made):
     assert len(atlas.find(image="photo7")) == 6
 
 
-def test_folders_that_are_no_atlas_are_told_apart(tmp_path, folder):
-    with pytest.raises(AtlasError, match=r"there is no folder .*nowhere"):
+def test_folders_that_are_not_an_atlas_are_told_apart(tmp_path, folder):
+    with pytest.raises(AtlasError, match=r"the folder .*nowhere' does not exist"):
         Atlas.open(tmp_path / "nowhere")
     (folder / MANIFEST).unlink()
-    with pytest.raises(AtlasError, match=r"is no atlas: it has no manifest\.json.* finish that first"):
+    with pytest.raises(AtlasError, match=r"is not an atlas: manifest\.json, .* is missing.* finish it first"):
         Atlas.open(folder)

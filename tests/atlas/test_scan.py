@@ -6,8 +6,10 @@ import torch
 from torch import nn
 
 from deconvnet import ArgumentError, DeconvNet, LayerNotFoundError, NotFiniteError
-from deconvnet.atlas.scan import Scan, scan_layers
+from deconvnet.atlas.options import scan_layers
+from deconvnet.atlas.scan import Scan
 from deconvnet.atlas.tally import QUANTILES, Tally
+from deconvnet.network import attached
 
 SIZE = 4
 
@@ -29,15 +31,19 @@ def photos() -> torch.Tensor:
     return made
 
 
+def layers_of(net: DeconvNet, layers):
+    return scan_layers(attached(net), net.layers, layers)
+
+
 def scanned(net: DeconvNet, photos: torch.Tensor, layers, k: int = 4, first: int = 0, last: int = 99) -> Scan:
-    scan = Scan(scan_layers(net, layers), k)
+    scan = Scan(layers_of(net, layers), k)
     for start in range(0, len(photos), SIZE):
         if not first <= start < last:
             continue
         x = torch.zeros(SIZE, *photos.shape[1:])
         part = photos[start : start + SIZE]
         x[: len(part)] = part
-        scan.add(net, x, range(len(part)), range(start, start + len(part)))
+        scan.add(attached(net), x, range(len(part)), range(start, start + len(part)))
     return scan
 
 
@@ -56,9 +62,9 @@ def test_the_strongest_activations_and_statistics_are_those_of_all_activations_s
         tally = scan.tallies[name]
         for c in range(values.shape[1]):
             best = [(-float(values[i, c].max()), i, int(values[i, c].argmax())) for i in range(len(photos))]
-            best = [one for one in sorted(best) if one[0] < 0][:4]
+            best = [row for row in sorted(best) if row[0] < 0][:4]
             ranking = tally.ranking
-            found = zip(ranking.activations[c], ranking.images[c], ranking.places[c], strict=True)
+            found = zip(ranking.activations[c], ranking.images[c], ranking.positions[c], strict=True)
             assert [(-float(a), int(i), int(p)) for a, i, p in found if np.isfinite(a)] == best
         statistics = tally.statistics()
         assert statistics.photos == len(photos)
@@ -93,18 +99,18 @@ def test_parts_merge_to_the_same_bytes_in_any_order(net, photos, order):
 def test_slots_without_a_photo_do_not_count(net, photos):
     x = torch.zeros(SIZE, 3, 16, 16)
     x[[0, 2]] = photos[:2]
-    scan = Scan(scan_layers(net, ["1"]), 3)
-    scan.add(net, x, [0, 2], [10, 11])
+    scan = Scan(layers_of(net, ["1"]), 3)
+    scan.add(attached(net), x, [0, 2], [10, 11])
     ranking = scan.tallies["1"].ranking
     assert set(ranking.images[np.isfinite(ranking.activations)].tolist()) <= {10, 11}
     assert scan.tallies["1"].statistics().photos == 2
-    scan.add(net, x, [], [])
+    scan.add(attached(net), x, [], [])
     assert scan.tallies["1"].statistics().photos == 2
 
 
 def test_a_tally_comes_back_from_its_arrays(net, photos):
     tally = scanned(net, photos, ["4"]).tallies["4"]
-    again = Tally.of_arrays(tally.positions, tally.arrays())
+    again = Tally.of_arrays(tally.map_positions, tally.arrays())
     assert all(np.array_equal(array, again.arrays()[name]) for name, array in tally.arrays().items())
     again.merge(scanned(net, photos, ["4"], first=4, last=8).tallies["4"])
     assert tally.statistics().photos == 11 and again.statistics().photos == 15
@@ -120,9 +126,9 @@ def test_not_a_number_names_the_layer_and_the_photo(net, photos):
     x = photos[:4].clone()
     x[2] = 1e38
     x[3] = float("nan")
-    scan = Scan(scan_layers(net, "all"), 2)
+    scan = Scan(layers_of(net, "all"), 2)
     with pytest.raises(NotFiniteError):
-        scan.add(net, x, range(4), range(20, 24))
+        scan.add(attached(net), x, range(4), range(20, 24))
 
 
 @pytest.mark.parametrize(
@@ -135,10 +141,10 @@ def test_not_a_number_names_the_layer_and_the_photo(net, photos):
 )
 def test_layers_that_cannot_be_scanned_are_told(net, layers, error, words):
     with pytest.raises(error, match=words):
-        scan_layers(net, layers)
+        layers_of(net, layers)
 
 
 def test_a_network_without_rectifiers_has_to_be_told_its_layers():
     plain = DeconvNet(nn.Sequential(nn.Conv2d(3, 2, 3)), torch.zeros(1, 3, 8, 8))
-    with pytest.raises(ArgumentError, match="the network has no rectifier"):
-        scan_layers(plain, "all")
+    with pytest.raises(ArgumentError, match="the network does not have a rectifier"):
+        layers_of(plain, "all")

@@ -85,12 +85,12 @@ def test_sheets_that_cannot_be_are_refused_and_nothing_is_written(atlas, tmp_pat
         ({"columns": 0}, "columns=0, but 1 to 6"),
         ({"columns": 7}, "columns=7, but 1 to 6"),
         ({"channels": []}, "channels is empty"),
-        ({"channels": [12]}, "there are 12 feature maps in 'relu1'"),
-        ({"channels": [-1]}, "there are 12 feature maps in 'relu1'"),
+        ({"channels": [12]}, "'relu1' has 12 feature maps"),
+        ({"channels": [-1]}, "'relu1' has 12 feature maps"),
     ]:
         with pytest.raises(ArgumentError, match=words):
             save_sheet(atlas, "relu1", tmp_path / "a.png", **options)
-    with pytest.raises(LayerNotFoundError, match="no layer 'relu9'"):
+    with pytest.raises(LayerNotFoundError, match="layer 'relu9' is not in the atlas"):
         save_sheet(atlas, "relu9", tmp_path / "a.png")
     with pytest.raises(ArgumentError, match=r"does not end in one of \.png, \.pdf"):
         save_sheet(atlas, "relu1", tmp_path / "a.jpg")
@@ -141,6 +141,6 @@ def test_channels_that_are_no_numbers_are_told(folder, tmp_path, channels):
         run(str(folder), "-l", "relu1", f"--channel={channels}", "-o", str(tmp_path / "a.png"))
 
 
-def test_a_folder_that_is_no_atlas_is_told(tmp_path):
-    with pytest.raises(DeconvNetError, match=r"is no atlas: it has no manifest\.json"):
+def test_a_folder_that_is_not_an_atlas_is_told(tmp_path):
+    with pytest.raises(DeconvNetError, match=r"is not an atlas: manifest\.json, which is written last, is missing"):
         run(str(tmp_path), "-l", "relu1", "-o", str(tmp_path / "a.png"))

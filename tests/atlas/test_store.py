@@ -118,7 +118,7 @@ def test_signals_that_are_missing_or_damaged_are_named(folder):
     with pytest.raises(AtlasError, match=r"relu1\.safetensors' is damaged"):
         Atlas.open(folder).signals("relu1")
     path.unlink()
-    with pytest.raises(AtlasError, match="keeps no signals of 'relu1'"):
+    with pytest.raises(AtlasError, match="does not hold signals of 'relu1'"):
         Atlas.open(folder).signals("relu1")
 
 

@@ -86,7 +86,9 @@ def test_a_table_of_other_columns_is_damaged(folder):
 def test_tables_of_another_atlas_are_refused(folder, tmp_path):
     little_atlas(tmp_path / "other", ("relu1",), 2)
     shutil.copy(tmp_path / "other" / "stats.parquet", folder)
-    with pytest.raises(AtlasError, match=r"stats\.parquet' is damaged .*not one row for each of the 9 feature maps"):
+    with pytest.raises(
+        AtlasError, match=r"stats\.parquet' is damaged .*does not have one row for each of the 9 feature maps"
+    ):
         Atlas.open(folder)
 
 
@@ -95,7 +97,7 @@ def test_tables_of_another_atlas_are_refused(folder, tmp_path):
     [
         ({"channel": [0, 1, 0, 0]}, "not sorted by layer and channel"),
         ({"layer": ["b", "a", "a", "a"]}, "not sorted by layer and channel|not one of its layer's"),
-        ({"layer": ["a", "a", "a", "c"]}, "no layer 'c' in the manifest"),
+        ({"layer": ["a", "a", "a", "c"]}, "layer 'c' is not in the manifest"),
         ({"channel": [0, 0, 2, 0]}, "a channel is not one of its layer's"),
         ({"channel": [-1, 0, 1, 0]}, "a channel is not one of its layer's"),
         ({"rank": [0, 0, 0, 0]}, "ranks of a map do not run from 0 to 1"),

@@ -1102,3 +1102,16 @@ def test_an_atlas_is_not_built_over_what_lies_in_the_output_folder(deconvnet, sp
     told(deconvnet(*arguments, *model, "-o", ""), "the name of the output folder is empty. Give a new folder, or")
     assert names(tmp_path) == ["out/top.parquet", "out/work/a.png"]
     assert {(tmp_path / name).read_bytes() for name in names(tmp_path)} == {b"mine"}
+
+
+def test_resuming_a_finished_atlas_leaves_it_and_says_so(deconvnet, spec, tmp_path):
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (40, 40), (200, 90, 30)).save(tmp_path / "photos" / "a.png")
+    arguments = ["atlas", "photos", "-m", spec("colour"), "-q", "-o", "out"]
+    first = deconvnet(*arguments, "-k", 1)
+    assert first.code == 0
+    written = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
+    again = deconvnet(*arguments, "-k", 1, "--resume")
+    assert again.code == 0 and again.out.startswith(first.out) and again.out.endswith("it was already finished\n")
+    told(deconvnet(*arguments, "-k", 2, "--resume"), "'out' holds an atlas that was built with k=1, now k=2. Use the")
+    assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == written

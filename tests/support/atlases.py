@@ -17,7 +17,7 @@ from torch import nn
 import deconvnet
 from deconvnet import DeconvNet, LoadedModel, Preprocess, load_model
 from deconvnet._types import Unit
-from deconvnet.atlas.manifest import AtlasLayer, Counts, Manifest, ModelSource, PhotoSet, write_manifest
+from deconvnet.atlas.manifest import AtlasLayer, Counts, Manifest, ModelSource, PhotoSource, write_manifest
 from deconvnet.atlas.store import Signals, start_atlas, write_signals, write_strip
 from deconvnet.atlas.tables import SkippedPhoto, write_skipped, write_stats, write_top
 from deconvnet.photos.photo import Photo, load_photo
@@ -63,7 +63,7 @@ def little_atlas(
         model=ModelSource(loaded.spec, dict(loaded.options), "sha256:0"),
         rules=asdict(net.rules),
         layers=of_atlas,
-        photos=PhotoSet("samples", len(PHOTOS) + 1, "sha256:1"),
+        photos=PhotoSource("samples", len(PHOTOS) + 1, "sha256:1"),
         preprocess=asdict(loaded.preprocess),
         k=k,
         batch=len(PHOTOS),

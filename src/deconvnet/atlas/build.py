@@ -1,28 +1,27 @@
-"""Building an atlas: scan all photos, carry the winners down, write what was found."""
+"""Building an atlas: scan all photos, carry the top units down, write the result."""
 
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deconvnet._errors import PhotoError
-from deconvnet.atlas.manifest import is_atlas
-from deconvnet.atlas.plan import Engine, Options, Plan, Progress, prepared
-from deconvnet.atlas.project import project_winners
+from deconvnet._errors import ArgumentError, PhotoError
+from deconvnet.atlas.manifest import is_atlas, key_of
+from deconvnet.atlas.options import Build, Options, prepare
 from deconvnet.atlas.reader import Atlas
 from deconvnet.atlas.scan import Scan
-from deconvnet.atlas.store import atlas_folder, start_atlas
+from deconvnet.atlas.store import atlas_folder, signals_folder, start_atlas
 from deconvnet.atlas.tables import SkippedPhoto
-from deconvnet.atlas.unfinished import Work
-from deconvnet.atlas.winner_memory import KeptWinners
-from deconvnet.atlas.winners import winners
+from deconvnet.atlas.top_memory import TopMemory
+from deconvnet.atlas.top_pictures import draw_top_units
+from deconvnet.atlas.unfinished import Unfinished, differences
 from deconvnet.atlas.write import write_atlas
 from deconvnet.models.load import LoadedModel
-from deconvnet.network import DeconvNet
+from deconvnet.network import DeconvNet, attached
 from deconvnet.photos.batches import Job, Skipped, batches
 
 _SAVE_SECONDS, _SAVE_PHOTOS = 60, 1000
@@ -36,20 +35,13 @@ def build_atlas(
     *,
     out: str | Path,
     loaded: LoadedModel,
-    workers: int = 0,
-    engine: Engine = "local",
-    ray_address: str | None = None,
     resume: bool = False,
-    limit: int | None = None,
-    batch: int | None = None,
-    memory: str | int | None = None,
-    keep_signal: bool = False,
-    progress: Progress | None = None,
+    **options: Unpack[Options],
 ) -> Atlas:
     """What every feature map of some layers looks for, over a set of photos (figure 2 of the paper).
 
-    Of each feature map the k strongest activations over all photos, one of each photo, carried down alone, beside
-    their patches; and statistics. One forward pass over all photos; one more over those that hold a winner, unless
+    Of each feature map the k top activations over all photos, one of each photo, carried down alone, beside their
+    patches; and statistics. One forward pass over all photos; one more over those that hold a top activation, unless
     what their ways down need could be kept of the first.
 
     Args:
@@ -59,13 +51,14 @@ def build_atlas(
         k: activations kept of each feature map.
         out: folder of the atlas; made if need be. One that holds anything else is refused.
         loaded: how photos become the network's input.
-        workers: processes that read photos. On Ray, which reads photos wherever it has room, processes that run
-            the network, each on one core or GPU; 0 is one.
-        engine: "local", or "ray" to scan on Ray Data (the extra `ray`). The result is the same.
+        resume: go on with what an interrupted run left in `out`; the result is that of an uninterrupted run. A
+            finished atlas of the same options is returned as it is.
+        workers: processes that read photos, 0 (the default) or more. On Ray, which reads photos wherever it has room,
+            processes that run the network, each on one core or GPU; 0 is one.
+        engine: "local" (the default), or "ray" to scan on Ray Data (the extra `ray`). The result is the same.
         ray_address: host:port of a Ray cluster, "auto" for the one of this machine. Otherwise the one in use, or in
             the environment variable RAY_ADDRESS, or else one that is started for the scan, on this machine alone.
-        resume: go on with what an interrupted run left in `out`. The result is that of an uninterrupted run.
-        limit: look at so many photos only, from the first.
+        limit: use at most this many photos, the first ones.
         batch: photos in each forward pass. It is part of the result's last bits, so it is the same for all of it;
             by default as many as `memory` allows, 8 at most.
         memory: for a batch, such as "2GB" (the default).
@@ -77,74 +70,110 @@ def build_atlas(
         The finished atlas.
 
     Raises:
-        ArgumentError: wrong arguments; `out` holds an atlas, or an unfinished one without `resume`, or one of
-            something else, or files that are not of an atlas.
+        ArgumentError: wrong arguments; `out` holds an atlas or an unfinished one, without `resume` or of other
+            options, or files that are not of an atlas.
         PhotoError: no photos, or none that can be read. Single ones that cannot be are listed in the atlas.
         LayerNotFoundError, UnsupportedOperationError, NotFiniteError: as `DeconvNet.project`.
         DeconvNetError: the disk refused.
     """
-    options = Options(
-        k=k, workers=workers, engine=engine, ray_address=ray_address, limit=limit, batch=batch, memory=memory,
-        keep_signal=keep_signal, progress=progress,
-    )  # fmt: skip
     folder = atlas_folder(out)
-    plan, work = prepared(net, photos, layers, loaded, options), Work(folder)
-    if resume and is_atlas(folder) and work.is_left():
-        work.remove()  # all but this was done
-        return Atlas.open(folder)
+    build = prepare(attached(net), photos, layers, k, loaded, options)
+    if resume and is_atlas(folder):
+        return finished_atlas(build, folder)
     start_atlas(folder)
-    work.start(plan.key(), resume=resume)
-    keep = plan.kept if plan.kept is not None and plan.kept.pays(plan.count) else None
-    scan, skipped = scanned(plan, work, range(plan.batches), keep)
-    return finished(plan, work, folder, scan, skipped)
+    unfinished = Unfinished(folder)
+    unfinished.start(build.key(), resume=resume)
+    memory = TopMemory.of(build.attached, build.layers, build.k)
+    beside_scan = memory if memory is not None and memory.pays(build.count) else None
+    scan, skipped = scan_photos(build, unfinished, range(build.batches), beside_scan)
+    return finish_atlas(build, folder, scan, skipped, memory)
 
 
-def scanned(plan: Plan, work: Work, numbers: range, keep: KeptWinners | None = None) -> tuple[Scan, list[SkippedPhoto]]:
-    """The scan of some of the batches, from where it was left, saved now and then; here winners can be kept."""
-    scan, done, skipped = work.load_scan(plan.layers, plan.k)
-    left = numbers[done:]
-    indices = np.arange(left.start * plan.batch, min(left.stop * plan.batch, plan.count)) if left else np.arange(0)
+def scan_photos(
+    build: Build, unfinished: Unfinished, batch_range: range, memory: TopMemory | None = None
+) -> tuple[Scan, list[SkippedPhoto]]:
+    """The scan of these batches, resumed and saved now and then, and the photos that could not be read.
+
+    Args:
+        build: what is built.
+        unfinished: where the scan is saved.
+        batch_range: indices of the batches.
+        memory: filled beside the scan.
+    """
+    scan, done, skipped = unfinished.load_scan(build.layers, build.k)
+    first, last = (min(index * build.batch, build.count) for index in (batch_range.start, batch_range.stop))
+    photos = np.arange(min(first + done * build.batch, last), last)
+    build.report_progress("scan", last - first - len(photos), last - first, len(skipped))
     saved, unsaved = time.monotonic(), 0
-    total = min(numbers.stop * plan.batch, plan.count) - numbers.start * plan.batch
-    plan.tell("scan", min(done * plan.batch, total), total, len(skipped))
-    with closing(_scanning(plan, scan, indices, keep)) as scanning:
-        for not_read in scanning:
-            skipped += [SkippedPhoto(i, plan.photos.name(i), reason) for i, reason in not_read]
+    with closing(_scan(build, scan, photos, memory)) as skipped_of_batches:
+        for skipped_of_batch in skipped_of_batches:
+            skipped += [SkippedPhoto(i, build.photos.name(i), reason) for i, reason in skipped_of_batch]
             done += 1
-            unsaved += plan.batch
-            plan.tell("scan", min(done * plan.batch, total), total, len(skipped))
+            unsaved += build.batch
+            build.report_progress("scan", min(done * build.batch, last - first), last - first, len(skipped))
             if unsaved >= _SAVE_PHOTOS or time.monotonic() - saved > _SAVE_SECONDS:
-                work.save_scan(scan, done, skipped)
+                unfinished.save_scan(scan, done, skipped)
                 saved, unsaved = time.monotonic(), 0
-    work.save_scan(scan, done, skipped)
+    unfinished.save_scan(scan, done, skipped)
     return scan, skipped
 
 
-def _scanning(
-    plan: Plan, scan: Scan, indices: NDArray[np.int64], keep: KeptWinners | None
+def _scan(
+    build: Build, scan: Scan, photos: NDArray[np.int64], memory: TopMemory | None
 ) -> Generator[Skipped, None, None]:
-    """Adds batch after batch to the scan, and says of each which photos could not be read."""
-    if plan.options.engine == "ray":
-        from deconvnet.atlas.ray_engine import scanning_on_ray
+    """Add batch after batch to the scan, and yield of each the photos that could not be read."""
+    if build.engine == "ray":
+        from deconvnet.atlas.ray_engine import scan_on_ray
 
-        job = Job(plan.photos, indices, plan.loaded.preprocess, plan.batch)
-        yield from scanning_on_ray(
-            scan, plan.net, plan.loaded, job, workers=plan.options.workers, address=plan.options.ray_address
-        )
+        job = Job(build.photos, photos, build.loaded.preprocess, build.batch)
+        yield from scan_on_ray(scan, build, job)
         return
-    like = plan.loaded.example_input
-    for read in batches(plan.photos, indices, plan.loaded.preprocess, plan.batch, workers=plan.options.workers):
-        scan.add(plan.net, read.images.to(like), read.slots.tolist(), read.indices.tolist(), keep)
-        yield read.skipped
+    remember = None if memory is None else memory.remember
+    for batch in batches(build.photos, photos, build.loaded.preprocess, build.batch, workers=build.workers):
+        slots, indices = batch.slots.tolist(), batch.indices.tolist()
+        trace = scan.add(build.attached, batch.images.to(build.loaded.example_input), slots, indices, remember)
+        if memory is not None and trace is not None:
+            memory.fill(trace, scan.rankings, slots, indices)
+        yield batch.skipped
 
 
-def finished(plan: Plan, work: Work, folder: Path, scan: Scan, skipped: Sequence[SkippedPhoto]) -> Atlas:
-    """The atlas, once all photos are scanned: the winners carried down, and all that was found written."""
-    if len(skipped) == plan.count:
-        raise PhotoError(f"none of the {plan.count} photos can be read; the first: {skipped[0].reason}")
-    found = winners(scan)
-    with work.tiles() as tiles:
-        project_winners(plan, tiles, found, scan)
-        write_atlas(plan, tiles, folder, scan, found, skipped)
-    work.remove()
+def finish_atlas(
+    build: Build, folder: Path, scan: Scan, skipped: Sequence[SkippedPhoto], memory: TopMemory | None
+) -> Atlas:
+    """The atlas of a whole scan: carry its top units down, write all files, remove the unfinished ones.
+
+    Args:
+        build: what is built.
+        folder: of the atlas.
+        scan: of all photos.
+        skipped: photos that could not be read.
+        memory: what the units' ways down need, if there is room for it.
+
+    Raises:
+        PhotoError: none of the photos can be read.
+    """
+    if len(skipped) == build.count:
+        raise PhotoError(f"none of the {build.count} photos can be read; the first: {skipped[0].reason}")
+    units, unfinished = scan.top_units(), Unfinished(folder)
+    with unfinished.tiles() as tiles:
+        draw_top_units(build, scan, units, memory, tiles)
+        write_atlas(build, folder, scan, units, skipped, tiles)
+    unfinished.remove()
     return Atlas.open(folder)
+
+
+def finished_atlas(build: Build, folder: Path) -> Atlas:
+    """The atlas that a folder already holds.
+
+    Raises:
+        ArgumentError: it was built with other options.
+    """
+    atlas = Atlas.open(folder)
+    changed = differences(key_of(atlas.manifest, keep_signal=signals_folder(folder).is_dir()), build.key())
+    if changed:
+        raise ArgumentError(
+            f"{str(folder)!r} holds an atlas that was built with {'; '.join(changed)}. Use the same options or a new "
+            "folder."
+        )
+    Unfinished(folder).remove()
+    return atlas

@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from deconvnet._errors import ArgumentError
-from deconvnet.atlas.build import finished, scanned
-from deconvnet.atlas.plan import Options, Plan, Progress, prepared
+from deconvnet.atlas.build import finish_atlas, finished_atlas, scan_photos
+from deconvnet.atlas.manifest import is_atlas
+from deconvnet.atlas.options import Build, Options, ReportProgress, prepare
 from deconvnet.atlas.reader import Atlas
 from deconvnet.atlas.scan import Scan
 from deconvnet.atlas.store import atlas_folder, start_atlas
 from deconvnet.atlas.tables import SkippedPhoto
-from deconvnet.atlas.unfinished import Work, differences
+from deconvnet.atlas.top_memory import TopMemory
+from deconvnet.atlas.unfinished import Key, Unfinished, differences
 from deconvnet.models.load import LoadedModel
-from deconvnet.network import DeconvNet
+from deconvnet.network import DeconvNet, attached
 
 
 def scan_shard(
@@ -26,15 +28,15 @@ def scan_shard(
     out: str | Path,
     loaded: LoadedModel,
     resume: bool = False,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> None:
     """Scan a part of the photos, as one job of many; `merge_shards` makes the atlas of all parts.
 
     Args:
         shard: (i, n), part i of n, counted from 0.
         out: a folder for this part alone.
-        net, photos, layers, k, loaded, resume: as in `build_atlas`, the same for all parts.
-        options: all other options of `build_atlas`, by the same names.
+        net, photos, layers, k, loaded, resume, workers, engine, ray_address, limit, batch, memory, keep_signal,
+            progress: as in `build_atlas`, the same for all parts.
 
     Raises:
         As `build_atlas`.
@@ -43,11 +45,11 @@ def scan_shard(
     if not 0 <= part < parts:
         raise ArgumentError(f"a shard is part i of n, i from 0 to n - 1; got {part}/{parts}.")
     folder = atlas_folder(out)
-    plan = prepared(net, photos, layers, loaded, Options(k=k, **options))
+    build = prepare(attached(net), photos, layers, k, loaded, options)
     start_atlas(folder)
-    work = Work(folder)
-    work.start({**plan.key(), "shard": f"{part}/{parts}"}, resume=resume)
-    scanned(plan, work, _batches_of_shard(plan, part, parts))
+    unfinished = Unfinished(folder)
+    unfinished.start({**build.key(), "shard": f"{part}/{parts}"}, resume=resume)
+    scan_photos(build, unfinished, _batches_of_shard(build, part, parts))
 
 
 def merge_shards(
@@ -59,68 +61,71 @@ def merge_shards(
     loaded: LoadedModel,
     workers: int = 0,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
 ) -> Atlas:
     """The atlas of photos that `scan_shard` scanned in parts. It has the bytes of one that was scanned at once.
 
     Args:
         net, photos, loaded, workers, resume, progress: as in `build_atlas`; the same network and photos as for the
-            parts, because what a folder says is never loaded.
+            parts, because nothing that a folder says is ever loaded.
         shards: the folders of all parts, in any order; they stay as they are.
         out: folder of the atlas.
 
     Raises:
-        ArgumentError: parts are missing, twice there, unfinished, or of something else.
+        ArgumentError: parts are missing, listed twice, unfinished, or of something else.
         As `build_atlas`.
     """
-    folder_of_all = atlas_folder(out)
-    works = {Path(folder): Work(Path(folder)) for folder in shards}
-    keys = {folder: work.key() for folder, work in works.items()}
-    for folder, key in keys.items():
-        if key is None or "shard" not in key:
-            raise ArgumentError(f"{str(folder)!r} holds no scanned part of an atlas.")
+    folder = atlas_folder(out)
+    keys = {Path(shard): _key_of_shard(Path(shard)) for shard in shards}
     if not keys:
-        raise ArgumentError("there are no parts to merge: give their folders.")
-    first = next(key for key in keys.values() if key is not None)
-    options = Options(
-        k=first["k"], workers=workers, limit=first["photos"]["looked at"], batch=first["batch"],
-        keep_signal=first["signals kept"], progress=progress,
-    )  # fmt: skip
-    plan = prepared(net, photos, first["layers"], loaded, options)
-    merged, skipped = _merged(plan, works, {folder: key or {} for folder, key in keys.items()})
-    work = Work(folder_of_all)
-    start_atlas(folder_of_all)
-    work.start(plan.key(), resume=resume)
-    work.save_scan(merged, plan.batches, skipped)
-    return finished(plan, work, folder_of_all, merged, skipped)
+        raise ArgumentError("the list of parts to merge is empty: give their folders.")
+    key = next(iter(keys.values()))
+    options: Options = {
+        "workers": workers, "limit": key["photos"]["looked at"], "batch": key["batch"],
+        "keep_signal": key["signals kept"], "progress": progress,
+    }  # fmt: skip
+    build = prepare(attached(net), photos, key["layers"], key["k"], loaded, options)
+    scan, skipped = _merged(build, keys)
+    if resume and is_atlas(folder):
+        return finished_atlas(build, folder)
+    start_atlas(folder)
+    unfinished = Unfinished(folder)
+    unfinished.start(build.key(), resume=resume)
+    unfinished.save_scan(scan, build.batches, skipped)
+    return finish_atlas(build, folder, scan, skipped, TopMemory.of(build.attached, build.layers, build.k))
 
 
-def _merged(
-    plan: Plan, works: Mapping[Path, Work], keys: Mapping[Path, Mapping[str, Any]]
-) -> tuple[Scan, list[SkippedPhoto]]:
+def _key_of_shard(folder: Path) -> Key:
+    key = Unfinished(folder).key()
+    if key is None or "shard" not in key:
+        raise ArgumentError(f"{str(folder)!r} does not hold a scanned part of an atlas.")
+    return key
+
+
+def _merged(build: Build, keys: Mapping[Path, Key]) -> tuple[Scan, list[SkippedPhoto]]:
     """The scans of all parts as one, and the photos that could not be read."""
-    merged, skipped, seen = Scan(plan.layers, plan.k), [], dict[int, Path]()
+    merged, skipped, folder_of = Scan(build.layers, build.k), list[SkippedPhoto](), dict[int, Path]()
     parts = int(next(iter(keys.values()))["shard"].split("/")[1])
     for folder, key in keys.items():
-        part, of = map(int, key["shard"].split("/"))
-        if of != parts:
-            raise ArgumentError(f"{str(folder)!r} holds part {key['shard']}, and another is one of {parts}.")
-        changed = differences({name: value for name, value in key.items() if name != "shard"}, plan.key())
+        part, parts_here = map(int, key["shard"].split("/"))
+        if parts_here != parts:
+            raise ArgumentError(f"{str(folder)!r} holds part {key['shard']}, but another folder holds one of {parts}.")
+        changed = differences({name: value for name, value in key.items() if name != "shard"}, build.key())
         if changed:
             raise ArgumentError(f"the part in {str(folder)!r} was scanned with {'; '.join(changed)}.")
-        if part in seen:
-            raise ArgumentError(f"part {key['shard']} is there twice: in {str(seen[part])!r} and {str(folder)!r}.")
-        seen[part] = folder
-        scan, done, not_read = works[folder].load_scan(plan.layers, plan.k)
-        if done < len(_batches_of_shard(plan, part, parts)):
+        if part in folder_of:
+            raise ArgumentError(f"{str(folder_of[part])!r} and {str(folder)!r} both hold part {key['shard']}.")
+        folder_of[part] = folder
+        scan, done, skipped_of_part = Unfinished(folder).load_scan(build.layers, build.k)
+        if done < len(_batches_of_shard(build, part, parts)):
             raise ArgumentError(f"the part in {str(folder)!r} is unfinished: run it again with --resume.")
         merged.merge(scan)
-        skipped += not_read
-    lacking = [i for i in range(parts) if i not in seen]
-    if lacking:
-        raise ArgumentError(f"{len(lacking)} of {parts} parts are missing: {', '.join(map(str, lacking[:20]))}.")
-    return merged, sorted(skipped, key=lambda one: one.index)
+        skipped += skipped_of_part
+    absent = [part for part in range(parts) if part not in folder_of]
+    if absent:
+        raise ArgumentError(f"{len(absent)} of {parts} parts are missing: {', '.join(map(str, absent[:20]))}.")
+    return merged, sorted(skipped, key=lambda photo: photo.index)
 
 
-def _batches_of_shard(plan: Plan, part: int, parts: int) -> range:
-    return range(part * plan.batches // parts, (part + 1) * plan.batches // parts)
+def _batches_of_shard(build: Build, part: int, parts: int) -> range:
+    return range(part * build.batches // parts, (part + 1) * build.batches // parts)

@@ -49,8 +49,8 @@ class AtlasLayer:
 
 
 @dataclass(frozen=True)
-class PhotoSet:
-    """The photos that were looked at.
+class PhotoSource:
+    """The set of photos that was used.
 
     Attributes:
         name: of the set.
@@ -65,7 +65,7 @@ class PhotoSet:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many photos were looked at, and how many could not be."""
+    """How many photos were used, and how many could not be read."""
 
     photos: int
     skipped: int
@@ -92,7 +92,7 @@ class Manifest:
     model: ModelSource
     rules: Mapping[str, Any]
     layers: tuple[AtlasLayer, ...]
-    photos: PhotoSet
+    photos: PhotoSource
     preprocess: Mapping[str, Any]
     k: int
     batch: int
@@ -102,7 +102,7 @@ class Manifest:
     def __post_init__(self) -> None:
         names = [layer.name for layer in self.layers]
         if not names or len(set(names)) < len(names):
-            raise ArgumentError(f"an atlas has at least one layer, and no two of one name; got {names}.")
+            raise ArgumentError(f"an atlas has at least one layer, each name once; got {names}.")
         if self.k < 1 or self.batch < 1:
             raise ArgumentError(f"k={self.k} and batch={self.batch}, but at least 1 is needed.")
         for layer in self.layers:
@@ -140,15 +140,15 @@ def read_manifest(folder: Path) -> Manifest:
     """What the atlas in a folder says of itself.
 
     Raises:
-        AtlasError: there is no atlas, or its manifest is damaged or newer than this package.
+        AtlasError: it is not an atlas, or its manifest is damaged or newer than this package.
     """
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise AtlasError(f"there is no folder {str(folder)!r}. Check the path of the atlas.")
+        raise AtlasError(f"the folder {str(folder)!r} does not exist. Check the path of the atlas.")
     if not path.is_file():
         raise AtlasError(
-            f"{str(folder)!r} is no atlas: it has no {MANIFEST}, which is written last. If one was being built there,"
-            " finish that first."
+            f"{str(folder)!r} is not an atlas: {MANIFEST}, which is written last, is missing. If an atlas was being "
+            "built there, finish it first (--resume, resume=True)."
         )
     try:
         data = json.loads(path.read_bytes())
@@ -165,6 +165,29 @@ def read_manifest(folder: Path) -> Manifest:
     except ValueError as fault:
         raise damaged(path, fault) from fault
     return manifest
+
+
+def key_of(manifest: Manifest, *, keep_signal: bool) -> dict[str, Any]:
+    """What the bytes of an atlas depend on: a run is resumed only where all of it is the same.
+
+    Args:
+        manifest: of the atlas.
+        keep_signal: whether its signals are kept.
+    """
+    count = manifest.counts.photos + manifest.counts.skipped
+    return {
+        "format_version": FORMAT_VERSION,
+        "deconvnet": manifest.deconvnet,
+        "model": asdict(manifest.model),
+        "rules": dict(manifest.rules),
+        "layers": [layer.name for layer in manifest.layers],
+        "photos": {"name": manifest.photos.name, "looked at": count, "fingerprint": manifest.photos.fingerprint},
+        "preprocess": dict(manifest.preprocess),
+        "k": manifest.k,
+        "batch": manifest.batch,
+        "signals kept": keep_signal,
+        "libraries": dict(manifest.libraries),
+    }
 
 
 def missing(path: Path) -> AtlasError:

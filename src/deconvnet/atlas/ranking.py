@@ -1,8 +1,8 @@
 """A bounded ranking of activations that merges: the same for one machine, many, and after an interruption.
 
-Of each image and feature map there is one candidate, its strongest position; the best k over images stay.
+Of each image and feature map there is one candidate, its strongest position; the k strongest over images stay.
 Of equal activations the earlier image is the stronger, then the earlier position. An activation of zero or
-below is no candidate.
+below is not a candidate.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int64
 
-NONE = np.iinfo(np.int64).max  # stands for the image of an empty place
+NONE = np.iinfo(np.int64).max  # stands for the image of an empty rank
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,13 +23,13 @@ class Ranking:
 
     Attributes:
         activations: (c, k); minus infinity where there are fewer than k.
-        images: (c, k) numbers of the images; `NONE` where there are fewer.
-        places: (c, k) flat positions in the map; `NONE` where there are fewer.
+        images: (c, k) indices of the images; `NONE` where there are fewer.
+        positions: (c, k) flat positions in the map; `NONE` where there are fewer.
     """
 
     activations: Float32[np.ndarray, "c k"]
     images: Int64[np.ndarray, "c k"]
-    places: Int64[np.ndarray, "c k"]
+    positions: Int64[np.ndarray, "c k"]
 
     @staticmethod
     def empty(channels: int, k: int) -> "Ranking":
@@ -46,22 +46,22 @@ class Ranking:
         self,
         images: Int64[np.ndarray, " n"],
         activations: Float32[np.ndarray, "n c"],
-        places: Int64[np.ndarray, "n c"],
+        positions: Int64[np.ndarray, "n c"],
     ) -> "Ranking":
-        """With the strongest activation of each feature map in some more images.
+        """The ranking with more images, of each the strongest activation of every feature map.
 
         Args:
-            images: their numbers.
+            images: their indices.
             activations: of each image and map, the strongest.
-            places: where it is, as a flat position.
+            positions: where it is, as a flat position.
         """
         enters = (activations > 0) & (activations >= self.activations[:, -1])
         rows = np.flatnonzero(enters.any(1))  # late in a data set few images enter
         if not rows.size:
             return self
         values = np.where(enters, activations, -np.inf)[rows].T
-        numbers = np.where(enters[rows].T, images[rows], NONE)
-        return _best([self, Ranking(values, numbers, np.where(enters[rows].T, places[rows].T, NONE))], self.k)
+        indices = np.where(enters[rows].T, images[rows], NONE)
+        return _strongest([self, Ranking(values, indices, np.where(enters[rows].T, positions[rows].T, NONE))], self.k)
 
     def merged(self, other: "Ranking") -> "Ranking":
         """The ranking of the images of both.
@@ -71,19 +71,21 @@ class Ranking:
         """
         if self.activations.shape != other.activations.shape:
             raise ValueError(f"rankings of {self.activations.shape} and {other.activations.shape} do not merge.")
-        return _best([self, other], self.k)
+        return _strongest([self, other], self.k)
 
 
-def _best(rankings: Sequence[Ranking], k: int) -> Ranking:
+def _strongest(rankings: Sequence[Ranking], k: int) -> Ranking:
     activations = np.concatenate([ranking.activations for ranking in rankings], 1)
     images = np.concatenate([ranking.images for ranking in rankings], 1)
-    places = np.concatenate([ranking.places for ranking in rankings], 1)
-    order = np.lexsort((places, images, -activations), axis=1)
-    activations, images, places = (np.take_along_axis(part, order, 1) for part in (activations, images, places))
-    same = (images[:, :, None] == images[:, None, :]) & (images != NONE)[:, :, None]
-    again = np.tril(same, -1).any(2)
-    if again.any():  # an image that was in both: its second mention moves behind all others
-        order = np.argsort(again, axis=1, kind="stable")
-        activations = np.take_along_axis(np.where(again, -np.inf, activations), order, 1)
-        images, places = (np.take_along_axis(np.where(again, NONE, part), order, 1) for part in (images, places))
-    return Ranking(activations[:, :k].astype(np.float32), images[:, :k], places[:, :k])
+    positions = np.concatenate([ranking.positions for ranking in rankings], 1)
+    order = np.lexsort((positions, images, -activations), axis=1)
+    activations, images, positions = (np.take_along_axis(part, order, 1) for part in (activations, images, positions))
+    equal = (images[:, :, None] == images[:, None, :]) & (images != NONE)[:, :, None]
+    repeated = np.tril(equal, -1).any(2)
+    if repeated.any():  # an image that was in both: its second mention moves behind all others
+        order = np.argsort(repeated, axis=1, kind="stable")
+        activations = np.take_along_axis(np.where(repeated, -np.inf, activations), order, 1)
+        images, positions = (
+            np.take_along_axis(np.where(repeated, NONE, part), order, 1) for part in (images, positions)
+        )
+    return Ranking(activations[:, :k].astype(np.float32), images[:, :k], positions[:, :k])

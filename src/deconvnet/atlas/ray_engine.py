@@ -1,9 +1,9 @@
 """A scan on Ray Data: the same bytes as in the loop on one machine.
 
-numbers of batches ─► tasks: photos read ─► N actors: the network run ─► here: added, in order, each once
+indices of batches ─► tasks: photos read ─► N actors: the network run ─► here: added, in order, each once
 
-What comes back of a batch is what was seen of its photos, never a sum over several: Ray may run a batch again,
-and whatever a killed actor knew is lost, without any photo being counted twice or not at all.
+What comes back of a batch is what was measured of its photos, never a sum over several: Ray may run a batch again,
+and whatever a killed actor held is lost, without any photo being counted twice or not at all.
 """
 
 import copy
@@ -24,10 +24,12 @@ from torch import Tensor
 
 from deconvnet import _errors
 from deconvnet._errors import ArgumentError, DeconvNetError
-from deconvnet.atlas.scan import Scan, ScanLayer, Seen
+from deconvnet.atlas.options import Build
+from deconvnet.atlas.scan import Measures, Scan
 from deconvnet.core.rules import RuleSet
+from deconvnet.engine.attachment import Attachment
 from deconvnet.models.load import LoadedModel
-from deconvnet.network import DeconvNet
+from deconvnet.network import DeconvNet, attached
 from deconvnet.photos.batches import Job, Skipped
 
 _CPUS = 0.5  # of a task or an actor
@@ -41,18 +43,14 @@ _ENVIRONMENT = {
 _Row: TypeAlias = dict[str, Any]
 
 
-def scanning_on_ray(
-    scan: Scan, net: DeconvNet, loaded: LoadedModel, job: Job, *, workers: int, address: str | None
-) -> Generator[Skipped, None, None]:
-    """Adds the batches of a job to a scan, in order, and says of each which photos could not be read.
+def scan_on_ray(scan: Scan, build: Build, job: Job) -> Generator[Skipped, None, None]:
+    """Add the batches of a job to a scan, in order, and yield of each the photos that could not be read.
 
     Args:
         scan: grows.
-        net: the network.
-        loaded: where it comes from.
+        build: what is built. Its workers are actors that run the network; 0 is one. Without an address of a cluster
+            it is the one in use, that of RAY_ADDRESS, or one that is started here.
         job: what is read.
-        workers: actors that run the network; 0 is one.
-        address: of a cluster; by default the one in use, that of RAY_ADDRESS, or one that is started here.
 
     Raises:
         ArgumentError: Ray is not installed, the address leads nowhere, or the network cannot be sent.
@@ -61,21 +59,22 @@ def scanning_on_ray(
     """
     if not len(job):
         return
-    with _ray(address) as ray:
-        sent = _packed(ray, loaded, net.rules, scan)
-        for number, row in enumerate(_rows(ray, job, sent, max(workers, 1), loaded.device.type == "cuda")):
-            if row["number"] != number:
-                raise DeconvNetError(f"Ray returned batch {row['number']} where batch {number} was due.")
-            told = json.loads(row["told"])
-            if "fault" in told:
-                raise _raised(*told["fault"])
-            scan.take(_unpacked(row["seen"], scan.layers), told["photos"])
-            yield tuple((index, reason) for index, reason in told["skipped"])
+    loaded = build.loaded
+    with _ray(build.ray_address) as ray:
+        sent = _packed(ray, loaded, build.attached.rules, scan)
+        for batch, row in enumerate(_rows(ray, job, sent, max(build.workers, 1), loaded.device.type == "cuda")):
+            if row["batch"] != batch:
+                raise DeconvNetError(f"Ray returned batch {row['batch']} where batch {batch} was due.")
+            report = json.loads(row["report"])
+            if "fault" in report:
+                raise _raised(*report["fault"])
+            scan.take(_unpacked(row["measures"], scan), report["photos"])
+            yield tuple((index, reason) for index, reason in report["skipped"])
 
 
 @contextmanager
 def _ray(address: str | None) -> Iterator[Any]:
-    """Ray, connected to or started, and left as it was found."""
+    """Ray, connected to or started, and left as it was before."""
     before = {name: os.environ.get(name) for name in _ENVIRONMENT}
     os.environ.update({name: value for name, value in _ENVIRONMENT.items() if before[name] is None})
     try:
@@ -122,16 +121,16 @@ def _start(ray: Any, address: str) -> None:
 
 
 def _rows(ray: Any, job: Job, sent: bytes, workers: int, on_gpus: bool) -> Iterator[_Row]:
-    """What the actors say of the batches, in order."""
+    """What the actors report of the batches, in order."""
     cpus = max(ray.cluster_resources().get("CPU", 0), 1)
     share = min(_CPUS, math.floor(cpus / 2 / workers * 1e4) / 1e4)  # half of all is left for reading
     try:
-        items = [{"number": number} for number in range(len(job))]
+        items = [{"batch": batch} for batch in range(len(job))]
         data = ray.data.from_items(items, override_num_blocks=len(job))
         data.context.execution_options.preserve_order = True
         data.context.enable_progress_bars = False
         pool = ray.data.ActorPoolStrategy(size=workers)
-        read = data.map(_reading, fn_args=(job,), num_cpus=_CPUS)
+        read = data.map(_read, fn_args=(job,), num_cpus=_CPUS)
         ran = read.map(_Worker, fn_constructor_args=(sent,), compute=pool, num_cpus=share, num_gpus=int(on_gpus))
         yield from ran.iter_rows()
     except Exception as fault:
@@ -151,19 +150,19 @@ def _packed(ray: Any, loaded: LoadedModel, rules: RuleSet, scan: Scan) -> bytes:
     return packed
 
 
-def _reading(row: _Row, job: Job) -> _Row:
+def _read(row: _Row, job: Job) -> _Row:
     """In a task: the photos of a batch."""
     try:
         images = np.empty(job.shape, np.float32)
-        slots, skipped = job.read(row["number"], images)
+        slots, skipped = job.read(row["batch"], images)
     except Exception as fault:
-        return {**row, "images": np.zeros(0, np.float32), "told": _fault(fault)}
-    told = {"slots": slots.tolist(), "photos": job.indices_of(row["number"])[slots].tolist(), "skipped": skipped}
-    return {**row, "images": images, "told": json.dumps(told)}
+        return {**row, "images": np.zeros(0, np.float32), "report": _fault(fault)}
+    report = {"slots": slots.tolist(), "photos": job.indices_of(row["batch"])[slots].tolist(), "skipped": skipped}
+    return {**row, "images": images, "report": json.dumps(report)}
 
 
 class _Worker:
-    """In an actor: runs batches, and tells what is seen in each.
+    """In an actor: runs batches, and reports what is measured in each.
 
     Args:
         sent: from `_packed`.
@@ -171,43 +170,44 @@ class _Worker:
 
     def __init__(self, sent: bytes) -> None:
         self._sent = sent
-        self._ready: tuple[DeconvNet, Tensor, Scan] | None = None
+        self._ready: tuple[Attachment, Tensor, Scan] | None = None
 
     def __call__(self, row: _Row) -> _Row:
-        told, seen = row["told"], b""
+        text, measures = row["report"], b""
         try:
-            if "fault" not in (known := json.loads(told)):
-                seen = self._seen(row["images"], known["slots"], known["photos"])
+            if "fault" not in (report := json.loads(text)):
+                measures = self._measures(row["images"], report["slots"], report["photos"])
         except Exception as fault:
-            told = _fault(fault)
-        return {"number": row["number"], "told": told, "seen": seen}
+            text = _fault(fault)
+        return {"batch": row["batch"], "report": text, "measures": measures}
 
-    def _seen(self, images: np.ndarray, slots: Sequence[int], photos: Sequence[int]) -> bytes:
-        self._ready = self._ready or _made(self._sent)
-        net, like, scan = self._ready
-        seen = scan.look(net, torch.tensor(images).to(like), slots, photos)
-        scan.take(seen, photos)  # so that ever fewer places are looked up
+    def _measures(self, images: np.ndarray, slots: Sequence[int], photos: Sequence[int]) -> bytes:
+        self._ready = self._ready or _received(self._sent)
+        network, like, scan = self._ready
+        measures = scan.look(network, torch.tensor(images).to(like), slots, photos)
+        scan.take(measures, photos)  # so that ever fewer positions are looked up
         return save({
-            f"{place}/{name}": np.ascontiguousarray(array)
-            for place, layer in enumerate(scan.layers)
-            for name, array in seen.get(layer.name, {}).items()
+            f"{index}/{name}": np.ascontiguousarray(array)
+            for index, layer in enumerate(scan.layers)
+            for name, array in measures.get(layer.name, {}).items()
         })  # fmt: skip
 
 
-def _made(sent: bytes) -> tuple[DeconvNet, Tensor, Scan]:
+def _received(sent: bytes) -> tuple[Attachment, Tensor, Scan]:
     from ray import cloudpickle
 
     loaded, rules, scan = cloudpickle.loads(sent)
     loaded = replace(loaded, model=loaded.model.to(loaded.device.type), device=torch.device(loaded.device.type))
-    return DeconvNet(loaded.model, loaded.example_input, rules=rules), loaded.example_input, scan
+    net = DeconvNet(loaded.model, loaded.example_input, rules=rules)
+    return attached(net), loaded.example_input, scan
 
 
-def _unpacked(seen: bytes, layers: Sequence[ScanLayer]) -> Seen:
-    found: Seen = {}
-    for key, array in load(seen).items():
-        place, _, name = key.partition("/")
-        found.setdefault(layers[int(place)].name, {})[name] = array
-    return found
+def _unpacked(packed: bytes, scan: Scan) -> Measures:
+    measures: Measures = {}
+    for key, array in load(packed).items():
+        index, _, name = key.partition("/")
+        measures.setdefault(scan.layers[int(index)].name, {})[name] = array
+    return measures
 
 
 def _fault(fault: Exception) -> str:

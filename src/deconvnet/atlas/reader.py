@@ -1,4 +1,4 @@
-"""`Atlas`: what was built, read back. No torch here."""
+"""`Atlas`: a built atlas, read back. No torch here."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -28,14 +28,14 @@ class Atlas:
     """What every feature map of a network looks for, over a set of photos.
 
     Attributes:
-        folder: where it lies.
+        folder: its folder.
         manifest: how it was made.
     """
 
     folder: Path
     manifest: Manifest
     _top: pa.Table
-    _numbers: NDArray[np.int64]  # of each row's feature map, counted through all layers; they never fall
+    _map_indices: NDArray[np.int64]  # of each row's feature map, counted through all layers; they never fall
     _stats: pa.Table
     _skipped: tuple[SkippedPhoto, ...]
 
@@ -44,22 +44,22 @@ class Atlas:
         """The atlas in a folder.
 
         Raises:
-            AtlasError: there is none, or it is unfinished, damaged or newer than this package.
+            AtlasError: it is not an atlas, or is unfinished, damaged or newer than this package.
         """
         folder = Path(folder)
         manifest = read_manifest(folder)
-        top, numbers = read_top(folder, manifest.layers, manifest.k)
-        return cls(folder, manifest, top, numbers, read_stats(folder, manifest.layers), read_skipped(folder))
+        top, map_indices = read_top(folder, manifest.layers, manifest.k)
+        return cls(folder, manifest, top, map_indices, read_stats(folder, manifest.layers), read_skipped(folder))
 
     def __len__(self) -> int:
         """How many feature maps it has."""
         return sum(layer.channels for layer in self.manifest.layers)
 
     def __repr__(self) -> str:
-        made = self.manifest
+        manifest = self.manifest
         return (
-            f"<Atlas: {len(self)} feature maps in {len(made.layers)} layers of {made.model.spec}, "
-            f"top {made.k} of {made.counts.photos} photos ({made.photos.name})>"
+            f"<Atlas: {len(self)} feature maps in {len(manifest.layers)} layers of {manifest.model.spec}, "
+            f"top {manifest.k} of {manifest.counts.photos} photos ({manifest.photos.name})>"
         )
 
     @cached_property
@@ -71,18 +71,18 @@ class Atlas:
         """The strongest activations of a feature map, one of each photo, the strongest first.
 
         Raises:
-            LayerNotFoundError, ArgumentError: there is no such layer or channel.
+            LayerNotFoundError, ArgumentError: an unknown layer or channel.
         """
-        first, last = self._rows(self._number(layer, channel))
+        first, last = self._rows(self._index(layer, channel))
         return _activations(self._top.slice(first, last - first))
 
     def stats(self, layer: str) -> tuple[MapStats, ...]:
         """What each feature map of a layer did over all photos, in the order of channels.
 
         Raises:
-            LayerNotFoundError: there is no such layer.
+            LayerNotFoundError: an unknown layer.
         """
-        rows = self._stats.slice(self._number(layer, 0), self.layers[layer].channels)
+        rows = self._stats.slice(self._index(layer, 0), self.layers[layer].channels)
         return tuple(MapStats(**row) for row in rows.to_pylist())
 
     def picture(self, layer: str, channel: int) -> Image.Image:
@@ -91,7 +91,7 @@ class Atlas:
         Both are empty and crossed out for a dead map.
 
         Raises:
-            LayerNotFoundError, ArgumentError: there is no such layer or channel.
+            LayerNotFoundError, ArgumentError: an unknown layer or channel.
             AtlasError: a picture is missing or damaged.
         """
         signals, patches = self.blocks(layer, channel)
@@ -102,10 +102,10 @@ class Atlas:
 
     def blocks(self, layer: str, channel: int) -> tuple[Image.Image, Image.Image]:
         """The two halves of `picture`: signals, and patches. In reading order, the strongest first."""
-        number = self._number(layer, channel)
-        if self._stats["dead"][number].as_py():
+        index = self._index(layer, channel)
+        if self._stats["dead"][index].as_py():
             return (_empty(self.manifest.k, self.layers[layer].tile),) * 2
-        first, last = self._rows(number)
+        first, last = self._rows(index)
         return self._block(layer, channel, "signal", last - first), self._block(layer, channel, "patch", last - first)
 
     def _block(self, layer: str, channel: int, kind: Kind, count: int) -> Image.Image:
@@ -118,10 +118,10 @@ class Atlas:
         """The signals of a layer's top activations, if they were kept, in the order of channels and ranks.
 
         Raises:
-            LayerNotFoundError: there is no such layer.
+            LayerNotFoundError: an unknown layer.
             AtlasError: they were not kept, or the file is damaged.
         """
-        self._number(layer, 0)
+        self._index(layer, 0)
         return read_signals(self.folder, layer)
 
     def find(self, *, image: str) -> tuple[TopActivation, ...]:
@@ -131,7 +131,7 @@ class Atlas:
             image: the photo's name in the set.
 
         Raises:
-            ArgumentError: it is among the strongest of no feature map, or no photo of the set.
+            ArgumentError: it is not among the strongest of any feature map, or not a photo of the set.
         """
         rows = self._top.filter(pc.equal(self._top["image"], image))
         if rows.num_rows:
@@ -140,30 +140,30 @@ class Atlas:
         if skipped:
             raise ArgumentError(f"the photo {image!r} was skipped when the atlas was built: {skipped[0]}")
         raise ArgumentError(
-            f"no photo {image!r} is among the {self.manifest.k} strongest of a feature map; the nearest names are "
+            f"photo {image!r} is not among the {self.manifest.k} strongest of any feature map; the nearest names are "
             f"{_near(image, pc.unique(self._top['image']).to_pylist())}."
         )
 
     def skipped(self) -> tuple[SkippedPhoto, ...]:
-        """The photos that could not be looked at, and why."""
+        """The photos that could not be read, and why."""
         return self._skipped
 
-    def _number(self, layer: str, channel: int) -> int:
-        """Of a feature map, counted through all layers."""
+    def _index(self, layer: str, channel: int) -> int:
+        """Index of a feature map, counted through all layers."""
         if layer not in self.layers:
             raise LayerNotFoundError(
-                f"the atlas has no layer {layer!r}; the nearest names are {_near(layer, self.layers)}. "
+                f"layer {layer!r} is not in the atlas; the nearest names are {_near(layer, self.layers)}. "
                 "atlas.layers lists all."
             )
         channels = self.layers[layer].channels
         if type(channel) is not int or not 0 <= channel < channels:
-            raise ArgumentError(f"there are {channels} feature maps in {layer!r}, numbered from 0; got {channel!r}.")
+            raise ArgumentError(f"{layer!r} has {channels} feature maps, counted from 0; got {channel!r}.")
         before = list(self.layers)[: list(self.layers).index(layer)]
         return sum(self.layers[name].channels for name in before) + channel
 
-    def _rows(self, number: int) -> tuple[int, int]:
+    def _rows(self, index: int) -> tuple[int, int]:
         """The first row of a feature map and the one behind its last."""
-        first, last = np.searchsorted(self._numbers, [number, number + 1])
+        first, last = np.searchsorted(self._map_indices, [index, index + 1])
         return int(first), int(last)
 
 

@@ -45,7 +45,7 @@ def save_sheet(
         force: replace a file that is there already.
 
     Raises:
-        LayerNotFoundError, ArgumentError: there is no such layer or channel, or the file cannot be that.
+        LayerNotFoundError, ArgumentError: an unknown layer or channel, or the file cannot be written there.
         AtlasError: a picture is missing or damaged.
         DeconvNetError: the disk refused.
     """
@@ -77,10 +77,10 @@ def _check_height(height: int, maps: int) -> None:
 
 def _cells(atlas: Atlas, layer: str, channels: Sequence[int] | None) -> list[Cell]:
     stats = atlas.stats(layer)
-    chosen = range(len(stats)) if channels is None else channels
-    if not len(chosen):
+    indices = range(len(stats)) if channels is None else channels
+    if not len(indices):
         raise ArgumentError("channels is empty. Give at least one feature map.")
-    return [Cell(atlas.blocks(layer, channel), _caption(atlas, stats[channel])) for channel in chosen]
+    return [Cell(atlas.blocks(layer, channel), _caption(atlas, stats[channel])) for channel in indices]
 
 
 def _caption(atlas: Atlas, of_map: MapStats) -> str:
@@ -91,8 +91,8 @@ def _caption(atlas: Atlas, of_map: MapStats) -> str:
 
 
 def _title(atlas: Atlas, layer: str) -> str:
-    made = atlas.manifest
+    manifest = atlas.manifest
     return (
-        f"{layer} of {made.model.spec}: the {made.k} strongest activations of each feature map over "
-        f"{made.counts.photos} photos ({made.photos.name}), and their patches"
+        f"{layer} of {manifest.model.spec}: the {manifest.k} strongest activations of each feature map over "
+        f"{manifest.counts.photos} photos ({manifest.photos.name}), and their patches"
     )

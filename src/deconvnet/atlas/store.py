@@ -29,7 +29,7 @@ def atlas_folder(out: str | Path) -> Path:
     """The folder of an atlas, if it is new or empty, or holds an atlas or an unfinished one.
 
     Raises:
-        ArgumentError: it holds anything else, or has no name.
+        ArgumentError: it holds anything else, or its name is empty.
         DeconvNetError: it cannot be read.
     """
     return result_folder(out, key=KEY, is_result=is_atlas)
@@ -55,14 +55,14 @@ def remove_interrupted(folder: Path) -> None:
     """
     pictures = folder / "pictures"
     of_layers = list(pictures.iterdir()) if pictures.is_dir() and not pictures.is_symlink() else []
-    for inside in (folder.resolve(), folder / "signals", *of_layers):
+    for inside in (folder.resolve(), signals_folder(folder), *of_layers):
         remove_written(inside)
 
 
 def safe_name(layer: str) -> str:
     """A layer's name as the name of a file: ASCII, allowed on every disk, and no two alike on any.
 
-    Capitals become `!` and the small letter, as in Go's module cache; what is no letter, digit, dot, dash or
+    Capitals become `!` and the small letter, as in Go's module cache; what is not a letter, digit, dot, dash or
     underscore becomes `=` and two hexadecimal digits for each byte of UTF-8. So does the first letter of a name that
     would be hidden or that Windows keeps for a device, and a dot at the end. A long name is cut and ends in a hash.
 
@@ -110,7 +110,7 @@ def write_strip(folder: Path, layer: AtlasLayer, channel: int, kind: Kind, tiles
         tiles: RGB squares of `layer.tile` pixels side by side, rank 0 at the left.
 
     Raises:
-        ArgumentError: other pixels, or no such map.
+        ArgumentError: other pixels, or another channel than the layer has.
         DeconvNetError: the disk refused.
     """
     if tiles.mode != "RGB" or tiles.height != layer.tile or tiles.width % layer.tile or not tiles.width:
@@ -189,9 +189,14 @@ class Signals:
         return signal
 
 
+def signals_folder(folder: Path) -> Path:
+    """Where the signals of an atlas lie, if they were kept."""
+    return folder / "signals"
+
+
 def signals_path(folder: Path, layer: str) -> Path:
     """Where the signals of a layer lie, if they were kept."""
-    return folder / "signals" / f"{safe_name(layer)}.safetensors"
+    return signals_folder(folder) / f"{safe_name(layer)}.safetensors"
 
 
 def write_signals(folder: Path, layer: str, signals: Signals) -> None:
@@ -216,6 +221,8 @@ def read_signals(folder: Path, layer: str) -> Signals:
     try:
         return Signals(**load_file(path))
     except FileNotFoundError as fault:
-        raise AtlasError(f"this atlas keeps no signals of {layer!r}: there is no {str(path)!r}.") from fault
+        raise AtlasError(
+            f"this atlas does not hold signals of {layer!r}: {str(path)!r} is missing. Build it with keep_signal=True."
+        ) from fault
     except (OSError, SafetensorError, ValueError, TypeError) as fault:
         raise damaged(path, fault) from fault

@@ -1,6 +1,6 @@
 """The tables of an atlas, as Parquet: which feature map was strongest on which photos, and how often each was on.
 
-Their columns are told in docs/atlas-format.md. Rows are checked when they are written and when they are read.
+docs/atlas-format.md describes their columns. Rows are checked when they are written and when they are read.
 """
 
 import io
@@ -55,7 +55,7 @@ class MapStats:
 
     Attributes:
         layer, channel: which map.
-        photos: how many were looked at.
+        photos: how many were used.
         mean: activation over photos and positions.
         max: the strongest activation.
         active: share of the positions in which it was above zero.
@@ -78,7 +78,7 @@ class MapStats:
 
 @dataclass(frozen=True)
 class SkippedPhoto:
-    """A photo that could not be looked at: a row of `skipped.parquet`."""
+    """A photo that could not be read: a row of `skipped.parquet`."""
 
     index: int
     image: str
@@ -93,7 +93,7 @@ def write_top(folder: Path, layers: Sequence[AtlasLayer], k: int, columns: Mappi
         layers: of the atlas, in the network's order.
         k: the most rows that a feature map may have.
         columns: layer, channel, rank, activation, image, index, y, x, top, left, bottom, right, all of one
-            length, sorted by layer, channel and rank; y and x are negative where there are no spatial axes.
+            length, sorted by layer, channel and rank; y and x are negative for a layer without spatial axes.
 
     Raises:
         ArgumentError: other columns, rows out of order, or values that are not finite.
@@ -113,7 +113,7 @@ def write_stats(folder: Path, layers: Sequence[AtlasLayer], columns: Mapping[str
 
 
 def write_skipped(folder: Path, rows: Sequence[SkippedPhoto]) -> None:
-    """Write `skipped.parquet`, sorted by the photos' numbers.
+    """Write `skipped.parquet`, sorted by the photos' indices.
 
     Raises:
         DeconvNetError: the disk refused.
@@ -124,13 +124,13 @@ def write_skipped(folder: Path, rows: Sequence[SkippedPhoto]) -> None:
 
 
 def read_top(folder: Path, layers: Sequence[AtlasLayer], k: int) -> tuple[pa.Table, NDArray[np.int64]]:
-    """The table, and for each of its rows the number of its feature map, counted through all layers.
+    """The table, and for each of its rows the index of its feature map, counted through all layers.
 
     Raises:
         AtlasError: the file is missing or damaged.
     """
     table = _read(folder, "top", lambda table: _check_top(table, layers, k))
-    return table, _map_numbers(table, layers)
+    return table, _map_indices(table, layers)
 
 
 def read_stats(folder: Path, layers: Sequence[AtlasLayer]) -> pa.Table:
@@ -143,7 +143,7 @@ def read_stats(folder: Path, layers: Sequence[AtlasLayer]) -> pa.Table:
 
 
 def read_skipped(folder: Path) -> tuple[SkippedPhoto, ...]:
-    """The photos that could not be looked at.
+    """The photos that could not be read.
 
     Raises:
         AtlasError: the file is missing or damaged.
@@ -192,32 +192,32 @@ def _read(folder: Path, name: str, check: Callable[[pa.Table], None]) -> pa.Tabl
     return table
 
 
-def _map_numbers(table: pa.Table, layers: Sequence[AtlasLayer]) -> NDArray[np.int64]:
-    """For each row the number of its feature map, counted through all layers.
+def _map_indices(table: pa.Table, layers: Sequence[AtlasLayer]) -> NDArray[np.int64]:
+    """For each row the index of its feature map, counted through all layers.
 
     Raises:
-        ValueError: there is no such map.
+        ValueError: an unknown map.
     """
-    number_of = {layer.name: i for i, layer in enumerate(layers)}
+    index_of = {layer.name: i for i, layer in enumerate(layers)}
     named = table["layer"].combine_chunks().dictionary_encode()
     names = named.dictionary.to_pylist()
-    unknown = [name for name in names if name not in number_of]
+    unknown = [name for name in names if name not in index_of]
     if unknown:
-        raise ValueError(f"there is no layer {unknown[0]!r} in the manifest")
+        raise ValueError(f"layer {unknown[0]!r} is not in the manifest")
     channels = np.array([layer.channels for layer in layers])
-    row_layer = np.array([number_of[name] for name in names], dtype=np.int64)[named.indices.to_numpy()]
+    row_layer = np.array([index_of[name] for name in names], dtype=np.int64)[named.indices.to_numpy()]
     channel = table["channel"].to_numpy()
     _require(bool(((channel >= 0) & (channel < channels[row_layer])).all()), "a channel is not one of its layer's")
-    numbers: NDArray[np.int64] = (np.cumsum(channels) - channels)[row_layer] + channel
-    return numbers
+    indices: NDArray[np.int64] = (np.cumsum(channels) - channels)[row_layer] + channel
+    return indices
 
 
 def _check_top(table: pa.Table, layers: Sequence[AtlasLayer], k: int) -> None:
-    """Whether rows are in order, and each map's ranks run from 0 with falling activations."""
-    numbers = _map_numbers(table, layers)
+    """Raise unless rows are in order, and each map's ranks run from 0 with falling activations."""
+    indices = _map_indices(table, layers)
     _check_finite(table)
-    same = np.diff(numbers) == 0
-    _require(bool((np.diff(numbers) >= 0).all()), "rows are not sorted by layer and channel")
+    same = np.diff(indices) == 0
+    _require(bool((np.diff(indices) >= 0).all()), "rows are not sorted by layer and channel")
     rank, activation = table["rank"].to_numpy(), table["activation"].to_numpy()
     starts = np.flatnonzero(np.concatenate([[True], ~same])) if len(rank) else np.array([], dtype=np.int64)
     lengths = np.diff(np.append(starts, len(rank)))
@@ -229,11 +229,11 @@ def _check_top(table: pa.Table, layers: Sequence[AtlasLayer], k: int) -> None:
 
 
 def _check_stats(table: pa.Table, layers: Sequence[AtlasLayer]) -> None:
-    """Whether there is one row for each map, in order."""
+    """Raise unless there is one row for each map, in order."""
     _check_finite(table)
     maps = sum(layer.channels for layer in layers)
-    complete = np.array_equal(_map_numbers(table, layers), np.arange(maps))
-    _require(complete, f"there is not one row for each of the {maps} feature maps, in order")
+    complete = np.array_equal(_map_indices(table, layers), np.arange(maps))
+    _require(complete, f"it does not have one row for each of the {maps} feature maps, in order")
 
 
 def _check_finite(table: pa.Table) -> None:

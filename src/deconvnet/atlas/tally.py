@@ -1,4 +1,4 @@
-"""What a scan finds of each layer: the strongest activations, and statistics. All of it merges exactly.
+"""What a scan measures of each layer: the strongest activations, and statistics. All of it merges exactly.
 
 Sums are kept in whole numbers, so that they come out the same to the last bit whatever the order and
 grouping in which photos were added.
@@ -42,16 +42,16 @@ class Statistics:
 
 
 class Tally:
-    """What was found so far in one layer; photos are added in place.
+    """What was measured so far in one layer; photos are added in place.
 
     Args:
         channels: feature maps.
-        positions: of each map.
+        map_positions: how many positions each map has.
         k: how many activations of each map are ranked.
     """
 
-    def __init__(self, channels: int, positions: int, k: int) -> None:
-        self.positions = positions
+    def __init__(self, channels: int, map_positions: int, k: int) -> None:
+        self.map_positions = map_positions
         self._ranking = Ranking.empty(channels, k)
         self._waiting: list[dict[str, np.ndarray]] = []  # photos that are not counted yet: many at once are cheaper
         self._state: dict[str, np.ndarray] = {
@@ -67,22 +67,22 @@ class Tally:
         self,
         photos: Int64[np.ndarray, " n"],
         peaks: Float32[np.ndarray, "n c"],
-        places: Int64[np.ndarray, "n c"],
+        positions: Int64[np.ndarray, "n c"],
         means: Float32[np.ndarray, "n c"],
         positive: Int64[np.ndarray, "n c"],
     ) -> None:
-        """Add some photos.
+        """Add photos.
 
         Args:
-            photos: their numbers.
+            photos: their indices.
             peaks: the strongest activation of each photo and map.
-            places: where it is, as a flat position; looked at only where it enters the ranking.
+            positions: where it is, as a flat position; looked at only where it enters the ranking.
             means: over the positions.
             positive: how many positions are above zero.
         """
-        arrays = {"photos": photos, "peaks": peaks, "places": places, "means": means, "positive": positive}
+        arrays = {"photos": photos, "peaks": peaks, "positions": positions, "means": means, "positive": positive}
         self._waiting.append(arrays)
-        if sum(len(one["photos"]) for one in self._waiting) >= _AT_ONCE:
+        if sum(len(batch["photos"]) for batch in self._waiting) >= _AT_ONCE:
             self._count()
 
     @property
@@ -101,10 +101,10 @@ class Tally:
         if not self._waiting:
             return
         names = self._waiting[0]
-        together = {name: np.concatenate([one[name] for one in self._waiting]) for name in names}
+        together = {name: np.concatenate([batch[name] for batch in self._waiting]) for name in names}
         self._waiting = []
         photos, peaks, means = together["photos"], together["peaks"], together["means"]
-        self._ranking = self._ranking.added(photos, peaks, together["places"])
+        self._ranking = self._ranking.added(photos, peaks, together["positions"])
         state = self._state
         whole = np.floor(means.astype(np.float64))
         state["photos"] += len(photos)
@@ -130,21 +130,21 @@ class Tally:
         state, photos = self._state, int(self._state["photos"][0])
         count = photos or np.nan
         mean = (state["whole"] + state["parts"] / _FRACTION) / count
-        active = state["positive"] / (count * self.positions)
+        active = state["positive"] / (count * self.map_positions)
         largest = state["largest"] if photos else np.full_like(state["largest"], np.nan)
         return Statistics(photos, mean, largest, active, _quantiles(state["bins"], photos))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All of it, for saving."""
         ranking = self.ranking
-        of_ranking = {"activations": ranking.activations, "images": ranking.images, "places": ranking.places}
+        of_ranking = {"activations": ranking.activations, "images": ranking.images, "places": ranking.positions}
         return {**of_ranking, **self._state}
 
     @staticmethod
-    def of_arrays(positions: int, arrays: Mapping[str, np.ndarray]) -> "Tally":
+    def of_arrays(map_positions: int, arrays: Mapping[str, np.ndarray]) -> "Tally":
         """What `arrays` gave, as a tally again."""
         channels, k = arrays["activations"].shape
-        tally = Tally(channels, positions, k)
+        tally = Tally(channels, map_positions, k)
         tally._ranking = Ranking(arrays["activations"], arrays["images"], arrays["places"])
         tally._state = {name: np.array(arrays[name]) for name in tally._state}
         return tally

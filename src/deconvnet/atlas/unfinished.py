@@ -1,13 +1,14 @@
-"""The unfinished atlas: what a scan has found so far and which pictures are made, so that nothing is lost.
+"""The unfinished atlas: the scan so far and the pictures so far, so that an interruption costs little.
 
-DIR/.deconvnet-unfinished/key.json           what is being built; the same on --resume, or it is refused
+DIR/.deconvnet-unfinished/key.json           what is being built; --resume with another key is refused
 DIR/.deconvnet-unfinished/scan.safetensors   the scan as far as it has come, written anew now and then
-DIR/.deconvnet-unfinished/tiles.sqlite       the winners' pictures, a transaction for each batch of photos
+DIR/.deconvnet-unfinished/tiles.sqlite       the top units' pictures, a transaction for each batch of photos
 
 Only these files are ever removed, the key last; the folder goes with them unless something else lies in it.
 """
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,8 +22,8 @@ from safetensors.numpy import save
 
 from deconvnet._errors import ArgumentError, AtlasError, DeconvNetError
 from deconvnet._files import UNFINISHED, make_folder, remove_written, write_whole
-from deconvnet._types import Box
-from deconvnet.atlas.scan import Scan, ScanLayer
+from deconvnet._types import Box, LayerInfo
+from deconvnet.atlas.scan import Scan
 from deconvnet.atlas.store import KEY, remove_interrupted
 from deconvnet.atlas.tables import SkippedPhoto
 from deconvnet.atlas.tally import Tally
@@ -35,11 +36,11 @@ _SQLITE = tuple(f"{_TILES}-{ending}" for ending in ("journal", "wal", "shm"))  #
 
 @dataclass(frozen=True)
 class Tile:
-    """A winner's pictures, as they wait to be put together.
+    """The pictures of a top unit, as they wait to be put together.
 
     Attributes:
         rank: 0 for the strongest of its feature map.
-        box: of the original photo's pixels.
+        box: of the original photo's pixels that both pictures show; may reach past its border.
         signal, patch: PNG files.
         window: float32 bytes of the signal, low corner first, if signals are kept.
     """
@@ -51,8 +52,8 @@ class Tile:
     window: bytes | None
 
 
-class Work:
-    """The folder of an atlas that is being built.
+class Unfinished:
+    """What is kept of an atlas that is being built.
 
     Args:
         folder: of the atlas.
@@ -65,20 +66,21 @@ class Work:
         """Make the folder, or go on in it.
 
         Raises:
-            ArgumentError: one is there already and `resume` is not given, or what is built has changed.
-            AtlasError: what is there is damaged.
+            ArgumentError: it exists already and `resume` is not given, or what is built has changed.
+            AtlasError: its key is damaged.
             DeconvNetError: the disk refused.
         """
         before = self.key()
         if before is not None and not resume:
             raise ArgumentError(
-                f"{str(self.folder.parent)!r} holds an unfinished atlas. Go on with it (--resume, resume=True), "
+                f"{str(self.folder.parent)!r} holds an unfinished atlas. Continue it (--resume, resume=True), "
                 "or give a new folder."
             )
         changed = [] if before is None else differences(before, key)
         if changed:
             raise ArgumentError(
-                f"{str(self.folder.parent)!r} was begun with {'; '.join(changed)}. Give the same, or another folder."
+                f"{str(self.folder.parent)!r} was started with {'; '.join(changed)}. Use the same options or a new "
+                "folder."
             )
         remove_interrupted(self.folder.parent)
         remove_written(self.folder)
@@ -97,19 +99,13 @@ class Work:
         if self.folder.is_symlink() or not path.is_file():
             return None
         try:
-            found: dict[str, Any] = json.loads(path.read_bytes())
+            key: dict[str, Any] = json.loads(path.read_bytes())
         except (OSError, ValueError) as fault:
             raise _damaged(path, fault) from fault
-        return found
-
-    def is_left(self) -> bool:
-        """Whether there is something for `remove` to do: the key, or an empty folder."""
-        if self.folder.is_symlink() or not self.folder.is_dir():
-            return False
-        return (self.folder / KEY).is_file() or not any(self.folder.iterdir())
+        return key
 
     def save_scan(self, scan: Scan, done: int, skipped: Sequence[SkippedPhoto]) -> None:
-        """Keep a scan.
+        """Save a scan.
 
         Args:
             scan: as far as it has come.
@@ -117,16 +113,16 @@ class Work:
             skipped: photos that could not be read.
         """
         arrays = {
-            f"{number}/{name}": np.ascontiguousarray(array)
-            for number, layer in enumerate(scan.layers)
+            f"{index}/{name}": np.ascontiguousarray(array)
+            for index, layer in enumerate(scan.layers)
             for name, array in scan.tallies[layer.name].arrays().items()
         }
-        told = {"done": done, "skipped": [vars(one) for one in skipped]}
-        data = save(arrays, {"scan": json.dumps(told)})
+        state = {"done": done, "skipped": [vars(photo) for photo in skipped]}
+        data = save(arrays, {"scan": json.dumps(state)})
         write_whole(self.folder / _SCAN, lambda file: file.write(data))
 
-    def load_scan(self, layers: Sequence[ScanLayer], k: int) -> tuple[Scan, int, list[SkippedPhoto]]:
-        """The scan as it was kept, how many batches are in it, and the photos that could not be read.
+    def load_scan(self, layers: Sequence[LayerInfo], k: int) -> tuple[Scan, int, list[SkippedPhoto]]:
+        """The scan as it was saved, how many batches are in it, and the photos that could not be read.
 
         Raises:
             AtlasError: the file is damaged.
@@ -136,18 +132,18 @@ class Work:
             return scan, 0, []
         try:
             with safe_open(path, "np") as file:
-                told = json.loads(file.metadata()["scan"])
-                for number, layer in enumerate(layers):
-                    names = [name for name in file.keys() if name.startswith(f"{number}/")]  # noqa: SIM118
+                state = json.loads(file.metadata()["scan"])
+                for index, layer in enumerate(layers):
+                    names = [name for name in file.keys() if name.startswith(f"{index}/")]  # noqa: SIM118
                     arrays = {name.partition("/")[2]: file.get_tensor(name) for name in names}
-                    scan.tallies[layer.name] = Tally.of_arrays(layer.positions, arrays)
+                    scan.tallies[layer.name] = Tally.of_arrays(math.prod(layer.size), arrays)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as fault:
             raise _damaged(path, fault) from fault
-        return scan, int(told["done"]), [SkippedPhoto(**one) for one in told["skipped"]]
+        return scan, int(state["done"]), [SkippedPhoto(**photo) for photo in state["skipped"]]
 
     @contextmanager
     def tiles(self) -> Iterator["Tiles"]:
-        """The pictures that are made so far.
+        """The pictures so far.
 
         Raises:
             DeconvNetError: the disk refused, or the file is damaged.
@@ -188,15 +184,15 @@ class Tiles:
         self._database = database
 
     def done(self) -> set[int]:
-        """Numbers of the batches whose pictures are all there."""
-        return {number for (number,) in self._database.execute("SELECT batch FROM done")}
+        """Indices of the batches whose pictures are complete."""
+        return {index for (index,) in self._database.execute("SELECT batch FROM done")}
 
     def add(self, batch: int, rows: Sequence[tuple[int, int, Tile]]) -> None:
         """Keep the pictures of a batch, all or none.
 
         Args:
-            batch: its number.
-            rows: number of the layer, feature map, and picture.
+            batch: its index.
+            rows: index of the layer, feature map, and pictures.
         """
         values = [
             (layer, channel, tile.rank, *tile.box.low, *tile.box.high, tile.signal, tile.patch, tile.window)
@@ -209,26 +205,25 @@ class Tiles:
 
     def of_map(self, layer: int, channel: int) -> list[Tile]:
         """The pictures of a feature map, the strongest first."""
-        found = self._database.execute(
+        rows = self._database.execute(
             "SELECT * FROM tiles WHERE layer = ? AND channel = ? ORDER BY rank", (layer, channel)
         )
         return [
             Tile(rank, Box((top, left), (bottom, right)), signal, patch, window)
-            for _, _, rank, top, left, bottom, right, signal, patch, window in found
+            for _, _, rank, top, left, bottom, right, signal, patch, window in rows
         ]
 
 
 def differences(before: Key, now: Key, path: str = "") -> list[str]:
-    """What differs between two keys, in words: "k 9 and not 4"."""
+    """What differs between two keys, in words: "k=9, now k=4"."""
     changed = []
     for name in sorted({*before, *now}):
-        a, b = before.get(name), json.loads(json.dumps(now.get(name)))
-        if a == b:
-            continue
+        a, b = (json.loads(json.dumps(key.get(name))) for key in (before, now))
+        words = path + name.replace(" ", "_")
         if isinstance(a, dict) and isinstance(b, dict):
-            changed += differences(a, b, f"{path}{name} ")
-        else:
-            changed.append(f"{path}{name} {_short(a)} and not {_short(b)}")
+            changed += differences(a, b, f"{words}.")
+        elif a != b:
+            changed.append(f"{words}={_short(a)}, now {words}={_short(b)}")
     return changed
 
 

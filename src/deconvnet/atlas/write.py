@@ -1,4 +1,4 @@
-"""Writing what was found: strips, signals, tables, and last the manifest."""
+"""Writing a finished atlas: strips, signals, tables, and last the manifest."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -11,63 +11,74 @@ import torch
 from PIL import Image
 
 from deconvnet.atlas.manifest import AtlasLayer, write_manifest
-from deconvnet.atlas.plan import Plan
-from deconvnet.atlas.scan import Scan
+from deconvnet.atlas.options import Build
+from deconvnet.atlas.scan import Scan, TopUnit
 from deconvnet.atlas.store import Signals, write_signals, write_strip
 from deconvnet.atlas.tables import SkippedPhoto, write_skipped, write_stats, write_top
 from deconvnet.atlas.unfinished import Tile, Tiles
-from deconvnet.atlas.winner_memory import Winner
 
 _STRIPS = 64  # feature maps whose pictures are in memory at once
+_COLUMNS = ("layer", "channel", "rank", "activation", "image", "index", "y", "x", "top", "left", "bottom", "right")
 
 
 def write_atlas(
-    plan: Plan,
-    tiles: Tiles,
+    build: Build,
     folder: Path,
     scan: Scan,
-    found: Sequence[Winner],
+    units: Sequence[TopUnit],
     skipped: Sequence[SkippedPhoto],
+    tiles: Tiles,
 ) -> None:
-    """Write strips, tables, signals, and last the manifest."""
-    of_map = {(one.layer, one.channel, one.rank): one for one in found}
-    rows: list[tuple[Any, ...]] = []
-    layers = tuple(plan.atlas_layer(layer.name) for layer in plan.layers)
-    for number, layer in enumerate(layers):
-        plan.tell("write", number, len(layers))
+    """Write strips, signals, tables, and last the manifest.
+
+    Args:
+        build: what is built.
+        folder: of the atlas.
+        scan: of all photos.
+        units: its top units.
+        skipped: photos that could not be read.
+        tiles: the pictures of all top units.
+    """
+    manifest, rows = build.manifest(len(skipped)), list[tuple[Any, ...]]()
+    unit_of = {(unit.layer, unit.channel, unit.rank): unit for unit in units}
+    for index, layer in enumerate(manifest.layers):
+        build.report_progress("write", index, len(manifest.layers), 0)
         windows = []
-        for channel, pictures in _with_strips(folder, layer, number, tiles):
-            for picture in pictures:
-                one = of_map[layer.name, channel, picture.rank]
-                y, x = one.position or (-1, -1)
-                place = (layer.name, channel, picture.rank, one.activation, plan.photos.name(one.photo), one.photo)
-                rows.append((*place, y, x, *picture.box.low, *picture.box.high))
-            windows += [picture.window for picture in pictures if picture.window is not None]
-        if plan.options.keep_signal and windows:
+        for channel, pictures in _with_strips(folder, layer, index, tiles):
+            for tile in pictures:
+                unit = unit_of[layer.name, channel, tile.rank]
+                rows.append(_row(unit, build.photos.name(unit.photo), tile))
+            windows += [tile.window for tile in pictures if tile.window is not None]
+        if windows:
             write_signals(folder, layer.name, _unpacked(windows))
-    names = ("layer", "channel", "rank", "activation", "image", "index", "y", "x", "top", "left", "bottom", "right")
-    columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
-    write_top(folder, layers, plan.k, columns)
-    write_stats(folder, layers, _statistics(scan))
+    write_top(folder, manifest.layers, build.k, {name: [row[i] for row in rows] for i, name in enumerate(_COLUMNS)})
+    write_stats(folder, manifest.layers, _statistics(scan))
     write_skipped(folder, skipped)
-    plan.tell("write", len(layers), len(layers))
-    write_manifest(folder, plan.manifest(len(skipped)))
+    build.report_progress("write", len(manifest.layers), len(manifest.layers), 0)
+    write_manifest(folder, manifest)
 
 
-def _with_strips(folder: Path, layer: AtlasLayer, number: int, tiles: Tiles) -> Iterator[tuple[int, list[Tile]]]:
+def _row(unit: TopUnit, image: str, tile: Tile) -> tuple[Any, ...]:
+    """A row of `top.parquet`, as `_COLUMNS` names it."""
+    y, x = unit.position or (-1, -1)
+    of_unit = (unit.layer, unit.channel, unit.rank, unit.activation, image, unit.photo, y, x)
+    return *of_unit, *tile.box.low, *tile.box.high
+
+
+def _with_strips(folder: Path, layer: AtlasLayer, index: int, tiles: Tiles) -> Iterator[tuple[int, list[Tile]]]:
     """Each feature map of a layer and its pictures, whose strips are written; several at once, as WebP takes long."""
 
     def write(channel: int, pictures: list[Tile]) -> None:
         if pictures:
-            write_strip(folder, layer, channel, "signal", _strip([one.signal for one in pictures], layer.tile))
-            write_strip(folder, layer, channel, "patch", _strip([one.patch for one in pictures], layer.tile))
+            write_strip(folder, layer, channel, "signal", _strip([tile.signal for tile in pictures], layer.tile))
+            write_strip(folder, layer, channel, "patch", _strip([tile.patch for tile in pictures], layer.tile))
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for first in range(0, layer.channels, _STRIPS):
             channels = range(first, min(first + _STRIPS, layer.channels))
-            found = [tiles.of_map(number, channel) for channel in channels]
-            list(pool.map(write, channels, found))
-            yield from zip(channels, found, strict=True)
+            pictures_of_maps = [tiles.of_map(index, channel) for channel in channels]
+            list(pool.map(write, channels, pictures_of_maps))
+            yield from zip(channels, pictures_of_maps, strict=True)
 
 
 def _strip(pictures: Sequence[bytes], side: int) -> Image.Image:
@@ -80,21 +91,23 @@ def _strip(pictures: Sequence[bytes], side: int) -> Image.Image:
 
 def _unpacked(windows: Sequence[bytes]) -> Signals:
     """The signals of a layer, all of one shape."""
-    heads = np.stack([np.frombuffer(one, np.int32, 5) for one in windows])
-    values = np.stack([np.frombuffer(one, np.float32, offset=20) for one in windows])
+    heads = np.stack([np.frombuffer(window, np.int32, 5) for window in windows])
+    values = np.stack([np.frombuffer(window, np.float32, offset=20) for window in windows])
     return Signals.of(values.reshape(len(windows), *heads[0, 2:]), heads[:, :2])
 
 
 def _statistics(scan: Scan) -> dict[str, Any]:
+    """The columns of `stats.parquet`."""
     columns: dict[str, list[Any]] = {}
     for layer in scan.layers:
-        of = scan.tallies[layer.name].statistics()
-        q10, q50, q90, q99 = of.quantiles.T
-        part = {
+        statistics = scan.tallies[layer.name].statistics()
+        q10, q50, q90, q99 = statistics.quantiles.T
+        of_layer = {
             "layer": [layer.name] * layer.channels, "channel": range(layer.channels),
-            "photos": [of.photos] * layer.channels, "mean": of.mean, "max": of.largest, "active": of.active,
-            "q10": q10, "q50": q50, "q90": q90, "q99": q99, "dead": of.largest <= 0,
+            "photos": [statistics.photos] * layer.channels, "mean": statistics.mean, "max": statistics.largest,
+            "active": statistics.active, "q10": q10, "q50": q50, "q90": q90, "q99": q99,
+            "dead": statistics.largest <= 0,
         }  # fmt: skip
-        for name, values in part.items():
+        for name, values in of_layer.items():
             columns.setdefault(name, []).extend(values)
     return columns

@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from deconvnet.cli.network import open_network
 from deconvnet.cli.progress import ReportProgress, progress
 
 if TYPE_CHECKING:
+    from deconvnet.atlas.options import Options
     from deconvnet.atlas.reader import Atlas
 
 _STAGES = {"scan": "photos scanned", "project": "batches of top activations projected", "write": "layers written"}
@@ -80,26 +81,29 @@ def atlas(
     """Build an atlas: the strongest activations of every feature map over many photos, each beside its patch.
 
     A photo that cannot be read is listed in the atlas and does not stop the run. After any interruption, --resume
-    continues, and the result is that of an uninterrupted run.
+    continues, and the result is that of an uninterrupted run. A finished atlas of the same options stays as it is.
     """
     from deconvnet.atlas.build import build_atlas
     from deconvnet.atlas.jobs import scan_shard
+    from deconvnet.atlas.manifest import is_atlas
 
     part = None if shard is None else _shard(shard)
     network = open_network(flags)
     layers = "all" if layer is None or layer == ["all"] else layer
     with progress(quiet=quiet, lines=True) as report_progress:
-        options: dict[str, Any] = {
-            "out": output, "loaded": network.loaded, "workers": workers, "engine": engine, "ray_address": ray_address,
-            "resume": resume, "limit": limit, "batch": batch, "memory": flags.memory, "keep_signal": keep_signal,
-            "progress": partial(_report_stage, report_progress),
+        options: Options = {
+            "workers": workers, "engine": engine, "ray_address": ray_address, "limit": limit, "batch": batch,
+            "memory": flags.memory, "keep_signal": keep_signal, "progress": partial(_report_stage, report_progress),
         }  # fmt: skip
         if part is not None:
-            scan_shard(network.net, photos, layers, k, shard=part, **options)
+            scan_shard(
+                network.net, photos, layers, k, shard=part, out=output, loaded=network.loaded, resume=resume, **options
+            )
             print(f"part {shard} of {photos} -> {output}")
             return
-        built = build_atlas(network.net, photos, layers, k, **options)
-    _print(built)
+        was_finished = is_atlas(Path(output))
+        built = build_atlas(network.net, photos, layers, k, out=output, loaded=network.loaded, resume=resume, **options)
+    _print(built, was_finished)
 
 
 @o.with_model_flags
@@ -118,14 +122,16 @@ def atlas_merge(
     The network and the photos must be given again, because nothing that a folder names is ever loaded.
     """
     from deconvnet.atlas.jobs import merge_shards
+    from deconvnet.atlas.manifest import is_atlas
 
     network = open_network(flags)
+    was_finished = is_atlas(Path(output))
     with progress(quiet=quiet, lines=True) as report_progress:
         merged = merge_shards(
             network.net, photos, shards, out=output, loaded=network.loaded, workers=workers, resume=resume,
             progress=partial(_report_stage, report_progress),
         )  # fmt: skip
-    _print(merged)
+    _print(merged, was_finished)
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -135,10 +141,12 @@ def _shard(text: str) -> tuple[int, int]:
     return int(numbers[0]), int(numbers[1])
 
 
-def _print(atlas: "Atlas") -> None:
+def _print(atlas: "Atlas", was_finished: bool) -> None:
     counts = atlas.manifest.counts
     dead = sum(stats.dead for layer in atlas.layers for stats in atlas.stats(layer))
     print(f"{len(atlas)} feature maps in {len(atlas.layers)} layers, {counts.photos} photos -> {atlas.folder}")
+    if was_finished:
+        print("  it was already finished")
     if dead:
         print(f"  {dead} maps respond to none of the photos")
     if counts.skipped:

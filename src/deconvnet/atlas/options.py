@@ -1,0 +1,233 @@
+"""What an atlas is built of: the options of a call, checked, and all that follows from them."""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypedDict, get_args
+
+import numpy as np
+import PIL
+import pyarrow as pa
+import torch
+
+from deconvnet._checks import whole_number
+from deconvnet._errors import ArgumentError
+from deconvnet._memory import in_bytes
+from deconvnet._types import LayerInfo
+from deconvnet._version import __version__
+from deconvnet.atlas.manifest import AtlasLayer, Counts, Manifest, ModelSource, PhotoSource, key_of
+from deconvnet.engine.attachment import Attachment
+from deconvnet.engine.layers import layer_infos, rectifiers, value_of
+from deconvnet.models.load import LoadedModel
+from deconvnet.photos.sets import PhotoSet, open_photos
+
+MOST_AT_ONCE = 8  # more are slower: their maps are too large for the caches, and for memory that is used again
+
+_MEMORY = "2GB"  # for a batch; not what is free, so that all machines choose the same
+_SMALLEST, _LARGEST = 32, 128  # pixels of a tile
+
+Engine = Literal["local", "ray"]
+ReportProgress = Callable[[str, int, int, int], object]
+"""The stage, how many are done, out of how many, and how many photos could not be read."""
+
+
+class Options(TypedDict, total=False):
+    """The options that `build_atlas`, `scan_shard` and the command share; `build_atlas` describes them."""
+
+    workers: int
+    engine: Engine
+    ray_address: str | None
+    limit: int | None
+    batch: int | None
+    memory: str | int | None
+    keep_signal: bool
+    progress: ReportProgress | None
+
+
+@dataclass(frozen=True, eq=False)
+class Build:
+    """What is built, with every option decided.
+
+    Attributes:
+        attached: the network, and the way down.
+        loaded: its preprocessing, and where it comes from.
+        photos: the set.
+        photos_name: name of the set.
+        layers: what is scanned, in the network's order.
+        k: activations kept of each feature map.
+        batch: photos in each forward pass, for all of the atlas.
+        count: photos of the set that are used, from the first.
+        workers: processes that read photos; on Ray, that run the network.
+        engine: what scans.
+        ray_address: of a cluster.
+        keep_signal: whether the signed signals are kept.
+        report_progress: called with each step of the work.
+    """
+
+    attached: Attachment
+    loaded: LoadedModel
+    photos: PhotoSet
+    photos_name: str
+    layers: tuple[LayerInfo, ...]
+    k: int
+    batch: int
+    count: int
+    workers: int
+    engine: Engine
+    ray_address: str | None
+    keep_signal: bool
+    report_progress: ReportProgress
+
+    @property
+    def batches(self) -> int:
+        """How many batches the photos make."""
+        return math.ceil(self.count / self.batch)
+
+    def key(self) -> dict[str, Any]:
+        """What the atlas depends on, for resuming it: free memory and the number of workers do not matter."""
+        return key_of(self.manifest(0), keep_signal=self.keep_signal)
+
+    def manifest(self, skipped: int) -> Manifest:
+        """What the finished atlas says of itself.
+
+        Args:
+            skipped: how many photos could not be read.
+        """
+        return Manifest(
+            deconvnet=__version__,
+            model=_model_source(self.loaded, self.attached.model),
+            rules=asdict(self.attached.rules),
+            layers=tuple(map(_atlas_layer, self.layers)),
+            photos=PhotoSource(self.photos_name, len(self.photos), self.photos.fingerprint),
+            preprocess=asdict(self.loaded.preprocess),
+            k=self.k,
+            batch=self.batch,
+            counts=Counts(self.count - skipped, skipped),
+            libraries=_libraries(),
+        )
+
+
+def prepare(
+    attached: Attachment, photos: Any, layers: Sequence[str] | str, k: int, loaded: LoadedModel, options: Options
+) -> Build:
+    """The arguments of `build_atlas`, checked.
+
+    Raises:
+        ArgumentError, PhotoError, LayerNotFoundError, UnsupportedOperationError: as `build_atlas`.
+    """
+    _check(k, options)
+    infos = layer_infos(attached.own_graph(), attached.rules, attached.operations.rows)
+    scanned = scan_layers(attached, infos, layers)
+    for info in scanned:
+        attached.costs(attached.own_graph(), info.name)  # refused now rather than after the scan
+    source = photos if isinstance(photos, PhotoSet) else open_photos(photos)
+    count = min(options.get("limit") or len(source), len(source))
+    batch = options.get("batch") or _canonical_batch(infos, scanned, in_bytes(options.get("memory") or _MEMORY))
+    return Build(
+        attached, loaded, source, _name(photos), scanned, k, min(batch, count), count,
+        workers=options.get("workers", 0),
+        engine=options.get("engine", "local"),
+        ray_address=options.get("ray_address"),
+        keep_signal=options.get("keep_signal", False),
+        report_progress=options.get("progress") or _ignore,
+    )  # fmt: skip
+
+
+def scan_layers(
+    attached: Attachment, infos: Mapping[str, LayerInfo], layers: Sequence[str] | str
+) -> tuple[LayerInfo, ...]:
+    """What is scanned, in the network's order.
+
+    Args:
+        attached: the network.
+        infos: of all its layers.
+        layers: names; or "all" for the output of every rectifier.
+
+    Raises:
+        ArgumentError: none, one twice, or a layer without feature maps.
+        LayerNotFoundError: an unknown name.
+    """
+    if isinstance(layers, str):
+        layers = rectifiers(attached.own_graph()) if layers == "all" else [layers]
+        if not layers:
+            raise ArgumentError("the network does not have a rectifier: name the layers.")
+    names = {attached.layer_name(layer) for layer in layers}
+    for name in names - infos.keys():
+        value_of(attached.own_graph(), name)
+    if not names or len(names) < len(layers):
+        raise ArgumentError(f"layers are names, each once, or 'all'; got {layers!r}.")
+    return tuple(info for name, info in infos.items() if name in names)
+
+
+def tile_side(field: Sequence[int]) -> int:
+    """Length of a tile's sides for a layer: twice the receptive field, within limits."""
+    return min(max(2 * max(field, default=_LARGEST), _SMALLEST), _LARGEST)
+
+
+def _check(k: int, options: Options) -> None:
+    """Raise ArgumentError if an option is wrong."""
+    unknown = options.keys() - Options.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
+    for name, value in (("k", k), ("limit", options.get("limit")), ("batch", options.get("batch"))):
+        if name == "k" or value is not None:
+            whole_number(name, value)
+    engine, address = options.get("engine", "local"), options.get("ray_address")
+    if engine not in get_args(Engine) or (address is not None and engine != "ray"):
+        raise ArgumentError(
+            f"engine is one of {get_args(Engine)}, and an address is Ray's; got {engine!r}, {address!r}."
+        )
+
+
+def _canonical_batch(infos: Mapping[str, LayerInfo], layers: Sequence[LayerInfo], budget: int) -> int:
+    """How many photos run at once, from the sizes of what a forward pass holds."""
+    largest = max(info.channels * math.prod(info.size) for info in infos.values())
+    scanned = sum(info.channels * math.prod(info.size) for info in layers)
+    return max(1, min(MOST_AT_ONCE, budget // (4 * (6 * largest + 2 * scanned))))
+
+
+def _atlas_layer(info: LayerInfo) -> AtlasLayer:
+    side = tile_side(info.receptive_field)
+    return AtlasLayer(info.name, info.channels, info.size, info.stride, info.receptive_field, side)
+
+
+def _model_source(loaded: LoadedModel, model: torch.nn.Module) -> ModelSource:
+    options = {name: _plain(value) for name, value in loaded.options.items()}
+    spec = Path(loaded.spec).name if loaded.spec else type(model).__name__
+    return ModelSource(spec, options, _weights_hash(model))
+
+
+def _weights_hash(model: torch.nn.Module) -> str:
+    """Tells one state of a network from another: a hash of all parameters and buffers, by name."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        if isinstance(tensor, torch.Tensor):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _libraries() -> dict[str, str]:
+    """Versions of the libraries that the numbers and bytes rest on."""
+    return {"torch": torch.__version__, "numpy": np.__version__, "pillow": PIL.__version__, "pyarrow": pa.__version__}
+
+
+def _name(photos: Any) -> str:
+    if isinstance(photos, str | Path):
+        return Path(str(photos).rstrip("/")).name
+    return type(photos).__name__
+
+
+def _plain(value: object) -> object:
+    """A value of an option as JSON holds it, without the folder of a file."""
+    if isinstance(value, str | Path):
+        return Path(value).name
+    if isinstance(value, Sequence):
+        return [_plain(part) for part in value]
+    return value if isinstance(value, int | float) or value is None else str(value)
+
+
+def _ignore(stage: str, done: int, total: int, skipped: int) -> None:
+    """Report nothing."""
