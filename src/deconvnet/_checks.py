@@ -35,12 +35,12 @@ def real_number(name: str, value: object, *, least: float, above: bool = False) 
         ArgumentError: it is not.
     """
     try:
-        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+        result = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
     except OverflowError:
-        number = math.inf
-    if not math.isfinite(number) or number < least or (above and number == least):
+        result = math.inf
+    if not math.isfinite(result) or result < least or (above and result == least):
         raise ArgumentError(f"{name} is a number {'above' if above else 'of at least'} {least:g}; got {value!r}.")
-    return number
+    return result
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

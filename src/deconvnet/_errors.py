@@ -8,7 +8,7 @@ DeconvNetError
 ├── AtlasError                          an atlas is missing, unfinished, damaged or newer than this package
 ├── ModelLoadError                      a model spec, its weights or its extra cannot be had
 ├── CaptureError                        the model cannot be captured
-├── UnsupportedOperationError           an operation has no way down under these rules
+├── UnsupportedOperationError           an operation cannot be undone under these rules
 ├── NotFiniteError                      NaN or infinity in the input, a weight or an activation
 └── MemoryBudgetError                   the work does not fit the memory budget
 
@@ -25,11 +25,11 @@ class ArgumentError(DeconvNetError, ValueError):
 
 
 class LayerNotFoundError(ArgumentError):
-    """The network has no layer of that name."""
+    """No layer of the network has that name."""
 
 
 class TargetError(ArgumentError):
-    """The network has no such class, or its output needs another kind of target."""
+    """Not a class of the network, or its output needs another kind of target."""
 
 
 class PhotoError(DeconvNetError):
@@ -49,7 +49,7 @@ class CaptureError(DeconvNetError):
 
 
 class UnsupportedOperationError(DeconvNetError):
-    """An operation of the network has no way down under the chosen rules."""
+    """An operation of the network cannot be undone under the chosen rules."""
 
 
 class NotFiniteError(DeconvNetError):

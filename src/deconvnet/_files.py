@@ -24,7 +24,7 @@ def check_writable(path: Path, suffixes: Sequence[str], *, force: bool) -> None:
     if path.suffix.lower() not in suffixes:
         raise ArgumentError(f"{str(path)!r} does not end in one of {', '.join(suffixes)}.")
     if not path.parent.is_dir():
-        raise ArgumentError(f"there is no folder {str(path.parent)!r}. Make it first.")
+        raise ArgumentError(f"the folder {str(path.parent)!r} does not exist. Make it first.")
     if path.is_dir():
         raise ArgumentError(f"{str(path)!r} is a folder. Give the name of a file.")
     if not force and os.path.lexists(path):
@@ -68,7 +68,7 @@ def result_folder(out: str | Path, *, key: str, is_result: Callable[[Path], bool
         is_result: whether a folder holds a finished result.
 
     Raises:
-        ArgumentError: the folder holds anything else, or has no name.
+        ArgumentError: the folder holds anything else, or is not named.
         DeconvNetError: it cannot be read.
     """
     folder = named_folder(out)

@@ -58,7 +58,7 @@ class LayerInfo:
         way_down: what the rule set does with a signal that arrives at its output.
         channels: number of feature maps.
         size: length of a feature map along each spatial axis; `()` if it has none.
-        stride: input pixels between neighbouring units, per spatial axis; None if there is no such number.
+        stride: input pixels between neighbouring units, per spatial axis; None if that differs or is unknown.
         receptive_field: input pixels that a unit's reconstruction can reach, per spatial axis
             (the whole input where the geometry is not that of a window).
         switches_below: max-pools between the input and this layer.

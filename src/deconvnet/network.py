@@ -198,7 +198,7 @@ class DeconvNet:
 
         Raises:
             LayerNotFoundError, ArgumentError: no such layer, channel or position.
-            UnsupportedOperationError: something below the layer has no way down under these rules.
+            UnsupportedOperationError: something below the layer cannot be undone under these rules.
             NotFiniteError: NaN or infinity in the input, a weight or the layer.
             MemoryBudgetError: a single image or unit does not fit the budget, or the result the free memory.
         """

@@ -244,7 +244,7 @@ def test_a_script_module_inside_a_model_is_refused():
 
 
 def test_a_lazy_module_is_refused():
-    with pytest.raises(CaptureError, match="layer '1' is lazy and has no weights yet: run the model once"):
+    with pytest.raises(CaptureError, match="layer '1' is lazy and its weights do not exist yet: run the model once"):
         DeconvNet(nn.Sequential(nn.Conv2d(3, 4, 3), nn.LazyConv2d(4, 3)).double(), images())
 
 

@@ -26,7 +26,7 @@ from deconvnet import DeconvNet, LoadedModel, load_model
 from deconvnet.capture import trace as capture
 from deconvnet.cli import main
 from deconvnet.cli.commands import app
-from deconvnet.cli.options import ModelFlags, feature_maps, numbers
+from deconvnet.cli.options import ModelFlags, feature_maps, parse_numbers
 from deconvnet.cli.reference import name_of
 from deconvnet.core.graph import Graph
 
@@ -271,8 +271,8 @@ def test_a_flag_has_the_same_other_spellings_on_every_command():
     [("0.5", False, 0.5), ("0.5,1", False, (0.5, 1.0)), ("224", True, 224), ("240,320", True, (240, 320))],
 )
 def test_numbers_of_a_flag_are_one_alone_or_several(text, whole, values):
-    assert numbers("--x", text, whole=whole) == values
-    assert numbers("--x", None) is None
+    assert parse_numbers("--x", text, whole=whole) == values
+    assert parse_numbers("--x", None) is None
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ def test_a_process_tells_results_on_stdout_and_faults_on_stderr(tmp_path, spec):
     done = as_process("explain", "a.png", "gone.png", "-m", spec("colour"), folder=tmp_path)
     assert done.returncode == 1
     assert re.fullmatch(rb"a\.png: [a-z ]+, \d+ % -> a\.explain\.png\n", done.stdout)
-    assert done.stderr == b"deconvnet: cannot read 'gone.png': there is no such file. Check the path.\n"
+    assert done.stderr == b"deconvnet: cannot read 'gone.png': no such file. Check the path.\n"
     assert names(tmp_path) == ["a.explain.png", "a.png"]
 
 
@@ -401,9 +401,9 @@ def test_a_disk_that_refuses_is_told_and_leaves_nothing_behind(deconvnet, spec, 
     [
         ("vgg", "'vgg' is not a model spec. A spec is zfnet-mini, torchvision:NAME"),
         ("torchvision:vgg61", "torchvision has no network 'vgg61' for photos. Did you mean 'vgg"),
-        ("gone.pt2", "there is no file 'gone.pt2'"),
-        ("gone.py:make", "there is no file 'gone.py'"),
-        ("NETS:mak", "there is no function 'mak' in"),
+        ("gone.pt2", "the file 'gone.pt2' does not exist"),
+        ("gone.py:make", "the file 'gone.py' does not exist"),
+        ("NETS:mak", "no function 'mak' in"),
         ("NETS:broken", "RuntimeError: no such thing here"),
         ("NETS:bare", "for example size=224"),
     ],
@@ -432,7 +432,7 @@ def test_flags_give_what_a_model_does_not_bring(deconvnet, spec, tmp_path):
         (["--mean", "0.1,0.2"], "mean has 2 values for channels=3"),
         (["--std", "a,b,c"], "--std takes numbers"),
         (["--input-channels", "2"], "channels=2"),
-        (["--weights", "gone.pt"], "there is no weights file 'gone.pt'"),
+        (["--weights", "gone.pt"], "the weights file 'gone.pt' does not exist"),
         (["--labels", "gone.txt"], "cannot read labels='gone.txt'"),
         (["--device", "abacus"], "device='abacus' cannot be used here"),
         (["--memory", "much"], "memory is a number of bytes"),
@@ -508,10 +508,10 @@ def test_explain_says_when_the_class_is_not_the_network_s_answer(deconvnet, spec
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("goldfisch", "there is no class 'goldfisch' among the 5 (0 to 4). Did you mean 'goldfish'?"),
+        ("goldfisch", "no class 'goldfisch' among the 5 (0 to 4). Did you mean 'goldfish'?"),
         ("l", "could be 1 'collie', 2 'owl', 3 'goldfish', 4 'lamp'"),
-        ("5", "there is no class '5'"),
-        ("-1", "there is no class '-1'"),
+        ("5", "no class '5'"),
+        ("-1", "no class '-1'"),
         ("owl,3,3", "no positions"),
     ],
 )
@@ -524,7 +524,10 @@ def test_a_class_that_is_not_there_is_told_with_its_nearest_names(deconvnet, spe
 def test_a_network_without_class_names_has_numbers(deconvnet, spec):
     model = ["-m", spec("nameless")]
     assert "sample:coffee: class 3, " in deconvnet("explain", "sample:coffee", "-t", "3", *model).out
-    told(deconvnet("explain", "sample:coffee", "-t", "cat", "--force", *model), "no class names to find 'cat'")
+    told(
+        deconvnet("explain", "sample:coffee", "-t", "cat", "--force", *model),
+        "cannot find class 'cat': the network comes without class names",
+    )
     told(deconvnet("explain", "sample:coffee", "-t", "9", "--force", *model), "5 classes")
 
 
@@ -628,9 +631,9 @@ def test_no_picture_is_overwritten_without_force(deconvnet, spec, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["sample:coffee", "-o", "gone/a.png"], "there is no folder 'gone'"),
-        (["sample:coffee", "sample:rocket", "-o", "gone"], "there is no folder 'gone'"),
-        (["sample:coffee", "sample:rocket", "-o", "a.png"], "there is no folder 'a.png'"),
+        (["sample:coffee", "-o", "gone/a.png"], "the folder 'gone' does not exist"),
+        (["sample:coffee", "sample:rocket", "-o", "gone"], "the folder 'gone' does not exist"),
+        (["sample:coffee", "sample:rocket", "-o", "a.png"], "the folder 'a.png' does not exist"),
         (["sample:coffee", "-o", "a.gif"], "'a.gif' does not end in one of .png"),
         (["sample:coffee", "-o", "a"], "'a' does not end in one of .png"),
     ],
@@ -679,7 +682,7 @@ def test_photos_may_have_any_name(deconvnet, spec, tmp_path, name):
     assert tmp_path.joinpath(f"{Path(name).stem}.explain.png").is_file()
     assert deconvnet("project", "--layer", "0", *model, "--", f"in/{name}").code == 0
     gone = deconvnet("explain", *model, "--", f"in/gone-{name}")
-    told(gone, "there is no such file")
+    told(gone, "no such file")
 
 
 # responsible
@@ -726,7 +729,7 @@ def test_of_several_photos_each_has_its_units_and_one_that_cannot_be_read_is_tol
     done = deconvnet("responsible", "a.png", "gone.png", "sample:coffee", "-m", spec("colour"), "-o", "out")
     assert done.code == 1
     assert [line.partition(":")[0] for line in done.out.splitlines()] == ["a.png", "sample"]
-    assert done.err == "deconvnet: cannot read 'gone.png': there is no such file. Check the path.\n"
+    assert done.err == "deconvnet: cannot read 'gone.png': no such file. Check the path.\n"
     assert names(tmp_path / "out") == ["a.responsible.png", "coffee.responsible.png"]
 
 
@@ -745,8 +748,8 @@ def test_responsible_asks_for_a_place_in_a_map(deconvnet, spec, tmp_path):
         (["-l", "44"], "no layer '44'; the nearest names are '4'"),
         (["-l", "7", "-k", "9"], "k=9, but of the units of '7' only "),
         (["-k", "0"], "k is the number of units of each image, 1 or more; got 0"),
-        (["-t", "dodo"], "there is no class 'dodo'"),
-        (["-o", "gone/a.png"], "there is no folder 'gone'"),
+        (["-t", "dodo"], "no class 'dodo'"),
+        (["-o", "gone/a.png"], "the folder 'gone' does not exist"),
         (["-o", "old.png"], "'old.png' already exists"),
     ],
 )
@@ -821,7 +824,7 @@ def test_project_takes_the_strongest_maps_in_order(deconvnet, spec):
         (["-l", "4", "--position", "1,99"], "lies outside the maps"),
         (["-l", "4", "--position", "a,b"], "--position takes numbers"),
         (["-l", "7", "--position", "1,1"], "a position in '7' has 0 numbers"),
-        (["-l", "4", "-o", "gone/a.png"], "there is no folder 'gone'"),
+        (["-l", "4", "-o", "gone/a.png"], "the folder 'gone' does not exist"),
         (["-l", "4", "-o", "."], "'rocket.4.png' already exists"),
     ],
 )
@@ -935,10 +938,10 @@ def test_a_unit_that_is_silent_has_no_numbers_and_says_so(deconvnet, spec):
     ("a", "b", "flags", "words"),
     [
         ("guide", "guided", [], "'guide' is not a valid A or B, which is a rule set (deconvnet, guided, gradient)"),
-        ("guided", "gone.pt", [], "B (gone.pt): there is no weights file 'gone.pt'"),
+        ("guided", "gone.pt", [], "B (gone.pt): the weights file 'gone.pt' does not exist"),
         ("broken.pt", "guided", [], "A (broken.pt): cannot read the weights 'broken.pt'"),
         ("guided", "other.pt", [], "B (other.pt): the weights 'other.pt' and"),
-        ("NETS:mak", "guided", [], "A (nets.py:mak): there is no function 'mak'"),
+        ("NETS:mak", "guided", [], "A (nets.py:mak): no function 'mak'"),
         ("NETS:colour", "NETS:functional", [], "B (nets.py:functional): the network has no layer '4'"),
         ("NETS:functional", "NETS:colour", [], "A (nets.py:functional): the network has no layer '4'"),
         ("NETS:colour", "NETS:smooth", [], "B (nets.py:smooth): cannot project through '4' (aten.silu)"),
@@ -949,7 +952,7 @@ def test_a_unit_that_is_silent_has_no_numbers_and_says_so(deconvnet, spec):
         ("guided", "deconvnet", ["-c", "8"], "there are 8 feature maps in '4'"),
         ("guided", "deconvnet", ["--position", "1"], "a position in '4' has 2 numbers"),
         ("guided", "deconvnet", ["--position", "x,y"], "--position takes numbers"),
-        ("guided", "deconvnet", ["-o", "gone/a.png"], "there is no folder 'gone'"),
+        ("guided", "deconvnet", ["-o", "gone/a.png"], "the folder 'gone' does not exist"),
         ("guided", "deconvnet", ["-o", "other.pt"], "'other.pt' does not end in one of .png"),
         ("guided", "deconvnet", ["-o", "there.png"], "'there.png' already exists"),
         ("NETS:colour", "NETS:grey", ["--weights", "other.pt"], "--weights belongs to a rule set"),
@@ -998,7 +1001,7 @@ def test_steps_prints_json_also_of_a_class_and_to_a_layer(deconvnet, spec, tmp_p
         (["-l", "4", "-t", "owl"], "--target names a class and --layer a layer: drop one of them"),
         (["-c", "3"], "--channel and --position need --layer: add it, or drop them"),
         (["-t", "3", "-c", "4"], "--channel and --position need --layer"),
-        (["-t", "3,1,1"], "the network's output is not a map and has no positions"),
+        (["-t", "3,1,1"], "the network's output is not a map, so positions do not apply"),
         (["-l", "4", "--position", "a,b"], "--position takes numbers"),
         (["-l", "1", "--to", "4"], "no signal travels from '1'"),
         (["-l", "4", "-o", "x.svg"], "does not end in one of"),
@@ -1028,7 +1031,7 @@ def test_report_writes_a_page_about_all_photos_that_can_be_read(deconvnet, spec,
         (["-l", "nosuch"], "no layer 'nosuch'"),
         (["-o", "page.png"], "does not end in one of .html, .htm"),
         (["-o", "there.html"], "'there.html' already exists"),
-        (["-o", "no/page.html"], "there is no folder 'no'"),
+        (["-o", "no/page.html"], "the folder 'no' does not exist"),
     ],
 )
 def test_a_report_that_cannot_be_made_is_told_and_nothing_is_written(deconvnet, spec, tmp_path, flags, words):

@@ -290,9 +290,9 @@ def test_what_cannot_be_drawn_is_told_and_nothing_is_written(deconvnet):
     for arguments, words in (
         (["photos"], "'photos' holds no learned network: it has no learned.safetensors"),
         (["nowhere"], "'nowhere' holds no learned network"),
-        (["out", "-o", "nowhere"], "there is no such folder. Make it first"),
-        (["out", "--photo", "no.png"], "cannot read 'no.png': there is no such file"),
-        (["out", "--photo", "sample:dog"], "there is no sample photo 'dog'"),
+        (["out", "-o", "nowhere"], "this folder does not exist. Make it first"),
+        (["out", "--photo", "no.png"], "cannot read 'no.png': no such file"),
+        (["out", "--photo", "sample:dog"], "'dog' is not a sample photo"),
         (["out", "--photo", "black.png"], "nothing is active in layer 2"),
     ):
         told(deconvnet("learned", *arguments), words)

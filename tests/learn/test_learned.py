@@ -267,7 +267,7 @@ def test_a_link_to_an_unfinished_run_is_not_followed(photos, tmp_path):
 
 def test_a_network_of_the_user_is_not_overwritten(photos, tmp_path):
     (tmp_path / "learned.safetensors").write_bytes(b"mine")
-    for resume, error in ((False, "holds a learned network already"), (True, "holds no learned network")):
+    for resume, error in ((False, "already holds a learned network"), (True, "holds no learned network")):
         with pytest.raises(DeconvNetError, match=error):
             run(photos, tmp_path, resume=resume)
     assert files(tmp_path) == {"learned.safetensors": b"mine"}
@@ -382,7 +382,7 @@ def test_no_photo_that_can_be_read_is_told_and_no_file_is_written(tmp_path):
 
 def test_no_photos_are_told(tmp_path):
     none = PhotoSet(pa.array([], pa.large_string()), "", lambda i: None)
-    with pytest.raises(PhotoError, match="there are no photos"):
+    with pytest.raises(PhotoError, match="the set of photos is empty"):
         learn_photos(none, network(), out=tmp_path / "out", prepare=Prepare(24))
     assert not (tmp_path / "out").exists()
 

@@ -43,7 +43,7 @@ def test_a_file_that_is_no_program_is_refused(tmp_path):
     (tmp_path / "net.pt2").write_bytes(b"nothing of the kind")
     with pytest.raises(ModelLoadError, match=r"cannot read .*net\.pt2' as an exported program"):
         load_model(tmp_path / "net.pt2")
-    with pytest.raises(ModelLoadError, match=r"there is no file .*other\.pt2'"):
+    with pytest.raises(ModelLoadError, match=r"the file .*other\.pt2' does not exist"):
         load_model(tmp_path / "other.pt2")
 
 
@@ -130,5 +130,5 @@ def test_a_python_file_that_gives_no_model_is_told_why(code, words, tmp_path):
 
 
 def test_a_python_file_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(ModelLoadError, match=r"there is no file .*net\.py'"):
+    with pytest.raises(ModelLoadError, match=r"the file .*net\.py' does not exist"):
         load_model(f"{tmp_path / 'net.py'}:make")

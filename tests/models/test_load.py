@@ -181,7 +181,7 @@ def test_many_classes_of_one_name_are_counted():
 def test_without_names_a_class_is_its_index():
     assert named().label(3) == "class 3"
     assert named().class_index("12") == 12
-    with pytest.raises(TargetError, match=r"no class names to find 'cat' among.*labels="):
+    with pytest.raises(TargetError, match=r"cannot find class 'cat': the network comes without class names.*labels="):
         named().class_index("cat")
     with pytest.raises(TargetError, match=r"counted from 0"):
         named().class_index(-1)

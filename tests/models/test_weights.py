@@ -116,5 +116,5 @@ def test_a_file_without_weights_by_name_is_refused(held, normed_file, tmp_path):
 
 
 def test_a_weights_file_that_is_not_there_is_told(normed_file, tmp_path):
-    with pytest.raises(ModelLoadError, match=r"there is no weights file .*w\.pt'"):
+    with pytest.raises(ModelLoadError, match=r"the weights file .*w\.pt' does not exist"):
         load_small(normed_file, tmp_path / "w.pt")

@@ -180,11 +180,11 @@ def test_the_callers_pil_image_stays_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("nowhere.jpg", r"cannot read 'nowhere\.jpg': there is no such file"),
-        ("nowhere/at/all.jpg", "there is no such file"),
+        ("nowhere.jpg", r"cannot read 'nowhere\.jpg': no such file"),
+        ("nowhere/at/all.jpg", "no such file"),
         ("a\0b.jpg", "null byte"),
         ("x" * 5000, "too long"),
-        ("sample:lena", "no sample photo 'lena'.*astronaut, chelsea"),
+        ("sample:lena", "'lena' is not a sample photo.*astronaut, chelsea"),
     ],
 )
 def test_a_photo_that_is_not_there_is_named(spec: str, words: str) -> None:
@@ -280,7 +280,7 @@ def test_a_pil_image_whose_file_is_cut_off_is_refused(tmp_path: Path) -> None:
         ),
         (np.zeros((8, 9, 2), np.uint8), r"\(8, 9, 2\)"),
         (np.zeros(7), r"\(7,\)"),
-        (np.zeros((0, 5, 3)), "no pixels: 0 x 5"),
+        (np.zeros((0, 5, 3)), "without pixels: 0 x 5"),
         (torch.zeros(2, 8, 9), r"\(2, 8, 9\)"),
         (torch.zeros(1, 3, 8, 9), r"pass list\(batch\)"),
         (np.array([[0.5, np.nan]]), "NaN or infinity"),

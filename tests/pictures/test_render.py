@@ -168,7 +168,7 @@ def test_magnitude_is_the_length_over_channels_for_any_number_of_axes() -> None:
     torch.testing.assert_close(magnitude(signal[0]), signal[0].norm(dim=0))
     torch.testing.assert_close(magnitude(signal, axes=3), signal.norm(dim=0))
     torch.testing.assert_close(magnitude(signal, axes=1), signal.norm(dim=2))
-    with pytest.raises(ArgumentError, match="no channel axis"):
+    with pytest.raises(ArgumentError, match="lacks a channel axis"):
         magnitude(signal[0, 0])
 
 

@@ -393,7 +393,7 @@ def test_a_layer_that_is_not_on_the_way_to_the_class_is_refused():
         with pytest.raises(ArgumentError, match=re.escape(f"no signal of the class travels down to '{layer}'")):
             net.responsible(images(), layer=layer, k=1)
     sizes = DeconvNet(Sideways().double(), images(), output="size")
-    with pytest.raises(ArgumentError, match="'/mean#2' gives one number for each image and has no feature maps"):
+    with pytest.raises(ArgumentError, match="'/mean#2' gives one number for each image, not feature maps"):
         sizes.responsible(images(), 0, layer="/mean#2", k=1)
     assert sizes.responsible(images(), 0, layer="stem", k=1).layer == "stem"
 

@@ -343,7 +343,7 @@ def test_folders_of_the_user_do_not_stand_in_the_page(tmp_path):
         ({"photos": []}, ArgumentError, "no photos in the list"),
         ({"photos": ["nowhere.jpg"]}, PhotoError, "no such file"),
         ({"path": "page.txt"}, ArgumentError, "does not end in one of .html, .htm"),
-        ({"path": "no/where.html"}, ArgumentError, "there is no folder 'no'"),
+        ({"path": "no/where.html"}, ArgumentError, "the folder 'no' does not exist"),
     ],
 )
 def test_what_cannot_be_is_refused_in_words_and_nothing_is_written(

@@ -78,7 +78,7 @@ class Captures:
             if self._holds(capture, x, attributes):
                 return capture.graph
         with untouched.computing():
-            graph = self._made(untouched.ordinary(x), list(hooks.values()))
+            graph = self._new_graph(untouched.ordinary(x), list(hooks.values()))
         self._forget(variants[: 1 - _MOST_VARIANTS], variants)
         variants.append(_Capture(graph, structure, attributes, {len(x)}))
         for old in list(self._captures)[:-_MOST_KINDS]:
@@ -90,12 +90,12 @@ class Captures:
         weight = next((p for p in self.model.parameters() if p.is_floating_point()), self.example)
         return self.example.to(weight.device, weight.dtype)
 
-    def _forget(self, some: list[_Capture], among: list[_Capture]) -> None:
-        for capture in some:
+    def _forget(self, captures: list[_Capture], among: list[_Capture]) -> None:
+        for capture in captures:
             among.remove(capture)
             self.ways.pop(capture.graph, None)
 
-    def _made(self, x: Tensor, hooked: list[str]) -> Graph:
+    def _new_graph(self, x: Tensor, hooked: list[str]) -> Graph:
         graph = tracing.capture(self.model, x)
         self._check_weights(graph)
         self._refuse_hooks_that_matter(graph, x, hooked)

@@ -20,7 +20,7 @@ from deconvnet.core.weights import weights_of
 
 DATA_DEPENDENT = (
     "the model's way depends on the values of its input (an `if`, a loop or an index computed from activations), "
-    "so it has no fixed list of steps: {} Give the part of the model that computes the same steps for every image."
+    "so its steps are not a fixed list: {} Give the part of the model that computes the same steps for every image."
 )
 
 
@@ -43,12 +43,12 @@ class ProgramReader:
         attributes = {name: dotted.removeprefix("model.") for name, dotted in lifted.items()}
         self.weights.update({n: dotted for n, dotted in attributes.items() if _has_tensor(model, dotted)})
         self.tensors = {n: program.constants[lifted[n]] for n in lifted if n not in self.weights}
-        self.known = {**self.tensors, **weights_of(model, self.weights)}
+        self.fixed = {**self.tensors, **weights_of(model, self.weights)}
         self.values: dict[Node, Value] = {}
         self.results: dict[Node, Step] = {}
         self.steps: list[Step] = []
         self.constants: dict[str, Step] = {}
-        self.numbers: dict[str, float | None] = {}
+        self.contents: dict[str, float | None] = {}
         self.assumed: dict[str, float] = {}
         self.symbol: Any = None
 
@@ -67,7 +67,7 @@ class ProgramReader:
                 self._read(node)
         outputs, layers = self._names()
         wanted = [value.name for value in (*outputs.values(), *layers.values())]
-        steps = towards(recognise(self.steps, self._number), wanted)
+        steps = towards(recognise(self.steps, self._content), wanted)
         return Graph(
             input=self.values[entry],
             steps=tuple(steps),
@@ -120,8 +120,8 @@ class ProgramReader:
         self.values[node] = value = self._value(node, signal=signal, varies=varies)
         step = replace(step, output=value, inputs=tuple(v for v in step.inputs if v.varies))
         if filled is not None:
-            number = step.arguments.get(filled) if isinstance(filled, str) else filled
-            self.numbers[value.name] = number if isinstance(number, int | float) else None
+            content = step.arguments.get(filled) if isinstance(filled, str) else filled
+            self.contents[value.name] = content if isinstance(content, int | float) else None
         if varies:
             self.steps.append(step)
         else:
@@ -166,26 +166,26 @@ class ProgramReader:
             return [self._argument(inner) for inner in argument]
         return argument
 
-    def _number(self, value: Value) -> float | None:
+    def _content(self, value: Value) -> float | None:
         """The one number that a constant is filled with, if a rectifier may be recognised by it."""
-        if value.name not in self.numbers:
-            self.numbers[value.name] = self._filled_with(value)
-        return self.numbers[value.name]
+        if value.name not in self.contents:
+            self.contents[value.name] = self._filled_with(value)
+        return self.contents[value.name]
 
     def _filled_with(self, value: Value) -> float | None:
         if value.varies or value.name in self.parameters:
             return None
         if value.name in self.constants:
             step = self.constants[value.name]
-            inner = [self._number(v) for v in values_in(step.arguments)]
+            inner = [self._content(v) for v in values_in(step.arguments)]
             return inner[0] if row_of(step, operations.rows).copies and len(inner) == 1 else None
-        tensor = self.known[value.name]
+        tensor = self.fixed[value.name]
         if not tensor.numel() or not bool((tensor == tensor.flatten()[0]).all()):
             return None
-        number = float(tensor.flatten()[0])
+        content = float(tensor.flatten()[0])
         if value.name in self.weights:
-            self.assumed[value.name] = number
-        return number
+            self.assumed[value.name] = content
+        return content
 
     def _holds_for(self, batch: int | torch.SymInt) -> Callable[[int], bool]:
         """Whether the steps hold for a number of images: what torch.export had to assume of it to trace the model.
@@ -193,8 +193,8 @@ class ProgramReader:
         It traces two images or more; whether a single one takes the same way is seen by running it.
         """
         if isinstance(batch, int) or self.symbol is None:
-            number = int(batch)
-            return lambda images: images == number
+            only = int(batch)
+            return lambda images: images == only
         symbol, most = self.symbol, self.program.range_constraints[self.symbol].upper
         assumed = getattr(batch.node.shape_env, "guards", ())
         guards = [guard.expr for guard in assumed if guard.expr.free_symbols == {symbol}]

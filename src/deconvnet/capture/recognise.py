@@ -33,18 +33,20 @@ def recognise(steps: Sequence[Step], uniform: Uniform) -> list[Step]:
         steps: those that depend on the input, in order.
         uniform: the one number that a constant value is filled with, or None.
     """
-    made = {step.output.name: step for step in steps}
+    by_name = {step.output.name: step for step in steps}
     roots: dict[str, list[Value]] = {}
     meant = []
     for step in steps:
-        step = _unexpanded(step, made)
-        step = _norm(step, made) or _elementwise(step, made, roots, uniform) or step
-        made[step.output.name] = step
+        step = _unexpanded(step, by_name)
+        step = _norm(step, by_name) or _elementwise(step, by_name, roots, uniform) or step
+        by_name[step.output.name] = step
         meant.append(step)
     return meant
 
 
-def _elementwise(step: Step, made: Mapping[str, Step], roots: dict[str, list[Value]], uniform: Uniform) -> Step | None:
+def _elementwise(
+    step: Step, by_name: Mapping[str, Step], roots: dict[str, list[Value]], uniform: Uniform
+) -> Step | None:
     """The step as a rectifier or an activation of an earlier value, if it is one."""
     row = _row(step)
     if row.elementwise is None:
@@ -52,20 +54,20 @@ def _elementwise(step: Step, made: Mapping[str, Step], roots: dict[str, list[Val
     steers = [value for value in step.inputs if not _is_number(value, uniform)]
     roots[step.output.name] = _common_roots(step, steers, roots)
     if row.elementwise == "linear" and len(steers) == 1:
-        below = made.get(steers[0].name)
+        below = by_name.get(steers[0].name)
         if below is None or below.operation in (RELU, ACTIVATION) or _row(below).elementwise is None:
             return None  # a linear step alone bends nothing
     for root in roots[step.output.name]:
         try:
-            result = _evaluate(step, root, made, uniform)
+            result = _evaluate(step, root, by_name, uniform)
         except _NotOneByOne:
             continue
         cap = _rectifier_cap(result)
         if cap is not None:
             cap = None if cap == float("inf") else cap
-            return _as(step, root, RELU, made, uniform, cap)
+            return _as(step, root, RELU, by_name, uniform, cap)
         if row.selects and len(steers) > 1 and _bends_like_a_rectifier(result):
-            return _as(step, root, ACTIVATION, made, uniform)
+            return _as(step, root, ACTIVATION, by_name, uniform)
     return None
 
 
@@ -84,17 +86,17 @@ class _NotOneByOne(Exception):
     """A step between the root and the end is not a function of the root alone, value by value."""
 
 
-def _evaluate(step: Step, root: Value, made: Mapping[str, Step], uniform: Uniform) -> Tensor:
+def _evaluate(step: Step, root: Value, by_name: Mapping[str, Step], uniform: Uniform) -> Tensor:
     """The step's output where the root has the values of `_PROBES`."""
     results: dict[str, Tensor] = {root.name: _PROBES}
 
     def value_of(value: Value) -> Tensor:
         if value.name not in results:
-            number = uniform(value)
-            if number is not None:
-                results[value.name] = torch.tensor(number, dtype=torch.float64)
+            content = uniform(value)
+            if content is not None:
+                results[value.name] = torch.tensor(content, dtype=torch.float64)
             else:
-                results[value.name] = run(made.get(value.name))
+                results[value.name] = run(by_name.get(value.name))
         return results[value.name]
 
     def run(inner: Step | None) -> Tensor:
@@ -110,7 +112,7 @@ def _evaluate(step: Step, root: Value, made: Mapping[str, Step], uniform: Unifor
 
 
 def _rectifier_cap(result: Tensor) -> float | None:
-    """The bound of the rectifier that gave this result; infinity for none; None if it is no rectifier."""
+    """The bound of the rectifier that gave this result; infinity for none; None if it is not a rectifier."""
     cap = float(result[-1])
     if cap <= 0:
         return None
@@ -124,11 +126,11 @@ def _bends_like_a_rectifier(result: Tensor) -> bool:
 
 
 def _as(
-    step: Step, root: Value, operation: str, made: Mapping[str, Step], uniform: Uniform,
+    step: Step, root: Value, operation: str, by_name: Mapping[str, Step], uniform: Uniform,
     cap: float | None = None,
 ) -> Step:  # fmt: skip
     """The step as one function of the root."""
-    inner = _between(step, root, made, uniform)
+    inner = _between(step, root, by_name, uniform)
     if operation == RELU and cap is None:
         function: Callable[..., Any] = torch.relu
     elif operation == RELU:
@@ -168,14 +170,14 @@ class _Chain:
         return result
 
 
-def _between(step: Step, root: Value, made: Mapping[str, Step], uniform: Uniform) -> list[Step]:
+def _between(step: Step, root: Value, by_name: Mapping[str, Step], uniform: Uniform) -> list[Step]:
     """The steps from the root to the step, in order."""
     steps: dict[str, Step] = {}
 
     def visit(current: Step) -> None:
         for value in current.inputs:
             if not (value == root or value.name in steps or _is_number(value, uniform)):
-                visit(made[value.name])
+                visit(by_name[value.name])
         steps[current.output.name] = current
 
     visit(step)
@@ -186,12 +188,12 @@ def _is_number(value: Value, uniform: Uniform) -> bool:
     return uniform(value) is not None
 
 
-def _unexpanded(step: Step, made: Mapping[str, Step]) -> Step:
+def _unexpanded(step: Step, by_name: Mapping[str, Step]) -> Step:
     """A product with a gate that was expanded to maps first, as the product with the gate itself."""
     row = _row(step)
     if not row.selects or row.elementwise != "linear" or len(step.signals) != 2:
         return step
-    plain = {value.name: gate for value in step.signals if (gate := _expanded_from(value, made)) is not None}
+    plain = {value.name: gate for value in step.signals if (gate := _expanded_from(value, by_name)) is not None}
     arguments = {
         name: plain.get(argument.name, argument) if isinstance(argument, Value) else argument
         for name, argument in step.arguments.items()
@@ -199,9 +201,9 @@ def _unexpanded(step: Step, made: Mapping[str, Step]) -> Step:
     return replace(step, arguments=arguments, inputs=tuple(plain.get(v.name, v) for v in step.inputs))
 
 
-def _expanded_from(value: Value, made: Mapping[str, Step]) -> Value | None:
+def _expanded_from(value: Value, by_name: Mapping[str, Step]) -> Value | None:
     """The smaller value that one is a repetition of, axis by axis; None if it is not."""
-    maker = made.get(value.name)
+    maker = by_name.get(value.name)
     if maker is None or not _row(maker).copies or len(maker.signals) != 1:
         return None
     (gate,) = maker.signals
@@ -213,12 +215,12 @@ def _expanded_from(value: Value, made: Mapping[str, Step]) -> Value | None:
 # Local response normalisation: x / (k + alpha * mean of x² over neighbouring maps)^beta.
 
 
-def _norm(step: Step, made: Mapping[str, Step]) -> Step | None:
+def _norm(step: Step, by_name: Mapping[str, Step]) -> Step | None:
     """A division that ends a local response normalisation, as one step of the input alone."""
     if not _row(step).selects or len(step.signals) != 2:
         return None
     below, divisor = step.signals
-    way = list(_walk_down(divisor, below, made))
+    way = list(_walk_down(divisor, below, by_name))
     computing = [inner.arguments for inner in way if not (_row(inner).copies or _row(inner).pads)]
     if len(computing) != 5:
         return None
@@ -229,7 +231,7 @@ def _norm(step: Step, made: Mapping[str, Step]) -> Step | None:
         "beta": power.get("exponent"),
         "k": shifted.get("other"),
     }
-    if not all(isinstance(number, int | float) for number in constants.values()):
+    if not all(isinstance(constant, int | float) for constant in constants.values()):
         return None
     folded = replace(
         step,
@@ -241,10 +243,10 @@ def _norm(step: Step, made: Mapping[str, Step]) -> Step | None:
     return folded if _same(folded, [*reversed(way), step], below) else None
 
 
-def _walk_down(value: Value, below: Value, made: Mapping[str, Step]) -> Iterator[Step]:
+def _walk_down(value: Value, below: Value, by_name: Mapping[str, Step]) -> Iterator[Step]:
     """The steps that made a value from `below`, last first, as long as each has one signal."""
-    while value.name in made:
-        step = made[value.name]
+    while value.name in by_name:
+        step = by_name[value.name]
         yield step
         if below in step.signals or len(step.signals) != 1:
             return

@@ -56,8 +56,8 @@ def capture(model: nn.Module, example: Tensor, *, fixed_batch: bool = False, cop
 def _exportable(model: nn.Module) -> None:
     """Put ordinary copies in the place of weights made under inference mode; `undisturbed` puts them back."""
     for module in model.modules():
-        several: list[dict[str, Any]] = [module._parameters, module._buffers]
-        for weights in several:
+        tables: list[dict[str, Any]] = [module._parameters, module._buffers]
+        for weights in tables:
             for name, weight in weights.items():
                 if weight is not None and weight.is_inference():
                     copy = weight.clone()
@@ -91,9 +91,9 @@ class _Recording(nn.Module):
         def keep(name: str, tensor: Any) -> None:
             if not isinstance(tensor, Tensor):
                 return
-            known = seen.get(id(tensor))
-            if known is not None and known[1] == version(tensor):
-                self.aliases.of[name] = known[2]
+            first = seen.get(id(tensor))
+            if first is not None and first[1] == version(tensor):
+                self.aliases.of[name] = first[2]
             else:
                 seen[id(tensor)] = (tensor, version(tensor), name)
                 returned[name] = tensor.clone()

@@ -43,7 +43,9 @@ def unwrap(model: nn.Module) -> nn.Module:
         if isinstance(module, torch.jit.ScriptModule):
             raise CaptureError(f"layer '{name}' is a ScriptModule, which cannot be captured: give the Python module.")
         if any(isinstance(p, nn.UninitializedParameter) for p in module._parameters.values()):
-            raise CaptureError(f"layer '{name}' is lazy and has no weights yet: run the model once on an image first.")
+            raise CaptureError(
+                f"layer '{name}' is lazy and its weights do not exist yet: run the model once on an image first."
+            )
     return model
 
 
@@ -62,8 +64,8 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
             for name in _HOOKS:
                 hooks = vars(module).get(name)
                 if hooks:
-                    kept = ((k, hook) for k, hook in hooks.items() if isinstance(hook, _WEIGHT_HOOKS))
-                    vars(module)[name] = OrderedDict(kept)
+                    weight_hooks = ((k, hook) for k, hook in hooks.items() if isinstance(hook, _WEIGHT_HOOKS))
+                    vars(module)[name] = OrderedDict(weight_hooks)
         yield
     finally:
         for module, state, held in zip(modules, before, inner, strict=True):
@@ -164,8 +166,8 @@ def ordinary(x: Tensor) -> Tensor:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without the notes that torch.export writes for its own developers."""
-    known = list(logging.root.manager.loggerDict.items())
-    loggers = [one for name, one in known if name.split(".")[0] == "torch" and isinstance(one, logging.Logger)]
+    named = list(logging.root.manager.loggerDict.items())
+    loggers = [entry for name, entry in named if name.split(".")[0] == "torch" and isinstance(entry, logging.Logger)]
     before = [logger.disabled for logger in loggers]
     try:
         for logger in loggers:

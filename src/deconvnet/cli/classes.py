@@ -19,7 +19,7 @@ def class_target(loaded: "LoadedModel", text: str) -> int | tuple[int, int, int]
     """A class, or a class and a position in a map.
 
     Raises:
-        TargetError: there is no such class.
+        TargetError: not a class of the network.
     """
     parts = re.fullmatch(r"(.+?),(\d+),(\d+)", text)
     if parts is None or text in (loaded.labels or ()):
@@ -37,7 +37,7 @@ def check_target(target: Target, size: tuple[int, ...]) -> None:
         across = "x".join(map(str, size))
         raise TargetError(f"the network outputs maps of {across}: name a class and a position, --target CLASS,Y,X.")
     if not size and isinstance(target, tuple):
-        raise TargetError("the network's output is not a map and has no positions: name a class, --target CLASS.")
+        raise TargetError("the network's output is not a map, so positions do not apply: name a class, --target CLASS.")
 
 
 def class_facts(loaded: "LoadedModel", probabilities: "Tensor", unit: "Unit") -> dict[str, Any]:

@@ -97,7 +97,9 @@ def compare(
     from deconvnet.pictures.sheets import save_picture
 
     loaded_photo = load_photo(photo)
-    result, preprocess = _compare(sides, loaded_photo, layer, channel, o.numbers("--position", position, whole=True))
+    result, preprocess = _compare(
+        sides, loaded_photo, layer, channel, o.parse_numbers("--position", position, whole=True)
+    )
     scales = "one scale" if scale == "common" else "each on its own scale"
     title = "\n".join([f"layer {layer} on {loaded_photo.name}, {scales}", *map(str, sides)])
     sheet = result.sheet([loaded_photo], preprocess, common=scale == "common", title=title)
@@ -172,9 +174,9 @@ def _lines(result: "Comparison", sides: Sequence[Side]) -> Iterator[str]:
 
 def _facts(result: "Comparison", sides: Sequence[Side]) -> dict[str, Any]:
     """What is compared, and each pair with its numbers; None for a number that is not defined."""
-    numbers = {name: getattr(result, name).tolist() for name in ("cosine", "rank_correlation", "ssim", "ratio")}
+    measures = {name: getattr(result, name).tolist() for name in ("cosine", "rank_correlation", "ssim", "ratio")}
     pairs = [
-        {"a": a, "b": b, **{name: None if math.isnan(values[i]) else values[i] for name, values in numbers.items()}}
+        {"a": a, "b": b, **{name: None if math.isnan(values[i]) else values[i] for name, values in measures.items()}}
         for i, (a, b) in enumerate(zip(unit_facts(result.a), unit_facts(result.b), strict=True))
     ]
     named = {

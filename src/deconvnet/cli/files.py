@@ -32,7 +32,7 @@ def output_paths(
     in_folder = len(stems) > 1 or (output is not None and output.is_dir())
     folder = Path() if output is None else output if in_folder else output.parent
     if not folder.is_dir():
-        raise ArgumentError(f"-o {str(output)!r}: there is no folder {str(folder)!r}. Make it first.")
+        raise ArgumentError(f"-o {str(output)!r}: the folder {str(folder)!r} does not exist. Make it first.")
     names = _names(stems, suffix) if in_folder or output is None else [output.name]
     _check_format(names[0], formats)
     paths = [folder / name for name in names]

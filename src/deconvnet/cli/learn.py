@@ -91,8 +91,8 @@ def learn(
     uninterrupted run; so it is with any number of workers.
     """
     _check_solver_flags(solver, iterations, steps)
-    counts = o.numbers("--maps", maps, whole=True)
-    block = None if pool == "none" else o.numbers("--pool", pool, whole=True)
+    counts = o.parse_numbers("--maps", maps, whole=True)
+    block = None if pool == "none" else o.parse_numbers("--pool", pool, whole=True)
     from deconvnet.learn.learned import learn_photos
     from deconvnet.learn.net import AdaptiveDeconvNet
     from deconvnet.learn.photos import Prepare
@@ -102,9 +102,9 @@ def learn(
     net = AdaptiveDeconvNet.of(
         (counts,) if isinstance(counts, int) else counts,
         channels=channels,
-        kernel=o.numbers("--filter", kernel, whole=True),
+        kernel=o.parse_numbers("--filter", kernel, whole=True),
         pool=block,
-        lam=o.numbers("--lam", lam),
+        lam=o.parse_numbers("--lam", lam),
         boundary=boundary,
         seed=seed,
     )
@@ -113,7 +113,7 @@ def learn(
     with progress(quiet=quiet, lines=True) as report_progress:
         result = learn_photos(
             opened, net, out=output, prepare=Prepare(size, channels),
-            epochs=o.numbers("--epochs", epochs, whole=True), batch=batch, limit=limit, seed=seed,
+            epochs=o.parse_numbers("--epochs", epochs, whole=True), batch=batch, limit=limit, seed=seed,
             update_by=update, solver=solver, max_iter=iterations or _ITERATIONS, steps=steps or _STEPS,
             workers=workers, resume=resume, progress=partial(_report_batch, report_progress, batches),
         )  # fmt: skip
@@ -148,7 +148,7 @@ def learned(
     target = folder if output is None else named_folder(output)
     result = Learned.open(folder)
     if not target.is_dir():
-        raise ArgumentError(f"-o {str(target)!r}: there is no such folder. Make it first.")
+        raise ArgumentError(f"-o {str(target)!r}: this folder does not exist. Make it first.")
     pictures: dict[str, Callable[[], Image]] = {
         f"filters-{layer}.png": partial(draw_filters, result, layer) for layer in range(1, len(result.net.layers) + 1)
     }

@@ -50,7 +50,7 @@ def open_network(flags: ModelFlags, target: str | None = None) -> Network:
     """Load the model that the flags name, and attach the deconvnet.
 
     Raises:
-        TargetError: there is no such class; raised before the capture, which takes longer.
+        TargetError: not a class of the network; raised before the capture, which takes longer.
         DeconvNetError: as `load_model` and `DeconvNet`.
     """
     loaded = flags.load()

@@ -86,9 +86,9 @@ class ModelFlags:
         return load_model(
             self.model,
             weights=self.weights,
-            size=numbers("--size", self.size, whole=True),
-            mean=numbers("--mean", self.mean),
-            std=numbers("--std", self.std),
+            size=parse_numbers("--size", self.size, whole=True),
+            mean=parse_numbers("--mean", self.mean),
+            std=parse_numbers("--std", self.std),
             channels=self.input_channels,
             labels=self.labels,
             device=self.device,
@@ -156,8 +156,8 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 
 
-def numbers(flag: str, text: str | None, *, whole: bool = False) -> Any:
-    """The numbers in a flag's text: a tuple of those separated by commas, one alone as it is, None for None.
+def parse_numbers(flag: str, text: str | None, *, whole: bool = False) -> Any:
+    """The numbers in a flag's text: a single number, a tuple of those separated by commas, or None for None.
 
     Args:
         flag: for messages.

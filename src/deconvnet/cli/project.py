@@ -36,7 +36,7 @@ def project(
 ) -> None:
     """Carry units of a layer down to the pixels: each reconstruction beside its patch of the photo."""
     (path,) = output_paths([stem(photo)], output, f".{in_file_name(layer)}.png", force=force)
-    index = o.numbers("--position", position, whole=True)
+    index = o.parse_numbers("--position", position, whole=True)
     network = open_network(flags)
     from deconvnet.pictures.sheets import save_picture
 

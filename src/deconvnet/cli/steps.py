@@ -46,7 +46,7 @@ def steps(
     """
     _check_unit(layer, channel, position, target)
     (path,) = output_paths([stem(photo)], output, f".{in_file_name(layer or 'class')}.steps.png", force=force)
-    index = o.numbers("--position", position, whole=True)
+    index = o.parse_numbers("--position", position, whole=True)
     network = open_network(flags, target)
     from deconvnet.pictures.sheets import save_picture
 

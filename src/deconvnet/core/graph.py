@@ -170,5 +170,5 @@ def values_in(arguments: Any) -> Iterator[Value]:
 
 def per_axis(argument: Any, axes: int, default: int = 0) -> list[int]:
     """An argument such as a stride as one number per spatial axis, however it was given; `default` for None."""
-    numbers = [default] if argument is None else [argument] if isinstance(argument, int) else list(argument)
-    return numbers * axes if len(numbers) == 1 else numbers
+    values = [default] if argument is None else [argument] if isinstance(argument, int) else list(argument)
+    return values * axes if len(values) == 1 else values

@@ -135,7 +135,7 @@ class OperationTable:
         """Take rules of your own out again; what they stood before counts again.
 
         Raises:
-            ArgumentError: this table has no such rule of its own.
+            ArgumentError: it is not a rule of this table's own.
         """
         for name in names:
             name = name.replace("::", ".")
@@ -160,7 +160,7 @@ def rule_for(step: Step, rules: RuleSet, rows: Mapping[str, Operation]) -> Rule:
     row = rows.get(step.operation)
     if row is None or row.rule is None:
         raise UnsupportedOperationError(
-            f"cannot project through {step.where}: there is no rule for this operation. "
+            f"cannot project through {step.where}: this operation does not have a rule. "
             "Add one with @rule; see docs/extend.md."
         )
     return row.rule(step, rules)

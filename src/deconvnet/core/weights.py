@@ -19,5 +19,5 @@ def tensors_of(graph: Graph, model: nn.Module, images: int) -> dict[str, Tensor]
 
 def weights_of(model: nn.Module, names: Mapping[str, str]) -> dict[str, Tensor]:
     """The model's weights as they are now, by the name of the value that each one fills."""
-    found = {name: attrgetter(dotted)(model) for name, dotted in names.items()}
-    return {name: tensor.clone() if tensor.is_inference() else tensor.detach() for name, tensor in found.items()}
+    tensors = {name: attrgetter(dotted)(model) for name, dotted in names.items()}
+    return {name: tensor.clone() if tensor.is_inference() else tensor.detach() for name, tensor in tensors.items()}

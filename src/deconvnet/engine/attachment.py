@@ -57,7 +57,7 @@ class Attachment:
 
         Raises:
             LayerNotFoundError, ArgumentError: no such layer, or no signal travels between the two.
-            UnsupportedOperationError: it has no way down under these rules.
+            UnsupportedOperationError: it cannot be undone under these rules.
         """
         name = self.layer_name(layer)
         return self._costs(graph, name, maps_of(graph, name), to)

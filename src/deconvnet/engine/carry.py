@@ -154,7 +154,7 @@ class _Carrier:
         for small in self._in_windows(batch):
             for part in [small] if local and all_local else self._on_whole_maps(small):
                 signal, frames = self._arrived(part)
-                self._tell(part, self.costs.way.stop, signal, frames)
+                self._show(part, self.costs.way.stop, signal, frames)
                 yield part.indices, signal, frames
 
     def _arrived(self, batch: _Batch) -> tuple[Tensor, Frames]:
@@ -176,7 +176,7 @@ class _Carrier:
         last = self._fits_until(batch, first, count)
         carry_down_in_windows(
             self.costs.way, self.route.local[first:last], self.pass_.trace, self.pass_.remembered_at, batch.images,
-            batch.in_windows, lambda value, signal, frames: self._tell(batch, value, signal, frames),
+            batch.in_windows, lambda value, signal, frames: self._show(batch, value, signal, frames),
         )  # fmt: skip
         if last == count:
             yield batch
@@ -217,8 +217,8 @@ class _Carrier:
     def _tell_maps(self, batch: _Batch, value: Value, signal: Tensor) -> None:
         if self.watch is not None:
             rows = signal if self.costs.way.images_apart else signal[batch.images]
-            self._tell(batch, value, rows, whole_maps(len(rows), value.map_size))
+            self._show(batch, value, rows, whole_maps(len(rows), value.map_size))
 
-    def _tell(self, batch: _Batch, value: Value, signal: Tensor, frames: Frames) -> None:
+    def _show(self, batch: _Batch, value: Value, signal: Tensor, frames: Frames) -> None:
         if self.watch is not None:
             self.watch(value, self.pass_.indices[batch.indices], signal, frames)

@@ -70,7 +70,7 @@ def value_of(graph: Graph, name: str) -> Value:
     """The value that a layer gives.
 
     Raises:
-        LayerNotFoundError: there is no such layer; the nearest names are told.
+        LayerNotFoundError: no layer of that name; the message has the nearest names.
     """
     if name not in graph.layers:
         near = get_close_matches(name, graph.layers, n=3, cutoff=0.3)
@@ -91,7 +91,7 @@ def rows_of(graph: Graph, name: str) -> Value:
     """The value that a layer gives, one row for each image.
 
     Raises:
-        LayerNotFoundError: there is no such layer.
+        LayerNotFoundError: no layer of that name.
         ArgumentError: its rows are not images.
     """
     value = value_of(graph, name)
@@ -107,12 +107,12 @@ def maps_of(graph: Graph, name: str) -> Value:
     """The value that a layer gives, one row for each image and feature maps in it.
 
     Raises:
-        LayerNotFoundError: there is no such layer.
+        LayerNotFoundError: no layer of that name.
         ArgumentError: its rows are not images, or hold a single number each.
     """
     value = rows_of(graph, name)
     if len(value.shape) < 2:
-        raise ArgumentError(f"{name!r} gives one number for each image and has no feature maps: choose a layer below.")
+        raise ArgumentError(f"{name!r} gives one number for each image, not feature maps: choose a layer below.")
     return value
 
 
@@ -142,8 +142,8 @@ def class_scores(graph: Graph, output: str | None, rows: Mapping[str, Operation]
         rows: the table of operations.
 
     Raises:
-        ArgumentError: there is no such output, or which of several it is has to be told.
-        CaptureError: it has no axis for images.
+        ArgumentError: not an output of the model, or it returns several and `output` is needed.
+        CaptureError: it lacks an axis for images.
     """
     names = list(graph.outputs)
     if output is None and len(names) != 1:
@@ -162,8 +162,9 @@ def class_scores(graph: Graph, output: str | None, rows: Mapping[str, Operation]
     if not has_rows(graph, value):
         images, shape = (graph.images or 1), value.sizes(graph.images or 1)
         raise CaptureError(
-            f"for {images} image{'s' * (images > 1)} the model returns a tensor of shape {shape}, which has no "
-            "axis for images, so no image has scores of its own: give a model that keeps the batch axis first."
+            f"for {images} image{'s' * (images > 1)} the model returns a tensor of shape {shape}, which lacks "
+            "an axis for images, so images do not have scores of their own: give a model that "
+            "keeps the batch axis first."
         )
     kinds = tuple(row_of(step, rows).scores or "" for step in skipped)
     return ClassScores(value, graph.outputs[name], kinds, tuple(step.kind for step in skipped))
@@ -226,8 +227,8 @@ def rectified_values(way: Way) -> frozenset[str]:
 
 def _row(info: LayerInfo) -> tuple[str, ...]:
 
-    def times(numbers: Sequence[float]) -> str:
-        return "x".join(f"{number:g}" for number in numbers) or "-"
+    def times(lengths: Sequence[float]) -> str:
+        return "x".join(f"{length:g}" for length in lengths) or "-"
 
     return (
         info.name or "the model itself",

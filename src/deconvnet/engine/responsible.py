@@ -109,8 +109,8 @@ def ranked(
                 + (f"ask for k={alive} or less." if alive else "choose another layer or another class.")
             )
     order = products.sort(dim=1, descending=True, stable=True).indices[:, :k]
-    places = np.stack(np.unravel_index(order.cpu().numpy(), activations.shape[1:]), -1).tolist()
-    units = [Unit(layer, c, tuple(at), image) for image, rows in enumerate(places, first) for c, *at in rows]
+    positions = np.stack(np.unravel_index(order.cpu().numpy(), activations.shape[1:]), -1).tolist()
+    units = [Unit(layer, c, tuple(at), image) for image, rows in enumerate(positions, first) for c, *at in rows]
     chosen = products.gather(1, order)
     shares = chosen / products.clamp(min=0).sum(1, keepdim=True)
     return Ranking(tuple(units), arrived.gather(1, order).flatten(), chosen.flatten(), shares.flatten())
@@ -138,8 +138,8 @@ def _check_layer(way: Way, layer: str) -> None:
         layer: the layer's name.
 
     Raises:
-        LayerNotFoundError: there is no such layer.
-        ArgumentError: it does not, or the layer has no feature maps of each image.
+        LayerNotFoundError: no layer of that name.
+        ArgumentError: it does not, or the layer does not have feature maps for each image.
     """
     value = value_of(way.graph, layer)
     if value.name not in way.chosen and value != way.graph.input:
@@ -160,7 +160,7 @@ def last_maps(way: Way) -> str:
         way: from the class scores to the input.
 
     Raises:
-        ArgumentError: there is no such layer.
+        ArgumentError: the way down does not pass such a layer.
     """
     classes = way.start.sizes(1)[1:2]
     candidates = [

@@ -65,7 +65,7 @@ class UnitMemory:
 
     @property
     def at_once(self) -> int:
-        """How many units `project` may be given: their pictures are no larger than its budget."""
+        """How many units `project` may be given: together their pictures fit its budget."""
         return max(1, _BUDGET // self._costs.bytes_of_picture(self._like.element_size()))
 
     @property

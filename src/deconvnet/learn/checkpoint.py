@@ -53,7 +53,7 @@ def load_net(path: str | Path) -> AdaptiveDeconvNet:
     """The network that `save_net`, or a checkpoint of `fit`, wrote.
 
     Raises:
-        DeconvNetError: there is no such file, or it is damaged, or newer than this package.
+        DeconvNetError: the file does not exist, is damaged, or newer than this package.
     """
     meta, tensors = _read(Path(path))
     try:
@@ -123,7 +123,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     if not path.is_file():
-        raise DeconvNetError(f"there is no file {str(path)!r}.")
+        raise DeconvNetError(f"the file {str(path)!r} does not exist.")
     try:
         with safe_open(path, "pt") as file:
             meta: dict[str, Any] = dict(json.loads(file.metadata()["learned"]))

@@ -47,7 +47,7 @@ class Learned:
         """What `learn_photos` left in a folder.
 
         Raises:
-            DeconvNetError: there is no learned network, or it is unfinished, damaged, or newer than this package.
+            DeconvNetError: the learned network is missing, unfinished, damaged, or newer than this package.
         """
         folder = Path(folder)
         path = folder / NET
@@ -156,7 +156,7 @@ def _count(photos: PhotoSet, batch: int, limit: int | None, workers: int) -> int
     whole_number("batch", batch)
     whole_number("workers", workers, least=0)
     if not len(photos):
-        raise PhotoError("there are no photos.")
+        raise PhotoError("the set of photos is empty.")
     return len(photos) if limit is None else min(whole_number("limit", limit), len(photos))
 
 

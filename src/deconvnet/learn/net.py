@@ -338,7 +338,7 @@ def checked_layer(net: AdaptiveDeconvNet, layer: object) -> int:
     """The layer, counted from 1; the last for None.
 
     Raises:
-        ArgumentError: there is no such layer.
+        ArgumentError: not a layer of this network.
     """
     if layer is None:
         return len(net.layers)

@@ -61,7 +61,7 @@ def from_function(path: Path, function: str) -> Any:
         if not callable(make):
             own = [n for n, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
             functions = f"It has {', '.join(own)}." if own else "It has none."
-            raise ModelLoadError(f"there is no function {function!r} in {str(path)!r}. {functions}")
+            raise ModelLoadError(f"no function {function!r} in {str(path)!r}. {functions}")
         try:
             return make()
         except (Exception, SystemExit) as fault:
@@ -94,7 +94,7 @@ def _is_neighbour(name: str, module: ModuleType, folder: Path) -> bool:
 
 def _require_file(path: Path) -> None:
     if not path.is_file():
-        raise ModelLoadError(f"there is no file {str(path)!r}. Check the path.")
+        raise ModelLoadError(f"the file {str(path)!r} does not exist. Check the path.")
 
 
 def _in_words(fault: BaseException, path: Path) -> str:

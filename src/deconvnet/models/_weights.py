@@ -25,7 +25,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ModelLoadError: not found, damaged, or with anything but weights in it.
     """
     if not path.is_file():
-        raise ModelLoadError(f"there is no weights file {str(path)!r}. Check the path.")
+        raise ModelLoadError(f"the weights file {str(path)!r} does not exist. Check the path.")
     try:
         held: Any = load_file(path) if path.suffix == ".safetensors" else _load(path)
     except Exception as fault:  # on broken data the readers raise whatever they meet

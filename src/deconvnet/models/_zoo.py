@@ -23,7 +23,7 @@ def from_torchvision(name: str, spec: str, *, pretrained: bool) -> Source:
     """A classifier or segmentation network of torchvision, as its default weights would have it.
 
     Raises:
-        ModelLoadError: torchvision is missing, has no such network, or its weights cannot be had.
+        ModelLoadError: torchvision is missing, or does not have this network or its weights.
     """
     models = _library("torchvision.models", spec)
     names = models.list_models(module=models) + models.list_models(module=models.segmentation)
@@ -61,7 +61,7 @@ def from_timm(name: str, spec: str, *, pretrained: bool) -> Source:
     """A network of timm; the name may carry a tag, as in "resnet50.a1_in1k".
 
     Raises:
-        ModelLoadError: timm is missing, has no such network, or its weights cannot be had.
+        ModelLoadError: timm is missing, or does not have this network or its weights.
     """
     timm = _library("timm", spec)
     architecture, dot, _ = name.partition(".")

@@ -101,15 +101,18 @@ class LoadedModel:
 
     def _no_class(self, sought: str | int, matches: Sequence[int]) -> str:
         if self.labels is None and isinstance(sought, int):
-            return f"there is no class {sought}: classes are counted from 0."
+            return f"no class {sought}: classes are counted from 0."
         if self.labels is None:
-            return f"there are no class names to find {sought!r} among. Give an index, or load with labels=."
+            return (
+                f"cannot find class {sought!r}: the network comes without class names. "
+                "Give an index, or load with labels=."
+            )
         if matches:
             named = ", ".join(f"{index} {self.labels[index]!r}" for index in matches[:_MOST_NAMED])
             more = f" and {len(matches) - _MOST_NAMED} more" if len(matches) > _MOST_NAMED else ""
             return f"{sought!r} could be {named}{more}. Give the whole name or the index."
         hint = did_you_mean(str(sought), self.labels) or " Give a name or an index."
-        return f"there is no class {sought!r} among the {len(self.labels)} (0 to {len(self.labels) - 1}).{hint}"
+        return f"no class {sought!r} among the {len(self.labels)} (0 to {len(self.labels) - 1}).{hint}"
 
 
 def load_model(
@@ -258,24 +261,24 @@ def _overrides(**arguments: Any) -> Fields:
     """What the caller gave of Preprocess's fields."""
     overrides = {name: value for name, value in arguments.items() if value is not None}
     if "size" in overrides:
-        sides = _numbers("size", overrides["size"], int)
+        sides = _parsed_numbers("size", overrides["size"], int)
         overrides["size"] = sides * 2 if len(sides) == 1 else sides
     for name in ("mean", "std"):
         if name in overrides:
-            overrides[name] = _numbers(name, overrides[name], float)
+            overrides[name] = _parsed_numbers(name, overrides[name], float)
     return overrides
 
 
-def _numbers(name: str, value: Any, kind: type[int] | type[float]) -> tuple[float, ...]:
+def _parsed_numbers(name: str, value: Any, kind: type[int] | type[float]) -> tuple[float, ...]:
     parts = value.split(",") if isinstance(value, str) else value if isinstance(value, Iterable) else [value]
     try:
         pairs = [(part, kind(part)) for part in parts]
     except (TypeError, ValueError):
         pairs = []
-    if not pairs or any(part != number for part, number in pairs if not isinstance(part, str)):
+    if not pairs or any(part != value for part, value in pairs if not isinstance(part, str)):
         kinds = "a whole number" if kind is int else "a number"
         raise ArgumentError(f"{name}={value!r}, but it is {kinds}, or several with commas between them.")
-    return tuple(number for _, number in pairs)
+    return tuple(value for _, value in pairs)
 
 
 def _labels(labels: str | Path | Iterable[str]) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ def zfnet_mini(num_classes: int = 11, *, batch_norm: bool = False) -> nn.Sequent
     """A small network of the same kind for (n, 3, 128, 128): five convolutions, one hidden layer.
 
     RGB in 0..1, normalised with a mean and a standard deviation per channel. Sizes after each
-    block are 32, 8, 8, 8 and 4; 2,237,387 parameters with eleven classes. There is no contrast
+    block are 32, 8, 8, 8 and 4; 2,237,387 parameters with eleven classes. Without contrast
     normalisation.
 
     Args:

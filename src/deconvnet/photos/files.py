@@ -195,7 +195,7 @@ def _as_photo_errors(location: str) -> Iterator[tuple[Any, str]]:
     except (PhotoError, MemoryError):
         raise
     except FileNotFoundError as fault:
-        raise PhotoError("there is no such file.") from fault
+        raise PhotoError("no such file.") from fault
     except Exception as fault:  # the packages behind fsspec have families of exceptions of their own
         reason = getattr(fault, "strerror", None) or str(fault).replace(location, "the file")
         raise PhotoError(f"{reason or type(fault).__name__}.") from fault

@@ -117,7 +117,7 @@ def load_photo(photo: PhotoLike) -> Photo:
 
 def _sample(name: str) -> Photo:
     if name not in SAMPLES:
-        raise PhotoError(f"there is no sample photo {name!r}. The samples are {', '.join(SAMPLES)}.")
+        raise PhotoError(f"{name!r} is not a sample photo. The samples are {', '.join(SAMPLES)}.")
     return _from_array(getattr(skimage.data, name)(), name, f"the sample {name!r}")
 
 
@@ -145,7 +145,7 @@ def _from_file(file: Path | io.BytesIO, name: str, what: str) -> Photo:
 
 def _reason(file: Path | io.BytesIO, fault: Exception) -> str:
     if isinstance(fault, FileNotFoundError):
-        return "there is no such file. Check the path."
+        return "no such file. Check the path."
     if isinstance(fault, IsADirectoryError):
         return "it is a folder. Give the files in it."
     if isinstance(fault, _BOMBS):
@@ -207,7 +207,7 @@ def _from_array(array: NDArray[np.generic], name: str, what: str) -> Photo:
             "(1|3|4, h, w). For a batch pass list(batch)."
         )
     if array.size == 0:
-        raise PhotoError(f"{what} has no pixels: {array.shape[0]} x {array.shape[1]}.")
+        raise PhotoError(f"{what} is without pixels: {array.shape[0]} x {array.shape[1]}.")
     deep = array.dtype != np.uint8
     pixels = _unit_range(array, what).reshape(*array.shape[:2], -1)
     if pixels.shape[2] == 4:

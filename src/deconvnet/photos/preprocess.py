@@ -102,7 +102,7 @@ class Preprocess:
             photos = [photos]  # for load_photo to refuse
         batch = [self.image(load_photo(photo))[0] for photo in photos]
         if not batch:
-            raise ArgumentError("there are no photos in the list. Give at least one.")
+            raise ArgumentError("no photos in the list. Give at least one.")
         return torch.stack(batch)
 
     @property

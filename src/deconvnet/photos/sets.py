@@ -108,7 +108,7 @@ def _from_location(source: str) -> PhotoSet:
     if not files.is_file(location) and any(sign in location for sign in "*?["):
         return _photos_or_shards(files.matching(location), source)
     if not files.is_file(location):
-        raise PhotoError(f"there is no file or folder {source!r}. Check the path.")
+        raise PhotoError(f"no file or folder {source!r}. Check the path.")
     if location.lower().endswith(".txt"):
         return _from_files(_lines(location, source), source)
     if not location.lower().endswith((*SUFFIXES, *_COMPRESSED, ".tar", ".parquet")):
@@ -137,13 +137,13 @@ def _photos_or_shards(listed: list[File], source: str) -> PhotoSet:
         matches = [file for file in listed if file.location.lower().endswith(suffixes)]
         if matches:
             return open_them(matches, source)
-    raise PhotoError(f"there are no photos in {source!r}: no {', '.join(SUFFIXES)}, and no .tar or .parquet.")
+    raise PhotoError(f"no photos in {source!r}: no {', '.join(SUFFIXES)}, and no .tar or .parquet.")
 
 
 def _from_files(locations: list[str], source: str) -> PhotoSet:
     """Exactly these files, whether they exist or not."""
     if not locations:
-        raise PhotoError(f"there are no photos in {source!r}: it is empty.")
+        raise PhotoError(f"no photos in {source!r}: it is empty.")
     listed = files.listed(locations)
     for suffixes, open_them in (((*_COMPRESSED, ".tar"), _from_tars), (".parquet", _from_tables)):
         if all(location.lower().endswith(suffixes) for location in locations):
@@ -216,7 +216,7 @@ def _from_items(source: Any) -> PhotoSet:
         source, key = _hugging_face(source)
     count = len(source)
     if not count:
-        raise PhotoError(f"there are no photos in the {kind}: its length is 0.")
+        raise PhotoError(f"no photos in the {kind}: its length is 0.")
     fetch = partial(_item, source, key)
     names = [str(i) for i in range(count)]
     sizes = [0] * count
@@ -297,7 +297,7 @@ def _photo_set(
     kind: str, names: list[str], marks: Sequence[object], fetch: Callable[[int], object], source: str = ""
 ) -> PhotoSet:
     if not names:
-        raise PhotoError(f"there are no photos in {source!r}.")
+        raise PhotoError(f"no photos in {source!r}.")
     unique = _unique([os.fsencode(name).decode("utf-8", "replace") for name in names])
     digest = hashlib.sha256(f"{kind}\n".encode())
     for name, mark in zip(unique, marks, strict=True):

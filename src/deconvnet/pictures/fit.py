@@ -11,7 +11,7 @@ def fit(image: Image.Image, side: int, *, even: bool = False) -> Image.Image:
     Args:
         image: any mode that Pillow can resize; the mode stays.
         side: in pixels.
-        even: enlarge all pixels alike, with blended edges where `side` is no multiple of the image's; otherwise
+        even: enlarge all pixels alike, with blended edges where `side` is not a multiple of the image's; otherwise
             colours stay as they are, and some pixels become larger than others by one.
 
     Example:

@@ -36,13 +36,13 @@ def numbered(photo: Image.Image, boxes: Sequence[Box]) -> Image.Image:
         draw.rectangle((left, top, right - 1, bottom - 1), outline=_BLACK, width=4)
         draw.rectangle((left + 1, top + 1, right - 2, bottom - 2), outline=colour, width=2)
     tags: list[_Corners] = []
-    for number, (frame, colour) in enumerate(zip(frames, colours, strict=True), 1):
-        width = round(font.getlength(str(number))) + 2 * _PAD
+    for label, (frame, colour) in enumerate(zip(frames, colours, strict=True), 1):
+        width = round(font.getlength(str(label))) + 2 * _PAD
         positions = list(_positions(frame, (width, _FONT_SIZE + _PAD), drawn.size))
         tags.append(next((tag for tag in positions if not any(map(partial(_touch, tag), tags))), positions[0]))
         left, top, right, bottom = tags[-1]
         draw.rectangle((left, top, right - 1, bottom - 1), fill=colour, outline=_BLACK)
-        draw.text(((left + right) / 2, (top + bottom) / 2), str(number), _BLACK, font, anchor="mm")
+        draw.text(((left + right) / 2, (top + bottom) / 2), str(label), _BLACK, font, anchor="mm")
     return drawn
 
 

@@ -105,7 +105,7 @@ def magnitude(signal: Float[Tensor, "*signal"], *, axes: int = 2) -> Float[Tenso
         (..., *spatial), 0 or more, in the signal's unit and dtype.
 
     Raises:
-        ArgumentError: not a tensor of floats, or it has no channel axis.
+        ArgumentError: not a tensor of floats, or without a channel axis.
 
     Example:
         >>> magnitude(torch.tensor([[[3.0]], [[4.0]]]))
@@ -114,7 +114,7 @@ def magnitude(signal: Float[Tensor, "*signal"], *, axes: int = 2) -> Float[Tenso
     _check_float(signal)
     if signal.ndim < axes + 1:
         raise ArgumentError(
-            f"a signal of shape {tuple(signal.shape)} has no channel axis before {axes} spatial "
+            f"a signal of shape {tuple(signal.shape)} lacks a channel axis before {axes} spatial "
             "axes. Pass (..., c, *spatial), and axes= for signals that are not images."
         )
     # in float64, because the squares of small float32 values vanish
@@ -227,7 +227,7 @@ def _check_float(signal: Tensor) -> None:
 def _check_signal(signal: Tensor) -> None:
     _check_float(signal)
     if not bool(torch.isfinite(signal).all()):
-        raise NotFiniteError("the signal holds NaN or infinity, so there is no picture of it.")
+        raise NotFiniteError("the signal holds NaN or infinity and cannot be drawn.")
 
 
 def _check_scale(scale: str) -> None:

@@ -40,7 +40,7 @@ class Cell:
 
     def __post_init__(self) -> None:
         if not self.images:
-            raise ArgumentError(f"the cell {self.caption!r} has no image. Give at least one.")
+            raise ArgumentError(f"the cell {self.caption!r} is without an image. Give at least one.")
         for image in self.images:
             if 0 in image.size:
                 raise ArgumentError(f"the cell {self.caption!r} has an image of {image.height} x {image.width}.")
@@ -228,7 +228,7 @@ def _column(images: Sequence[Image.Image], gap: int) -> Image.Image:
 
 
 def _words(text: str, width: int, size: int, *, centred: bool) -> Image.Image:
-    """The text in lines that are no wider than `width`."""
+    """The text, broken into lines that fit into `width`."""
     font = ImageFont.load_default(size)
     paragraphs = _spelt(text, font).splitlines()
     lines = [line for part in paragraphs for line in _wrapped(part, width, font)]

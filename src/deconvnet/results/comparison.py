@@ -31,7 +31,7 @@ class Comparison:
     The numbers compare pictures, not units. Pictures of one photo share its switches and with them much of
     their structure, so that unlike units can have a cosine of 0.8 (Mahendran and Vedaldi 2016): set each
     number beside that of another unit at the same place, and beside that of random weights. A number that
-    has no meaning, as where a signal is zero everywhere, is nan, and `notes` says so.
+    is not defined, as where a signal is zero everywhere, is nan, and `notes` says so.
 
     Attributes:
         a, b: the two results.
@@ -66,7 +66,7 @@ class Comparison:
     def words(self, i: int = 0) -> str:
         """The numbers of pair i in a line, for people."""
         named = [("cosine", self.cosine), ("rank correlation", self.rank_correlation), ("SSIM", self.ssim)]
-        parts = [f"{name} {value:z.2f}" for name, numbers in named if not math.isnan(value := float(numbers[i]))]
+        parts = [f"{name} {value:z.2f}" for name, values in named if not math.isnan(value := float(values[i]))]
         if not math.isnan(ratio := float(self.ratio[i])):
             parts.append(f"{self.names[1]} is {ratio:#.3g} times as strong")
         return ", ".join(parts) or "nothing to compare"
@@ -154,14 +154,14 @@ def compare(a: Reconstruction, b: Reconstruction, *, names: tuple[str, str] = ("
         (1.0, 1.0)
     """
     _check(a, b, names)
-    numbers: list[tuple[float, ...]] = []
+    measures: list[tuple[float, ...]] = []
     notes: list[str] = []
     for i in range(len(a)):
         signals = _signals(a, b, i)
-        numbers.append(_numbers(*signals))
-        told = (*_why_undefined(names, signals, numbers[-1]), *_places(a.units[i], b.units[i]))
-        notes += [f"Pair {i}: {words}." for words in told]
-    cosine, ranks, ssim, ratio = torch.tensor(numbers, dtype=torch.float64).reshape(-1, 4).unbind(1)
+        measures.append(_measures(*signals))
+        remarks = (*_why_undefined(names, signals, measures[-1]), *_different_positions(a.units[i], b.units[i]))
+        notes += [f"Pair {i}: {words}." for words in remarks]
+    cosine, ranks, ssim, ratio = torch.tensor(measures, dtype=torch.float64).reshape(-1, 4).unbind(1)
     return Comparison(a, b, names, cosine, ranks, ssim, ratio, (*notes, *_inherited(a, b, names)))
 
 
@@ -190,8 +190,8 @@ def _signals(a: Reconstruction, b: Reconstruction, i: int) -> tuple[Tensor, Tens
     return a.whole(i).double().cpu(), b.whole(i).double().cpu()
 
 
-def _numbers(a: Float[Tensor, "c *size"], b: Float[Tensor, "c *size"]) -> tuple[float, ...]:
-    """Cosine, rank correlation, SSIM and ratio of two signals; nan where they have no meaning."""
+def _measures(a: Float[Tensor, "c *size"], b: Float[Tensor, "c *size"]) -> tuple[float, ...]:
+    """Cosine, rank correlation, SSIM and ratio of two signals; nan where they are undefined."""
     if not (bool(a.any()) and bool(b.any())):
         return (math.nan,) * 4
     largest = a.abs().max(), b.abs().max()
@@ -214,33 +214,35 @@ def _ssim(a: Tensor, b: Tensor) -> float:
     if min(a.shape[1:], default=0) < _SSIM_WINDOW:
         return math.nan
     # brightnesses from 0 to 1: SSIM multiplies means, so among signed values two differences would make a likeness
-    shown = [(s / pictures.limit_of(s, scale="linear") / 2 + 0.5).clamp(0, 1).numpy() for s in (a, b)]
+    brightness = [(s / pictures.limit_of(s, scale="linear") / 2 + 0.5).clamp(0, 1).numpy() for s in (a, b)]
     _, local = structural_similarity(  # type: ignore[no-untyped-call]  # scikit-image ships no types
-        *shown, win_size=_SSIM_WINDOW, data_range=1.0, channel_axis=0, full=True
+        *brightness, win_size=_SSIM_WINDOW, data_range=1.0, channel_axis=0, full=True
     )
-    return float(np.average(local, weights=sum(np.abs(picture - 0.5) for picture in shown)))
+    return float(np.average(local, weights=sum(np.abs(picture - 0.5) for picture in brightness)))
 
 
-def _why_undefined(names: tuple[str, str], signals: tuple[Tensor, Tensor], numbers: tuple[float, ...]) -> Iterator[str]:
+def _why_undefined(
+    names: tuple[str, str], signals: tuple[Tensor, Tensor], measures: tuple[float, ...]
+) -> Iterator[str]:
     empty = [name for name, signal in zip(names, signals, strict=True) if not bool(signal.any())]
     if empty:
         yield f"the signal of {' and of '.join(empty)} is zero everywhere, so there is nothing to compare"
         return
-    _, rank, ssim, _ = map(math.isnan, numbers)
+    _, rank, ssim, _ = map(math.isnan, measures)
     if rank:
-        yield "the rank correlation is not defined, because a magnitude is the same at every place"
+        yield "the rank correlation is not defined, because a magnitude is the same at every position"
     if ssim:
         yield f"SSIM is not defined below {_SSIM_WINDOW} pixels along an axis"
 
 
-def _places(a: Unit, b: Unit) -> Iterator[str]:
+def _different_positions(a: Unit, b: Unit) -> Iterator[str]:
     if a.position and b.position and a.position != b.position:
-        one, other = (",".join(map(str, unit.position or ())) for unit in (a, b))
-        yield f"the units are at {one} and at {other}; the numbers compare the whole input"
+        first, second = (",".join(map(str, unit.position or ())) for unit in (a, b))
+        yield f"the units are at {first} and at {second}; the numbers compare the whole input"
 
 
 def _inherited(a: Reconstruction, b: Reconstruction, names: tuple[str, str]) -> list[str]:
-    """The notes of both results, with the name of the one where the other has it not."""
+    """The notes of both results, with the name of the result where only one has it."""
     both = [note for note in a.notes if note in b.notes]
     own = [(name, note) for name, r in zip(names, (a, b), strict=True) for note in r.notes if note not in both]
     return [*both, *(f"{name}: {note}" for name, note in own)]

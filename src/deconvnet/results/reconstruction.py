@@ -65,7 +65,7 @@ class Reconstruction:
         return f"<Reconstruction: {units} of layer {layers} on {size}, rules: {self.rules.name}>"
 
     def _repr_png_(self) -> bytes | None:
-        """What a notebook shows; None, for which it shows the repr, where there are no pictures."""
+        """What a notebook shows; None where nothing can be drawn, for which it shows the repr."""
         if len(self.input_size) != 2 or self.windows.shape[1] not in (1, 3) or not self.units:
             return None
         count = min(len(self), _MOST_DISPLAYED)

@@ -54,7 +54,7 @@ class Responsible:
         Args:
             photo: the one that image i was made of.
             preprocess: what made it.
-            i: number of the image.
+            i: index of the image.
             title: above all, such as the class and its probability.
 
         Raises:
@@ -64,9 +64,9 @@ class Responsible:
             raise ArgumentError(f"there are {len(self.classes)} images, numbered from 0; got {i!r}.")
         cells, boxes = [], []
         of_image = [m for m, unit in enumerate(self.units.units) if unit.image == i]
-        for number, m in enumerate(of_image, 1):
+        for label, m in enumerate(of_image, 1):
             boxes.append(self.units.box(m))
-            words = f"{number}: {unit_words(self.units.units[m])} ({percent(float(self.shares[m]))})"
+            words = f"{label}: {unit_words(self.units.units[m])} ({percent(float(self.shares[m]))})"
             cells.append(Cell((self.units.picture(m), preprocess.patch(photo, boxes[-1])), words))
         words = "boxes: where the units' pictures lie; %: share of the layer's contributions"
         left = sheet([Cell((_with_boxes(photo, preprocess, boxes),), words)], cell_size=_PHOTO_SIZE)
@@ -83,7 +83,7 @@ def _with_boxes(photo: PhotoLike, preprocess: Preprocess, boxes: list[Box]) -> I
     height, width = (round(grown * side) for side in preprocess.size)
     seen = preprocess.patch(photo, Box((0, 0), preprocess.size)).resize((width, height), Image.Resampling.LANCZOS)
 
-    def corner(place: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(round(grown * at) for at in place)
+    def corner(position: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(round(grown * at) for at in position)
 
     return numbered(seen, [Box(corner(box.low), corner(box.high)) for box in boxes])

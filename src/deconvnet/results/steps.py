@@ -37,7 +37,7 @@ class StepDown:
         how: what undoing them does, such as "unpool by switches (sum)".
         signal: (c, *size) all that has come to the layer.
         forward: (c, *size) what the layer gave on the way up.
-        switches: (c, *pooled) where a max-pool was undone by its switches: the flat place of each window's
+        switches: (c, *pooled) where a max-pool was undone by its switches: the flat position of each window's
             maximum in its map of `forward`, as PyTorch's poolings return it.
         windows: of that max-pool, per spatial axis.
         error: how far unpooling is from an inverse: |forward - unpooled| / |forward| (Euclidean, over all
@@ -65,10 +65,10 @@ class StepDown:
         """The switches as steps from the first pixel of each window, which may lie in the padding, per spatial axis."""
         if self.switches is None or self.windows is None:
             return None
-        places = torch.unravel_index(self.switches, self.signal.shape[1:])
+        positions = torch.unravel_index(self.switches, self.signal.shape[1:])
         axes = len(self.windows)
         starts = [axis.starts.view(-1, *[1] * (axes - 1 - i)) for i, axis in enumerate(self.windows)]
-        return torch.stack([place.cpu() - start for place, start in zip(places, starts, strict=True)], -1)
+        return torch.stack([position.cpu() - start for position, start in zip(positions, starts, strict=True)], -1)
 
     @property
     def strongest(self) -> int:
@@ -168,8 +168,8 @@ def _row(step: StepDown, photo: Image.Image | None, wide: int) -> tuple[Image.Im
         drawn = (pictures.render(signal, scale="linear"), blank, pictures.render(forward, scale="linear"))
     else:
         of_all = pictures.magnitude(signal)[None]
-        one, above = signal[step.strongest][None], forward[step.strongest][None]
-        drawn = tuple(pictures.render(part, scale="linear") for part in (of_all, one, above))
+        strongest, above = signal[step.strongest][None], forward[step.strongest][None]
+        drawn = tuple(pictures.render(part, scale="linear") for part in (of_all, strongest, above))
     switches = blank if step.switches is None or step.windows is None else _switches(step)
     return tuple(image if image is blank else _framed(image) for image in (*drawn, switches)[:wide])
 
@@ -201,12 +201,12 @@ def _switches(step: StepDown) -> Image.Image:
     image = image.resize((box.size[1] * scale, box.size[0] * scale), Image.Resampling.NEAREST)
     image = Image.blend(image, Image.new("RGB", image.size, "white"), 0.4)
     draw = ImageDraw.Draw(image)
-    places = np.stack(np.unravel_index(step.switches[step.strongest].cpu().numpy(), tuple(signal.shape)), -1)
+    positions = np.stack(np.unravel_index(step.switches[step.strongest].cpu().numpy(), tuple(signal.shape)), -1)
     middles = [_middle(axis) for axis in step.windows]
-    for index in np.ndindex(*places.shape[:2]):
+    for index in np.ndindex(*positions.shape[:2]):
         middle = [float(axis[i]) for axis, i in zip(middles, index, strict=True)]
         y, x = ((a - low + 0.5) * scale for a, low in zip(middle, box.low, strict=True))
-        v, u = ((int(a) - low + 0.5) * scale for a, low in zip(places[index], box.low, strict=True))
+        v, u = ((int(a) - low + 0.5) * scale for a, low in zip(positions[index], box.low, strict=True))
         draw.line((x, y, u, v), fill=_INK, width=1)
         r = max(2, scale // 6)
         draw.ellipse((u - r, v - r, u + r, v + r), fill=_INK)
@@ -223,8 +223,8 @@ def _around_peak(signal: Float[Tensor, "h w"]) -> Box:
     peak = np.unravel_index(int(signal.argmax()), tuple(signal.shape))
     sizes = [min(length, _SWITCHES) for length in signal.shape]
     low = [
-        min(max(int(place) - size // 2, 0), length - size)
-        for place, size, length in zip(peak, sizes, signal.shape, strict=True)
+        min(max(int(middle) - size // 2, 0), length - size)
+        for middle, size, length in zip(peak, sizes, signal.shape, strict=True)
     ]
     return Box(tuple(low), tuple(a + b for a, b in zip(low, sizes, strict=True)))
 
@@ -235,7 +235,7 @@ def _words(step: StepDown) -> str:
     maps = f"{channels} maps of {'x'.join(map(str, size))}" if size else f"{channels} unit{'s' * (channels > 1)}"
     words = [f"{step.layer}: {maps}" if step.layer != PIXELS else PIXELS]
     if step.undone:
-        words.append(f"{_several(step.undone)} undone ({step.how})")
+        words.append(f"{_listed(step.undone)} undone ({step.how})")
     if size and step.layer != PIXELS:
         words.append(f"map {step.strongest}")
     if step.error is not None:
@@ -243,7 +243,7 @@ def _words(step: StepDown) -> str:
     return "; ".join(words)
 
 
-def _several(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 

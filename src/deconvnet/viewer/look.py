@@ -80,10 +80,10 @@ def look(net: DeconvNet, loaded: LoadedModel, photo: PhotoLike, layers: Sequence
     classes = likeliest(net.probabilities(x)[0])
     steps = net.steps(x, target=classes[0].target)
     infos = layers_of(net, x)
-    shown = rectified(steps, infos) if layers is None else [_first_name(net, x, name, steps, infos) for name in layers]
-    if not shown:
+    names = rectified(steps, infos) if layers is None else [_first_name(net, x, name, steps, infos) for name in layers]
+    if not names:
         raise ArgumentError("no layer on the way to the class is rectified: name the layers to show with layers=.")
-    activations = net.activations(x, shown)
+    activations = net.activations(x, names)
     maps = {layer: activations[layer][0] for layer in infos if layer in activations and activations[layer].ndim > 1}
     return Look(
         net, loaded, loaded_photo, name, source(photo), x, classes, steps, infos, maps, named=layers is not None

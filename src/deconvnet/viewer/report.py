@@ -124,7 +124,7 @@ def _listed(photos: PhotoLike | Iterable[PhotoLike]) -> list[PhotoLike]:
         raise ArgumentError(f"photos is one photo or several, as load_photo takes them; got {photos!r}.")
     photo_list = list(photos)
     if not photo_list:
-        raise ArgumentError("there are no photos in the list. Give at least one.")
+        raise ArgumentError("no photos in the list. Give at least one.")
     return photo_list
 
 

@@ -61,8 +61,8 @@ def rectified(steps: Steps, infos: Mapping[str, LayerInfo]) -> list[str]:
     """
     undone = {step.layer: step.undone for step in steps if step.rectified and len(infos[step.layer].size) <= _MOST_AXES}
     joined = {name for name in undone if infos[name].kind == "cat"}
-    kept = {name for name, above in undone.items() if not above or not joined.issuperset(above)}
-    layers = [name for name in infos if name in kept]
+    ends = {name for name, above in undone.items() if not above or not joined.issuperset(above)}
+    layers = [name for name in infos if name in ends]
     last = len(layers) - 1
     if last < _LAYERS:
         return layers

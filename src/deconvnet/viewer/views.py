@@ -157,7 +157,7 @@ def _class_view(look: Look, likely: Likely, words: Words) -> ClassView:
 def _layer_view(
     look: Look, name: str, units: Sequence[tuple[int, tuple[int, ...]]], way: _Way, room: int | None
 ) -> LayerView | None:
-    """As many units of a layer as there is room for; None if there is no room for one."""
+    """As many units of a layer as fit; None if not even one does."""
     maps, info = look.maps[name], look.infos[name]
     alive = int((maps.flatten(1).amax(1) if maps.ndim > 1 else maps).gt(0).sum())
     view = LayerView(name, info.size, info.channels, alive, info.receptive_field, way.down, way.how, (), ())

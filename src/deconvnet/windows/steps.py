@@ -95,8 +95,8 @@ def seen(window: Window, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray,
 @cache
 def _in_whole_numbers(window: Window) -> tuple[int, int, int, int]:
     """A window's numbers times their common denominator, and that."""
-    d = math.lcm(*(Fraction(number).denominator for number in window))
-    scale, before, after = (int(number * d) for number in window)
+    d = math.lcm(*(Fraction(bound).denominator for bound in window))
+    scale, before, after = (int(bound * d) for bound in window)
     return scale, before, after, d
 
 
