@@ -21,6 +21,7 @@ import deconvnet.learn
 from deconvnet import operations
 from deconvnet.cli.commands import app
 from deconvnet.cli.reference import name_of, reference
+from deconvnet.core import listing
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -56,6 +57,7 @@ def name(document: Path) -> str:
 def own_rules(monkeypatch):
     """What an example adds to the table of operations is gone after it."""
     monkeypatch.setattr(operations, "_own", dict(operations._own))
+    monkeypatch.setattr(operations, "_rows", operations.rows)
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +109,24 @@ def run(block: Block, document: Path, namespace: dict[str, object]) -> str:
 def test_the_command_reference_is_fresh():
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     assert page == reference(), "stale: run python -m deconvnet.cli.reference > docs/commands.md"
+
+
+def test_the_list_of_operations_is_fresh():
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert page == listing.page(), "stale: run python -m deconvnet.core.listing > docs/operations.md"
+
+
+def test_the_readme_links_every_document():
+    for document in DOCUMENTS[1:]:
+        assert f"]({name(document)})" in DOCUMENTS[0].read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "benchmarks" / "README.md"], ids=name)
+def test_no_table_of_a_document_is_broken_in_two(document):
+    """A row is never parted from its table: a blank line before one stands only before a table's head."""
+    tables = re.findall(r"(?:^\|.*\n)+", document.read_text(encoding="utf-8"), re.MULTILINE)
+    for table in tables:
+        assert re.fullmatch(r"\|(?: ?:?-+:? ?\|)+", table.splitlines()[1]), f"{name(document)}: {table.splitlines()[0]}"
 
 
 def console_lines() -> list[str]:

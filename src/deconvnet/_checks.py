@@ -8,7 +8,7 @@ from deconvnet._errors import ArgumentError
 
 
 def whole_number(name: str, value: object, least: int = 1) -> int:
-    """The value, which is a whole number of at least `least`.
+    """The value, checked to be a whole number of at least `least`.
 
     Raises:
         ArgumentError: it is not.
@@ -23,7 +23,7 @@ def whole_number(name: str, value: object, least: int = 1) -> int:
 
 
 def real_number(name: str, value: object, *, least: float, above: bool = False) -> float:
-    """The value, which is a finite number of at least `least`.
+    """The value as a float, checked to be finite and at least `least`.
 
     Args:
         name: of the argument.
@@ -44,7 +44,7 @@ def real_number(name: str, value: object, *, least: float, above: bool = False) 
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """A sentence with the names that are spelt most like this one, to follow a message; "" where none is.
+    """A sentence that suggests the most similar names, to follow a message; "" if none is similar.
 
     Example:
         >>> did_you_mean("tabby cta", ["tabby cat", "Golden retriever"])

@@ -1,4 +1,4 @@
-"""Files, written wholly or not at all; and folders of results, in which only what we wrote is ever removed."""
+"""Files that are written completely or not at all, and result folders in which only our own files are ever removed."""
 
 import os
 import re
@@ -32,7 +32,7 @@ def check_writable(path: Path, suffixes: Sequence[str], *, force: bool) -> None:
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file under another name and then rename it, so that there is never half of it.
+    """Write a file under another name, then rename it, so that a partly written file is never seen.
 
     Raises:
         DeconvNetError: the disk refused, or the content cannot be written.
@@ -122,7 +122,7 @@ def remove_written(folder: Path, names: Sequence[str] = (), *, folder_too: bool 
 
 
 def _names(folder: Path) -> list[str]:
-    """What lies in a folder, if there is one, besides what killed runs were in the middle of writing."""
+    """Names in a folder, if it exists, without the unfinished files of killed runs."""
     try:
         return sorted(path.name for path in folder.iterdir() if not _PART.fullmatch(path.name))
     except (FileNotFoundError, NotADirectoryError):

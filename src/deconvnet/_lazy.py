@@ -1,4 +1,4 @@
-"""Names of a package that are looked up when they are first used, so that importing the package is quick."""
+"""Names of a package that are imported when first used, so that importing the package is fast."""
 
 import sys
 from collections.abc import Callable, Mapping

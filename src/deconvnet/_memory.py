@@ -1,4 +1,4 @@
-"""Budgets: how much memory a call may take, or how large a file may become."""
+"""Budgets for the memory of a call or the size of a file."""
 
 import re
 

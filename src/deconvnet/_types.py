@@ -50,7 +50,7 @@ class Box:
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """What is known of a layer before any image is seen.
+    """What is known about a layer before it has seen an image.
 
     Attributes:
         name: as `project` takes it.

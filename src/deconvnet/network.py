@@ -1,4 +1,4 @@
-"""`DeconvNet`: a deconvnet attached to a network. All that it does is done in `engine`."""
+"""`DeconvNet`: a deconvnet attached to a network; the work is done in `engine`."""
 
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -106,7 +106,7 @@ class DeconvNet:
         return layers_of(self, self._attached.captures.like_model())
 
     def layer(self, layer: Layer) -> LayerInfo:
-        """What is known of one layer, given by name or as the module.
+        """What is known about one layer, given by name or as the module.
 
         Raises:
             LayerNotFoundError: no such layer; the message has the nearest names.
@@ -303,7 +303,7 @@ class DeconvNet:
 
 
 def attached(net: DeconvNet) -> Attachment:
-    """What a network rests on, for the packages that do more with it than its methods."""
+    """A network's attachment, for packages that need more than its methods offer."""
     return net._attached
 
 
@@ -355,7 +355,7 @@ def undone(
 def watch_activations(
     net: DeconvNet, x: Float[Tensor, "n c *spatial"], layers: Sequence[Layer], watch: WatchActivations
 ) -> None:
-    """Run a forward pass and show each of some layers as soon as it is there, keeping none.
+    """Run a forward pass and call `watch` with each layer as soon as it is computed, keeping none.
 
     Args:
         net: the network.

@@ -1,4 +1,4 @@
-"""The captures of one model: made when a size is first met, checked against the model, kept while they hold.
+"""The captures of one model: made for each new input size, checked against the model, kept while they are valid.
 
 A capture is a claim: these steps compute what the model computes, image by image. Before it is used
 for a number of images it is held against the model itself, so a model that branches on the batch
@@ -28,7 +28,7 @@ _MOST_VARIANTS, _MOST_KINDS = 4, 64  # captures that are kept of one kind of ima
 
 @dataclass(eq=False)
 class _Capture:
-    """A capture, and when it was last held against the model.
+    """A capture, and what it was last checked against.
 
     Attributes:
         graph: the capture.
@@ -140,7 +140,7 @@ class Captures:
         return outputs is not None and all(_close(outputs[name], truth[name]) for name in graph.outputs)
 
     def _keeps_images_apart(self, graph: Graph, x: Tensor) -> bool:
-        """Whether an image among others gives what it gives alone, in steps and model alike."""
+        """Whether an image in a batch gives the same as alone, in the steps and in the model."""
         others = _random_like(x[:1].expand(3, *x.shape[1:]))
         alone = self._outputs(graph, x[:1])
         among = self._outputs(graph, torch.cat([others[:1], x[:1], others[1:]]))
@@ -248,7 +248,7 @@ def _assumptions_hold(graph: Graph, model: nn.Module) -> bool:
 
 
 def _close(a: Tensor, b: Tensor) -> bool:
-    """Whether two results differ by no more than the order of a sum may make them differ."""
+    """Whether two results agree up to the rounding of sums in another order."""
     if a.shape != b.shape:
         return False
     loose = 1e-2 if a.element_size() < 4 else 1e-4 if a.element_size() == 4 else 1e-9

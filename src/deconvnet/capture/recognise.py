@@ -1,4 +1,4 @@
-"""What a captured network's steps mean: rectifiers, activations and normalisations, however spelled.
+"""Recognises rectifiers, activations and normalisations among captured steps, however they are spelled.
 
 A rectifier is known by what it computes. Where elementwise steps lead from one value to another,
 the function between the two is evaluated on a few numbers; if it is max(x, 0), its last step becomes
@@ -27,7 +27,7 @@ _PROBES = torch.tensor(
 
 
 def recognise(steps: Sequence[Step], uniform: Uniform) -> list[Step]:
-    """The same steps in the same order, with what they mean in place of how it was spelled.
+    """The same steps in the same order, each spelling of an operation replaced by the operation itself.
 
     Args:
         steps: those that depend on the input, in order.

@@ -153,19 +153,19 @@ def version(tensor: Tensor) -> int:
 
 @contextmanager
 def computing() -> Iterator[None]:
-    """No derivatives are recorded, and results are ordinary tensors."""
+    """Compute without recording derivatives, and return ordinary tensors."""
     with torch.inference_mode(False), torch.no_grad():
         yield
 
 
 def ordinary(x: Tensor) -> Tensor:
-    """The same images as a tensor that knows nothing of derivatives or inference mode."""
+    """The same images as a plain tensor, outside autograd and inference mode."""
     return x.clone() if x.is_inference() else x.detach()
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the notes that torch.export writes for its own developers."""
+    """Suppress what torch.export logs and prints for its own developers."""
     named = list(logging.root.manager.loggerDict.items())
     loggers = [entry for name, entry in named if name.split(".")[0] == "torch" and isinstance(entry, logging.Logger)]
     before = [logger.disabled for logger in loggers]

@@ -64,7 +64,7 @@ def class_words(facts: dict[str, Any]) -> str:
 
 
 def answer_words(facts: dict[str, Any], form: str) -> str:
-    """The network's answer in a form such as " ({})"; nothing where it is the class itself."""
+    """The network's answer, put into a form such as " ({})"; "" if the answer is the class itself."""
     if facts["class"] == facts["answer"]["class"]:
         return ""
     return form.format(f"the network's answer: {class_words(facts['answer'])}")

@@ -48,7 +48,7 @@ class Side:
 
     @contextmanager
     def naming_errors(self) -> Iterator[None]:
-        """Errors inside say which side they are about."""
+        """Name the side in the messages of errors raised inside."""
         try:
             yield
         except DeconvNetError as error:
@@ -110,7 +110,7 @@ def compare(
 
 
 def _side(letter: str, text: str, flags: o.ModelFlags) -> Side:
-    """What the text names: a rule set, a weights file or a network."""
+    """The side that the text names: a rule set, a weights file or a network."""
     if text in RULES:
         return Side(letter, text, flags, text)
     if Path(text).suffix in WEIGHTS:

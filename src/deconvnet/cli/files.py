@@ -17,7 +17,7 @@ def output_paths(
     force: bool,
     formats: Sequence[str] | None = None,
 ) -> list[Path]:
-    """The path of each result, checked before any work; equal stems are told apart by a count.
+    """The path of each result, checked before any work; a count distinguishes equal stems.
 
     Args:
         stems: one for each result, without a suffix.
@@ -59,7 +59,7 @@ def stem(photo: str) -> str:
 
 
 def in_file_name(layer: str) -> str:
-    """A layer's name without the characters that a file's name must not hold."""
+    """A layer's name without characters that are not allowed in file names."""
     return re.sub(r"[^\w.#-]", "_", layer)
 
 

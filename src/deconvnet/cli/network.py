@@ -1,4 +1,4 @@
-"""What commands that look at photos start with: a loaded model, the deconvnet on it, and photos as its input."""
+"""What commands on photos start with: a loaded model, its deconvnet, and photos as its input."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a command prints at its end: words for people with the notes under them, or JSON; and its exit code."""
+"""What a command prints at the end: text followed by notes, or JSON; and its exit code."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from deconvnet.cli.stderr import say
 
 @dataclass(frozen=True)
 class Result:
-    """What a command has to say.
+    """What a command prints, as text and as JSON.
 
     Attributes:
         words: for people, one line or more.

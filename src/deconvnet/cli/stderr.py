@@ -1,4 +1,4 @@
-"""Lines on stderr: errors, warnings, and progress where nobody watches a bar."""
+"""Lines on stderr: errors, warnings, and progress where a bar cannot be shown."""
 
 import sys
 import warnings

@@ -26,7 +26,7 @@ def finite_forward(
 
 
 def all_finite(tensor: Tensor) -> bool:
-    """Whether there is neither NaN nor infinity in a tensor; takes no memory of its size."""
+    """Whether a tensor is free of NaN and infinity, without a temporary tensor of its size."""
     parts = torch.view_as_real(tensor) if tensor.is_complex() else tensor
     return not parts.numel() or bool(torch.isfinite(torch.stack(parts.aminmax())).all())
 
@@ -52,7 +52,7 @@ def check_finite(graph: Graph, model: nn.Module, x: Tensor, wanted: frozenset[st
 
 
 def check_signal(signal: Tensor, otherwise: str = "") -> None:
-    """Raise unless a signal that was carried down is made of numbers.
+    """Raise unless a signal that was carried down is finite.
 
     Raises:
         NotFiniteError: it overflowed.

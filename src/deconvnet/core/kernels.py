@@ -32,7 +32,7 @@ class Convolution:
 def faster_filter_transposed(
     signal: Tensor, weight: Tensor, size: tuple[int, ...], convolution: Convolution
 ) -> Tensor | None:
-    """As `ops.filter_transposed`; None where none of these ways is known to be faster."""
+    """As `ops.filter_transposed`; None where it is not known how to be faster."""
     stride, padding = convolution.stride, convolution.padding
     ungrouped = convolution.groups == 1 and not convolution.transposed
     if ungrouped and set(weight.shape[2:]) == {1} and not any(padding):

@@ -1,4 +1,4 @@
-"""What layers give on the way up, and what the network makes of the classes."""
+"""Activations of layers, and the scores and probabilities of classes."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -36,7 +36,7 @@ def watch_activations(
     watch: WatchActivations,
     remember: Mapping[str, Rule] | None = None,
 ) -> Trace:
-    """Run a forward pass and show each of some layers as soon as it is there, keeping none.
+    """Run a forward pass and call `watch` with each layer as soon as it is computed, keeping none.
 
     Args:
         attached: the network.

@@ -17,7 +17,7 @@ from deconvnet.engine.layers import ClassScores, Layer, class_scores, layer_name
 
 @dataclass(frozen=True, eq=False)
 class Attachment:
-    """What everything that is asked of a network rests on.
+    """The captures, rules and budget that every request to a network uses.
 
     Attributes:
         captures: of the network, by input size.
@@ -47,7 +47,7 @@ class Attachment:
         return layer_name(self.model, layer)
 
     def budget(self, memory: str | int | None) -> int:
-        """Bytes that a call may take, if it gives a budget of its own or not."""
+        """Bytes that a call may take: its own budget, or else the attachment's."""
         if memory is not None:
             return in_bytes(memory)
         return free_bytes(self.captures.example.device) if self.memory is None else self.memory

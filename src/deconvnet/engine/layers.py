@@ -1,4 +1,4 @@
-"""A network's layers: names, the one that holds the classes, and what is known of each before any image is seen."""
+"""A network's layers: names, the one that holds the classes, and what is known about each before an image is seen."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -171,7 +171,7 @@ def class_scores(graph: Graph, output: str | None, rows: Mapping[str, Operation]
 
 
 def layer_infos(graph: Graph, rules: RuleSet, rows: Mapping[str, Operation]) -> dict[str, LayerInfo]:
-    """What is known of each layer before any image is seen."""
+    """What is known about each layer before an image is seen."""
     words, blocked = {graph.input.name: "the input"}, {}
     pools: dict[str, frozenset[str]] = {graph.input.name: frozenset()}
     kinds = {graph.input.name: "input"}

@@ -206,7 +206,7 @@ def collected(
 
 
 def facts_of(way: Way, seeds: Sequence[Seeds], skipped: tuple[str, ...]) -> Facts:
-    """What a reader should know of the way down and of what started on it; warns where nothing did."""
+    """What a reader should know about the way down and its seeds; warns about silent units."""
     silent = tuple(unit for part in seeds for unit in part.silent)
     facts = Facts(
         skipped=skipped,

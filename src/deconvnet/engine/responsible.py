@@ -117,10 +117,10 @@ def ranked(
 
 
 def _check_asked(target: Any, k: Any, scores: Value) -> None:
-    """Raise unless it is one class for each image, and a number of units.
+    """Raise unless `target` is one class and `k` is at least 1.
 
     Raises:
-        TargetError: several classes; what is wrong with one alone, the seeds tell.
+        TargetError: several classes; a single class is checked when its seeds are made.
         ArgumentError: k is not a whole number above 0.
     """
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:

@@ -1,4 +1,4 @@
-"""Learned networks in files: safetensors, with what it takes to build the network again."""
+"""Learned networks in files: safetensors, with the configuration that rebuilds the network."""
 
 import json
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class Position:
 
 
 def save_net(net: AdaptiveDeconvNet, path: str | Path, about: Mapping[str, Any] | None = None) -> None:
-    """Write a network, wholly or not at all.
+    """Write a network, completely or not at all.
 
     Args:
         net: the network.
@@ -70,7 +70,7 @@ def load_net(path: str | Path) -> AdaptiveDeconvNet:
 
 
 def about_net(path: str | Path) -> dict[str, Any]:
-    """All that is written down with a network.
+    """All metadata saved with a network.
 
     Raises:
         DeconvNetError: as `load_net`.
@@ -113,7 +113,7 @@ def load_checkpoint(path: Path, net: AdaptiveDeconvNet, options: Mapping[str, An
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Which options of a run that is resumed are not those that it was started with, in words."""
+    """The options in which a resumed run differs from how it was started, in words."""
     return [
         f"{name}={json.dumps(before.get(name))}, now {name}={json.dumps(value)}"
         for name, value in json.loads(json.dumps(dict(now))).items()

@@ -31,7 +31,7 @@ class Contrast:
 
 
 class LocalContrastNorm(nn.Module):
-    """Images with the mean around each pixel taken away, divided by the deviation around it.
+    """Subtracts the mean around each pixel and divides by the deviation around it.
 
     Mean and deviation are those of the pixels in one window, weighted: the deviation is the root of the mean square
     less the squared mean. "2011" (Zeiler et al. 2011, section 3): a Gaussian window of 13 pixels, reflected borders,

@@ -72,7 +72,7 @@ class Geometry:
 
 
 def check_images(images: object, channels: int | None = None) -> Tensor:
-    """The images, which layers can code: (n, c, h, w) of floats, finite.
+    """The images, checked to be (n, c, h, w), floating-point and finite.
 
     Args:
         images: what was given.

@@ -160,7 +160,7 @@ def _slices(count: int, at_once: int) -> list[slice]:
 
 
 def _at_rest(start: Tensor, images: Tensor, filters: Tensor, geometry: Geometry, rho: Tensor) -> Tensor:
-    """The state that holds these maps; a fixed point if they are the optimum."""
+    """The state from which shrinking gives these maps; a fixed point if they are optimal."""
     residual = images - synthesis(start, filters, geometry)
     return start + adjoint(residual, filters, geometry) / per_image(rho)
 

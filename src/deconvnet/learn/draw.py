@@ -1,4 +1,4 @@
-"""Pictures of what was learned, for people."""
+"""Pictures of what was learned."""
 
 from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Inference in one layer: sparse feature maps whose filters paint an image."""
+"""Inference in one layer: sparse feature maps that paint an image through its filters."""
 
 import math
 from typing import Literal, TypeAlias, get_args

@@ -1,4 +1,4 @@
-"""Learning from photos into a folder, and what is in it."""
+"""Learning from photos, and the folder that holds the result."""
 
 import csv
 import io
@@ -170,7 +170,7 @@ def _check_network(net: AdaptiveDeconvNet, prepare: Prepare, epochs: int | Seque
 
 
 def _start(out: str | Path, about: dict[str, Any], *, resume: bool) -> Path:
-    """The folder, which holds nothing, or a run that was started like this one and is to be resumed."""
+    """The folder, checked to be empty or to hold a run to resume that was started with the same options."""
     folder = result_folder(out, key=_ABOUT, is_result=lambda folder: (folder / NET).is_file())
     finished, unfinished = (folder / NET).is_file(), folder / UNFINISHED
     if finished and not resume:
@@ -219,7 +219,7 @@ def _listing_skipped(batches: Batches, path: Path) -> Callable[[int], Iterator[T
 def _recording_start(
     folder: Path, about: dict[str, Any], progress: Callable[[Progress], object] | None
 ) -> Callable[[Progress], None]:
-    """The progress function, before whose first call the options are written down, for resuming the run."""
+    """The progress function, which first saves the options for resuming the run."""
     unfinished = folder / UNFINISHED
     started = (folder / NET).is_file() or (unfinished / _ABOUT).is_file()
 

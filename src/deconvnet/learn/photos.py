@@ -92,7 +92,7 @@ class Batches:
         return math.ceil(self.count / self.batch)
 
     def __call__(self, epoch: int) -> Iterator[Float[Tensor, "n c side side"]]:
-        """The batches of an epoch, without photos that cannot be read; a batch of which none is left is left out.
+        """The batches of an epoch, without photos that cannot be read; empty batches are left out.
 
         Raises:
             PhotoError: none of the photos can be read.
@@ -115,7 +115,7 @@ class Batches:
 
 
 def _without(photos: PhotoSet, skipped: Mapping[int, str]) -> PhotoSet:
-    """The set, in which photos that could not be read before are not tried again."""
+    """The set, which does not try again to read photos that failed before."""
     return replace(photos, fetch=partial(_fetch_unless_skipped, photos, dict(skipped)))
 
 

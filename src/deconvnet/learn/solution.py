@@ -51,7 +51,7 @@ class Solution:
 
 
 def join(parts: Sequence[Solution]) -> Solution:
-    """Solutions of several images, as one; a history that ended earlier goes on at its last value."""
+    """Join the solutions of several images; a shorter history is continued with its last value."""
     if len(parts) == 1:
         return parts[0]
     looks = torch.unique(torch.cat([part.looks for part in parts]))  # sorted
@@ -142,7 +142,7 @@ class Record:
 
     @property
     def all_done(self) -> bool:
-        """Whether no image is left."""
+        """Whether all images have converged."""
         return bool(self._finished.all())
 
     def add(self, iteration: int, codes: Tensor, value: Tensor, lower: Tensor, done: Tensor) -> None:

@@ -161,7 +161,7 @@ def _epoch(
     passed: int,
     options: dict[str, Any],
 ) -> Iterator[tuple[Progress, Tensor]]:
-    """One epoch of one layer, update by update; the first `passed` batches are passed over."""
+    """One epoch of one layer, update by update; the first `passed` batches are skipped."""
     index = -1
     for index, images in enumerate(batches):
         if index >= passed:
@@ -223,7 +223,7 @@ def _batches(loader: Loader, turn: int) -> Generator[Tensor, None, None]:
 
 
 def _warn(net: AdaptiveDeconvNet, layer: int, pixels: int | None, *, alive: bool) -> None:
-    """Warn of an epoch that cannot have been of use."""
+    """Warn about an epoch that cannot have been useful."""
     weights = max(layer.filters.numel() for layer in net.layers)
     if not alive:
         words = (

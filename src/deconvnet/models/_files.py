@@ -70,7 +70,7 @@ def from_function(path: Path, function: str) -> Any:
 
 @contextmanager
 def _importable(module: ModuleType, folder: Path) -> Iterator[None]:
-    """Lets imports find the module and its folder; afterwards nothing of them stays imported."""
+    """Let imports find the module and its folder, and forget what was imported from there afterwards."""
     before, path = dict(sys.modules), list(sys.path)
     sys.modules[module.__name__] = module
     sys.path.append(str(folder))  # last, so that a neighbour hides no installed package

@@ -38,7 +38,7 @@ def from_torchvision(name: str, spec: str, *, pretrained: bool) -> Source:
 
 
 def _without_weights(builder: Callable[..., Any]) -> dict[str, Any]:
-    """Options that make the network of the default weights without fetching any."""
+    """Options that build the network for its default weights without downloading them."""
     if builder.__name__ in ("googlenet", "inception_v3"):
         return {"init_weights": False, "aux_logits": False, "transform_input": True}
     return {"weights_backbone": None} if "weights_backbone" in signature(builder).parameters else {}

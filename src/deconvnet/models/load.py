@@ -258,7 +258,7 @@ def _short_side(defaults: Fields, size: tuple[int, ...]) -> int | None:
 
 
 def _overrides(**arguments: Any) -> Fields:
-    """What the caller gave of Preprocess's fields."""
+    """The fields of Preprocess that the caller gave."""
     overrides = {name: value for name, value in arguments.items() if value is not None}
     if "size" in overrides:
         sides = _parsed_numbers("size", overrides["size"], int)

@@ -1,4 +1,4 @@
-"""Batches of photos, decoded and prepared in other processes, identical for any number of them.
+"""Batches of photos, decoded and prepared in other processes, identical for any number of workers.
 
 Worker w of n makes batches w, w + n, w + 2n, ... in a piece of memory that it shares with its parent, reports each
 through a pipe of its own, and goes on when its parent has copied the batch. Memory is bounded by one batch per worker,
@@ -147,7 +147,7 @@ def _in_this_process(job: Job) -> Iterator[tuple[_Report, _Images]]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """As in a worker: sums over a large photo round otherwise with another number of threads."""
+    """Use one thread, as a worker does: sums over a large photo round differently with another number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -32,7 +32,7 @@ class File:
 
     @property
     def mark(self) -> str:
-        """What distinguishes it from another file of its name: the size, or the URL where the size is not known."""
+        """Distinguishes it from another file of the same name: the size, or the URL if the size is unknown."""
         return self.location.partition("?")[0] if self.size == UNKNOWN and is_url(self.location) else str(self.size)
 
 

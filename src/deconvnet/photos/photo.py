@@ -1,4 +1,4 @@
-"""A photo in memory, whatever it comes from: a file, a sample, a PIL image, an array or a tensor."""
+"""A photo in memory, read from a file, a sample, a PIL image, an array or a tensor."""
 
 import io
 import math

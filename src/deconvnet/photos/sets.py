@@ -250,7 +250,7 @@ def _item(source: Any, key: str | None, i: int) -> object:
 
 
 def _samples(fetch: Callable[[int], object], count: int) -> str:
-    """What distinguishes data sets of one class and length: hashes of their first, middle and last photo."""
+    """Hashes of the first, middle and last photo, which distinguish data sets of the same class and length."""
     digests, faults = [], []
     for i in sorted({0, count // 2, count - 1}):
         try:

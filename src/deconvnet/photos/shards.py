@@ -167,7 +167,7 @@ class _Reader:
 
 @lru_cache(maxsize=4)
 def _reader(location: str, column: str, group: int, process: int, thread: int) -> _Reader:
-    """The reader of this process and thread: no other may move it on."""
+    """The reader of this process and thread, which are the only ones to advance it."""
     return _Reader(location, column, group)
 
 

@@ -1,4 +1,4 @@
-"""Images made as large as a cell, a tile or a figure asks. No torch here: an atlas is looked at without it."""
+"""Images resized to fit a cell, a tile or a figure. No torch here: viewing an atlas does not need it."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Signed signal → pictures for people. Pure: the same tensor always gives the same pixels.
+"""Signed signal → pictures. Pure functions: the same tensor always gives the same pixels.
 
 Zero is mid-grey (128, 128, 128), so that what a unit wants brighter and what it wants darker can be
 distinguished; colours are those of the network's input channels.

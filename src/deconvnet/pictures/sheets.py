@@ -1,4 +1,4 @@
-"""Pictures with words, on sheets and in files. No torch here: an atlas is looked at without it."""
+"""Captioned pictures, on sheets and in files. No torch here: viewing an atlas does not need it."""
 
 import itertools
 import math
@@ -104,7 +104,7 @@ def side_by_side(images: Sequence[Image.Image], captions: Sequence[str], *, titl
 
 
 def save_picture(image: Image.Image, path: str | Path, *, force: bool = False) -> None:
-    """Write the picture, wholly or not at all, in the format that the suffix names.
+    """Write the picture, completely or not at all, in the format that the suffix names.
 
     The bytes depend on the pixels alone: no time, place or other metadata. WebP is lossless.
 
@@ -131,7 +131,7 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 def percent(share: float) -> str:
-    """A share in the words of a caption: two digits, however small it is.
+    """A share as text for a caption, with two significant digits.
 
     Example:
         >>> [percent(share) for share in (0.996, 0.1, 0.0123, 0.000123, 0.0000012)]

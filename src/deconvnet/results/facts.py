@@ -12,7 +12,7 @@ SAME_FOR_ALL = (
 
 @dataclass(frozen=True)
 class Facts:
-    """What is special about signals that were carried down.
+    """Facts about signals that were carried down.
 
     Attributes:
         skipped: operations at the network's output that were passed over, from the output down, such as "softmax".

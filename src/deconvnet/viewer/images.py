@@ -1,4 +1,4 @@
-"""The small pictures of a page: signals, maps and photos as WebP, as compact as a mail attachment wants them."""
+"""The small pictures of a page: signals, maps and photos as WebP, compact enough for a mail attachment."""
 
 import base64
 import io

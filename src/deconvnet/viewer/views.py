@@ -1,4 +1,4 @@
-"""A look at a photo -> the views of a page, as many as there is room for."""
+"""A look at a photo -> the views of a page, as many as fit."""
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence

@@ -55,7 +55,7 @@ def carry_down_in_windows(
 
 
 def together(parts: Sequence[tuple[Tensor, Frames]], size: tuple[int, ...]) -> tuple[Tensor, Frames]:
-    """The sum of what has come to a value, in windows that hold it as far as it lies on the map."""
+    """The sum of the signals that have arrived at a value, in windows that hold them as far as they lie on the map."""
     if all(frames.size == size and not frames.low.any() for _, frames in parts):
         return sum((part for part, _ in parts[1:]), parts[0][0]), parts[0][1]
     frames = united([frames for _, frames in parts], size)
@@ -63,7 +63,7 @@ def together(parts: Sequence[tuple[Tensor, Frames]], size: tuple[int, ...]) -> t
 
 
 def on_whole_map(parts: Sequence[tuple[Tensor, Frames]], size: tuple[int, ...]) -> Float[Tensor, "m c *size"]:
-    """The sum of what has come to a value, on its whole map: as the way down on whole maps takes it over."""
+    """The sum of the signals that have arrived at a value, on its whole map, for the way down on whole maps."""
     signal, frames = together(parts, size)
     return signal if frames.size == size else moved(signal, frames, whole_maps(len(signal), size))
 

@@ -1,4 +1,4 @@
-"""Windows of maps: where they lie, moved from one place to another, and added.
+"""Windows of maps: where they lie, moved, and added.
 
 Units of any images and positions run as one batch, whose windows have one size and each its own corner, inside the
 map: what lies beyond a border is not carried.
