@@ -7,10 +7,10 @@ from deconvnet._lazy import lazy
 
 _HOMES = {
     "AdaptiveDeconvNet": "net",
-    "Codes": "net",
+    "Codes": "codes",
     "DeconvLayer": "layer",
     "Learned": "learned",
-    "LayerCodes": "net",
+    "LayerCodes": "codes",
     "LocalContrastNorm": "contrast",
     "Prepare": "photos",
     "Progress": "train",

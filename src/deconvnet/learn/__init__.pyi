@@ -1,5 +1,7 @@
 from deconvnet.learn.checkpoint import load_net as load_net
 from deconvnet.learn.checkpoint import save_net as save_net
+from deconvnet.learn.codes import Codes as Codes
+from deconvnet.learn.codes import LayerCodes as LayerCodes
 from deconvnet.learn.contrast import LocalContrastNorm as LocalContrastNorm
 from deconvnet.learn.draw import draw_filters as draw_filters
 from deconvnet.learn.draw import draw_parts as draw_parts
@@ -10,8 +12,6 @@ from deconvnet.learn.layer import singles_and_doubles as singles_and_doubles
 from deconvnet.learn.learned import Learned as Learned
 from deconvnet.learn.learned import learn_photos as learn_photos
 from deconvnet.learn.net import AdaptiveDeconvNet as AdaptiveDeconvNet
-from deconvnet.learn.net import Codes as Codes
-from deconvnet.learn.net import LayerCodes as LayerCodes
 from deconvnet.learn.photos import Prepare as Prepare
 from deconvnet.learn.pixels import parts as parts
 from deconvnet.learn.pixels import pixel_filters as pixel_filters

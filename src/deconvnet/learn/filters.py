@@ -9,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from deconvnet.learn.codes import Codes
 from deconvnet.learn.convolve import Geometry, filter_adjoint, synthesis
-from deconvnet.learn.net import AdaptiveDeconvNet, Codes
+from deconvnet.learn.net import AdaptiveDeconvNet
 from deconvnet.learn.proximal import conjugate_gradient
 
 Update: TypeAlias = Literal["online", "conjugate"]

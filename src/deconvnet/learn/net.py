@@ -2,74 +2,26 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from deconvnet._checks import real_number, whole_number
 from deconvnet._errors import ArgumentError
+from deconvnet.learn.codes import Codes, LayerCodes, join_codes, pooled_codes
 from deconvnet.learn.convolve import Boundary, Geometry, adjoint, check_images, synthesis
 from deconvnet.learn.infer import sparse_code
 from deconvnet.learn.layer import DeconvLayer
-from deconvnet.learn.pooling import Block, Switches, pool, pool_at, pooled_size, unpool
+from deconvnet.learn.pooling import pool, pool_at, pooled_size, unpool
 from deconvnet.learn.proximal import Linear, fista, ista, largest_square, splitting
-from deconvnet.learn.solution import Solution, join
+from deconvnet.learn.solution import Solution
 
 Solver: TypeAlias = Literal["auto", "dr", "fista", "ista", "splitting"]
 Target: TypeAlias = Literal["input", "below"]
 _VALUES_AT_ONCE = 2**18  # of a layer's maps that are solved on a CPU, so that they stay in its cache
-
-
-@dataclass(frozen=True, eq=False)
-class LayerCodes:
-    """What inference gives for one layer.
-
-    Attributes:
-        z: (n, m, h, w) its sparse feature maps.
-        pooled: (n, m', h', w') what pooling leaves of them for the next layer; `z` where nothing is pooled.
-        switches: where in the blocks it was; None where nothing is pooled.
-        solution: how the solver came to z.
-    """
-
-    z: Float[Tensor, "n m h w"]
-    pooled: Float[Tensor, "n maps y x"]
-    switches: Switches | None
-    solution: Solution
-
-    def of(self, rows: Int[Tensor, " k"]) -> "LayerCodes":
-        """The codes of some of the images."""
-        switches = None if self.switches is None else self.switches.of(rows)
-        return LayerCodes(self.z[rows], self.pooled[rows], switches, self.solution.of(rows))
-
-
-@dataclass(frozen=True, eq=False)
-class Codes:
-    """What inference gives for all layers, numbered from 1.
-
-    Attributes:
-        layers: from the lowest.
-        size: (h, w) of the images.
-    """
-
-    layers: tuple[LayerCodes, ...]
-    size: tuple[int, int]
-
-    def __len__(self) -> int:
-        return len(self.layers)
-
-    def __getitem__(self, layer: int) -> LayerCodes:
-        if not 1 <= layer <= len(self.layers):
-            raise ArgumentError(f"layers 1 to {len(self.layers)} were inferred; got {layer!r}.")
-        return self.layers[layer - 1]
-
-    def of(self, image: int, count: int = 1) -> "Codes":
-        """The codes of one image, `count` times."""
-        rows = torch.full((count,), image)
-        return Codes(tuple(layer.of(rows) for layer in self.layers), self.size)
 
 
 class AdaptiveDeconvNet(nn.Module):
@@ -235,9 +187,9 @@ class AdaptiveDeconvNet(nn.Module):
             for i in range(1, last + 1):
                 below = Codes(tuple(codes), size)
                 solution = self._solve(i, batch, below, geometries, solver, tol, max_iter, steps)
-                codes.append(_pooled(solution, self.layers[i - 1].pool))
+                codes.append(pooled_codes(solution, self.layers[i - 1].pool))
             parts.append(codes)
-        return Codes(tuple(_join(of_layer) for of_layer in zip(*parts, strict=True)), size)
+        return Codes(tuple(join_codes(of_layer) for of_layer in zip(*parts, strict=True)), size)
 
     def _solve(
         self,
@@ -364,19 +316,6 @@ def _mask(z: Tensor, keep: object) -> Tensor:
     raise ArgumentError(f"keep is a number of activations, or a bool mask of shape {tuple(z.shape)}; got {got}.")
 
 
-def _join(parts: Sequence[LayerCodes]) -> LayerCodes:
-    """The codes of several batches in one layer, as one."""
-    if len(parts) == 1:
-        return parts[0]
-    solution = join([part.solution for part in parts])
-    first = parts[0].switches
-    if first is None:
-        return LayerCodes(solution.codes, solution.codes, None, solution)
-    offsets = torch.cat([part.switches.offsets for part in parts if part.switches is not None])
-    switches = Switches(offsets, first.block, first.size)
-    return LayerCodes(solution.codes, torch.cat([part.pooled for part in parts]), switches, solution)
-
-
 def _check_layer(index: int, layer: DeconvLayer, images: Tensor, solver: Solver) -> None:
     """Raise unless the solver can infer the layer's maps from images of this type."""
     filters = layer.filters
@@ -389,13 +328,6 @@ def _check_layer(index: int, layer: DeconvLayer, images: Tensor, solver: Solver)
         raise ArgumentError(f"layer {index}: p={layer.p:g} needs solver='splitting'; got {solver!r}.")
     if layer.nonneg and solver == "splitting":
         raise ArgumentError(f"layer {index}: solver 'splitting' cannot keep maps from being negative.")
-
-
-def _pooled(solution: Solution, block: Block | None) -> LayerCodes:
-    if block is None:
-        return LayerCodes(solution.codes, solution.codes, None, solution)
-    pooled, switches = pool(solution.codes, block)
-    return LayerCodes(solution.codes, pooled, switches, solution)
 
 
 def _for_each_layer(name: str, value: Any, count: int) -> list[Any]:

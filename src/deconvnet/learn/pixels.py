@@ -8,9 +8,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from deconvnet._errors import ArgumentError
+from deconvnet.learn.codes import Codes
 from deconvnet.learn.convolve import synthesis
 from deconvnet.learn.layer import DeconvLayer
-from deconvnet.learn.net import AdaptiveDeconvNet, Codes, checked_layer, strongest
+from deconvnet.learn.net import AdaptiveDeconvNet, checked_layer, strongest
 from deconvnet.learn.pooling import Switches, unpool
 
 

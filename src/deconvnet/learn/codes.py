@@ -1,0 +1,81 @@
+"""The feature maps that a network infers, layer by layer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from deconvnet._errors import ArgumentError
+from deconvnet.learn.pooling import Block, Switches, pool
+from deconvnet.learn.solution import Solution, join
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCodes:
+    """What inference gives for one layer.
+
+    Attributes:
+        z: (n, m, h, w) its sparse feature maps.
+        pooled: (n, m', h', w') what pooling leaves of them for the next layer; `z` where nothing is pooled.
+        switches: where in the blocks it was; None where nothing is pooled.
+        solution: how the solver came to z.
+    """
+
+    z: Float[Tensor, "n m h w"]
+    pooled: Float[Tensor, "n maps y x"]
+    switches: Switches | None
+    solution: Solution
+
+    def of(self, rows: Int[Tensor, " k"]) -> "LayerCodes":
+        """The codes of some of the images."""
+        switches = None if self.switches is None else self.switches.of(rows)
+        return LayerCodes(self.z[rows], self.pooled[rows], switches, self.solution.of(rows))
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """What inference gives for all layers, numbered from 1.
+
+    Attributes:
+        layers: from the lowest.
+        size: (h, w) of the images.
+    """
+
+    layers: tuple[LayerCodes, ...]
+    size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, layer: int) -> LayerCodes:
+        if not 1 <= layer <= len(self.layers):
+            raise ArgumentError(f"layers 1 to {len(self.layers)} were inferred; got {layer!r}.")
+        return self.layers[layer - 1]
+
+    def of(self, image: int, count: int = 1) -> "Codes":
+        """The codes of one image, `count` times."""
+        rows = torch.full((count,), image)
+        return Codes(tuple(layer.of(rows) for layer in self.layers), self.size)
+
+
+def join_codes(parts: Sequence[LayerCodes]) -> LayerCodes:
+    """The codes of several batches in one layer, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    solution = join([part.solution for part in parts])
+    first = parts[0].switches
+    if first is None:
+        return LayerCodes(solution.codes, solution.codes, None, solution)
+    offsets = torch.cat([part.switches.offsets for part in parts if part.switches is not None])
+    switches = Switches(offsets, first.block, first.size)
+    return LayerCodes(solution.codes, torch.cat([part.pooled for part in parts]), switches, solution)
+
+
+def pooled_codes(solution: Solution, block: Block | None) -> LayerCodes:
+    """The codes of a layer whose maps a solver found, pooled in blocks; as they are where block is None."""
+    if block is None:
+        return LayerCodes(solution.codes, solution.codes, None, solution)
+    pooled, switches = pool(solution.codes, block)
+    return LayerCodes(solution.codes, pooled, switches, solution)
