@@ -14,15 +14,15 @@ from deconvnet.capture.captures import Captures
 from deconvnet.core.operations import OperationTable, operations
 from deconvnet.core.rules import Rule, RuleSet, Smooth, rule_set
 from deconvnet.engine import activations as engine_activations
-from deconvnet.engine import project as engine_project
 from deconvnet.engine import responsible as engine_responsible
 from deconvnet.engine import steps as engine_steps
 from deconvnet.engine.activations import WatchActivations
 from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.costs import Costs
 from deconvnet.engine.layers import Layer, html_table, layer_infos, table, value_of
-from deconvnet.engine.project import Watch
-from deconvnet.engine.seeds import Channel, Start, Target
+from deconvnet.engine.passes import by_images, passes_of
+from deconvnet.engine.project import Watch, collected
+from deconvnet.engine.seeds import Channel, Choice, Seeds, Start, Target, class_seeds
 from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.results.responsible import Responsible
 from deconvnet.results.steps import Steps
@@ -202,10 +202,10 @@ class DeconvNet:
             NotFiniteError: NaN or infinity in the input, a weight or the layer.
             MemoryBudgetError: a single image or unit does not fit the budget, or the result the free memory.
         """
-        return engine_project.project(
-            self._attached, x, layer, channel=channel, position=position, units=units, start=start, to=to,
-            memory=memory, route=route, watch=watch,
-        )  # fmt: skip
+        costs = self._attached.costs(self._attached.captures.graph(x), layer, to)
+        budget = self._attached.budget(memory)
+        passes = passes_of(costs, self.model, x, Choice(channel, position, units, start), budget, route)
+        return collected(costs, passes, budget, route=route, watch=watch)
 
     def explain(
         self,
@@ -233,7 +233,14 @@ class DeconvNet:
             TargetError: no such class, or the output needs another kind of target.
             UnsupportedOperationError, NotFiniteError, MemoryBudgetError: as in `project`.
         """
-        return engine_project.explain(self._attached, x, target, start=start, to=to, memory=memory, watch=watch)
+        costs, scores = self._attached.costs_of_classes(self._attached.captures.graph(x), to)
+        budget = self._attached.budget(memory)
+
+        def choose(values: Tensor, first: int) -> Seeds:
+            return class_seeds(costs.layer, values, target, start, first, len(x))
+
+        passes = by_images(costs, self.model, x, choose, budget)
+        return collected(costs, passes, budget, skipped=scores.words, watch=watch)
 
     def steps(
         self,

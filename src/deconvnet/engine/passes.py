@@ -15,7 +15,7 @@ from deconvnet.core.finite import finite_forward
 from deconvnet.core.graph import Value
 from deconvnet.core.up import Trace
 from deconvnet.engine.costs import CHUNK, Costs
-from deconvnet.engine.seeds import Seeds, Start, listed_seeds
+from deconvnet.engine.seeds import Choice, Seeds, Start, checked_units, listed_seeds
 from deconvnet.windows.cost import RouteName
 from deconvnet.windows.frames import Frames
 from deconvnet.windows.up import forward_in_windows
@@ -38,6 +38,29 @@ class Pass:
     indices: Int[np.ndarray, " m"]
     units: int
     remembered_at: Mapping[str, Frames] = field(default_factory=dict)
+
+
+def passes_of(
+    costs: Costs, model: nn.Module, x: Tensor, choice: Choice, budget: int, route: RouteName
+) -> Iterator[Pass]:
+    """The passes that a call of `DeconvNet.project` needs, and what starts from each.
+
+    Args:
+        costs: of the way down.
+        model: the network.
+        x: all images.
+        choice: what is to be carried down.
+        budget: bytes that may be taken.
+        route: the way of single units.
+
+    Raises:
+        ArgumentError: such a choice cannot be made.
+        MemoryBudgetError, NotFiniteError: as in `by_images`.
+    """
+    if choice.units is not None:
+        units = checked_units(choice.units, costs.layer, costs.way.start.sizes(1)[1:], len(x))
+        return by_units(costs, model, x, units, choice.start_of_units(), budget, route)
+    return by_images(costs, model, x, lambda values, first: choice.seeds(costs.layer, values, first, len(x)), budget)
 
 
 def by_images(

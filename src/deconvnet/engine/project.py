@@ -1,16 +1,15 @@
-"""Units, maps, signals and classes, each carried down alone and collected as one `Reconstruction`."""
+"""What several passes start, each carried down alone and collected as one `Reconstruction`."""
 
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from deconvnet._errors import ArgumentError, DeconvNetWarning, MemoryBudgetError
+from deconvnet._errors import DeconvNetWarning, MemoryBudgetError
 from deconvnet._memory import free_bytes
 from deconvnet._types import Box, Unit
 from deconvnet.capture.untouched import computing, ordinary
@@ -20,80 +19,15 @@ from deconvnet.core.graph import Value
 from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.carry import WatchSignals, boxes_of, carry_seeds
 from deconvnet.engine.costs import Costs
-from deconvnet.engine.layers import Layer, names_of
-from deconvnet.engine.passes import Pass, by_images, by_units, pass_of_units
-from deconvnet.engine.seeds import (
-    Channel,
-    Seeds,
-    Start,
-    Target,
-    checked_units,
-    class_seeds,
-    own_signal,
-    unit_seeds,
-)
+from deconvnet.engine.layers import names_of
+from deconvnet.engine.passes import Pass, by_units, pass_of_units
+from deconvnet.engine.seeds import Seeds, checked_units
 from deconvnet.results.facts import Facts
 from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.windows.cost import RouteName
 from deconvnet.windows.frames import Frames
 
 Watch = Callable[[str, Int[Tensor, " m"], Float[Tensor, "m c *window"], Int[Tensor, "m axes"]], None]
-
-
-def project(
-    attached: Attachment,
-    x: Float[Tensor, "n c *spatial"],
-    layer: Layer,
-    *,
-    channel: Channel | None,
-    position: tuple[int, ...] | int | Literal["all"] | None,
-    units: Sequence[Unit] | None,
-    start: Start | Tensor,
-    to: Layer | None,
-    memory: str | int | None,
-    route: RouteName,
-    watch: Watch | None,
-) -> Reconstruction:
-    """Units of a layer, each carried down alone; see `DeconvNet.project`."""
-    costs = attached.costs(attached.captures.graph(x), layer, to)
-    name, budget = costs.layer, attached.budget(memory)
-    if units is not None:
-        if channel is not None or position is not None or isinstance(start, Tensor):
-            raise ArgumentError(
-                "units= already names channel and position; drop channel=, position= and a signal as start=."
-            )
-        listed = checked_units(units, name, costs.way.start.sizes(1)[1:], len(x))
-        passes = by_units(costs, attached.model, x, listed, start, budget, route)
-        return collected(costs, passes, budget, route=route, watch=watch)
-
-    def choose(values: Tensor, first: int) -> Seeds:
-        if isinstance(start, Tensor):
-            return own_signal(name, start, values, channel, position, first, len(x))
-        return unit_seeds(name, values, channel, position, start, first)
-
-    passes = by_images(costs, attached.model, x, choose, budget)
-    return collected(costs, passes, budget, route=route, watch=watch)
-
-
-def explain(
-    attached: Attachment,
-    x: Float[Tensor, "n c *spatial"],
-    target: Target,
-    *,
-    start: Start,
-    to: Layer | None,
-    memory: str | int | None,
-    watch: Watch | None,
-) -> Reconstruction:
-    """A class carried down; see `DeconvNet.explain`."""
-    costs, scores = attached.costs_of_classes(attached.captures.graph(x), to)
-
-    def choose(values: Tensor, first: int) -> Seeds:
-        return class_seeds(costs.layer, values, target, start, first, len(x))
-
-    budget = attached.budget(memory)
-    passes = by_images(costs, attached.model, x, choose, budget)
-    return collected(costs, passes, budget, skipped=scores.words, watch=watch)
 
 
 def project_units(
@@ -217,7 +151,7 @@ def facts_of(way: Way, seeds: Sequence[Seeds], skipped: tuple[str, ...]) -> Fact
         units=sum(len(part.units) for part in seeds),
     )
     if silent and len(silent) == facts.units:
-        warnings.warn(facts.notes()[-1], DeconvNetWarning, stacklevel=5)
+        warnings.warn(facts.notes()[-1], DeconvNetWarning, stacklevel=4)
     return facts
 
 

@@ -16,8 +16,9 @@ from deconvnet.core.graph import Value
 from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.layers import Layer, has_rows, maps_of, rectified_values, value_of
 from deconvnet.engine.passes import by_images
-from deconvnet.engine.project import collected, explain
-from deconvnet.engine.seeds import Seeds, Target, listed_seeds
+from deconvnet.engine.project import collected
+from deconvnet.engine.seeds import Seeds, Target, class_seeds, listed_seeds
+from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.results.responsible import Responsible
 
 
@@ -53,7 +54,7 @@ def responsible(
     name = last_maps(way) if layer is None else attached.layer_name(layer)
     _check_layer(way, name)
     costs, budget = attached.costs(graph, name), attached.budget(memory)
-    explained = explain(attached, x, target, start="one", to=name, memory=memory, watch=None)
+    explained = _explained(attached, x, target, name, budget)
     rankings: list[Ranking] = []
 
     def choose(values: Tensor, first: int) -> Seeds:
@@ -73,6 +74,16 @@ def responsible(
         shares=torch.cat([ranking.shares for ranking in rankings]),
         notes=tuple(dict.fromkeys((*explained.facts.notes(same), *units.notes))),
     )
+
+
+def _explained(attached: Attachment, x: Tensor, target: Target, to: str, budget: int) -> Reconstruction:
+    """The class, carried down to a layer."""
+    costs, scores = attached.costs_of_classes(attached.captures.graph(x), to)
+
+    def choose(values: Tensor, first: int) -> Seeds:
+        return class_seeds(costs.layer, values, target, "one", first, len(x))
+
+    return collected(costs, by_images(costs, attached.model, x, choose, budget), budget, skipped=scores.words)
 
 
 def ranked(

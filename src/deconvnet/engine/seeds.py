@@ -78,6 +78,34 @@ class Seeds:
         return self.units[index].channel is not None and self.units[index].position is not None
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What a call of `DeconvNet.project` carries down, as it was given."""
+
+    channel: Channel | None
+    position: tuple[int, ...] | int | Literal["all"] | None
+    units: Sequence[Unit] | None
+    start: Start | Tensor
+
+    def start_of_units(self) -> Start:
+        """What the listed units start from.
+
+        Raises:
+            ArgumentError: the choice says the same twice.
+        """
+        if self.channel is not None or self.position is not None or isinstance(self.start, Tensor):
+            raise ArgumentError(
+                "units= already names channel and position; drop channel=, position= and a signal as start=."
+            )
+        return self.start
+
+    def seeds(self, layer: str, values: Float[Tensor, "n *shape"], first: int, images: int) -> Seeds:
+        """What starts from the values of a layer, of which the first belongs to image `first` of all `images`."""
+        if isinstance(self.start, Tensor):
+            return own_signal(layer, self.start, values, self.channel, self.position, first, images)
+        return unit_seeds(layer, values, self.channel, self.position, self.start, first)
+
+
 def _rows(units: Sequence[Unit], first: int) -> Int[np.ndarray, " m"]:
     """Each unit's image, counted from the first of the pass."""
     return np.array([unit.image - first for unit in units])
