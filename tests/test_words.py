@@ -11,7 +11,6 @@ import pytest
 import deconvnet
 
 SOURCE = Path(deconvnet.__file__).parent
-UNREAD = "atlas"  # the package and its commands: their words are being changed
 
 WITHOUT_A_NOUN = frozenset({"one", "some", "several", "found", "made", "told", "tell", "known", "shown", "kept"})
 OF_OTHER_PAPERS = frozenset({"heatmap", "saliency", "relevance", "neuron", "bbox", "idx"})
@@ -31,8 +30,7 @@ MOST_NO = 19
 
 def files() -> list[Path]:
     """Every file of the source whose words are held, by its path in the package."""
-    paths = (path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
-    return sorted(path for path in paths if UNREAD not in (*path.parts, path.stem))
+    return sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
 
 
 @cache

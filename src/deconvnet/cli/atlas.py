@@ -135,10 +135,10 @@ def atlas_merge(
 
 
 def _shard(text: str) -> tuple[int, int]:
-    numbers = text.split("/")
-    if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
+    parts = text.split("/")
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
         raise ArgumentError(f"--shard takes i/n, such as 3/64; got {text!r}.")
-    return int(numbers[0]), int(numbers[1])
+    return int(parts[0]), int(parts[1])
 
 
 def _print(atlas: "Atlas", was_finished: bool) -> None:
