@@ -292,7 +292,7 @@ def test_a_wrong_layer_gets_the_nearest_names(net: DeconvNet):
         net.project(images(), "relu_2", channel=0)
     with pytest.raises(LayerNotFoundError, match=r"no layer 'zzz'; the nearest names are none"):
         net.activations(images(), ["relu1", "zzz"])
-    with pytest.raises(LayerNotFoundError, match="this ReLU is no layer of the network"):
+    with pytest.raises(LayerNotFoundError, match="this ReLU is not a layer of the network"):
         net.project(images(), nn.ReLU(), channel=0)
     with pytest.raises(ArgumentError, match="a layer is a name or a module; got int"):
         net.project(images(), 3, channel=0)

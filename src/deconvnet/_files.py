@@ -64,7 +64,7 @@ def result_folder(out: str | Path, *, key: str, is_result: Callable[[Path], bool
 
     Args:
         out: as the user gave it.
-        key: name of the file in the unfinished folder that tells what is being made.
+        key: name of the file in the unfinished folder that says what is being made.
         is_result: whether a folder holds a finished result.
 
     Raises:

@@ -236,13 +236,13 @@ def test_an_output_of_one_number_for_each_image():
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        (5, "there are 5 classes, numbered from 0; got 5"),
-        (-6, "there are 5 classes, numbered from 0; got -6"),
-        (True, "there are 5 classes, numbered from 0; got True"),
-        (1.0, "there are 5 classes, numbered from 0; got 1.0"),
+        (5, "there are 5 classes, counted from 0; got 5"),
+        (-6, "there are 5 classes, counted from 0; got -6"),
+        (True, "there are 5 classes, counted from 0; got True"),
+        (1.0, "there are 5 classes, counted from 0; got 1.0"),
         ([], "an empty list chooses none of the 5 classes"),
-        ([1, 9], "there are 5 classes, numbered from 0; got 9"),
-        ("cat", "a class number, several, 'all' or None; got 'cat'"),
+        ([1, 9], "there are 5 classes, counted from 0; got 9"),
+        ("cat", "target is a class index, several, 'all' or None; got 'cat'"),
         (torch.tensor(1.5), "there are 5 classes"),
     ],
     ids=repr,
@@ -273,18 +273,18 @@ def test_a_wrong_place_or_mask_is_refused(segmenter: DeconvNet, target: Any, mes
 @pytest.mark.parametrize(
     ("channel", "message"),
     [
-        (8, "there are 8 feature maps in 'relu2', numbered from 0; got 8"),
-        (-9, "there are 8 feature maps in 'relu2', numbered from 0; got -9"),
-        (True, "numbered from 0; got True"),
-        (2.0, "numbered from 0; got 2.0"),
+        (8, "there are 8 feature maps in 'relu2', counted from 0; got 8"),
+        (-9, "there are 8 feature maps in 'relu2', counted from 0; got -9"),
+        (True, "counted from 0; got True"),
+        (2.0, "counted from 0; got 2.0"),
         ([], "an empty list chooses none of the 8 feature maps"),
-        ([1, "2"], "numbered from 0; got '2'"),
-        ([[1]], r"numbered from 0; got \[1\]"),
-        ("most", "channel is a number, numbers, 'all' or 'top:16'; got 'most'"),
+        ([1, "2"], "counted from 0; got '2'"),
+        ([[1]], r"counted from 0; got \[1\]"),
+        ("most", "channel is an index, several, 'all' or 'top:16'; got 'most'"),
         ("top:0", "got 'top:0'"),
         ("top:-3", "got 'top:-3'"),
         ("top:", "got 'top:'"),
-        (None, "say which of the 8 feature maps of 'relu2': channel=37"),
+        (None, "'relu2' has 8 feature maps: name them with channel=37"),
     ],
     ids=repr,
 )
@@ -298,12 +298,12 @@ def test_a_wrong_channel_is_refused(net: DeconvNet, channel: Any, message: str):
     [
         ((6, 0), r"position \(6, 0\) lies outside the maps of 'relu2', which are \(6, 6\)"),
         ((0, -7), "lies outside the maps"),
-        ((1,), r"a position in 'relu2' has 2 numbers \(its maps are \(6, 6\)\); got \(1,\)"),
-        ((1, 2, 3), "has 2 numbers"),
-        (4, "has 2 numbers .*; got 4"),
+        ((1,), r"a position in 'relu2' has 2 indices \(its maps are \(6, 6\)\); got \(1,\)"),
+        ((1, 2, 3), "has 2 indices"),
+        (4, "has 2 indices .*; got 4"),
         ((1.0, 2), "lies outside the maps"),
         ((True, 2), "lies outside the maps"),
-        ("middle", "has 2 numbers .*; got 'middle'"),
+        ("middle", "has 2 indices .*; got 'middle'"),
     ],
     ids=repr,
 )
@@ -319,8 +319,8 @@ def test_a_wrong_position_is_refused(net: DeconvNet, position: Any, message: str
         ({"start": torch.zeros(8, 6, 6).double()}, r"has shape \(2, 8, 6, 6\); got \(8, 6, 6\)"),
         ({"start": torch.zeros(1, 8, 6, 6).double()}, r"has shape \(2, 8, 6, 6\)"),
         ({"start": torch.full((2, 8, 6, 6), float("nan")).double()}, "start from holds NaN or infinity"),
-        ({"start": torch.zeros(2, 8, 6, 6).double(), "channel": 1}, "leave out channel and position"),
-        ({"start": torch.zeros(2, 8, 6, 6).double(), "position": (1, 1)}, "leave out channel and position"),
+        ({"start": torch.zeros(2, 8, 6, 6).double(), "channel": 1}, "drop channel= and position="),
+        ({"start": torch.zeros(2, 8, 6, 6).double(), "position": (1, 1)}, "drop channel= and position="),
         ({"start": "two", "channel": 1}, "start is 'activation', 'one' or a tensor; got 'two'"),
         ({"start": None, "channel": 1}, "got None"),
     ],
@@ -346,7 +346,7 @@ def test_a_way_that_does_not_lead_down_is_refused(net: DeconvNet):
         ([Unit("3", 0, (0, 0), 0)], "the units are of layer '4'; got Unit\\(layer='3'"),
         ([Unit("4", 16, (0, 0), 0)], "there are 16 feature maps in '4'"),
         ([Unit("4", 0, (0, 48), 0)], "lies outside the maps"),
-        ([Unit("4", 0, None, 0)], "a position in '4' has 2 numbers"),
+        ([Unit("4", 0, None, 0)], "a position in '4' has 2 indices"),
         ([Unit("4", 0, (0, 0), 4)], "there are 4 images"),
     ],
 )
@@ -358,5 +358,5 @@ def test_units_that_are_not_there_are_refused(units, message: str):
 
 def test_units_leave_no_choice_to_channel_or_position():
     net, x = deep()
-    with pytest.raises(ArgumentError, match="units say all"):
+    with pytest.raises(ArgumentError, match="units= already names channel and position"):
         net.project(x, "4", units=[Unit("4", 0, (0, 0), 0)], channel=1)

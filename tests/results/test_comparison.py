@@ -15,16 +15,20 @@ from deconvnet import Comparison, DeconvNet, Reconstruction, Unit, compare, load
 from deconvnet._errors import ArgumentError
 from deconvnet.core.rules import RULE_SETS
 from deconvnet.models.load import LoadedModel
+from deconvnet.results.facts import Facts
 
 Array = NDArray[np.float64]
 
 
-def result(signal: torch.Tensor, position: Any = (0, 0), image: int = 0, notes: tuple[str, ...] = ()) -> Reconstruction:
+NO_FACTS = Facts()
+
+
+def result(signal: torch.Tensor, position: Any = (0, 0), image: int = 0, facts: Facts = NO_FACTS) -> Reconstruction:
     """One unit whose box is the whole input."""
     size = tuple(signal.shape[1:])
     boxes = torch.tensor([[[0] * len(size), list(size)]])
     unit = Unit("relu", 3, position, image)
-    return Reconstruction((unit,), torch.tensor([1.5]), signal[None], boxes, size, RULE_SETS["deconvnet"], notes)
+    return Reconstruction((unit,), torch.tensor([1.5]), signal[None], boxes, size, RULE_SETS["deconvnet"], facts)
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -153,7 +157,7 @@ def test_a_magnitude_that_is_the_same_everywhere_has_no_ranks():
     comparison = compare(result(torch.ones(3, 8, 8)), result(noise(3, 8, 8)))
     assert math.isnan(comparison.rank_correlation[0]) and not math.isnan(comparison.ssim[0])
     assert comparison.notes == (
-        "Pair 0: the rank correlation is not defined, because a magnitude is the same at every place.",
+        "Pair 0: the rank correlation is not defined, because a magnitude is the same at every position.",
     )
     assert "rank" not in comparison.words()
 
@@ -181,9 +185,10 @@ def test_different_positions_are_told():
 
 
 def test_notes_of_both_are_kept_once():
-    a = result(noise(3, 9, 9), notes=("of both", "of a"))
-    b = result(noise(3, 9, 9), notes=("of b", "of both"))
-    assert compare(a, b).notes == ("of both", "A: of a", "B: of b")
+    a = result(noise(3, 9, 9), facts=Facts(image_free=True, from_magnitude=True))
+    b = result(noise(3, 9, 9), facts=Facts(image_free=True, skipped=("softmax",)))
+    both, of_a, of_b = Facts(image_free=True), Facts(from_magnitude=True), Facts(skipped=("softmax",))
+    assert compare(a, b).notes == (*both.notes(), f"A: {of_a.notes()[0]}", f"B: {of_b.notes()[0]}")
 
 
 @pytest.mark.parametrize(

@@ -354,7 +354,7 @@ def test_without_rectified_maps_it_is_the_last_maps_and_without_maps_the_last_re
         ({"target": "all"}, TargetError, "one class, or None .*; got 'all'"),
         ({"target": 2.5}, TargetError, "one class, or None .*; got 2.5"),
         ({"target": torch.tensor([1, 2])}, TargetError, "one class, or None"),
-        ({"target": 5}, TargetError, "there are 5 classes, numbered from 0; got 5"),
+        ({"target": 5}, TargetError, "there are 5 classes, counted from 0; got 5"),
         ({"target": True}, TargetError, "there are 5 classes"),
         ({"memory": "much"}, ArgumentError, "memory is a number of bytes"),
     ],

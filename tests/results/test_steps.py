@@ -175,7 +175,7 @@ def test_a_way_to_a_lower_layer_ends_there(cat):
 def test_reshaping_and_dropout_are_steps_but_are_not_shown(cat):
     net, _, x = cat
     steps = net.steps(x)
-    hidden = {step.layer for step in steps} - {step.layer for step in steps.shown}
+    hidden = {step.layer for step in steps} - {step.layer for step in steps.changing}
     assert hidden <= {"pool5", "relu6"}  # below flatten, and below dropout
     assert "pool5" in hidden
 
@@ -207,7 +207,7 @@ def test_every_cell_of_the_figure_has_a_frame_also_one_that_is_white():
     nn.init.constant_(model[0].weight, 1.0)
     steps = DeconvNet(model, torch.zeros(1, 1, 8, 8)).steps(torch.ones(1, 1, 8, 8), "2")
     pixels = np.asarray(steps.figure())
-    assert (pixels == 190).all(-1).sum() > 4 * 176 * 2 * len(steps.shown)
+    assert (pixels == 190).all(-1).sum() > 4 * 176 * 2 * len(steps.changing)
 
 
 def test_maps_of_one_axis_have_steps_but_no_figure():
@@ -223,10 +223,10 @@ def test_maps_of_one_axis_have_steps_but_no_figure():
     [
         ({"layer": "relu9"}, LayerNotFoundError, "no layer 'relu9'; the nearest names are 'relu"),
         ({"layer": "relu3", "channel": "top:2"}, ArgumentError, "those of one unit; 2 were asked for"),
-        ({"layer": "relu3", "channel": 224}, ArgumentError, "224 feature maps in 'relu3', numbered from 0; got 224"),
-        ({"layer": "relu3", "target": 1}, ArgumentError, "a target is a class: leave out the layer"),
-        ({"channel": 3}, ArgumentError, "a channel and a position are of a layer"),
-        ({"target": 3, "channel": 4}, ArgumentError, "name the layer, or give a target alone"),
+        ({"layer": "relu3", "channel": 224}, ArgumentError, "224 feature maps in 'relu3', counted from 0; got 224"),
+        ({"layer": "relu3", "target": 1}, ArgumentError, "target= is a class; drop layer="),
+        ({"channel": 3}, ArgumentError, "channel= and position= are of a layer"),
+        ({"target": 3, "channel": 4}, ArgumentError, "name the layer, or give target= alone"),
         ({"layer": "relu1", "to": "relu3"}, ArgumentError, "no signal travels from 'relu1'"),
         ({"layer": "relu3", "memory": "1KB"}, MemoryBudgetError, "give more with memory="),
     ],

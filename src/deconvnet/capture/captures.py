@@ -22,7 +22,7 @@ from deconvnet.core.rules import RuleSet
 from deconvnet.core.up import forward
 from deconvnet.core.weights import weights_of
 
-_CHECKED_UP_TO = 16  # images; that more of them take the same way is what `Graph.holds_for` tells
+_CHECKED_UP_TO = 16  # images; for more, `Graph.holds_for` says whether they take the same way
 _MOST_VARIANTS, _MOST_KINDS = 4, 64  # captures that are kept of one kind of images, and kinds
 
 

@@ -108,7 +108,7 @@ def fit(
             batches: with it, and a checkpoint, an interrupted run goes on as if it had not been interrupted.
         epochs: for all layers, or for each.
         update_by, solver, tol, max_iter, steps: as in `partial_fit`.
-        checkpoint: a safetensors file, written every minute and after every epoch, wholly or not at all.
+        checkpoint: a safetensors file, written every minute and after every epoch, completely or not at all.
         resume: continue from the checkpoint, if there is one; batches that the epoch has learned from are passed over.
         progress: called after every update.
 

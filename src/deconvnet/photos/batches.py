@@ -2,7 +2,7 @@
 
 Worker w of n makes batches w, w + n, w + 2n, ... in a piece of memory that it shares with its parent, reports each
 through a pipe of its own, and goes on when its parent has copied the batch. Memory is bounded by one batch per worker,
-and the pipe's end tells of a worker's death, or its parent's.
+and the end of the pipe shows that a worker, or its parent, has died.
 """
 
 import math

@@ -74,7 +74,7 @@ PhotoLike: TypeAlias = str | Path | Image.Image | NDArray[np.generic] | Tensor |
 
 
 def load_photo(photo: PhotoLike) -> Photo:
-    """The photo, whatever it comes from, as float pixels from 0 to 1.
+    """The photo from any source, as float pixels from 0 to 1.
 
     Rotation noted by the camera (EXIF) is applied; transparent pixels show white behind them;
     palettes, CMYK and other modes become grey or RGB; 16-bit values are divided by 65535. An

@@ -30,7 +30,7 @@ class Comparison:
 
     The numbers compare pictures, not units. Pictures of one photo share its switches and with them much of
     their structure, so that unlike units can have a cosine of 0.8 (Mahendran and Vedaldi 2016): set each
-    number beside that of another unit at the same place, and beside that of random weights. A number that
+    number beside that of another unit at the same position, and beside that of random weights. A number that
     is not defined, as where a signal is zero everywhere, is nan, and `notes` says so.
 
     Attributes:
@@ -39,11 +39,11 @@ class Comparison:
         cosine: (m,) of the angle between the signed signals, -1 to 1: 1 where one is a multiple of the
             other, -1 where with its sign turned. A few strong pixels decide it.
         rank_correlation: (m,) Spearman's, of the two magnitudes where either is above 0, -1 to 1: whether
-            both are strong at the same places, whatever their signs and colours; below 0 where one is strong
-            and the other is not. Faint places count as much as strong ones; places where both are 0, most of
+            both are strong at the same pixels, whatever their signs and colours; below 0 where one is strong
+            and the other is not. Faint pixels count as much as strong ones; pixels where both are 0, most of
             the input for a small receptive field, would only raise it and do not count.
         ssim: (m,) structural similarity, -1 to 1: whether the two look alike as pictures with linear scales
-            of their own, in windows of 7 pixels; below 0 where bright and dark are exchanged. Each place counts
+            of their own, in windows of 7 pixels; below 0 where bright and dark are exchanged. Each pixel counts
             as much as the two pictures together differ from grey there, because two faint windows always pass
             for alike.
         ratio: (m,) length of b's signal over that of a's (the root of the sum of squares): how many times

@@ -37,7 +37,7 @@ class Field:
 
     @property
     def size(self) -> int:
-        """Pixels seen by one unit; the most that any sees where that depends on its place."""
+        """Pixels seen by one unit; the most that any unit sees, if that depends on its position."""
         return floor(self.high - self.low) + 1
 
     def span(self, position: int) -> tuple[int, int]:
