@@ -70,7 +70,7 @@ class Attachment:
 
     def _costs(self, graph: Graph, name: str, start: Value, to: Layer | None) -> Costs:
         stop = graph.input if to is None else rows_of(graph, self.layer_name(to))
-        rows, key = self.operations.rows, (start.name, stop.name, self.rules)
+        rows, key = self.operations.rows, (name, start.name, stop.name, self.rules)
         of_graph = self.captures.ways.setdefault(graph, {})
         costs: Costs | None = of_graph.get(key)
         if costs is None or costs.way.rows is not rows:
