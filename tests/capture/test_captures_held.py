@@ -87,7 +87,7 @@ def test_captures_of_what_a_model_was_are_forgotten():
     for channels in (5, 6, 7):
         model[0], model[2] = nn.Conv2d(3, channels, 3), nn.Conv2d(channels, 2, 1)
         assert_equal(net.scores(x), model(x))
-        net.explain(x, 0) if False else net.project(x, "2", channel=0)
+        net.project(x, "2", channel=0)
         assert sum(map(len, captures._captures.values())) == len(captures.ways) == 1
 
 
@@ -108,3 +108,53 @@ def test_a_model_that_is_switched_over_and_over_keeps_a_few_captures():
         model.sign = sign
         assert_equal(net.scores(x), model(x))
     assert sum(map(len, attached(net).captures._captures.values())) <= 4
+
+
+class Set(nn.Module):
+    """Takes its way by plain attributes, read in its own code, in a list, or in a function beside the class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c, self.inner, self.cap, self.scales, self.aux = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 1), 9.0, [1.0], False
+        self.bend = torch.relu
+
+    def forward(self, x: Tensor) -> Any:
+        y = self.inner(scaled(self, self.bend(self.c(x)))).clamp(-1e-3, self.cap)
+        return (y, y * 2) if self.aux else y
+
+
+def scaled(model: Set, x: Tensor) -> Tensor:
+    return x * model.scales[0]
+
+
+CHANGES = {
+    "cap": lambda model: setattr(model, "cap", 1e-4),
+    "a number in a list": lambda model: model.scales.__setitem__(0, 3.0),
+    "a function": lambda model: setattr(model, "bend", torch.tanh),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_an_attribute_that_is_read_is_never_out_of_date_also_where_the_outputs_agree(change):
+    torch.manual_seed(0)
+    model, x = Set().double().eval(), torch.randn(2, 3, 10, 10).double()
+    net = DeconvNet(model, x)
+    zeros = torch.zeros_like(x)  # on which most settings give the same
+    for images in (x, zeros, x):
+        assert_equal(net.activations(images, "inner")["inner"], inner_of(model, images))
+    change(model)
+    for images in (zeros, x):
+        assert_equal(net.scores(images), model(images).detach())
+        assert_equal(net.activations(images, "inner")["inner"], inner_of(model, images))
+
+
+def inner_of(model: Set, x: Tensor) -> Tensor:
+    return model.inner(scaled(model, model.bend(model.c(x)))).detach()
+
+
+def test_a_model_that_returns_more_than_before_is_captured_anew():
+    torch.manual_seed(0)
+    model, x = Set().eval(), torch.randn(2, 3, 10, 10)
+    net = DeconvNet(model, x, output="1")
+    model.aux = True
+    assert_equal(net.scores(x), model(x)[1].detach())

@@ -113,3 +113,27 @@ def test_an_operation_that_works_value_by_value_runs_in_windows():
     rule("aten.softplus", pointwise=True)(lambda call, signal: signal.clamp(min=0))
     assert net.layers["2"].receptive_field == (5, 5)
     assert_equal(net.project(x, "2", channel=0, position=(3, 3), route="windowed").full(), whole)
+
+
+def test_a_rule_that_looks_farther_than_its_step_goes_down_on_whole_maps():
+    torch.manual_seed(0)
+    x = torch.randn(1, 3, 21, 23)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(3, 2, 1), nn.Conv2d(4, 2, 3))
+
+    def everywhere(call, signal):
+        return torch.nn.functional.interpolate(signal, call.sizes()[2:], mode="bilinear")
+
+    table = OperationTable()
+    table.rule("aten.max_pool2d")(everywhere)
+    net = DeconvNet(model, x, operations=table)
+    routes = [net.project(x, "3", channel=1, route=route).full() for route in ("dense", "windowed", "auto")]
+    assert_equal(routes[1], routes[0])
+    assert_equal(routes[2], routes[0])
+
+
+def test_a_table_over_rows_of_ones_own_keeps_them():
+    rows = {"aten.relu": operations.rows["relu"]}
+    table = OperationTable(rows)
+    assert table.rows is table.rows
+    rows.clear()
+    assert "aten.relu" in table.rows and OperationTable({}).rows == {}

@@ -39,7 +39,7 @@ class _Capture:
 
     graph: Graph
     structure: tuple[Any, ...]
-    attributes: tuple[Any, ...]
+    attributes: Mapping[Any, Any]
     checked: set[int]
 
 
@@ -57,7 +57,8 @@ class Captures:
         self.example = _random_like(checked_images(example)[:1])
         self.ways: dict[Graph, dict[Any, Any]] = {}
         self._captures: dict[Any, list[_Capture]] = {}
-        self._finite: Any = None
+        self._finite: dict[Graph, Any] = {}
+        self._written: set[tuple[int, str]] = set()
 
     def graph(self, x: Float[Tensor, "n c *spatial"]) -> Graph:
         """The capture for these images, made now if there is none or the model has changed.
@@ -71,18 +72,15 @@ class Captures:
         structure = (*untouched.structure(self.model), *hooks.items())
         attributes = untouched.attributes(self.model)
         kind = (x.shape[1:], x.dtype, x.device)
-        variants = self._captures.pop(kind, [])
-        self._captures[kind] = variants  # the latest used last
+        variants = self._captures.get(kind, [])
         self._forget([capture for capture in variants if capture.structure != structure], variants)
-        for capture in sorted(variants, key=lambda capture: capture.attributes != attributes):
+        for capture in sorted(variants, key=lambda capture: len(untouched.changed(capture.attributes, attributes))):
             if self._holds(capture, x, attributes):
+                self._keep(kind, capture)
                 return capture.graph
         with untouched.computing():
             graph = self._new_graph(untouched.ordinary(x), list(hooks.values()))
-        self._forget(variants[: 1 - _MOST_VARIANTS], variants)
-        variants.append(_Capture(graph, structure, attributes, {len(x)}))
-        for old in list(self._captures)[:-_MOST_KINDS]:
-            self._forget(list(self._captures[old]), self._captures.pop(old))
+        self._keep(kind, _Capture(graph, structure, attributes, {len(x)}))
         return graph
 
     def like_model(self) -> Float[Tensor, "1 c *spatial"]:
@@ -90,10 +88,19 @@ class Captures:
         weight = next((p for p in self.model.parameters() if p.is_floating_point()), self.example)
         return self.example.to(weight.device, weight.dtype)
 
+    def _keep(self, kind: Any, capture: _Capture) -> None:
+        """Keep a capture as the one that was used last, and forget those that were not used for long."""
+        variants = self._captures.pop(kind, [])
+        self._captures[kind] = [*(other for other in variants if other is not capture), capture]
+        self._forget(self._captures[kind][:-_MOST_VARIANTS], self._captures[kind])
+        for old in list(self._captures)[:-_MOST_KINDS]:
+            self._forget(list(self._captures[old]), self._captures.pop(old))
+
     def _forget(self, captures: list[_Capture], among: list[_Capture]) -> None:
         for capture in captures:
             among.remove(capture)
             self.ways.pop(capture.graph, None)
+            self._finite.pop(capture.graph, None)
 
     def _new_graph(self, x: Tensor, hooked: list[str]) -> Graph:
         graph = tracing.capture(self.model, x)
@@ -116,17 +123,25 @@ class Captures:
             )
         return graph
 
-    def _holds(self, capture: _Capture, x: Tensor, attributes: tuple[Any, ...]) -> bool:
-        """Whether a capture computes what the model computes now, for this number of images."""
+    def _holds(self, capture: _Capture, x: Tensor, attributes: Mapping[Any, Any]) -> bool:
+        """Whether a capture computes what the model computes now, for this number of images.
+
+        An attribute that has changed makes another capture necessary, unless no code reads it or the model writes it
+        itself as it runs, as a counter: then it is enough that the model still computes the same.
+        """
         graph = capture.graph
         if not graph.holds_for(len(x)) or not _assumptions_hold(graph, self.model):
+            return False
+        changed = untouched.changed(capture.attributes, attributes) - self._written
+        if changed and {name for _, name in changed} & untouched.names_read(self.model):
             return False
         self._check_weights(graph)
         if capture.attributes == attributes and len(x) in capture.checked:
             return True
-        images = x if graph.images is not None else x[:_CHECKED_UP_TO]
+        at_once = max((n for n in range(1, _CHECKED_UP_TO + 1) if graph.holds_for(n)), default=len(x))
+        images = _random_like(x if graph.images is not None else x[:at_once])
         with untouched.computing():
-            if not self._agrees(graph, untouched.ordinary(images)):
+            if not self._agrees(graph, images):
                 return False
         if capture.attributes != attributes:
             capture.attributes, capture.checked = attributes, set()
@@ -134,10 +149,15 @@ class Captures:
         return True
 
     def _agrees(self, graph: Graph, x: Tensor) -> bool:
+        """Whether the steps give what the model gives; the attributes that the model writes are noted."""
         with untouched.undisturbed(self.model):
+            before = untouched.attributes(self.model)
             truth = dict(tracing.named_outputs(self.model(x.clone())))
+            self._written |= untouched.changed(before, untouched.attributes(self.model))
         outputs = self._outputs(graph, x)
-        return outputs is not None and all(_close(outputs[name], truth[name]) for name in graph.outputs)
+        if outputs is None or truth.keys() != graph.outputs.keys():
+            return False
+        return all(_close(outputs[name], truth[name]) for name in graph.outputs)
 
     def _keeps_images_apart(self, graph: Graph, x: Tensor) -> bool:
         """Whether an image in a batch gives the same as alone, in the steps and in the model."""
@@ -208,14 +228,14 @@ class Captures:
         """Refuse weights with NaN or infinity; looked at again only when one of them has changed."""
         weights = weights_of(self.model, graph.weights)
         state = tuple((name, w.data_ptr(), untouched.version(w)) for name, w in weights.items())
-        if state == self._finite:
+        if state == self._finite.get(graph):
             return
         for name, weight in weights.items():
             if weight.is_floating_point() and not all_finite(weight):
                 raise NotFiniteError(
                     f"the weight '{graph.weights[name]}' holds NaN or infinity; load the model's weights again."
                 )
-        self._finite = state
+        self._finite[graph] = state
 
 
 def checked_images(x: Any) -> Tensor:

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from operator import attrgetter, getitem
 from typing import Any
 
@@ -202,7 +203,7 @@ class ProgramReader:
         def holds_for(images: int) -> bool:
             return images == 1 or (bool(images <= most) and all(bool(guard.subs(symbol, images)) for guard in guards))
 
-        return holds_for
+        return cache(holds_for)
 
     def _names(self) -> tuple[dict[str, Value], dict[str, Value]]:
         """What the model returned, and what each of its modules returned, by name."""

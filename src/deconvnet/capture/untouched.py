@@ -1,12 +1,16 @@
 """The user's model, left as it was found: its mode, its hooks, its weights, and what torch.export prints."""
 
 import dis
+import inspect
 import logging
+import sys
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import cache
 from io import StringIO
+from types import BuiltinFunctionType, CodeType, FunctionType
 from typing import Any
 
 import torch
@@ -20,6 +24,8 @@ from deconvnet._errors import CaptureError
 _WEIGHT_HOOKS = (WeightNorm, SpectralNorm, prune.BasePruningMethod)
 _HOOKS = tuple(name for name in vars(nn.Module()) if name.endswith("_hooks") or name.endswith("_hooks_with_kwargs"))
 _PLAIN = (bool, int, float, str, type(None))
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+_UNKNOWN = object()
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -133,17 +139,75 @@ def structure(model: nn.Module) -> tuple[Any, ...]:
     return tuple(parts)
 
 
-def attributes(model: nn.Module) -> tuple[Any, ...]:
-    """The numbers and words that the modules hold, by which a model may choose its way, or merely count."""
-    return tuple(
-        tuple((key, value) for key, value in vars(module).items() if key != "training" and _is_plain(value))
-        for module in model.modules()
-    )
+def attributes(model: nn.Module) -> dict[tuple[int, str], Any]:
+    """What the modules hold besides weights, such as numbers, words and functions, by which a model may choose its way.
+
+    By the index of the module and the attribute's name; lists and dicts as tuples, so that a change inside is seen.
+    """
+    return {
+        (i, name): frozen
+        for i, module in enumerate(model.modules())
+        for name, value in vars(module).items()
+        if name not in _OF_EVERY_MODULE and (frozen := _frozen(value)) is not _UNKNOWN
+    }
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether a module's attribute is a number, a word, or several of them."""
-    return isinstance(value, _PLAIN) or (isinstance(value, tuple) and all(map(_is_plain, value)))
+def changed(before: Mapping[Any, Any], now: Mapping[Any, Any]) -> set[Any]:
+    """The names under which two sets of attributes differ."""
+    absent = (_UNKNOWN,)
+    return {
+        name
+        for name in before.keys() | now.keys()
+        if ((before[name],) if name in before else absent) != ((now[name],) if name in now else absent)
+    }  # in tuples, where the same NaN is equal to itself
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, (*_PLAIN, FunctionType, BuiltinFunctionType)):
+        return value
+    if isinstance(value, tuple | list):
+        parts = tuple(map(_frozen, value))
+    elif isinstance(value, dict):
+        parts = tuple((name, _frozen(part)) for name, part in value.items())
+    else:
+        return _UNKNOWN
+    return (type(value), parts)
+
+
+def names_read(model: nn.Module) -> frozenset[str]:
+    """Every name that the code of the model's modules mentions, and that of the functions beside their classes.
+
+    An attribute that is not among them does not decide what the model computes.
+    """
+    names: set[str] = set()
+    for kind in {base for module in model.modules() for base in type(module).__mro__} - set(nn.Module.__mro__):
+        names |= _names_of(kind)
+    return frozenset(names)
+
+
+@cache
+def _names_of(kind: type) -> frozenset[str]:
+    functions = [value for name, value in vars(kind).items() if name != "__init__"]
+    if not kind.__module__.startswith("torch."):
+        beside = vars(sys.modules.get(kind.__module__, kind)).values()
+        functions += [value for value in beside if isinstance(value, FunctionType)]
+    names: set[str] = set()
+    codes = [code for function in functions if (code := _code_of(function)) is not None]
+    while codes:
+        code = codes.pop()
+        names.update(code.co_names)
+        for constant in code.co_consts:
+            if isinstance(constant, str):  # as in getattr(self, "scale")
+                names.add(constant)
+            elif isinstance(constant, CodeType):
+                codes.append(constant)
+    return frozenset(names)
+
+
+def _code_of(function: Any) -> CodeType | None:
+    function = getattr(function, "__func__", getattr(function, "fget", function))
+    code = getattr(inspect.unwrap(function) if callable(function) else None, "__code__", None)
+    return code if isinstance(code, CodeType) else None
 
 
 def version(tensor: Tensor) -> int:

@@ -77,6 +77,16 @@ def sliding_transposed(step: Step, below: Value, axes: int) -> list[Window] | No
     ]
 
 
+def sliding_either_way(step: Step, below: Value, axes: int) -> list[Window] | None:
+    """The window of a convolution, transposed or not."""
+    return (sliding_transposed if is_transposed(step) else sliding)(step, below, axes)
+
+
+def is_transposed(step: Step) -> bool:
+    """Whether a convolution is a transposed one: it says so, or is of a kind that has an output padding."""
+    return bool(step.arguments.get("transposed", "output_padding" in step.arguments))
+
+
 def adaptive(step: Step, below: Value, axes: int) -> list[Window] | None:
     """The window of an adaptive pooling, where all are of one size."""
     sizes, above = below.map_size, step.output.map_size

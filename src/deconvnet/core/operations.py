@@ -3,7 +3,8 @@
 Capture, receptive fields, windows, costs and the documents read these rows; no other list of operations exists.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -32,7 +33,7 @@ class Operation:
         filters: its `weight` is multiplied at each position.
         max_pools: it keeps the largest of each window, so that it has switches.
         rectifies: it is a rectifier, or an activation that a rule set may treat as one.
-        remembers: of each step, a byte for each number of its output, or its inputs.
+        remembers: of each step at most a byte for each number of its output, or as much as its inputs.
         elementwise: value by value, "linear" or "bent"; None for the rest.
         selects: of several inputs it takes the one or the other, or scales the one by the other.
         copies: its output holds the numbers of its input, moved about or repeated, and no others.
@@ -80,16 +81,16 @@ class OperationTable:
     """
 
     def __init__(self, base: "OperationTable | Mapping[str, Operation] | None" = None) -> None:
-        self._base = operations if base is None else base
+        self._base = operations if base is None else base if isinstance(base, OperationTable) else dict(base)
         self._own: dict[str, Operation] = {}
         self._under: Mapping[str, Operation] = {}
-        self._rows: Mapping[str, Operation] = {}
+        self._rows: Mapping[str, Operation] | None = None
 
     @property
     def rows(self) -> Mapping[str, Operation]:
         """Every row by the operation's name: the same object as long as no row changes."""
         under = self._base.rows if isinstance(self._base, OperationTable) else self._base
-        if not self._rows or under is not self._under:
+        if self._rows is None or under is not self._under:
             self._under, self._rows = under, {**under, **self._own}
         return self._rows
 
@@ -120,7 +121,9 @@ class OperationTable:
         def register(down: Down) -> Down:
             for name in names:
                 name = name.replace("::", ".")
-                row = self.rows.get(name, Operation())
+                row = replace(self.rows.get(name, Operation()), remembers="inputs")
+                if row.windowed is not geometry.point_by_point:
+                    row = replace(row, windowed=geometry.never)  # its rule may look farther than its step
                 if pointwise is not None:
                     windowed = geometry.point_by_point if pointwise else geometry.never
                     row = replace(row, sees=geometry.same_position if pointwise else None, windowed=windowed)
@@ -144,11 +147,11 @@ class OperationTable:
                     f"this table does not have a rule of its own for {name!r}; it has {', '.join(self._own) or 'none'}."
                 )
             del self._own[name]
-            self._rows = {}
+            self._rows = None
 
     def _set(self, name: str, row: Operation) -> None:
         self._own[name] = row
-        self._rows = {}
+        self._rows = None
 
 
 def rule_for(step: Step, rules: RuleSet, rows: Mapping[str, Operation]) -> Rule:
@@ -201,6 +204,7 @@ _row("conv1d conv2d conv3d", paper.convolution, sees=geometry.sliding, windowed=
      filters=True, own_storage=True)  # fmt: skip
 _row("conv_transpose1d conv_transpose2d conv_transpose3d", paper.convolution, sees=geometry.sliding_transposed,
      windowed=geometry.convolved, spreads=True, filters=True)  # fmt: skip
+_row("convolution", paper.convolution, sees=geometry.sliding_either_way, filters=True)
 _row("linear", paper.fully_connected, filters=True, own_storage=True)
 _row("=relu", paper.relu, elementwise="bent", rectifies=True, remembers="bytes", **_HERE)
 _row("max_pool1d max_pool2d max_pool3d", paper.max_pool, sees=geometry.sliding, windowed=geometry.pooled_to_maximum,
@@ -229,7 +233,9 @@ _row("t", rows.linear, copies=True)
 _row("copy", rows.copied)
 _row("repeat tile repeat_interleave slice_scatter select_scatter roll rot90 diagonal tril triu index_select",
      rows.linear)  # fmt: skip
-_row("pad", rows.linear, sees=geometry.padded, pads=True)
+_row("pad constant_pad_nd", rows.linear, sees=geometry.padded, pads=True)
+_row("reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d",
+     rows.linear)  # fmt: skip
 _row("pixel_shuffle", rows.linear, sees=geometry.enlarged, windowed=geometry.always, spreads=True)
 _row("pixel_unshuffle", rows.linear, sees=geometry.blocks)
 _row("im2col col2im unfold max_unpool2d max_unpool3d", rows.linear)
@@ -237,7 +243,8 @@ _row("im2col col2im unfold max_unpool2d max_unpool3d", rows.linear)
 # Linear operations that sum.
 _row("sum mean cumsum", rows.linear)
 _row("avg_pool1d avg_pool2d avg_pool3d", rows.linear, sees=geometry.sliding, windowed=geometry.pooled)
-_row("adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d", rows.linear, sees=geometry.adaptive)
+_row("adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d",
+     rows.linear, sees=geometry.adaptive)  # fmt: skip
 _row("upsample_nearest1d upsample_nearest2d upsample_nearest3d", rows.linear, sees=geometry.enlarged,
      windowed=geometry.always, spreads=True)  # fmt: skip
 _row("upsample_linear1d upsample_bilinear2d upsample_trilinear3d", rows.linear, sees=geometry.blended, spreads=True)
@@ -259,6 +266,7 @@ _row("matmul mm bmm addmm baddbmm einsum index gather", rows.product)
 _ACTIVATION: dict[str, Any] = {"rectifies": True, **_HERE}
 _row("=activation", rows.activation, elementwise="bent", **_ACTIVATION)
 _row("rrelu log_sigmoid", rows.activation, **_ACTIVATION)
+_row("_prelu_kernel", rows.activation, **_ACTIVATION)
 _row("prelu", rows.activation, **{**_ACTIVATION, "windowed": geometry.map_by_map})
 _row("leaky_relu elu celu selu silu gelu mish softplus hardswish hardsigmoid tanh hardtanh threshold",
      rows.activation, elementwise="bent", **_ACTIVATION)  # fmt: skip
@@ -269,12 +277,15 @@ _row("sigmoid", rows.activation, elementwise="bent", scores="sigmoid", **_ACTIVA
 _row("exp expm1 log1p sqrt square pow abs absolute erf sign", rows.nonlinear, elementwise="bent", **_HERE)
 _row("maximum minimum", rows.nonlinear, elementwise="bent", selects=True, **_HERE)
 _row("log rsqrt reciprocal sin cos", rows.nonlinear, **_HERE)
-_row("softmax", rows.nonlinear, scores="softmax")
-_row("log_softmax", rows.nonlinear, scores="log_softmax")
-_row("layer_norm group_norm instance_norm rms_norm _native_batch_norm_legit", rows.nonlinear)
+_row("softmax _softmax", rows.nonlinear, scores="softmax")
+_row("log_softmax _log_softmax", rows.nonlinear, scores="log_softmax")
+_row(
+    "layer_norm native_layer_norm group_norm native_group_norm instance_norm rms_norm norm _native_batch_norm_legit",
+    rows.nonlinear,
+)
 _row("scaled_dot_product_attention glu amin prod logsumexp linalg_vector_norm var std var_mean cosine_similarity cdist",
      rows.nonlinear)  # fmt: skip
-_row("grid_sampler", rows.nonlinear)
+_row("grid_sampler grid_sampler_2d", rows.nonlinear)
 
 # What carries no signal: comparisons, and tensors of one number.
 _row("relu relu6 min gt ge lt le eq ne heaviside logical_not logical_and", elementwise="bent")
@@ -286,3 +297,11 @@ _row("scalar_tensor", filled="s")
 
 operations = OperationTable(_BUILT_IN)
 rule = operations.rule
+
+
+def overwritable(steps: Sequence[Step], chosen: Mapping[str, Rule]) -> set[str]:
+    """The values that one step alone uses and nothing else holds, so that it may write over them."""
+    uses = Counter(value.name for step in steps for value in step.inputs)
+    remembering = {name for name, rule in chosen.items() if rule.up is not None}
+    fresh = {step.output.name for step in steps if row_of(step, operations.rows).own_storage}
+    return {name for name in fresh - remembering if uses[name] == 1}

@@ -7,7 +7,7 @@ fully connected layer by their own filters, transposed. Contrast normalisation i
 import torch
 from torch import Tensor
 
-from deconvnet.core import ops, pooling
+from deconvnet.core import geometry, ops, pooling
 from deconvnet.core.adjoint import by_adjoint, by_derivative, if_smooth_is_admitted
 from deconvnet.core.graph import Step, per_axis
 from deconvnet.core.kernels import Convolution
@@ -71,7 +71,7 @@ def _filter_transposed(call: Call, signal: Tensor) -> Tensor:
         stride=per_axis(call["stride"], axes, 1),
         padding=per_axis(call["padding"], axes),
         dilation=per_axis(call["dilation"], axes, 1),
-        transposed="output_padding" in call.step.arguments,
+        transposed=geometry.is_transposed(call.step),
         output_padding=per_axis(call["output_padding"], axes),
         groups=call["groups"],
     )

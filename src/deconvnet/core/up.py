@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from deconvnet.core.graph import Graph, towards
-from deconvnet.core.operations import RELU, operations, row_of
+from deconvnet.core.operations import RELU, overwritable
 from deconvnet.core.rules import Call, Memory, Rule, RuleSet
 from deconvnet.core.weights import tensors_of
 
@@ -54,7 +54,7 @@ def forward(
     memory: dict[str, Memory] = {}
     steps = towards(graph.steps, wanted | watch.keys())
     last_use = {value.name: i for i, step in enumerate(steps) for value in step.inputs}
-    own = {step.output.name for step in steps if row_of(step, operations.rows).own_storage} - wanted
+    own = overwritable(steps, chosen) - wanted
     for i, step in enumerate(steps):
         name, below = step.output.name, step.inputs[0].name
         inputs = {value.name: values[value.name] for value in step.inputs}
@@ -62,7 +62,7 @@ def forward(
         rule = chosen.get(name)
         if rule is not None and rule.up is not None:
             values[name], memory[name] = rule.up(call)
-        elif step.operation == RELU and step.cap is None and below in own and last_use[below] == i:
+        elif step.operation == RELU and step.cap is None and below in own:
             values[name] = values[below].relu_()
         else:
             values[name] = call.compute()

@@ -12,7 +12,7 @@ from deconvnet.core.graph import Graph, Value
 from deconvnet.core.operations import OperationTable
 from deconvnet.core.rules import RuleSet
 from deconvnet.engine.costs import Costs
-from deconvnet.engine.layers import ClassScores, Layer, class_scores, layer_name, maps_of, rows_of
+from deconvnet.engine.layers import ClassScores, Layer, class_scores, layer_name, maps_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ class Attachment:
         return self._costs(graph, name, scores.value, to), scores
 
     def _costs(self, graph: Graph, name: str, start: Value, to: Layer | None) -> Costs:
-        stop = graph.input if to is None else rows_of(graph, self.layer_name(to))
+        stop = graph.input if to is None else maps_of(graph, self.layer_name(to))
         rows, key = self.operations.rows, (name, start.name, stop.name, self.rules)
         of_graph = self.captures.ways.setdefault(graph, {})
         costs: Costs | None = of_graph.get(key)

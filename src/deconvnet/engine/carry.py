@@ -1,5 +1,6 @@
 """One activation, all others zero, carried down: many at once, as many as memory holds (section 2.1 of the paper)."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -82,9 +83,13 @@ def _batches(
         order = np.lexsort((images, inside))
         yield from (order[i : i + at_once] for i in range(0, len(order), at_once))
         return
-    turns = np.array([(images[:i] == image).sum() for i, image in enumerate(images)])
-    for turn in range(turns.max() + 1):
-        yield np.flatnonzero(turns == turn)
+    counts: Counter[int] = Counter()
+    turns = []
+    for image in images.tolist():
+        turns.append(counts[image])
+        counts[image] += 1
+    for turn in range(max(turns) + 1):
+        yield np.flatnonzero(np.array(turns) == turn)
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +203,7 @@ class _Carrier:
             trace = of_images(trace, batch.images)
         carry_down(
             self.costs.way, trace, batch.on_maps, slice(first, last),
-            lambda value, signal: self._tell_maps(batch, value, signal),
+            lambda value, signal: self._show_maps(batch, value, signal),
         )  # fmt: skip
         if last == count:
             yield batch
@@ -214,7 +219,7 @@ class _Carrier:
         held = self.route.held
         return next((i for i in range(first, count) if held[i] * units > self.room), count)
 
-    def _tell_maps(self, batch: _Batch, value: Value, signal: Tensor) -> None:
+    def _show_maps(self, batch: _Batch, value: Value, signal: Tensor) -> None:
         if self.watch is not None:
             rows = signal if self.costs.way.images_apart else signal[batch.images]
             self._show(batch, value, rows, whole_maps(len(rows), value.map_size))

@@ -18,6 +18,8 @@ from deconvnet.core.operations import Operation, row_of
 from deconvnet.core.rules import RuleSet
 from deconvnet.windows.frames import Frames
 
+_MOST_SIZES = 256  # of windows, for which a step is kept
+
 
 @dataclass(frozen=True, eq=False)
 class LocalStep:
@@ -53,6 +55,8 @@ class LocalStep:
     def sized(self, above: tuple[int, ...], below: tuple[int, ...]) -> Step:
         """The step on maps of these sizes, without padding."""
         if (above, below) not in self._sized:
+            if len(self._sized) >= _MOST_SIZES:
+                self._sized.clear()
             self._sized[above, below] = _small(self, above, below)
         return self._sized[above, below]
 

@@ -67,6 +67,10 @@ class OperationNetwork:
         return torch.randn(batches * self.batch, *self.size, generator=random, dtype=torch.float64)
 
 
+def ones(*shape: int) -> Tensor:
+    return torch.ones(shape, dtype=torch.float64)
+
+
 OPERATIONS: dict[str, OperationNetwork] = {}
 
 
@@ -205,3 +209,30 @@ _smooth("aten.absolute", torch.absolute)
 _smooth("aten.clip", lambda x: x.clip(-1, 1))
 _smooth("aten.glu", lambda x: F.glu(x, 1))
 _smooth("aten.sign", F.softshrink)
+
+# names that a program of core ATen operations has, such as one that was exported elsewhere -------------
+
+ATEN = torch.ops.aten
+_linear(
+    "aten.convolution", lambda x: ATEN.convolution(x, ones(2, 4, 3, 3), None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1)
+)
+_linear("aten.constant_pad_nd", lambda x: torch.constant_pad_nd(x, [1, 1, 2, 0]))
+_linear("aten.reflection_pad1d", lambda x: ATEN.reflection_pad1d(x, [2, 1]), LINE)
+_linear("aten.reflection_pad2d", lambda x: ATEN.reflection_pad2d(x, [2, 1, 1, 0]))
+_linear("aten.reflection_pad3d", lambda x: ATEN.reflection_pad3d(x, [1, 1, 1, 0, 0, 1]), VOLUME)
+_linear("aten.replication_pad1d", lambda x: ATEN.replication_pad1d(x, [2, 1]), LINE)
+_linear("aten.replication_pad2d", lambda x: ATEN.replication_pad2d(x, [2, 1, 1, 0]))
+_linear("aten.replication_pad3d", lambda x: ATEN.replication_pad3d(x, [1, 1, 1, 0, 0, 1]), VOLUME)
+_linear("aten._adaptive_avg_pool2d", lambda x: ATEN._adaptive_avg_pool2d(x, [5, 2]))
+_linear("aten._adaptive_avg_pool3d", lambda x: ATEN._adaptive_avg_pool3d(x, [3, 2, 1]), VOLUME)
+_smooth("aten._softmax", lambda x: ATEN._softmax(x, 1, False))
+_smooth("aten._log_softmax", lambda x: ATEN._log_softmax(x, 1, False))
+_smooth("aten._prelu_kernel", lambda x: ATEN._prelu_kernel(x, 0.3 * ones(1, 4, 1, 1)))
+_smooth("aten.native_layer_norm", lambda x: torch.native_layer_norm(x, [10], None, None, 1e-5)[0])
+_smooth("aten.native_group_norm", lambda x: ATEN.native_group_norm(x, None, None, len(x), 4, 100, 2, 1e-5)[0])
+_smooth("aten.norm", lambda x: ATEN.norm.ScalarOpt_dim(x, 2, [2, 3]))
+OPERATIONS["aten.grid_sampler_2d"] = OperationNetwork(
+    "aten.grid_sampler_2d",
+    lambda x: ATEN.grid_sampler_2d(x, torch.full((len(x), 5, 5, 2), 0.3, dtype=x.dtype), 0, 0, False),
+    linear=True,
+)
