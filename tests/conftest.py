@@ -9,11 +9,16 @@ from support.shapes import check_shapes
 check_shapes("deconvnet")
 torch.set_num_threads(1)
 
+_LONG = {"test_ray_engine", "test_real_weights", "test_notebook", "test_operations"}
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A network is captured, and its twins run, once for all that is asked of it, by the one worker that asks."""
-    items.sort(key=_network)
+    """A network is captured, and its twins run, once for all that is asked of it, by the one worker that asks.
+
+    Files of long tests come first, so that no worker is left with one of them at the end.
+    """
+    items.sort(key=lambda item: (item.path.stem not in _LONG, _network(item)))
 
 
 def _network(item: pytest.Item) -> str:

@@ -1,6 +1,7 @@
 """Every operation of the collection is met by its network, and undone as its row promises."""
 
 from functools import cache
+from itertools import chain
 
 import pytest
 import torch
@@ -56,7 +57,11 @@ def test_a_network_is_linear_where_it_says_so(network: OperationNetwork):
 
 
 def test_every_row_is_met_by_a_network():
-    nets = [(attached(name), network.images()) for name, network in OPERATIONS.items()]
-    nets += [(zoo_attached(network.name), network.images(2)) for network in NETWORKS + SMOOTH_NETWORKS]
-    met = {step.operation for net, x in nets for step in attached_to(net).captures.graph(x).steps}
-    assert {name for name, row in operations.rows.items() if row.rule is not None} - met == set()
+    unmet = {name for name, row in operations.rows.items() if row.rule is not None}
+    nets = ((attached(name), network.images()) for name, network in OPERATIONS.items())
+    zoo = ((zoo_attached(network.name), network.images(2)) for network in SMOOTH_NETWORKS + NETWORKS)
+    for net, x in chain(nets, zoo):
+        unmet -= {step.operation for step in attached_to(net).captures.graph(x).steps}
+        if not unmet:
+            break
+    assert unmet == set()
