@@ -100,6 +100,11 @@ def layers_of(net: DeconvNet, x: Tensor) -> Any:
     return layers_of(net, x)
 
 
+def report(*args: Any, **options: Any) -> Any:
+    size = "page_size" if "page_size" in inspect.signature(deconvnet.report).parameters else "budget"
+    return deconvnet.report(*args, **options, **{size: "1MB"})
+
+
 def as_seen(preprocess: Any, photo: Any) -> Any:
     return preprocess.as_seen(photo) if hasattr(preprocess, "as_seen") else preprocess.shown(photo)
 
@@ -636,7 +641,7 @@ def pictures_and_pages(to: Stored) -> None:
     for path in sorted(out.iterdir()):
         to.add(["pictures", path.name, "pixels"], Image.open(path))
     for rules in NAMED[:2]:
-        page = deconvnet.report(net.with_rules(rules), chosen[:1], f"{rules}.html", loaded=loaded, maps=6, budget="1MB")
+        page = report(net.with_rules(rules), chosen[:1], f"{rules}.html", loaded=loaded, maps=6)
         to.add(["pages", rules, "notes"], page.notes)
         to.add(["pages", rules, "bytes"], Path(f"{rules}.html").read_bytes())
         to.add(["pages", rules, "words"], re.sub(r"data:[^\"')]+", "data:", page.html))

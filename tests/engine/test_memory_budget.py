@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.comparing import assert_equal
+from support.networks import BY_NAME
 from support.windowed import some_units
 from torch import nn
 
@@ -83,3 +84,13 @@ def test_units_of_several_layers_come_in_groups_that_are_no_larger_than_asked_fo
         assert result.units == tuple(units[i] for i in indices)
         truth = NET.project(X, units[indices[0]].layer, units=list(result.units), route="dense")
         assert_equal(result.windows, truth.windows)
+
+
+@pytest.mark.filterwarnings("ignore:.* units have activation 0")
+def test_units_whose_maps_are_folded_into_the_batch_are_split_as_well():
+    network = BY_NAME["maps folded into the batch"]
+    model, x = network.model(), network.images(2)
+    net = DeconvNet(model, x)
+    truth = net.project(x, "head", channel="all")
+    result = net.project(x, "head", channel="all", memory="60KB")
+    assert_equal(result.windows, truth.windows)

@@ -42,7 +42,7 @@ class Way:
     @property
     def image_free(self) -> bool:
         """Whether nothing on the way down depends on the image."""
-        return bool(self.down) and all(rule.up is None for _, rule in self.down)
+        return all(rule.up is None for _, rule in self.down)
 
     @cached_property
     def images_apart(self) -> bool:

@@ -116,8 +116,13 @@ class _Batch:
                 name: [(signal[part], frames.of(part)) for signal, frames in parts]
                 for name, parts in self.in_windows.items()
             }
-            on_maps = {name: signal[part] for name, signal in self.on_maps.items()}
+            on_maps = {name: self._rows(signal, part) for name, signal in self.on_maps.items()}
             yield _Batch(self.indices[part], self.images[part], in_windows, on_maps)
+
+    def _rows(self, signal: Tensor, part: slice) -> Tensor:
+        """The signals of some of the units, each of which has several rows where maps are folded into the batch."""
+        each = len(signal) // len(self.indices)
+        return signal[part.start * each : part.stop * each]
 
 
 @dataclass(frozen=True, eq=False)

@@ -142,10 +142,11 @@ def collected(
 def facts_of(way: Way, seeds: Sequence[Seeds], skipped: tuple[str, ...]) -> Facts:
     """What a reader should know about the way down and its seeds; warns about silent units."""
     silent = tuple(unit for part in seeds for unit in part.silent)
+    stays = not way.down and any(part.start == "activation" for part in seeds)  # the activation itself is shown
     facts = Facts(
         skipped=skipped,
         from_magnitude=any(part.from_magnitude for part in seeds),
-        image_free=way.image_free,
+        image_free=way.image_free and not stays,
         smooth=frozenset(rule.smooth for _, rule in way.down if rule.smooth is not None),
         silent=silent,
         units=sum(len(part.units) for part in seeds),
