@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from deconvnet._memory import in_bytes
 from deconvnet._types import LayerInfo, Unit
 from deconvnet.capture.captures import Captures
+from deconvnet.capture.untouched import computing
 from deconvnet.core.operations import OperationTable, operations
 from deconvnet.core.rules import Rule, RuleSet, Smooth, rule_set
 from deconvnet.engine import activations as engine_activations
@@ -64,6 +65,7 @@ class DeconvNet:
         torch.Size([1, 3, 16, 16])
     """
 
+    @computing()
     def __init__(
         self,
         model: nn.Module,
@@ -101,10 +103,12 @@ class DeconvNet:
         return other
 
     @property
+    @computing()
     def layers(self) -> Mapping[str, LayerInfo]:
         """Every layer by name, in the order in which the network computes them."""
         return layers_of(self, self._attached.captures.like_model())
 
+    @computing()
     def layer(self, layer: Layer) -> LayerInfo:
         """What is known about one layer, given by name or as the module.
 
@@ -125,6 +129,7 @@ class DeconvNet:
         size = "x".join(map(str, self._attached.captures.example.shape[1:]))
         return f"<DeconvNet of {type(self.model).__name__}, input {size}, rules: {self.rules.name}>"
 
+    @computing()
     def activations(self, x: Float[Tensor, "n c *spatial"], layers: Sequence[Layer] | Layer) -> dict[str, Tensor]:
         """What layers give for images, running no further than the deepest of them.
 
@@ -141,10 +146,12 @@ class DeconvNet:
         """
         return engine_activations.activations(self._attached, x, layers)
 
+    @computing()
     def scores(self, x: Float[Tensor, "n c *spatial"]) -> Tensor:
         """The model's output before its softmax or sigmoid, if it ends in one: what `explain` starts from."""
         return engine_activations.scores(self._attached, x)
 
+    @computing()
     def probabilities(self, x: Float[Tensor, "n c *spatial"]) -> Tensor:
         """How likely the network finds each class.
 
@@ -156,6 +163,7 @@ class DeconvNet:
         """
         return engine_activations.probabilities(self._attached, x)
 
+    @computing()
     def project(
         self,
         x: Float[Tensor, "n c *spatial"],
@@ -207,6 +215,7 @@ class DeconvNet:
         passes = passes_of(costs, self.model, x, Choice(channel, position, units, start), budget, route)
         return collected(costs, passes, budget, route=route, watch=watch)
 
+    @computing()
     def explain(
         self,
         x: Float[Tensor, "n c *spatial"],
@@ -242,6 +251,7 @@ class DeconvNet:
         passes = by_images(costs, self.model, x, choose, budget)
         return collected(costs, passes, budget, skipped=scores.words, watch=watch)
 
+    @computing()
     def steps(
         self,
         x: Float[Tensor, "1 c *spatial"],
@@ -273,6 +283,7 @@ class DeconvNet:
             self._attached, x, layer, channel=channel, position=position, target=target, to=to, memory=memory
         )
 
+    @computing()
     def responsible(
         self,
         x: Float[Tensor, "n c *spatial"],
@@ -314,11 +325,13 @@ def attached(net: DeconvNet) -> Attachment:
     return net._attached
 
 
+@computing()
 def layers_of(net: DeconvNet, x: Float[Tensor, "n c *spatial"]) -> Mapping[str, LayerInfo]:
     """As `DeconvNet.layers`, for images of another size than the example's."""
     return layer_infos(net._attached.captures.graph(x), net.rules, net._attached.operations.rows)
 
 
+@computing()
 def costs(net: DeconvNet, layer: Layer, *, to: Layer | None = None) -> Costs:
     """How a single unit of a layer is carried down, and at what cost; `print(costs(net, layer))` says it in words.
 
@@ -349,6 +362,7 @@ def way_down(
     return {name: {above: rule.words for above, rule in rules.items()} for name, rules in undone(net, layer, x).items()}
 
 
+@computing()
 def undone(
     net: DeconvNet, layer: Layer | None = None, x: Float[Tensor, "n c *spatial"] | None = None
 ) -> dict[str, dict[str, Rule]]:

@@ -146,7 +146,7 @@ class Scan:
         remember: Mapping[str, Rule] | None = None,
     ) -> tuple[Measures, Trace]:
         measures: Measures = {}
-        watch = self._watch(np.asarray(photos, dtype=np.int64), torch.as_tensor(slots), measures)
+        watch = self._watch(np.asarray(photos, dtype=np.int64), torch.as_tensor(slots, device="cpu"), measures)
         return measures, watch_activations(attached, x, list(self.tallies), watch, remember)
 
     def _watch(
@@ -164,7 +164,7 @@ class Scan:
             positions = np.full(peaks.shape, NONE)
             entering = np.nonzero((peaks > 0) & (peaks >= self.tallies[layer].least))
             if entering[0].size:  # late in a data set few: the position is looked up for these alone
-                strongest = maps[rows[entering[0]], torch.as_tensor(entering[1])].argmax(1)
+                strongest = maps[rows[entering[0]], torch.as_tensor(entering[1], device="cpu")].argmax(1)
                 positions[entering] = strongest.cpu().numpy()
             measures[layer] = {"peaks": peaks, "positions": positions, "means": means, "positive": positive}
 

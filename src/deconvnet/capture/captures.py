@@ -3,11 +3,18 @@
 A capture is a claim: these steps compute what the model computes, image by image. Before it is used
 for a number of images it is held against the model itself, so a model that branches on the batch
 size, mixes its images or is changed by hooks is captured anew or refused, and never shown wrongly.
+
+Threads may share all of it. torch.export can trace one model at a time, so captures are made one after another, and a
+process is not forked meanwhile.
 """
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
+from threading import RLock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
@@ -24,6 +31,13 @@ from deconvnet.core.weights import weights_of
 
 _CHECKED_UP_TO = 16  # images; for more, `Graph.holds_for` says whether they take the same way
 _MOST_VARIANTS, _MOST_KINDS = 4, 64  # captures that are kept of one kind of images, and kinds
+_NEXT_USE = count()
+
+_capturing = RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_capturing.acquire, after_in_parent=_capturing.release, after_in_child=_capturing.release
+    )
 
 
 @dataclass(eq=False)
@@ -35,12 +49,18 @@ class _Capture:
         structure: of the model and its hooks, when it was made.
         attributes: of the modules, when it was last held against the model.
         checked: the numbers of images for which it was.
+        used: larger than that of every capture that was used before.
     """
 
     graph: Graph
     structure: tuple[Any, ...]
     attributes: Mapping[Any, Any]
     checked: set[int]
+    used: int = field(default_factory=lambda: next(_NEXT_USE))
+
+    def holds_as_it_is(self, structure: tuple[Any, ...], attributes: Mapping[Any, Any], images: int) -> bool:
+        """Whether nothing has changed since it was held against the model for this number of images."""
+        return images in self.checked and self.attributes == attributes and self.structure == structure
 
 
 class Captures:
@@ -49,16 +69,27 @@ class Captures:
     Attributes:
         model: out of DataParallel and torch.compile.
         example: one image like those that the model takes.
-        ways: by graph, whatever was worked out for it; gone with the graph.
     """
 
     def __init__(self, model: nn.Module, example: Float[Tensor, "n c *spatial"]) -> None:
         self.model = untouched.unwrap(model)
         self.example = _random_like(checked_images(example)[:1])
-        self.ways: dict[Graph, dict[Any, Any]] = {}
-        self._captures: dict[Any, list[_Capture]] = {}
-        self._finite: dict[Graph, Any] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        self._captures: dict[
+            Any, tuple[_Capture, ...]
+        ] = {}  # the tuples are replaced, never changed: threads read them
+        self._finite: WeakKeyDictionary[Graph, Any] = WeakKeyDictionary()
         self._written: set[tuple[int, str]] = set()
+
+    def __getstate__(self) -> tuple[nn.Module, Tensor]:
+        return self.model, self.example
+
+    def __setstate__(self, state: tuple[nn.Module, Tensor]) -> None:
+        """Captures stay behind where a network is sent elsewhere: it is captured anew there, when it is used."""
+        self.model, self.example = state
+        self._begin()
 
     def graph(self, x: Float[Tensor, "n c *spatial"]) -> Graph:
         """The capture for these images, made now if there is none or the model has changed.
@@ -72,35 +103,33 @@ class Captures:
         structure = (*untouched.structure(self.model), *hooks.items())
         attributes = untouched.attributes(self.model)
         kind = (x.shape[1:], x.dtype, x.device)
-        variants = self._captures.get(kind, [])
-        self._forget([capture for capture in variants if capture.structure != structure], variants)
+        for capture in self._captures.get(kind, ()):
+            if capture.holds_as_it_is(structure, attributes, len(x)) and _assumptions_hold(capture.graph, self.model):
+                self._check_weights(capture.graph)
+                capture.used = next(_NEXT_USE)
+                return capture.graph
+        with _capturing, untouched.computing(), untouched.making_tensors_on(x.device):
+            return self._looked_for(kind, untouched.ordinary(x), structure, attributes, list(hooks.values()))
+
+    def _looked_for(
+        self, kind: Any, x: Tensor, structure: tuple[Any, ...], attributes: Mapping[Any, Any], hooked: list[str]
+    ) -> Graph:
+        """A capture that still holds, or a new one."""
+        variants = [capture for capture in self._captures.get(kind, ()) if capture.structure == structure]
         for capture in sorted(variants, key=lambda capture: len(untouched.changed(capture.attributes, attributes))):
             if self._holds(capture, x, attributes):
-                self._keep(kind, capture)
+                capture.used = next(_NEXT_USE)
                 return capture.graph
-        with untouched.computing():
-            graph = self._new_graph(untouched.ordinary(x), list(hooks.values()))
-        self._keep(kind, _Capture(graph, structure, attributes, {len(x)}))
-        return graph
+        capture = _Capture(self._new_graph(x, hooked), structure, attributes, {len(x)})
+        self._captures[kind] = (*_latest(variants, _MOST_VARIANTS - 1), capture)
+        for old in sorted(self._captures, key=lambda kind: max(c.used for c in self._captures[kind]))[:-_MOST_KINDS]:
+            del self._captures[old]
+        return capture.graph
 
     def like_model(self) -> Float[Tensor, "1 c *spatial"]:
         """The example in the type and on the device of the model's weights."""
         weight = next((p for p in self.model.parameters() if p.is_floating_point()), self.example)
         return self.example.to(weight.device, weight.dtype)
-
-    def _keep(self, kind: Any, capture: _Capture) -> None:
-        """Keep a capture as the one that was used last, and forget those that were not used for long."""
-        variants = self._captures.pop(kind, [])
-        self._captures[kind] = [*(other for other in variants if other is not capture), capture]
-        self._forget(self._captures[kind][:-_MOST_VARIANTS], self._captures[kind])
-        for old in list(self._captures)[:-_MOST_KINDS]:
-            self._forget(list(self._captures[old]), self._captures.pop(old))
-
-    def _forget(self, captures: list[_Capture], among: list[_Capture]) -> None:
-        for capture in captures:
-            among.remove(capture)
-            self.ways.pop(capture.graph, None)
-            self._finite.pop(capture.graph, None)
 
     def _new_graph(self, x: Tensor, hooked: list[str]) -> Graph:
         graph = tracing.capture(self.model, x)
@@ -140,20 +169,20 @@ class Captures:
             return True
         at_once = max((n for n in range(1, _CHECKED_UP_TO + 1) if graph.holds_for(n)), default=len(x))
         images = _random_like(x if graph.images is not None else x[:at_once])
-        with untouched.computing():
-            if not self._agrees(graph, images):
-                return False
+        if not self._agrees(graph, images):
+            return False
         if capture.attributes != attributes:
-            capture.attributes, capture.checked = attributes, set()
+            capture.checked = set()  # first, for other threads see both
+            capture.attributes = attributes
         capture.checked.add(len(x))
         return True
 
     def _agrees(self, graph: Graph, x: Tensor) -> bool:
         """Whether the steps give what the model gives; the attributes that the model writes are noted."""
-        with untouched.undisturbed(self.model):
-            before = untouched.attributes(self.model)
-            truth = dict(tracing.named_outputs(self.model(x.clone())))
-            self._written |= untouched.changed(before, untouched.attributes(self.model))
+        stand_in = untouched.stand_in(self.model)
+        before = untouched.attributes(stand_in)
+        truth = _run(stand_in, x)
+        self._written |= untouched.changed(before, untouched.attributes(stand_in))
         outputs = self._outputs(graph, x)
         if outputs is None or truth.keys() != graph.outputs.keys():
             return False
@@ -164,10 +193,14 @@ class Captures:
         others = _random_like(x[:1].expand(3, *x.shape[1:]))
         alone = self._outputs(graph, x[:1])
         among = self._outputs(graph, torch.cat([others[:1], x[:1], others[1:]]))
-        if alone is None or among is None or not self._agrees(graph, x[:1]):
+        if alone is None or among is None:
             return False
-        leads = [graph.outputs[name].image_first for name in graph.outputs]
-        return all(leads) and all(_close(among[name][1:2], alone[name]) for name in graph.outputs)
+        try:
+            agrees = self._agrees(graph, x[:1])
+        except CaptureError:  # the model fails on a single image: its steps hold for its number of images only
+            return False
+        leads = all(value.image_first for value in graph.outputs.values())
+        return agrees and leads and all(_close(among[name][1:2], alone[name]) for name in graph.outputs)
 
     def _unmoved_by_the_rest(self, graph: Graph, x: Tensor) -> bool:
         """Whether the first and the last image give the same when all the others are changed."""
@@ -195,10 +228,8 @@ class Captures:
     def _refuse_hooks_that_matter(self, graph: Graph, x: Tensor, hooked: list[str]) -> None:
         if not hooked:
             return
-        with untouched.evaluating(self.model):
-            with_hooks = dict(tracing.named_outputs(self.model(x.clone())))
-        with untouched.undisturbed(self.model):
-            without = dict(tracing.named_outputs(self.model(x.clone())))
+        with_hooks = _run(untouched.stand_in(self.model, hooks=True), x)
+        without = _run(untouched.stand_in(self.model), x)
         if not all(_close(with_hooks[name], without[name]) for name in without):
             raise CaptureError(
                 f"the hooks on {', '.join(map(repr, hooked[:3]))} change what the model computes, and hooks are "
@@ -258,7 +289,26 @@ def checked_images(x: Any) -> Tensor:
 
 def _random_like(x: Tensor) -> Tensor:
     """Random numbers of the same shape, type and device, the same every time."""
-    return torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).to(x.device, x.dtype)
+    numbers = torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32, device="cpu")
+    return numbers.to(x.device, x.dtype)
+
+
+def _latest(captures: list[_Capture], most: int) -> list[_Capture]:
+    return sorted(captures, key=lambda capture: capture.used)[-most:]
+
+
+def _run(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """What a model returns for images, by output name.
+
+    Raises:
+        CaptureError: it fails on them.
+    """
+    try:
+        return dict(tracing.named_outputs(model(x.clone())))
+    except Exception as reason:
+        raise CaptureError(
+            f"the model can be traced, but fails on images of shape {tuple(x.shape)}: {type(reason).__name__}: {reason}"
+        ) from reason
 
 
 def _assumptions_hold(graph: Graph, model: nn.Module) -> bool:

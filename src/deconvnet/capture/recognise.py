@@ -23,6 +23,7 @@ _FURTHEST = 4  # roots tried for each step
 _PROBES = torch.tensor(
     [-1e4, -700, -7.5, -6, -3, -1, -0.3, -1e-3, 0, 1e-3, 0.3, 0.5, 1, 2.5, 3, 5.99, 6, 6.01, 20, 700, 1e4],
     dtype=torch.float64,
+    device="cpu",
 )
 
 
@@ -94,7 +95,7 @@ def _evaluate(step: Step, root: Value, by_name: Mapping[str, Step], uniform: Uni
         if value.name not in results:
             content = uniform(value)
             if content is not None:
-                results[value.name] = torch.tensor(content, dtype=torch.float64)
+                results[value.name] = torch.tensor(content, dtype=torch.float64, device="cpu")
             else:
                 results[value.name] = run(by_name.get(value.name))
         return results[value.name]
@@ -256,7 +257,7 @@ def _walk_down(value: Value, below: Value, by_name: Mapping[str, Step]) -> Itera
 def _same(folded: Step, steps: list[Step], below: Value) -> bool:
     """Whether the folded step gives what the steps gave, on a ramp of numbers."""
     shape = below.sizes(2)
-    ramp = torch.linspace(-50, 50, math.prod(shape), dtype=torch.float64).view(shape)
+    ramp = torch.linspace(-50, 50, math.prod(shape), dtype=torch.float64, device="cpu").view(shape)
     results: dict[str, Any] = {below.name: ramp}
     for step in steps:
         if any(value.name not in results for value in values_in(step.arguments)):

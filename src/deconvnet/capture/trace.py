@@ -13,12 +13,13 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.fx.experimental.symbolic_shapes  # what it logs while a network is traced can be kept back from now on
 from torch import Tensor, nn
 from torch.export import Dim, export
 
-from deconvnet._errors import CaptureError
+from deconvnet._errors import CaptureError, DeconvNetError
 from deconvnet.capture.program import DATA_DEPENDENT, ProgramReader
-from deconvnet.capture.untouched import computing, quiet, undisturbed, version
+from deconvnet.capture.untouched import computing, making_tensors_on, put_back, quiet, stand_in, version
 from deconvnet.core.graph import Graph
 
 
@@ -36,25 +37,29 @@ def capture(model: nn.Module, example: Tensor, *, fixed_batch: bool = False, cop
     """
     images = len(example) if fixed_batch else 2
     probe = torch.zeros((images, *example.shape[1:]), dtype=example.dtype, device=example.device)
-    recording = _Recording(model, copies=copies)
-    with undisturbed(model), computing(), quiet():
-        _exportable(model)
-        try:
+    recording = _Recording(_exportable(stand_in(model)), copies=copies)
+    try:
+        with computing(), making_tensors_on(example.device), quiet():
             shapes = None if fixed_batch else ({0: Dim.AUTO},)
             program = export(recording, (probe,), dynamic_shapes=shapes, strict=False)
             program = program.run_decompositions({})
-        except Exception as error:
-            raise CaptureError(_explain(error, example)) from error
+        if not program.graph_signature.user_inputs_to_mutate:
+            graph = ProgramReader(program, recording.aliases.of, model).graph()
+    except DeconvNetError:
+        raise
+    except _Stopped as stopped:
+        raise CaptureError(_explain(stopped.reason, example)) from stopped.reason
+    except Exception as error:
+        raise CaptureError(_explain(error, example)) from error
     if program.graph_signature.user_inputs_to_mutate:
         return capture(model, example, fixed_batch=fixed_batch, copies=True)
-    graph = ProgramReader(program, recording.aliases.of, model).graph()
     if graph.images is not None and not fixed_batch:
         return capture(model, example, fixed_batch=True, copies=copies)
     return graph
 
 
-def _exportable(model: nn.Module) -> None:
-    """Put ordinary copies in the place of weights made under inference mode; `undisturbed` puts them back."""
+def _exportable(model: nn.Module) -> nn.Module:
+    """A model of our own with ordinary copies in the place of weights made under inference mode."""
     for module in model.modules():
         tables: list[dict[str, Any]] = [module._parameters, module._buffers]
         for weights in tables:
@@ -62,6 +67,15 @@ def _exportable(model: nn.Module) -> None:
                 if weight is not None and weight.is_inference():
                     copy = weight.clone()
                     weights[name] = nn.Parameter(copy) if weights is module._parameters else copy
+    return model
+
+
+class _Stopped(Exception):
+    """The model failed. PyTorch prints the graph so far for some kinds of errors, but not for this one."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 class _Aliases:
@@ -110,15 +124,14 @@ class _Recording(nn.Module):
                 for key, tensor in output.items():
                     keep(f"{name}[{key}]", tensor)
 
-        # the name is bound here: inside a trace, a module that has two names is not itself
-        handles = [
-            module.register_forward_hook(partial(record, name)) for name, module in self.model.named_modules() if name
-        ]
-        try:
-            outputs = dict(named_outputs(self.model(x.clone() if self.copies else x)))
-        finally:
-            for handle in handles:
-                handle.remove()
+        with put_back(self.model):  # the hooks go; and torch.export would warn of what the model notes in itself
+            for name, module in self.model.named_modules():
+                if name:  # is bound here: inside a trace, a module that has two names is not itself
+                    module.register_forward_hook(partial(record, name))
+            try:
+                outputs = dict(named_outputs(self.model(x.clone() if self.copies else x)))
+            except Exception as reason:
+                raise _Stopped(reason) from reason
         return outputs, returned
 
 

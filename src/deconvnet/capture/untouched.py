@@ -4,13 +4,12 @@ import dis
 import inspect
 import logging
 import sys
-import warnings
-from collections import OrderedDict
+import threading
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from functools import cache
-from io import StringIO
-from types import BuiltinFunctionType, CodeType, FunctionType
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache, partial, update_wrapper
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -55,44 +54,87 @@ def unwrap(model: nn.Module) -> nn.Module:
     return model
 
 
+def stand_in(model: nn.Module, *, hooks: bool = False) -> nn.Module:
+    """A copy of a model in eval, to be run in its stead: other modules with attributes of their own, the same weights.
+
+    The model itself may run elsewhere meanwhile, and what its code notes as it runs is noted in the copy.
+
+    Args:
+        model: left as it is.
+        hooks: keep its user's hooks; else only those that compute weights.
+    """
+    copy: nn.Module = _copied(model, {})
+    for module in copy.modules():
+        module.training = False
+        for name in () if hooks else _HOOKS:
+            held = vars(module).get(name)
+            if held:
+                vars(module)[name] = OrderedDict(
+                    (k, hook) for k, hook in held.items() if isinstance(hook, _WEIGHT_HOOKS)
+                )
+    return copy
+
+
 @contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
-    """The model in eval and without its user's hooks, and afterwards exactly as it was."""
+def put_back(model: nn.Module) -> Iterator[None]:
+    """A model whose attributes, and what its containers hold, are afterwards what they were."""
     modules = list(model.modules())
-    before = [dict(vars(module)) for module in modules]
-    inner = [
-        {name: held.copy() for name, held in state.items() if name in ("_parameters", "_buffers", "_modules")}
-        for state in before
-    ]
+    copies: dict[int, Any] = {id(module): module for module in modules}
+    before = [_copied(vars(module), copies) for module in modules]
     try:
-        for module in modules:
-            module.training = False
-            for name in _HOOKS:
-                hooks = vars(module).get(name)
-                if hooks:
-                    weight_hooks = ((k, hook) for k, hook in hooks.items() if isinstance(hook, _WEIGHT_HOOKS))
-                    vars(module)[name] = OrderedDict(weight_hooks)
         yield
     finally:
-        for module, state, held in zip(modules, before, inner, strict=True):
+        for module, state in zip(modules, before, strict=True):
             vars(module).clear()
             vars(module).update(state)
-            for name, contents in held.items():
-                state[name].clear()
-                state[name].update(contents)
 
 
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in eval with its hooks in place, and afterwards in the mode in which it was."""
-    before = {module: module.training for module in model.modules()}
-    try:
-        for module in before:
-            module.training = False
-        yield
-    finally:
-        for module, training in before.items():
-            module.training = training
+def _copied(value: Any, copies: dict[int, Any]) -> Any:
+    """A value with copies of the modules, containers and functions in it; all else, such as tensors, is shared.
+
+    Args:
+        value: what is copied.
+        copies: by the identity of what was copied, its copy.
+    """
+    if id(value) in copies:
+        return copies[id(value)]
+    kind = type(value)
+    if isinstance(value, nn.Module):
+        copy = copies[id(value)] = object.__new__(kind)
+        vars(copy).update({name: _copied(part, copies) for name, part in list(vars(value).items())})
+    elif kind in (dict, OrderedDict, defaultdict):
+        copy = copies[id(value)] = value.copy()
+        copy.update({name: _copied(part, copies) for name, part in copy.items()})
+    elif kind is list:
+        copy = copies[id(value)] = value.copy()
+        copy[:] = [_copied(part, copies) for part in copy]
+    elif kind is set:
+        copy = copies[id(value)] = value.copy()
+    elif kind is tuple or (isinstance(value, tuple) and hasattr(value, "_make")):
+        parts = [_copied(part, copies) for part in value]
+        copy = tuple(parts) if kind is tuple else value._make(parts)
+    elif kind is partial:
+        copy = partial(_copied(value.func, copies), *_copied(value.args, copies), **_copied(value.keywords, copies))
+    elif kind is MethodType:
+        copy = MethodType(value.__func__, _copied(value.__self__, copies))
+    elif kind is FunctionType and value.__closure__:
+        copy = _copied_function(value, copies)
+    else:
+        copy = value
+    return copy
+
+
+def _copied_function(function: FunctionType, copies: dict[int, Any]) -> FunctionType:
+    """A function with copies of what it holds from where it was made, such as `self`."""
+    held = function.__closure__ or ()
+    cells = tuple(copies.setdefault(id(cell), CellType()) for cell in held)
+    copy = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, cells)
+    copies[id(function)] = update_wrapper(copy, function)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    for cell, new in zip(held, cells, strict=True):
+        with suppress(ValueError):  # an empty cell
+            new.cell_contents = _copied(cell.cell_contents, copies)
+    return copy
 
 
 def hooks_that_may_answer(model: nn.Module) -> dict[int, str]:
@@ -147,7 +189,7 @@ def attributes(model: nn.Module) -> dict[tuple[int, str], Any]:
     return {
         (i, name): frozen
         for i, module in enumerate(model.modules())
-        for name, value in vars(module).items()
+        for name, value in list(vars(module).items())
         if name not in _OF_EVERY_MODULE and (frozen := _frozen(value)) is not _UNKNOWN
     }
 
@@ -217,9 +259,24 @@ def version(tensor: Tensor) -> int:
 
 @contextmanager
 def computing() -> Iterator[None]:
-    """Compute without recording derivatives, and return ordinary tensors."""
-    with torch.inference_mode(False), torch.no_grad():
+    """Compute in the types of the tensors at hand, whatever autocast says, and give tensors without derivatives."""
+    accelerator = torch.accelerator.current_accelerator()
+    kinds = {"cpu"} if accelerator is None else {"cpu", accelerator.type}
+    with torch.inference_mode(False), torch.no_grad(), ExitStack() as stack:
+        for kind in kinds:
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
         yield
+
+
+@contextmanager
+def making_tensors_on(device: torch.device) -> Iterator[None]:
+    """Run a model as it runs without `torch.device(...)` or a default device around it that is not its own."""
+    if torch.get_default_device().type in ("cpu", device.type):
+        yield
+    else:
+        with device:
+            yield
 
 
 def ordinary(x: Tensor) -> Tensor:
@@ -229,16 +286,18 @@ def ordinary(x: Tensor) -> Tensor:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress what torch.export logs and prints for its own developers."""
+    """Keep torch.export from logging, in this thread alone, what it has to say to its own developers."""
     named = list(logging.root.manager.loggerDict.items())
     loggers = [entry for name, entry in named if name.split(".")[0] == "torch" and isinstance(entry, logging.Logger)]
-    before = [logger.disabled for logger in loggers]
+    thread = threading.get_ident()
+
+    def from_elsewhere(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
     try:
         for logger in loggers:
-            logger.disabled = True
-        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            warnings.simplefilter("ignore")
-            yield
+            logger.addFilter(from_elsewhere)
+        yield
     finally:
-        for logger, disabled in zip(loggers, before, strict=True):
-            logger.disabled = disabled
+        for logger in loggers:
+            logger.removeFilter(from_elsewhere)

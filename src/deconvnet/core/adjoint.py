@@ -46,8 +46,33 @@ def derivative(function: Callable[..., Tensor], at: Sequence[Tensor], signal: Te
         output = function(*leaves)
         if not output.requires_grad:  # nothing of the argument reaches the output
             return tuple(None for _ in leaves)
-        signals: Sequence[Any] = torch.autograd.grad(output, leaves, signal, allow_unused=True)
+        try:
+            signals: Sequence[Any] = torch.autograd.grad(output, leaves, signal, allow_unused=True)
+        except RuntimeError as fault:
+            if "fork" not in str(fault):
+                raise
+            return _node_by_node(output, leaves, signal)
     return tuple(signals)
+
+
+def _node_by_node(output: Tensor, leaves: Sequence[Tensor], signal: Tensor) -> tuple[Tensor | None, ...]:
+    """What torch.autograd.grad gives, which refuses to work in processes forked from one that has used it."""
+    reached: list[Tensor | None] = [None] * len(leaves)
+    waiting: dict[Any, dict[int, Tensor]] = {output.grad_fn: {output.output_nr: signal}}
+    while waiting:
+        node = max(waiting, key=lambda node: node._sequence_nr())  # made last, so all of its signal is there
+        signals = waiting.pop(node)
+        if hasattr(node, "variable"):
+            i = next(i for i, leaf in enumerate(leaves) if leaf is node.variable)
+            reached[i] = signals[0] if (before := reached[i]) is None else before + signals[0]
+            continue
+        below = node(*(signals.get(i) for i in range(len(node._input_metadata))))
+        for (lower, i), part in zip(node.next_functions, below if isinstance(below, tuple) else (below,), strict=True):
+            if lower is not None and part is not None:
+                part = part.sum_to_size(lower._input_metadata[i].shape)  # of what was broadcast on the way up
+                of_lower = waiting.setdefault(lower, {})
+                of_lower[i] = of_lower[i] + part if i in of_lower else part
+    return tuple(reached)
 
 
 def by_adjoint(step: Step) -> Rule:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -120,6 +120,7 @@ class Graph:
         holds_for: whether the steps hold for a number of images, as far as torch.export knows.
         assumed: name of a weight -> the one number it was filled with when a rectifier was
             recognised by it.
+        ways: whatever was worked out for this graph.
     """
 
     input: Value
@@ -132,6 +133,7 @@ class Graph:
     images: int | None
     holds_for: Callable[[int], bool]
     assumed: Mapping[str, float]
+    ways: dict[Any, Any] = field(default_factory=dict)
 
 
 def towards(steps: Iterable[Step], wanted: Iterable[str]) -> list[Step]:

@@ -6,7 +6,7 @@ Capture, receptive fields, windows, costs and the documents read these rows; no 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, SupportsIndex
 
 from torch import Tensor
 
@@ -85,6 +85,10 @@ class OperationTable:
         self._own: dict[str, Operation] = {}
         self._under: Mapping[str, Operation] = {}
         self._rows: Mapping[str, Operation] | None = None
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        """The shared table is the shared table in every process; what is added to it there is not sent along."""
+        return "operations" if self is operations else super().__reduce_ex__(protocol)
 
     @property
     def rows(self) -> Mapping[str, Operation]:

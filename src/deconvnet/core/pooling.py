@@ -41,7 +41,7 @@ class PoolWindows:
     @property
     def shares(self) -> Float[Tensor, "windows size"]:
         """Each window's pixels inside the map, as weights that sum to one (float64)."""
-        steps = torch.arange(self.size) - self.starts[:, None]
+        steps = torch.arange(self.size, device="cpu") - self.starts[:, None]
         inside = (steps >= 0) & (steps < self.counts[:, None] * self.dilation)
         inside &= steps % self.dilation == 0
         return inside.double() / inside.sum(1, keepdim=True)
@@ -49,13 +49,13 @@ class PoolWindows:
 
 def regular_windows(size: int, windows: int, kernel: int, stride: int, padding: int, dilation: int) -> PoolWindows:
     """The windows of a pooling with a kernel, along one axis."""
-    starts = torch.arange(windows) * stride - padding
+    starts = torch.arange(windows, device="cpu") * stride - padding
     return PoolWindows(size, starts, torch.full_like(starts, kernel), dilation)
 
 
 def adaptive_windows(size: int, windows: int) -> PoolWindows:
     """The windows of an adaptive pooling, along one axis: from floor(i*size/n) to ceil((i+1)*size/n)."""
-    index = torch.arange(windows)
+    index = torch.arange(windows, device="cpu")
     starts = index * size // windows
     ends = -(-(index + 1) * size // windows)
     return PoolWindows(size, starts, ends - starts)
@@ -94,16 +94,16 @@ def max_pool(call: Call) -> tuple[Tensor, Tensor]:
 
 def firsts_and_offsets(windows: Sequence[PoolWindows], device: torch.device) -> tuple[Tensor, Tensor]:
     """The flat position of each window's first pixel, and how much further each pixel of a window lies."""
-    firsts, offsets = torch.zeros((), dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
+    firsts, offsets = torch.zeros((), dtype=torch.int64, device="cpu"), torch.zeros(1, dtype=torch.int64, device="cpu")
     for i, axis in enumerate(windows):
         firsts = firsts * axis.size + _along(axis.starts, i, len(windows))
-        offsets = (offsets[:, None] * axis.size + torch.arange(axis.span)).flatten()
+        offsets = (offsets[:, None] * axis.size + torch.arange(axis.span, device="cpu")).flatten()
     return firsts.to(device), offsets.to(device)
 
 
 def centres(windows: Sequence[PoolWindows]) -> Int[Tensor, "1 1 *pooled"]:
     """The flat position of the middle of each window: unpooling without switches."""
-    positions = torch.zeros((), dtype=torch.int64)
+    positions = torch.zeros((), dtype=torch.int64, device="cpu")
     for i, axis in enumerate(windows):
         positions = positions * axis.size + _along(axis.middles, i, len(windows))
     return positions[None, None]

@@ -76,8 +76,7 @@ def probabilities(attached: Attachment, x: Float[Tensor, "n c *spatial"]) -> Ten
 
 def _finite(attached: Attachment, graph: Graph, x: Tensor, values: Sequence[Value]) -> Trace:
     wanted = frozenset(value.name for value in values)
-    with computing():
-        return finite_forward(graph, attached.model, ordinary(x), wanted, attached.rules, {})
+    return finite_forward(graph, attached.model, ordinary(x), wanted, attached.rules, {})
 
 
 def _calls(values: Mapping[str, Value], watch: WatchActivations) -> dict[str, Callable[[Tensor], None]]:

@@ -71,12 +71,11 @@ class Attachment:
     def _costs(self, graph: Graph, name: str, start: Value, to: Layer | None) -> Costs:
         stop = graph.input if to is None else maps_of(graph, self.layer_name(to))
         rows, key = self.operations.rows, (name, start.name, stop.name, self.rules)
-        of_graph = self.captures.ways.setdefault(graph, {})
-        costs: Costs | None = of_graph.get(key)
+        costs: Costs | None = graph.ways.get(key)
         if costs is None or costs.way.rows is not rows:
             way = way_down(graph, start, stop, self.rules, rows)
             ends = {value.name for step, rule in way.down for value in rule.open_signals(step)}
             if start != stop and stop.name not in ends:
                 raise ArgumentError(f"no signal travels from {name!r} down to the layer that `to` names.")
-            costs = of_graph[key] = Costs(name, way)
+            costs = graph.ways[key] = Costs(name, way)
         return costs

@@ -114,7 +114,7 @@ def collected(
     seeds: list[Seeds] = []
     indices: list[int] = []
     boxes: list[Box] = []
-    windows = torch.empty(0)
+    windows = torch.empty(0, device="cpu")
     way, by_layer = costs.way, watch and _by_layer(costs.way, watch)
     with computing():
         for pass_ in passes:
@@ -132,7 +132,7 @@ def collected(
             units=tuple(units[i] for i in order),
             activations=torch.cat([part.activations for part in seeds])[order],
             windows=windows,
-            boxes=torch.tensor([[boxes[i].low, boxes[i].high] for i in order], dtype=torch.int64),
+            boxes=torch.tensor([[boxes[i].low, boxes[i].high] for i in order], dtype=torch.int64, device="cpu"),
             input_size=costs.size,
             rules=way.rules,
             facts=facts_of(way, seeds, skipped),
@@ -152,7 +152,7 @@ def facts_of(way: Way, seeds: Sequence[Seeds], skipped: tuple[str, ...]) -> Fact
         units=sum(len(part.units) for part in seeds),
     )
     if silent and len(silent) == facts.units:
-        warnings.warn(facts.notes()[-1], DeconvNetWarning, stacklevel=4)
+        warnings.warn(facts.notes()[-1], DeconvNetWarning, stacklevel=5)
     return facts
 
 

@@ -11,7 +11,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deconvnet._errors import ArgumentError
-from deconvnet.capture.untouched import computing
 from deconvnet.core import ops, pooling
 from deconvnet.core.down import Way
 from deconvnet.core.finite import check_signal
@@ -66,13 +65,12 @@ def steps_down(
 
     values = [value for step, _ in costs.way.down for value in (step.output, *step.signals)]
     budget = attached.budget(memory)
-    with computing():
-        (pass_,) = by_images(costs, attached.model, x, choose, budget, values)
-        if len(pass_.seeds.units) != 1:
-            raise ArgumentError(f"steps are those of one unit; {len(pass_.seeds.units)} were asked for.")
-        steps = _carried(costs, pass_, budget)
-        (unit,), activation = pass_.seeds.units, float(pass_.seeds.activations)
-        return Steps(unit, activation, steps, costs.way.rules, facts_of(costs.way, [pass_.seeds], skipped))
+    (pass_,) = by_images(costs, attached.model, x, choose, budget, values)
+    if len(pass_.seeds.units) != 1:
+        raise ArgumentError(f"steps are those of one unit; {len(pass_.seeds.units)} were asked for.")
+    steps = _carried(costs, pass_, budget)
+    (unit,), activation = pass_.seeds.units, float(pass_.seeds.activations)
+    return Steps(unit, activation, steps, costs.way.rules, facts_of(costs.way, [pass_.seeds], skipped))
 
 
 def _carried(costs: Costs, pass_: Pass, budget: int) -> tuple[StepDown, ...]:

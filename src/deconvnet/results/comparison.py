@@ -161,7 +161,7 @@ def compare(a: Reconstruction, b: Reconstruction, *, names: tuple[str, str] = ("
         measures.append(_measures(*signals))
         remarks = (*_why_undefined(names, signals, measures[-1]), *_different_positions(a.units[i], b.units[i]))
         notes += [f"Pair {i}: {words}." for words in remarks]
-    cosine, ranks, ssim, ratio = torch.tensor(measures, dtype=torch.float64).reshape(-1, 4).unbind(1)
+    cosine, ranks, ssim, ratio = torch.tensor(measures, dtype=torch.float64, device="cpu").reshape(-1, 4).unbind(1)
     return Comparison(a, b, names, cosine, ranks, ssim, ratio, (*notes, *_inherited(a, b, names)))
 
 

@@ -45,7 +45,7 @@ class Tiles:
 
     def strip(self, index: int, down: Sequence[str]) -> Image.Image:
         """A unit's tiles on some layers, side by side; a grey line where there are none."""
-        zero = torch.full((_TILE, _TILE), 128, dtype=torch.uint8)
+        zero = torch.full((_TILE, _TILE), 128, dtype=torch.uint8, device="cpu")
         tiles = [self._tiles.get(layer, {}).get(index, zero) for layer in down] or [zero[:, :1]]
         return Image.fromarray(torch.cat(tiles, 1).numpy())
 

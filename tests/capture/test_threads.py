@@ -1,0 +1,212 @@
+"""Networks are attached and used in many threads and processes, and nobody else notices."""
+
+import multiprocessing
+import pickle
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+from support.captured import images, small, wired
+from support.workers import Explained
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from deconvnet import DeconvNet, RuleSet
+
+
+class Meanwhile(threading.Thread):
+    """Calls something over and over until it is left; what it raised is raised there."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        super().__init__()
+        self.call, self.calls, self.done, self.fault = call, 0, threading.Event(), None
+
+    def run(self) -> None:
+        try:
+            while not self.done.is_set():
+                self.call()
+                self.calls += 1
+        except BaseException as fault:
+            self.fault = fault
+
+    def __enter__(self) -> "Meanwhile":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        self.join()
+        assert self.fault is None, self.fault
+        assert self.calls
+
+
+def in_threads(calls: list[Callable[[], Any]]) -> list[Any]:
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return [future.result() for future in [pool.submit(call) for call in calls]]
+
+
+def test_networks_are_attached_in_threads_each_its_own():
+    models = [small(seed) for seed in range(6)]
+    alone = [DeconvNet(model, images()).explain(images(), 1).full() for model in models]
+    together = in_threads([lambda m=model: DeconvNet(m, images()).explain(images(), 1).full() for model in models])
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_one_net_is_used_in_eight_threads_for_sizes_that_it_has_not_seen():
+    model = small()
+    sizes = [10, 11, 12, 13, 10, 11, 12, 13]
+    truth = {
+        size: DeconvNet(model, images(2, size)).project(images(2, size), "6", channel="all").full() for size in sizes
+    }
+    net = DeconvNet(model, images())
+
+    def look(size: int) -> bool:
+        x = images(2, size)
+        guided = net.with_rules("guided").explain(x, 1).full()
+        plain = net.project(x, "6", channel="all").full()
+        return torch.equal(plain, truth[size]) and torch.equal(guided, net.with_rules("guided").explain(x, 1).full())
+
+    assert all(in_threads([lambda s=size: look(s) for size in sizes]))
+
+
+def test_a_model_runs_elsewhere_while_it_is_captured():
+    model, x = small().train(), images()
+    truth, seen = small()(x), []
+    model.eval()
+    model[0].register_forward_hook(lambda module, inputs, output: seen.append(type(output)))
+
+    def run() -> None:
+        assert torch.equal(model(x), truth)
+        assert not any(module.training for module in model.modules())
+
+    with Meanwhile(run) as meanwhile:
+        for size in range(10, 16):
+            DeconvNet(model, images(1, size))
+        calls = meanwhile.calls
+    assert calls > 6
+    assert set(seen) == {Tensor}
+
+
+def test_a_model_is_trained_elsewhere_while_it_is_captured():
+    model = small().train()
+
+    def run() -> None:
+        assert all(module.training for module in model.modules())
+        assert model(images()).requires_grad
+
+    with Meanwhile(run):
+        for size in range(10, 16):
+            DeconvNet(model, images(1, size))
+
+
+def test_what_other_threads_print_arrives_while_a_network_is_captured(monkeypatch: pytest.MonkeyPatch):
+    lines: list[str] = []
+
+    class Log:
+        def write(self, text: str) -> None:
+            lines.append(text)
+
+        def flush(self) -> None:
+            pass
+
+    out, err = Log(), Log()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    with Meanwhile(lambda: (print("said"), print("said", file=sys.stderr))) as meanwhile:
+        for size in range(10, 13):
+            DeconvNet(small(), images(1, size))
+            assert sys.stdout is out and sys.stderr is err
+    assert lines.count("said") == 2 * meanwhile.calls
+
+
+# the copy that is run in a model's stead -------------------------------------------------------------
+
+
+class Remembering(nn.Module):
+    """Keeps what it computed in a dictionary and a list, and holds its parts by methods and functions as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.last = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1)
+        self.cache: dict[str, Any] = {"seen": []}
+        self.through = self.normed
+        self.at_the_end = lambda x: self.last(self.norm(x))
+
+    def normed(self, x: Tensor) -> Tensor:
+        return self.norm(x).relu()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if "ones" not in self.cache:
+            self.cache["ones"] = torch.ones(4, 1, 1, dtype=x.dtype)
+        self.cache["seen"].append(x.shape)
+        return self.at_the_end(self.through(self.first(x)) * self.cache["ones"])
+
+
+def test_what_a_model_caches_stays_out_of_it_and_is_no_tensor_without_data():
+    model, x = Remembering().double(), images()
+    net = DeconvNet(model, x)
+    assert model.cache == {"seen": []}
+    assert all(module.training for module in model.modules())
+    assert not model.norm.num_batches_tracked
+    torch.testing.assert_close(net.scores(x), model.eval()(x).detach(), rtol=1e-12, atol=1e-12)
+    assert net.project(x, "first", channel=0).full().abs().max() > 0
+
+
+def test_a_model_that_warns_of_nothing_is_captured_without_a_warning(recwarn: pytest.WarningsRecorder):
+    DeconvNet(Remembering().double(), images())
+    assert not recwarn.list
+
+
+def test_a_model_that_speaks_is_heard(capsys: pytest.CaptureFixture[str]):
+    def speaks(m: Any, x: Tensor) -> Tensor:
+        print("here")
+        return m.conv(x)
+
+    DeconvNet(wired(speaks), images())
+    assert set(capsys.readouterr().out.split()) == {"here"}
+
+
+# processes ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_pictures_made_by_workers_are_those_made_here(start: str):
+    if start not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"{start} is not there")
+    data = Explained(DeconvNet(small(), images()))
+    truth = [data[i] for i in range(4)]
+    loader = DataLoader(data, batch_size=None, num_workers=2, multiprocessing_context=start)
+    for there, here in zip(loader, truth, strict=True):
+        assert torch.equal(there, here)
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="fork is not there")
+def test_a_process_forked_while_a_network_is_captured_can_capture():
+    torch.ones(1, requires_grad=True).sum().backward()  # after which PyTorch itself computes no derivative in a fork
+    context = multiprocessing.get_context("fork")
+    result = context.Queue()
+
+    def work() -> None:
+        torch.set_num_threads(1)
+        result.put(DeconvNet(small(), images()).explain(images(), 1).full().tolist())
+
+    with Meanwhile(lambda: DeconvNet(small(), images(1, 12))):
+        process = context.Process(target=work)
+        process.start()
+        given = result.get(timeout=60)
+        process.join()
+    truth = DeconvNet(small(), images()).explain(images(), 1).full()
+    assert torch.equal(torch.tensor(given, dtype=torch.float64), truth)
+
+
+@pytest.mark.parametrize("rules", ["deconvnet", RuleSet(unpool="centre")])
+def test_a_pickled_net_comes_back_with_its_rules_and_is_captured_anew(rules: Any):
+    net = DeconvNet(small(), images(), rules=rules)
+    sent = pickle.dumps(net)
+    again = pickle.loads(sent)
+    assert again.rules == net.rules and len(sent) < 50_000
+    assert torch.equal(again.explain(images(), 1).full(), net.explain(images(), 1).full())
