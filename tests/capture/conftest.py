@@ -14,3 +14,8 @@ def small_net() -> DeconvNet:
 @pytest.fixture(scope="session")
 def tiny_net() -> DeconvNet:
     return captured.tiny_net()
+
+
+@pytest.fixture(scope="module")
+def warm(tiny_net: DeconvNet) -> None:
+    """What torch itself changes when torch.export is first imported is not ours to answer for."""

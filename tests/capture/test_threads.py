@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from support.captured import images, small, wired
+from support.captured import images, small
 from support.workers import Explained
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from deconvnet import DeconvNet, RuleSet
@@ -121,53 +121,6 @@ def test_what_other_threads_print_arrives_while_a_network_is_captured(monkeypatc
             DeconvNet(small(), images(1, size))
             assert sys.stdout is out and sys.stderr is err
     assert lines.count("said") == 2 * meanwhile.calls
-
-
-# the copy that is run in a model's stead -------------------------------------------------------------
-
-
-class Remembering(nn.Module):
-    """Keeps what it computed in a dictionary and a list, and holds its parts by methods and functions as well."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.norm, self.last = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1)
-        self.cache: dict[str, Any] = {"seen": []}
-        self.through = self.normed
-        self.at_the_end = lambda x: self.last(self.norm(x))
-
-    def normed(self, x: Tensor) -> Tensor:
-        return self.norm(x).relu()
-
-    def forward(self, x: Tensor) -> Tensor:
-        if "ones" not in self.cache:
-            self.cache["ones"] = torch.ones(4, 1, 1, dtype=x.dtype)
-        self.cache["seen"].append(x.shape)
-        return self.at_the_end(self.through(self.first(x)) * self.cache["ones"])
-
-
-def test_what_a_model_caches_stays_out_of_it_and_is_no_tensor_without_data():
-    model, x = Remembering().double(), images()
-    net = DeconvNet(model, x)
-    assert model.cache == {"seen": []}
-    assert all(module.training for module in model.modules())
-    assert not model.norm.num_batches_tracked
-    torch.testing.assert_close(net.scores(x), model.eval()(x).detach(), rtol=1e-12, atol=1e-12)
-    assert net.project(x, "first", channel=0).full().abs().max() > 0
-
-
-def test_a_model_that_warns_of_nothing_is_captured_without_a_warning(recwarn: pytest.WarningsRecorder):
-    DeconvNet(Remembering().double(), images())
-    assert not recwarn.list
-
-
-def test_a_model_that_speaks_is_heard(capsys: pytest.CaptureFixture[str]):
-    def speaks(m: Any, x: Tensor) -> Tensor:
-        print("here")
-        return m.conv(x)
-
-    DeconvNet(wired(speaks), images())
-    assert set(capsys.readouterr().out.split()) == {"here"}
 
 
 # processes ------------------------------------------------------------------------------------------

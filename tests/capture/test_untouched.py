@@ -94,11 +94,6 @@ def test_a_hook_that_returns_what_it_was_given_is_left_alone(tiny_net: DeconvNet
     assert torch.equal(DeconvNet(model, x).explain(x, 1).full(), tiny_net.explain(x, 1).full())
 
 
-@pytest.fixture(scope="module")
-def warm(tiny_net: DeconvNet) -> None:
-    """What torch itself changes when torch.export is first imported is not ours to answer for."""
-
-
 def lively() -> nn.Module:
     """Mixed modes, frozen parts, hooks, gradients and odd attributes."""
     model = small()

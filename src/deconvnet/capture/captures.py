@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from deconvnet._errors import ArgumentError, CaptureError, NotFiniteError
 from deconvnet.capture import trace as tracing
 from deconvnet.capture import untouched
+from deconvnet.capture.stand_in import stand_in
 from deconvnet.core.finite import all_finite
 from deconvnet.core.graph import Graph
 from deconvnet.core.rules import RuleSet
@@ -179,10 +180,10 @@ class Captures:
 
     def _agrees(self, graph: Graph, x: Tensor) -> bool:
         """Whether the steps give what the model gives; the attributes that the model writes are noted."""
-        stand_in = untouched.stand_in(self.model)
-        before = untouched.attributes(stand_in)
-        truth = _run(stand_in, x)
-        self._written |= untouched.changed(before, untouched.attributes(stand_in))
+        copy = stand_in(self.model)
+        before = untouched.attributes(copy)
+        truth = _run(copy, x)
+        self._written |= untouched.changed(before, untouched.attributes(copy))
         outputs = self._outputs(graph, x)
         if outputs is None or truth.keys() != graph.outputs.keys():
             return False
@@ -228,8 +229,8 @@ class Captures:
     def _refuse_hooks_that_matter(self, graph: Graph, x: Tensor, hooked: list[str]) -> None:
         if not hooked:
             return
-        with_hooks = _run(untouched.stand_in(self.model, hooks=True), x)
-        without = _run(untouched.stand_in(self.model), x)
+        with_hooks = _run(stand_in(self.model, hooks=True), x)
+        without = _run(stand_in(self.model), x)
         if not all(_close(with_hooks[name], without[name]) for name in without):
             raise CaptureError(
                 f"the hooks on {', '.join(map(repr, hooked[:3]))} change what the model computes, and hooks are "
@@ -289,8 +290,8 @@ def checked_images(x: Any) -> Tensor:
 
 def _random_like(x: Tensor) -> Tensor:
     """Random numbers of the same shape, type and device, the same every time."""
-    numbers = torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32, device="cpu")
-    return numbers.to(x.device, x.dtype)
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32, device="cpu")
+    return noise.to(x.device, x.dtype)
 
 
 def _latest(captures: list[_Capture], most: int) -> list[_Capture]:

@@ -19,7 +19,8 @@ from torch.export import Dim, export
 
 from deconvnet._errors import CaptureError, DeconvNetError
 from deconvnet.capture.program import DATA_DEPENDENT, ProgramReader
-from deconvnet.capture.untouched import computing, making_tensors_on, put_back, quiet, stand_in, version
+from deconvnet.capture.stand_in import put_back, stand_in
+from deconvnet.capture.untouched import computing, making_tensors_on, quiet, version
 from deconvnet.core.graph import Graph
 
 

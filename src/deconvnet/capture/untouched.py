@@ -5,11 +5,10 @@ import inspect
 import logging
 import sys
 import threading
-from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from functools import cache, partial, update_wrapper
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from types import BuiltinFunctionType, CodeType, FunctionType
 from typing import Any
 
 import torch
@@ -20,8 +19,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from deconvnet._errors import CaptureError
 
-_WEIGHT_HOOKS = (WeightNorm, SpectralNorm, prune.BasePruningMethod)
-_HOOKS = tuple(name for name in vars(nn.Module()) if name.endswith("_hooks") or name.endswith("_hooks_with_kwargs"))
+WEIGHT_HOOKS = (WeightNorm, SpectralNorm, prune.BasePruningMethod)
 _PLAIN = (bool, int, float, str, type(None))
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 _UNKNOWN = object()
@@ -54,89 +52,6 @@ def unwrap(model: nn.Module) -> nn.Module:
     return model
 
 
-def stand_in(model: nn.Module, *, hooks: bool = False) -> nn.Module:
-    """A copy of a model in eval, to be run in its stead: other modules with attributes of their own, the same weights.
-
-    The model itself may run elsewhere meanwhile, and what its code notes as it runs is noted in the copy.
-
-    Args:
-        model: left as it is.
-        hooks: keep its user's hooks; else only those that compute weights.
-    """
-    copy: nn.Module = _copied(model, {})
-    for module in copy.modules():
-        module.training = False
-        for name in () if hooks else _HOOKS:
-            held = vars(module).get(name)
-            if held:
-                vars(module)[name] = OrderedDict(
-                    (k, hook) for k, hook in held.items() if isinstance(hook, _WEIGHT_HOOKS)
-                )
-    return copy
-
-
-@contextmanager
-def put_back(model: nn.Module) -> Iterator[None]:
-    """A model whose attributes, and what its containers hold, are afterwards what they were."""
-    modules = list(model.modules())
-    copies: dict[int, Any] = {id(module): module for module in modules}
-    before = [_copied(vars(module), copies) for module in modules]
-    try:
-        yield
-    finally:
-        for module, state in zip(modules, before, strict=True):
-            vars(module).clear()
-            vars(module).update(state)
-
-
-def _copied(value: Any, copies: dict[int, Any]) -> Any:
-    """A value with copies of the modules, containers and functions in it; all else, such as tensors, is shared.
-
-    Args:
-        value: what is copied.
-        copies: by the identity of what was copied, its copy.
-    """
-    if id(value) in copies:
-        return copies[id(value)]
-    kind = type(value)
-    if isinstance(value, nn.Module):
-        copy = copies[id(value)] = object.__new__(kind)
-        vars(copy).update({name: _copied(part, copies) for name, part in list(vars(value).items())})
-    elif kind in (dict, OrderedDict, defaultdict):
-        copy = copies[id(value)] = value.copy()
-        copy.update({name: _copied(part, copies) for name, part in copy.items()})
-    elif kind is list:
-        copy = copies[id(value)] = value.copy()
-        copy[:] = [_copied(part, copies) for part in copy]
-    elif kind is set:
-        copy = copies[id(value)] = value.copy()
-    elif kind is tuple or (isinstance(value, tuple) and hasattr(value, "_make")):
-        parts = [_copied(part, copies) for part in value]
-        copy = tuple(parts) if kind is tuple else value._make(parts)
-    elif kind is partial:
-        copy = partial(_copied(value.func, copies), *_copied(value.args, copies), **_copied(value.keywords, copies))
-    elif kind is MethodType:
-        copy = MethodType(value.__func__, _copied(value.__self__, copies))
-    elif kind is FunctionType and value.__closure__:
-        copy = _copied_function(value, copies)
-    else:
-        copy = value
-    return copy
-
-
-def _copied_function(function: FunctionType, copies: dict[int, Any]) -> FunctionType:
-    """A function with copies of what it holds from where it was made, such as `self`."""
-    held = function.__closure__ or ()
-    cells = tuple(copies.setdefault(id(cell), CellType()) for cell in held)
-    copy = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, cells)
-    copies[id(function)] = update_wrapper(copy, function)
-    copy.__kwdefaults__ = function.__kwdefaults__
-    for cell, new in zip(held, cells, strict=True):
-        with suppress(ValueError):  # an empty cell
-            new.cell_contents = _copied(cell.cell_contents, copies)
-    return copy
-
-
 def hooks_that_may_answer(model: nn.Module) -> dict[int, str]:
     """The hooks that may change what passes through a module, by identity, and the modules' names."""
     return {
@@ -144,7 +59,7 @@ def hooks_that_may_answer(model: nn.Module) -> dict[int, str]:
         for name, module in model.named_modules()
         for kind in ("_forward_hooks", "_forward_pre_hooks")
         for hook in vars(module).get(kind, {}).values()
-        if not isinstance(hook, _WEIGHT_HOOKS) and _may_answer(hook)
+        if not isinstance(hook, WEIGHT_HOOKS) and _may_answer(hook)
     }
 
 
@@ -204,16 +119,14 @@ def changed(before: Mapping[Any, Any], now: Mapping[Any, Any]) -> set[Any]:
     }  # in tuples, where the same NaN is equal to itself
 
 
-def _frozen(value: Any) -> Any:
+def _frozen(value: Any, around: tuple[Any, ...] = ()) -> Any:
     if isinstance(value, (*_PLAIN, FunctionType, BuiltinFunctionType)):
         return value
-    if isinstance(value, tuple | list):
-        parts = tuple(map(_frozen, value))
-    elif isinstance(value, dict):
-        parts = tuple((name, _frozen(part)) for name, part in value.items())
-    else:
+    if not isinstance(value, tuple | list | dict) or any(value is container for container in around):
         return _UNKNOWN
-    return (type(value), parts)
+    if isinstance(value, dict):
+        return (type(value), tuple((name, _frozen(part, (*around, value))) for name, part in list(value.items())))
+    return (type(value), tuple(_frozen(part, (*around, value)) for part in value))
 
 
 def names_read(model: nn.Module) -> frozenset[str]:
