@@ -69,13 +69,15 @@ class ProgramReader:
         outputs, layers = self._names()
         wanted = [value.name for value in (*outputs.values(), *layers.values())]
         steps = towards(recognise(self.steps, self._content), wanted)
+        layers, cut_off = _all_names(layers, self.values[entry], steps)
         return Graph(
             input=self.values[entry],
             steps=tuple(steps),
             constants=tuple(self.constants.values()),
             weights=self.weights,
             tensors=self.tensors,
-            layers=_all_names(layers, self.values[entry], steps),
+            layers=layers,
+            cut_off=cut_off,
             outputs=outputs,
             images=None if self.symbol is not None else int(batch),
             holds_for=self._holds_for(batch),
@@ -133,7 +135,7 @@ class ProgramReader:
         if not isinstance(tensor, Tensor):
             return Value(node.name, (), False, varies)
         real = tensor.is_floating_point() or tensor.is_complex()
-        return Value(node.name, tuple(map(self._size, tensor.shape)), signal and real, varies)
+        return Value(node.name, tuple(map(self._size, tensor.shape)), signal and real, varies, tensor.dtype)
 
     def _size(self, length: int | torch.SymInt) -> Size:
         if isinstance(length, int):
@@ -229,8 +231,13 @@ def _module_of(node: Node) -> str:
     return re.sub(r"@\d+", "", paths[-1].removeprefix("model").removeprefix(".")) if paths else ""
 
 
-def _all_names(layers: dict[str, Value], entry: Value, steps: list[Step]) -> dict[str, Value]:
-    """Every layer's name in the order of the steps; what no module returned is called `module/operation`."""
+def _all_names(
+    layers: dict[str, Value], entry: Value, steps: list[Step]
+) -> tuple[dict[str, Value], dict[str, Value]]:
+    """Every layer's name in the order of the steps, of those with a signal and of the others.
+
+    What no module returned is called `module/operation`.
+    """
     modules: dict[str, list[str]] = {}
     for name, value in layers.items():
         modules.setdefault(value.name, []).append(name)
@@ -243,11 +250,13 @@ def _all_names(layers: dict[str, Value], entry: Value, steps: list[Step]) -> dic
             calls[name] += 1
             names = [name + (f"#{calls[name]}" if calls[name] > 1 else "")]
         named.update(dict.fromkeys(names, step.output))
-    return {
+    of_images = {
         name: value
         for name, value in named.items()
-        if value.signal and (value.image_first or (not entry.image_first and value.shape[:1] == entry.shape[:1]))
+        if value.image_first or (not entry.image_first and value.shape[:1] == entry.shape[:1])
     }
+    signals = {name: value for name, value in of_images.items() if value.signal}
+    return signals, {name: value for name, value in of_images.items() if not value.signal}
 
 
 def _has_tensor(model: nn.Module, dotted: str) -> bool:

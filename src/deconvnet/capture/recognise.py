@@ -130,13 +130,9 @@ def _as(
     cap: float | None = None,
 ) -> Step:  # fmt: skip
     """The step as one function of the root."""
-    inner = _between(step, root, by_name, uniform)
-    if operation == RELU and cap is None:
-        function: Callable[..., Any] = torch.relu
-    elif operation == RELU:
-        function = _Capped(cap)
-    else:
-        function = _Chain(root, inner, uniform)
+    function: Callable[..., Any] = _Chain(root, _between(step, root, by_name, uniform), uniform)
+    if operation == RELU and root.dtype == step.output.dtype:  # else a cast lies between the two
+        function = torch.relu if cap is None else _Capped(cap)
     return replace(step, operation=operation, function=function, arguments={"input": root}, inputs=(root,), cap=cap)
 
 

@@ -6,7 +6,8 @@ from functools import cached_property
 
 from torch import Tensor
 
-from deconvnet.core.graph import Graph, Step, Value
+from deconvnet._errors import ArgumentError
+from deconvnet.core.graph import Graph, Step, Value, cut
 from deconvnet.core.operations import Operation, rule_for
 from deconvnet.core.rules import Call, Rule, RuleSet
 from deconvnet.core.up import Trace
@@ -55,8 +56,11 @@ def way_down(graph: Graph, start: Value, stop: Value, rules: RuleSet, rows: Mapp
     """The steps between two values and how each is undone.
 
     Raises:
+        ArgumentError: the network itself lets no signal pass between the two.
         UnsupportedOperationError: one of them cannot be under these rules.
     """
+    if not start.signal:
+        raise ArgumentError(f"no signal travels from this layer down to the pixels: {cut(graph, start)}")
     reachable = {stop.name}
     for step in graph.steps:
         if step.output.signal and any(value.name in reachable for value in step.signals):
@@ -95,9 +99,9 @@ def carry_down(
 
 
 def undone(call: Call, rule: Rule, signal: Tensor) -> Iterator[tuple[Value, Tensor]]:
-    """The inputs of a step that a signal on its output reaches, and with what."""
+    """The inputs of a step that a signal on its output reaches, and with what, each in the input's own dtype."""
     below = rule.down(call, signal)
     parts = below if isinstance(below, tuple) else (below,)
     for value, part in zip(call.step.signals, parts, strict=True):
         if part is not None:
-            yield value, part
+            yield value, part.to(value.dtype)

@@ -219,7 +219,8 @@ _row("add", rows.add, **_LINEAR)
 _row("sub subtract rsub neg negative", rows.linear, **_LINEAR)
 _row("mul multiply", rows.multiplication, selects=True, **_LINEAR)
 _row("div divide true_divide", rows.division, selects=True, **_LINEAR)
-_row("clone alias detach _to_copy type_as", rows.linear, copies=True, **_LINEAR)
+_row("clone alias _to_copy type_as", rows.linear, copies=True, **_LINEAR)
+_row("detach", rows.detached, copies=True, **_LINEAR)
 _row("=batch_norm", rows.batch_norm, sees=geometry.same_position, windowed=geometry.map_by_map, own_storage=True)
 
 # Linear operations that move values about.

@@ -26,6 +26,13 @@ def add(step: Step, rules: RuleSet) -> Rule:
     return by_adjoint(step)
 
 
+def detached(step: Step, rules: RuleSet) -> Rule:
+    """The same signal: what a network keeps from its own training is part of what it computes; none under `gradient`."""
+    if rules.detach == "zero":
+        return Rule("nothing passes", lambda call, signal: torch.zeros_like(signal), noted="stopped")
+    return Rule("the same signal", lambda call, signal: signal, unchanged=True)
+
+
 def concatenation(step: Step, rules: RuleSet) -> Rule:
     """To each branch its own part."""
     if len(step.arguments["tensors"]) > len(step.signals):
