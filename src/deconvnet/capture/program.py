@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from operator import attrgetter, getitem
 from typing import Any
@@ -105,8 +105,9 @@ class ProgramReader:
                 f"'{module or 'the model itself'}' draws random numbers ({operation}) although the model "
                 "is in eval: pass `training=self.training` to functional dropout."
             )
-        if operation == "aten._native_batch_norm_legit_no_training":
-            operation = "batch_norm"
+        statistics = operation == "aten.instance_norm" and not arguments["use_input_stats"]
+        if operation == "aten._native_batch_norm_legit_no_training" or statistics:
+            operation = "batch_norm"  # an instance norm that keeps statistics is one in eval
         step = Step(operation, _NOWHERE, node.target, arguments, tuple(values_in(arguments)), module)
         if isinstance(result, Tensor):
             self._add(node, step)
@@ -221,8 +222,18 @@ _NOWHERE = Value("", (), False, False)
 
 def _pick(step: Step, index: Any) -> Step:
     """A step that makes one of several results."""
-    function = step.function
-    return replace(step, function=lambda **arguments: function(**arguments)[index])
+    return replace(step, function=_Picked(step.function, index))
+
+
+@dataclass(frozen=True)
+class _Picked:
+    """One of the results of a function."""
+
+    function: Callable[..., Any]
+    index: Any
+
+    def __call__(self, /, **arguments: Any) -> Any:
+        return self.function(**arguments)[self.index]
 
 
 def _module_of(node: Node) -> str:
@@ -231,9 +242,7 @@ def _module_of(node: Node) -> str:
     return re.sub(r"@\d+", "", paths[-1].removeprefix("model").removeprefix(".")) if paths else ""
 
 
-def _all_names(
-    layers: dict[str, Value], entry: Value, steps: list[Step]
-) -> tuple[dict[str, Value], dict[str, Value]]:
+def _all_names(layers: dict[str, Value], entry: Value, steps: list[Step]) -> tuple[dict[str, Value], dict[str, Value]]:
     """Every layer's name in the order of the steps, of those with a signal and of the others.
 
     What no module returned is called `module/operation`.
