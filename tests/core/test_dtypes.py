@@ -1,4 +1,4 @@
-"""Networks that change the type of their numbers on the way: the signal has the type of the value that it has come to."""
+"""Networks that change the type of their numbers on the way: a signal has the type of the value that it has come to."""
 
 from itertools import permutations
 from typing import Any

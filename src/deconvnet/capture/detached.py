@@ -15,7 +15,8 @@ from torch.utils._pytree import tree_iter, tree_map_only
 class Detaching(TorchFunctionMode):
     """While it is on, a value that is computed without derivatives is detached where it is used next.
 
-    Not seen: what is written in place under `no_grad` into a tensor that was made outside of it.
+    What is written in place into a tensor is detached as the rest of it is; under `no_grad` into one that was made
+    outside of it, it is not.
     """
 
     def __init__(self) -> None:

@@ -195,19 +195,19 @@ def _along_a_stack(step: Step, by_name: Mapping[str, Step]) -> tuple[str, Sequen
 def _of_two(
     step: Step, by_name: Mapping[str, Step], uniform: Uniform, firsts: _Firsts
 ) -> tuple[str, Sequence[Value]] | None:
-    """By what it computes, as a rectifier, of two signals: of those that it chooses from and those that it compares."""
-    row, given = _row(step), [*step.inputs]
-    if not row.selects or row.elementwise is None or len(step.signals) != 2:
+    """By what it computes, as a rectifier, of the two that it chooses from and whatever it makes of them to choose."""
+    row, maps = _row(step), tuple(dict.fromkeys(map(firsts.of, step.signals)))
+    if not row.selects or row.elementwise is None or len(maps) != 2:
         return None
+    numbers = dict(zip(maps, _PAIRS.unbind(1), strict=True))
+    given = [*step.inputs]
     for value in given:
-        if not value.signal and value.name in by_name:
-            given += by_name[value.name].inputs
-    maps = tuple(dict.fromkeys(firsts.of(value) for value in given if value.signal))
-    if len(maps) != 2:
-        return None
-    numbers = dict(zip((value.name for value in maps), _PAIRS.unbind(1), strict=True))
+        maker = by_name.get(value.name)
+        if firsts.of(value) not in numbers and maker is not None and _row(maker).elementwise is not None:
+            given += maker.inputs
+    known = {value.name: numbers[firsts.of(value)] for value in given if firsts.of(value) in numbers}
     try:
-        chosen = _evaluate(step, {v.name: numbers[firsts.of(v).name] for v in given if v.signal}, by_name, uniform)
+        chosen = _evaluate(step, known, by_name, uniform)
     except _NotOneByOne:
         return None
     by_result = {LARGEST: _PAIRS.amax(1), SMALLEST: _PAIRS.amin(1)}
