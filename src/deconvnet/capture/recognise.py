@@ -204,7 +204,7 @@ def _of_two(
     for value in given:
         maker = by_name.get(value.name)
         if firsts.of(value) not in numbers and maker is not None and _row(maker).elementwise is not None:
-            given += maker.inputs
+            given += [inner for inner in maker.inputs if inner not in given]
     known = {value.name: numbers[firsts.of(value)] for value in given if firsts.of(value) in numbers}
     try:
         chosen = _evaluate(step, known, by_name, uniform)

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deconvnet._errors import ArgumentError
+
 
 @dataclass(frozen=True)
 class Size:
@@ -149,15 +151,23 @@ def towards(steps: Iterable[Step], wanted: Iterable[str]) -> list[Step]:
     return needed[::-1]
 
 
-def cut(graph: Graph, value: Value) -> str:
-    """Where and why no signal comes down from a value that holds none, in words."""
+def check_signal_starts(graph: Graph, value: Value) -> None:
+    """Raise unless a signal can travel down from a value.
+
+    Raises:
+        ArgumentError: a step below it lets none pass.
+    """
+    if value.signal:
+        return
     steps = reversed(towards(graph.steps, {value.name}))
     step = next((step for step in steps if step.signals and not step.output.signal), None)
     if step is None:
-        return "it does not depend on the image."
-    whole = step.output.dtype is not None and not step.output.dtype.is_floating_point
-    words = f"makes {step.output.dtype} of its values" if whole else "takes no more of its input than its shape"
-    return f"{step.where} {words}, through which no signal passes."
+        reason = "it does not depend on the image."
+    elif step.output.dtype is not None and not step.output.dtype.is_floating_point:
+        reason = f"{step.where} makes {step.output.dtype} of its values, through which no signal passes."
+    else:
+        reason = f"{step.where} takes only the shape of its input, through which no signal passes."
+    raise ArgumentError(f"no signal travels from this layer down to the pixels: {reason}")
 
 
 def fill(arguments: Any, images: int, tensor: Callable[[Value], Any]) -> Any:

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, relu
 
 from deconvnet.core.graph import Graph, towards
 from deconvnet.core.operations import overwritable
@@ -63,7 +62,7 @@ def forward(
         rule = chosen.get(name)
         if rule is not None and rule.up is not None:
             values[name], memory[name] = rule.up(call)
-        elif step.function is torch.relu and below in own:
+        elif step.function is relu and below in own:
             values[name] = values[below].relu_()
         else:
             values[name] = call.compute()
