@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.export import Dim, export
 
 from deconvnet._errors import CaptureError, DeconvNetError
+from deconvnet.capture.detached import Detaching
 from deconvnet.capture.program import DATA_DEPENDENT, ProgramReader
 from deconvnet.capture.stand_in import put_back, stand_in
 from deconvnet.capture.untouched import computing, making_tensors_on, quiet, version
@@ -130,7 +131,8 @@ class _Recording(nn.Module):
                 if name:  # is bound here: inside a trace, a module that has two names is not itself
                     module.register_forward_hook(partial(record, name))
             try:
-                outputs = dict(named_outputs(self.model(x.clone() if self.copies else x)))
+                with Detaching():
+                    outputs = dict(named_outputs(self.model(x.clone() if self.copies else x)))
             except Exception as reason:
                 raise _Stopped(reason) from reason
         return outputs, returned
