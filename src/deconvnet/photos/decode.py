@@ -7,12 +7,11 @@ import struct
 import zlib
 from typing import Any
 
-import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet.photos.levels import Levels, frozen, in_bands, over_white, upright
-from deconvnet.photos.pillow import both_bytes, orientation, picture_levels, raw_mode, rows_of, without
+from deconvnet.photos.pillow import both_bytes, orientation, pairs_of_bytes, picture_levels, raw_mode, without
 from deconvnet.photos.tiff import is_tiff, tiff_levels
 
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -97,16 +96,12 @@ def _damaged(fault: Exception, what: str) -> PhotoError:
 def _deep_png(picture: Image.Image, data: bytes) -> Levels:
     """The levels of a PNG of 16 bits and more than one channel, of which Pillow takes the high bytes alone."""
     clear = picture.info.get("transparency")
-    if raw_mode(picture) == "LA;16B":
-        with Image.open(io.BytesIO(_as_four_channels(data))) as whole:
-            whole.load()
-        deep_rows = lambda rows: rows_of(whole, rows).view(">u2").astype(np.uint16)  # noqa: E731
-    else:
-        with Image.open(io.BytesIO(data)) as other:
-            deep_rows = both_bytes(picture, other, native=False)
+    grey = raw_mode(picture) == "LA;16B"
+    with Image.open(io.BytesIO(_as_four_channels(data) if grey else data)) as other:
+        deep_rows = pairs_of_bytes(other) if grey else both_bytes(picture, other, native=False)
 
     def seen(rows: slice) -> Levels:
-        values: Levels = deep_rows(rows) if clear is None else without(deep_rows(rows), clear)
+        values = deep_rows(rows) if clear is None else without(deep_rows(rows), clear)
         colours = {2: 1, 4: 3}.get(values.shape[2])
         return values if colours is None else over_white(values[..., :colours], values[..., colours:])
 

@@ -1,15 +1,15 @@
 """Levels: a photo's pixels as its file holds them, 8 bits, 16 bits or floats, over white and upright."""
 
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deconvnet._errors import ArgumentError, PhotoError
 
-Levels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
-"""(h, w, 1|3): 0 to 255, 0 to 65535, or 0 to 1; read-only."""
+Levels: TypeAlias = NDArray[Any]
+"""(h, w, 1|3): uint8 from 0 to 255, uint16 from 0 to 65535, or float32 from 0 to 1."""
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601: the weights of red, green and blue in grey, as in Pillow's mode L
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deconvnet._errors import PhotoError
-from deconvnet.photos.levels import Levels, frozen, in_bands, levels_of, over_white, upright
+from deconvnet.photos.levels import Levels, frozen, in_bands, levels_of, over_white, upright, white
 
 _ORIENTATION = 0x0112
 _FEW_BITS = {"L;2": 85, "L;4": 17}  # by raw mode, what a level in the file is in 8 bits
@@ -63,13 +63,19 @@ def both_bytes(one: Any, other: Any, *, native: bool) -> Callable[[slice], NDArr
         fields = (*tile[:3], words[0] if isinstance(arguments, str) else tuple(words))
         picture.tile = [fields if type(tile) is tuple else type(tile)(*fields)]  # it got names in Pillow 11
         picture.load()
-    return lambda rows: (rows_of(one, rows).astype(np.uint16) << 8) | rows_of(other, rows)
+    return lambda rows: np.asarray(rows_of(one, rows).astype(np.uint16) << 8 | rows_of(other, rows), np.uint16)
+
+
+def pairs_of_bytes(picture: Image.Image) -> Callable[[slice], NDArray[np.uint16]]:
+    """A function that gives some rows of a picture of four channels as two, each of a high and a low byte."""
+    picture.load()
+    return lambda rows: rows_of(picture, rows).view(">u2").astype(np.uint16)
 
 
 def without(levels: Levels, colour: object) -> Levels:
     """The levels of (h, w, c), white where they are the colour that stands for transparency."""
     clear = (levels == np.array(colour)).all(2, keepdims=True)
-    return np.where(clear, np.iinfo(levels.dtype).max, levels).astype(levels.dtype)
+    return np.where(clear, white(levels), levels).astype(levels.dtype)
 
 
 def _levels(picture: Image.Image, what: str, step: int) -> Levels:

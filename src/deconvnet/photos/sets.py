@@ -138,6 +138,8 @@ def open_photos(source: Any, *, allow_outside: bool = False, suffix: str | None 
         >>> len(photos), photos.read(1).size
         (2, (427, 640))
     """
+    if suffix is not None and (not isinstance(suffix, str) or not suffix.strip(".")):
+        raise ArgumentError(f"suffix is a text such as '.jpg'; got {suffix!r}.")
     located = isinstance(source, str | os.PathLike)
     opening = _Opening(str(os.fspath(source)) if located else "the list", allow_outside, suffix)
     if located:

@@ -60,7 +60,7 @@ def members(shard: File, suffixes: tuple[str, ...]) -> Iterator[tuple[str, int, 
 def _check_end(file: BinaryIO, at: int, last: str) -> None:
     """Raise unless two blocks of zeros close the tar, at that byte, and nothing follows: tarfile stops anywhere."""
     file.seek(at)
-    where = f"at byte {at}" + (f", behind {last!r}" if last else "")
+    where = f"at byte {at}" + (f", behind {last!r}," if last else "")
     header, second = file.read(_BLOCK), file.read(_BLOCK)
     if header.strip(b"\0"):
         raise PhotoError(f"the header {where} is {'damaged' if len(header) == _BLOCK else 'cut off'}")
@@ -68,7 +68,7 @@ def _check_end(file: BinaryIO, at: int, last: str) -> None:
         raise PhotoError(f"it ends {where} without the two blocks of zeros that close a tar, so it may be cut off")
     while data := file.read(2**20):
         if data.strip(b"\0"):
-            raise PhotoError(f"there is more behind the end {where}: a header there is zeroed, or two tars were joined")
+            raise PhotoError(f"there is more behind the end {where.rstrip(',')}: a header there is zeroed, or two tars were joined")
 
 
 def key_and_suffix(name: str) -> tuple[str, str]:

@@ -172,4 +172,4 @@ def _scaled(values: NDArray[Any], bits: int, what: str) -> Levels:
         return values.astype(np.uint8) * np.uint8(255)
     if values.dtype.kind == "f" or bits in (8, 16):
         return checked(values, what)
-    return (values / (2**bits - 1)).astype(np.float32)
+    return np.asarray(values / (2**bits - 1), np.float32)
