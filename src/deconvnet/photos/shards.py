@@ -68,7 +68,9 @@ def _check_end(file: BinaryIO, at: int, last: str) -> None:
         raise PhotoError(f"it ends {where} without the two blocks of zeros that close a tar, so it may be cut off")
     while data := file.read(2**20):
         if data.strip(b"\0"):
-            raise PhotoError(f"there is more behind the end {where.rstrip(',')}: a header there is zeroed, or two tars were joined")
+            raise PhotoError(
+                f"there is more behind the end {where.rstrip(',')}: a header there is zeroed, or two tars were joined"
+            )
 
 
 def key_and_suffix(name: str) -> tuple[str, str]:
