@@ -48,22 +48,22 @@ def rows_of(picture: Image.Image, rows: slice) -> NDArray[np.uint8]:
     return np.asarray(picture.crop((0, rows.start, picture.width, rows.stop)))
 
 
-def both_bytes(one: Any, other: Any, *, native: bool) -> Callable[[slice], NDArray[np.uint16]]:
+def both_bytes(picture: Any, again: Any, *, native: bool) -> Callable[[slice], NDArray[np.uint16]]:
     """A function that gives some rows of a 16-bit picture, of which Pillow takes either the high or the low bytes.
 
     Args:
-        one, other: the same picture, opened twice and not loaded yet.
+        picture, again: the same picture, opened twice and not loaded yet.
         native: its decoder hands out numbers in this machine's order of bytes; otherwise the high byte comes first.
     """
-    for picture, order in ((one, _HIGH if native else "B"), (other, _LOW if native else "L")):
-        tile = picture.tile[0]
+    for opened, order in ((picture, _HIGH if native else "B"), (again, _LOW if native else "L")):
+        tile = opened.tile[0]
         arguments = tile[3]
         words = [arguments] if isinstance(arguments, str) else list(arguments)
         words[0] = f"{words[0].partition(';')[0]};16{order}"
         fields = (*tile[:3], words[0] if isinstance(arguments, str) else tuple(words))
-        picture.tile = [fields if type(tile) is tuple else type(tile)(*fields)]  # it got names in Pillow 11
-        picture.load()
-    return lambda rows: np.asarray(rows_of(one, rows).astype(np.uint16) << 8 | rows_of(other, rows), np.uint16)
+        opened.tile = [fields if type(tile) is tuple else type(tile)(*fields)]  # it got names in Pillow 11
+        opened.load()
+    return lambda rows: np.asarray(rows_of(picture, rows).astype(np.uint16) << 8 | rows_of(again, rows), np.uint16)
 
 
 def pairs_of_bytes(picture: Image.Image) -> Callable[[slice], NDArray[np.uint16]]:

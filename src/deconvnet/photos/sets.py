@@ -179,10 +179,10 @@ def _from_location(opening: _Opening) -> PhotoSet:
 
 
 def _lines(location: str, opening: _Opening) -> list[str]:
-    place = files.absolute if opening.allow_outside or not files.is_url(location) else files.below
+    absolute = files.absolute if opening.allow_outside or not files.is_url(location) else files.below
     try:
         lines = [line.strip() for line in files.read(location).decode("utf-8-sig").splitlines()]
-        return [place(line, beside=location) for line in lines if line and not line.startswith("#")]
+        return [absolute(line, beside=location) for line in lines if line and not line.startswith("#")]
     except (PhotoError, UnicodeDecodeError) as fault:
         raise PhotoError(f"cannot read the list {opening.source!r}: {fault}") from fault
 

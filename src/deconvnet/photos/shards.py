@@ -148,8 +148,8 @@ def row(groups: RowGroups, i: int) -> bytes | None:
     value = reader.at(i - first)
     data: bytes | None = value["bytes"] if isinstance(value, dict) else value
     if data is None and isinstance(value, dict) and value.get("path"):
-        place = files.absolute if groups.allow_outside else files.below
-        return files.read(place(value["path"], beside=location))
+        absolute = files.absolute if groups.allow_outside else files.below
+        return files.read(absolute(value["path"], beside=location))
     return data
 
 
