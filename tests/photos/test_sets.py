@@ -396,7 +396,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
 
 def fails_in_the_middle(i: int) -> Any:
     if i == 3:
-        raise KeyError(f"no row {object()}")
+        raise KeyError(f"no row {object()} in {io.BytesIO()}")
     return (None, {"depth": 1}, picture(2), 0, np.full((3, 3), 255.0))[i]
 
 
@@ -406,7 +406,7 @@ def test_whatever_a_dataset_raises_or_gives_instead_of_a_photo_is_that_photos_fa
     for i, words in (
         (0, "cannot read '0': there is none"),
         (1, "cannot read '1': it has no 'image', but 'depth'"),
-        (3, "cannot read '3': KeyError: 'no row <object object>'"),
+        (3, "cannot read '3': KeyError: 'no row <object object> in the file'"),
         (4, "cannot read '4': .*from 255 to 255, but 0 to 1"),
     ):
         with pytest.raises(PhotoError, match=words):

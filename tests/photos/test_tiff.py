@@ -205,6 +205,18 @@ def test_what_only_pillow_decompresses_is_right_or_refused(
     )
 
 
+def test_a_pil_image_of_a_tiff_gives_the_picture_it_stands_at(tmp_path: Path) -> None:
+    pages = [values_of("uint16", 1)[..., 0] // n for n in (1, 2, 3)]
+    tifffile.imwrite(tmp_path / "a.tif", np.stack(pages), photometric="miniswhite")
+    with Image.open(tmp_path / "a.tif") as picture:
+        for i in (2, 0, 1):
+            picture.seek(i)
+            here = picture.fp.tell() if picture.fp is not None else 0
+            np.testing.assert_allclose(load_photo(picture).pixels[..., 0], 1 - pages[i] / 65535, atol=1e-6)
+            assert picture.tell() == i and picture.fp is not None and picture.fp.tell() == here
+    np.testing.assert_allclose(load_photo(tmp_path / "a.tif").pixels[..., 0], 1 - pages[0] / 65535, atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", ["int8", "int16", "int32"])
 @pytest.mark.parametrize("order", "<>")
 def test_signed_integers_are_refused_with_the_reason(dtype: str, order: str) -> None:
@@ -224,6 +236,13 @@ def test_other_kinds_of_samples_are_refused_with_the_reason() -> None:
         decode_photo(written(values := values_of("uint8", 5), "rgb", "unspecified"), "a").pixels,
         (values[..., :3] / 255).astype(np.float32),
     )
+    file = io.BytesIO()
+    colours = np.zeros((3, 2**16), np.uint16)
+    tifffile.imwrite(file, np.zeros(SIZE, np.uint16), photometric="palette", colormap=colours)
+    with pytest.raises(
+        PhotoError, match=r"a TIFF of 1 x 16-bit integer samples, PALETTE, .*cannot be read.*Save it as"
+    ):
+        decode_photo(file.getvalue(), "a")
     with pytest.raises(PhotoError, match=r"float pixels from 0 to 255"):
         decode_photo(written(values_of("float32", 1) * 255, "minisblack"), "a")
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -72,8 +71,7 @@ def content_of(fetch: Callable[[], object], name: str) -> object:
     except PhotoError as fault:
         raise PhotoError(f"cannot read {name!r}: {fault}") from fault
     except Exception as fault:  # a user's data set raises whatever it likes
-        reason = re.sub(r" at 0x[0-9a-f]+", "", str(fault))  # the same at each run
-        raise PhotoError(f"cannot read {name!r}: {type(fault).__name__}: {reason}") from fault
+        raise PhotoError(f"cannot read {name!r}: {type(fault).__name__}: {files.in_words(fault)}") from fault
 
 
 def _bytes(value: object) -> bytes:

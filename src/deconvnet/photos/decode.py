@@ -2,7 +2,6 @@
 
 import io
 import math
-import re
 import struct
 import zlib
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from deconvnet._errors import ArgumentError, PhotoError
+from deconvnet.photos.files import in_words
 from deconvnet.photos.levels import Levels, frozen, in_bands, over_white, upright
 from deconvnet.photos.pillow import both_bytes, orientation, pairs_of_bytes, picture_levels, raw_mode, without
 from deconvnet.photos.tiff import is_tiff, tiff_levels
@@ -88,8 +88,7 @@ def _unreadable(data: bytes, fault: Exception, what: str) -> PhotoError:
 
 
 def _damaged(fault: Exception, what: str) -> PhotoError:
-    words = re.sub(r"<[\w.]+ object at 0x[0-9a-f]+>", "the file", str(fault)).rstrip(".") or type(fault).__name__
-    words = "it does not fit in memory" if isinstance(fault, MemoryError) else words
+    words = "it does not fit in memory" if isinstance(fault, MemoryError) else in_words(fault)
     return PhotoError(f"{what} is damaged or cut off: {words}. Fetch the file again, or leave it out.")
 
 

@@ -257,6 +257,12 @@ def in_braces(pattern: str) -> list[str]:
     return [path for value in values for path in in_braces(before + value + after)]
 
 
+def in_words(fault: BaseException) -> str:
+    """What a fault says, the same at each run: without the addresses of objects, and files in memory unnamed."""
+    named = re.sub(r"<_io\.\w+ object at 0x[0-9a-f]+>", "the file", str(fault))
+    return re.sub(r" at 0x[0-9a-f]+", "", named).rstrip(".") or type(fault).__name__
+
+
 def _walk(folder: str) -> Iterator[str]:
     visited = set()  # links may lead in circles
     for here, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
@@ -306,8 +312,8 @@ def _as_photo_errors(location: str) -> Iterator[tuple[Any, str]]:
     except FileNotFoundError as fault:
         raise PhotoError("no such file.") from fault
     except Exception as fault:  # the packages behind fsspec have families of exceptions of their own
-        reason = getattr(fault, "strerror", None) or str(fault).replace(location, "the file")
-        raise PhotoError(f"{reason or type(fault).__name__}.") from fault
+        reason = getattr(fault, "strerror", None) or in_words(fault).replace(location, "the file")
+        raise PhotoError(f"{reason}.") from fault
 
 
 def _remote(filesystem: Any, details: dict[str, dict[str, Any]], folder: str | None = None) -> list[File]:

@@ -31,7 +31,7 @@ def _refusing(shard: File, kind: str) -> Iterator[None]:
     except ArgumentError:
         raise
     except Exception as fault:  # on broken data both packages raise whatever they meet
-        reason = str(getattr(fault, "strerror", None) or fault or type(fault).__name__).rstrip(".")
+        reason = getattr(fault, "strerror", None) or files.in_words(fault)
         raise PhotoError(f"cannot read the shard {shard.name!r}: {reason}. It has to be {kind}.") from fault
 
 

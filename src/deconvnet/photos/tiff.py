@@ -125,16 +125,23 @@ def _by_pillow(data: bytes, page: Any, what: str, index: int) -> Levels | None:
 
 
 def _with_other_codecs(page: Any, what: str) -> NDArray[np.generic]:
+    kind = "float" if page.sampleformat == _FLOAT else "integer"
+    reason = ""
     try:
-        array: NDArray[np.generic] = page.asarray(squeeze=False, maxworkers=1)
+        if page.photometric in _COLOURS:
+            array: NDArray[np.generic] = page.asarray(squeeze=False, maxworkers=1)
+            return array
     except ValueError as fault:
-        kind = "float" if page.sampleformat == _FLOAT else "integer"
-        raise PhotoError(
-            f"{what} is a TIFF of {page.samplesperpixel} x {page.bitspersample}-bit {kind} samples with compression "
-            f"{getattr(page.compression, 'name', page.compression)}, which cannot be read ({fault}). Save it without "
-            "compression, or at 8 or 16 bits."
-        ) from fault
-    return array
+        reason = f" ({fault})"
+    raise PhotoError(
+        f"{what} is a TIFF of {page.samplesperpixel} x {page.bitspersample}-bit {kind} samples, "
+        f"{_name(page.photometric)}, with compression {_name(page.compression)}, which cannot be read{reason}. "
+        "Save it as grey or RGB of 8 or 16 bits without compression."
+    )
+
+
+def _name(value: Any) -> str:
+    return str(getattr(value, "name", value))
 
 
 def _meaning(page: Any, what: str) -> tuple[int, int | None, bool]:
