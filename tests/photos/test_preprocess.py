@@ -356,7 +356,7 @@ def test_sizes_and_crops_round_as_torchvisions_do(height: int, width: int, crop:
 
 def test_deep_and_eight_bit_resizing_differ_by_one_level_at_most() -> None:
     eight = load_photo("sample:rocket")
-    deep = Photo(eight.pixels, eight.name, deep=True)
+    deep = Photo(eight.pixels, eight.name)
     preprocess = raw((224, 224), 256)
     difference = (preprocess.images(eight) - preprocess.images(deep)).abs().max()
     assert 0 < difference <= 1 / 255

@@ -18,9 +18,9 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import skimage.data
 import torch
 from PIL import Image
+from support.photo_files import SAMPLES, encoded, folder_of, is_photo, names, picture, table_of, tar_of
 
 from deconvnet._errors import ArgumentError, DeconvNetError, PhotoError
 from deconvnet.photos.batches import Batch, batches
@@ -30,47 +30,6 @@ from deconvnet.photos.preprocess import Preprocess
 from deconvnet.photos.sets import PhotoSet, open_photos
 
 RAW = Preprocess((16, 16), 16, (0.0,) * 3, (1.0,) * 3)
-SAMPLES: list[Any] = [getattr(skimage.data, name)() for name in ("astronaut", "chelsea", "coffee", "rocket")]
-
-
-def picture(i: int) -> Image.Image:
-    """A photo unlike that of any other number."""
-    return Image.fromarray(SAMPLES[i % 4]).resize((40 + i, 30))
-
-
-def encoded(i: int, form: str = "png") -> bytes:
-    data = io.BytesIO()
-    picture(i).save(data, form)
-    return data.getvalue()
-
-
-def is_photo(photos: PhotoSet, i: int, number: int) -> bool:
-    return bool((photos.read(i).pixels == load_photo(picture(number)).pixels).all())
-
-
-def names(photos: PhotoSet) -> list[str]:
-    return [photos.name(i) for i in range(len(photos))]
-
-
-def folder_of(where: Path, *files: str) -> Path:
-    for i, name in enumerate(files):
-        (where / name).parent.mkdir(parents=True, exist_ok=True)
-        (where / name).write_bytes(encoded(i))
-    return where
-
-
-def tar_of(path: Path, members: dict[str, bytes]) -> Path:
-    with tarfile.open(path, "w") as tar:
-        for name, data in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return path
-
-
-def table_of(path: Path, rows: list[Any], column: str = "image", **options: Any) -> Path:
-    pq.write_table(pa.table({column: rows, "label": list(range(len(rows)))}), path, **options)
-    return path
 
 
 # ---- folders
@@ -437,7 +396,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
 
 def fails_in_the_middle(i: int) -> Any:
     if i == 3:
-        raise KeyError(f"no row {object()}")
+        raise KeyError(f"no row {object()} in {io.BytesIO()}")
     return (None, {"depth": 1}, picture(2), 0, np.full((3, 3), 255.0))[i]
 
 
@@ -447,7 +406,7 @@ def test_whatever_a_dataset_raises_or_gives_instead_of_a_photo_is_that_photos_fa
     for i, words in (
         (0, "cannot read '0': there is none"),
         (1, "cannot read '1': it has no 'image', but 'depth'"),
-        (3, "cannot read '3': KeyError: 'no row <object object>'"),
+        (3, "cannot read '3': KeyError: 'no row <object object> in the file'"),
         (4, "cannot read '4': .*from 255 to 255, but 0 to 1"),
     ):
         with pytest.raises(PhotoError, match=words):

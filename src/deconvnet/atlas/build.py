@@ -58,6 +58,7 @@ def build_atlas(
         engine: "local" (the default), or "ray" to scan on Ray Data (the extra `ray`). The result is the same.
         ray_address: host:port of a Ray cluster, "auto" for the one of this machine. Otherwise the one in use, or in
             the environment variable RAY_ADDRESS, or else one that is started for the scan, on this machine alone.
+        allow_outside, suffix: as in `open_photos`.
         limit: use at most this many photos, the first ones.
         batch: photos in each forward pass. It is part of the result's last bits, so it is the same for all of it;
             by default as many as `memory` allows, 8 at most.
@@ -72,7 +73,8 @@ def build_atlas(
     Raises:
         ArgumentError: wrong arguments; `out` holds an atlas or an unfinished one, without `resume` or of other
             options, or files that are not of an atlas.
-        PhotoError: no photos, or none that can be read. Single ones that cannot be are listed in the atlas.
+        PhotoError: no photos, or none that can be read. Single ones that cannot be are listed in the atlas. Or a photo
+            that has changed when it is read again, for its pictures or to go on with an interrupted scan.
         LayerNotFoundError, UnsupportedOperationError, NotFiniteError: as `DeconvNet.project`.
         DeconvNetError: the disk refused.
     """
@@ -101,6 +103,7 @@ def scan_photos(
         memory: filled beside the scan.
     """
     scan, done, skipped = unfinished.load_scan(build.layers, build.k)
+    scan.digests.check(build.photos)
     first, last = (min(index * build.batch, build.count) for index in (batch_range.start, batch_range.stop))
     photos = np.arange(min(first + done * build.batch, last), last)
     build.report_progress("scan", last - first - len(photos), last - first, len(skipped))
@@ -131,6 +134,7 @@ def _scan(
     remember = None if memory is None else memory.remember
     for batch in batches(build.photos, photos, build.loaded.preprocess, build.batch, workers=build.workers):
         slots, indices = batch.slots.tolist(), batch.indices.tolist()
+        scan.digests.add(indices, batch.digests)
         trace = scan.add(build.attached, batch.images.to(build.loaded.example_input), slots, indices, remember)
         if memory is not None and trace is not None:
             memory.fill(trace, scan.rankings, slots, indices)

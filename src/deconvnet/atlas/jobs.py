@@ -35,8 +35,8 @@ def scan_shard(
     Args:
         shard: (i, n), part i of n, counted from 0.
         out: a folder for this part alone.
-        net, photos, layers, k, loaded, resume, workers, engine, ray_address, limit, batch, memory, keep_signal,
-            progress: as in `build_atlas`, the same for all parts.
+        net, photos, layers, k, loaded, resume, workers, engine, ray_address, allow_outside, suffix, limit, batch,
+            memory, keep_signal, progress: as in `build_atlas`, the same for all parts.
 
     Raises:
         As `build_atlas`.
@@ -60,14 +60,16 @@ def merge_shards(
     out: str | Path,
     loaded: LoadedModel,
     workers: int = 0,
+    allow_outside: bool = False,
+    suffix: str | None = None,
     resume: bool = False,
     progress: ReportProgress | None = None,
 ) -> Atlas:
     """The atlas of photos that `scan_shard` scanned in parts. It has the bytes of one that was scanned at once.
 
     Args:
-        net, photos, loaded, workers, resume, progress: as in `build_atlas`; the same network and photos as for the
-            parts, because nothing that a folder says is ever loaded.
+        net, photos, loaded, workers, allow_outside, suffix, resume, progress: as in `build_atlas`; the same network and
+            photos as for the parts, because nothing that a folder says is ever loaded.
         shards: the folders of all parts, in any order; they stay as they are.
         out: folder of the atlas.
 
@@ -82,7 +84,7 @@ def merge_shards(
     key = next(iter(keys.values()))
     options: Options = {
         "workers": workers, "limit": key["photos"]["looked at"], "batch": key["batch"],
-        "keep_signal": key["signals kept"], "progress": progress,
+        "keep_signal": key["signals kept"], "progress": progress, "allow_outside": allow_outside, "suffix": suffix,
     }  # fmt: skip
     build = prepare(attached(net), photos, key["layers"], key["k"], loaded, options)
     scan, skipped = _merged(build, keys)

@@ -39,6 +39,8 @@ class Options(TypedDict, total=False):
     workers: int
     engine: Engine
     ray_address: str | None
+    allow_outside: bool
+    suffix: str | None
     limit: int | None
     batch: int | None
     memory: str | int | None
@@ -122,7 +124,10 @@ def prepare(
     scanned = scan_layers(attached, infos, layers)
     for info in scanned:
         attached.costs(attached.own_graph(), info.name)  # refused now rather than after the scan
-    source = photos if isinstance(photos, PhotoSet) else open_photos(photos)
+    source = photos
+    if not isinstance(source, PhotoSet):
+        source = open_photos(photos, allow_outside=options.get("allow_outside", False), suffix=options.get("suffix"))
+    source.check_repeatable()
     count = min(options.get("limit") or len(source), len(source))
     batch = options.get("batch") or _canonical_batch(infos, scanned, in_bytes(options.get("memory") or _MEMORY))
     return Build(

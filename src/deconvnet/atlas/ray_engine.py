@@ -69,6 +69,7 @@ def scan_on_ray(scan: Scan, build: Build, job: Job) -> Generator[Skipped, None, 
             if "fault" in report:
                 raise _raised(*report["fault"])
             scan.take(_unpacked(row["measures"], scan), report["photos"])
+            scan.digests.add(report["photos"], report["digests"])
             yield tuple((index, reason) for index, reason in report["skipped"])
 
 
@@ -154,10 +155,11 @@ def _read(row: _Row, job: Job) -> _Row:
     """In a task: the photos of a batch."""
     try:
         images = np.empty(job.shape, np.float32)
-        slots, skipped = job.read(row["batch"], images)
+        slots, digests, skipped = job.read(row["batch"], images)
     except Exception as fault:
         return {**row, "images": np.zeros(0, np.float32), "report": _fault(fault)}
-    report = {"slots": slots.tolist(), "photos": job.indices_of(row["batch"])[slots].tolist(), "skipped": skipped}
+    photos = job.indices_of(row["batch"])[slots].tolist()
+    report = {"slots": slots.tolist(), "photos": photos, "digests": digests.tolist(), "skipped": skipped}
     return {**row, "images": images, "report": json.dumps(report)}
 
 

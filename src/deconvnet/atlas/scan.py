@@ -12,6 +12,7 @@ from torch import Tensor
 
 from deconvnet._errors import NotFiniteError
 from deconvnet._types import LayerInfo, Unit
+from deconvnet.atlas.digests import Digests
 from deconvnet.atlas.ranking import NONE, Ranking
 from deconvnet.atlas.tally import Tally
 from deconvnet.core.operations import RELU
@@ -62,6 +63,7 @@ class Scan:
     def __init__(self, layers: Sequence[LayerInfo], k: int) -> None:
         self.layers = tuple(layers)
         self.tallies = {info.name: Tally(info.channels, math.prod(info.size), k) for info in layers}
+        self.digests = Digests()
 
     def add(
         self,
@@ -117,6 +119,7 @@ class Scan:
         """Add a scan of other photos."""
         for name, tally in self.tallies.items():
             tally.merge(other.tallies[name])
+        self.digests.merge(other.digests)
 
     @property
     def rankings(self) -> dict[str, Ranking]:

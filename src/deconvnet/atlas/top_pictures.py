@@ -27,6 +27,9 @@ def draw_top_units(build: Build, scan: Scan, units: Sequence[TopUnit], memory: T
     """Make the pictures of the top units of a scan, batch by batch, and keep them in `tiles`.
 
     Each photo is read once, and run where not all of its units are in memory.
+
+    Raises:
+        PhotoError: a photo has changed since it was scanned, or cannot be read any more.
     """
     size = build.batch if memory is None else build.batch * max(1, _TOGETHER // build.batch)
     batches = photo_batches(units, size)
@@ -35,7 +38,7 @@ def draw_top_units(build: Build, scan: Scan, units: Sequence[TopUnit], memory: T
         build.report_progress("project", index, len(batches), 0)
         if index in done:
             continue
-        photos = {i: build.photos.read(i) for i in indices}
+        photos = {i: build.photos.read(i, scan.digests.of(i)) for i in indices}
         rows = []
         for indices_of_group, result in _carried(build, scan, photos, batch, memory):
             for i, unit in enumerate(batch[j] for j in indices_of_group):

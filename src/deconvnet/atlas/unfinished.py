@@ -23,6 +23,7 @@ from safetensors.numpy import save
 from deconvnet._errors import ArgumentError, AtlasError, DeconvNetError
 from deconvnet._files import UNFINISHED, make_folder, remove_written, write_whole
 from deconvnet._types import Box, LayerInfo
+from deconvnet.atlas.digests import DIGESTS, STAMP, Digests
 from deconvnet.atlas.scan import Scan
 from deconvnet.atlas.store import KEY, remove_interrupted
 from deconvnet.atlas.tables import SkippedPhoto
@@ -117,6 +118,7 @@ class Unfinished:
             for index, layer in enumerate(scan.layers)
             for name, array in scan.tallies[layer.name].arrays().items()
         }
+        arrays |= scan.digests.arrays()
         state = {"done": done, "skipped": [vars(photo) for photo in skipped]}
         data = save(arrays, {"scan": json.dumps(state)})
         write_whole(self.folder / _SCAN, lambda file: file.write(data))
@@ -137,6 +139,7 @@ class Unfinished:
                     names = [name for name in file.keys() if name.startswith(f"{index}/")]  # noqa: SIM118
                     arrays = {name.partition("/")[2]: file.get_tensor(name) for name in names}
                     scan.tallies[layer.name] = Tally.of_arrays(math.prod(layer.size), arrays)
+                scan.digests = Digests.of_arrays({name: file.get_tensor(name) for name in (DIGESTS, STAMP)})
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as fault:
             raise _damaged(path, fault) from fault
         return scan, int(state["done"]), [SkippedPhoto(**photo) for photo in state["skipped"]]

@@ -74,6 +74,8 @@ def atlas(
     limit: Limit = None,
     batch: Batch = None,
     keep_signal: KeepSignal = False,
+    allow_outside: o.AllowOutside = False,
+    suffix: o.Suffix = None,
     quiet: o.Quiet = False,
     *,
     flags: o.ModelFlags,
@@ -93,7 +95,8 @@ def atlas(
     with progress(quiet=quiet, lines=True) as report_progress:
         options: Options = {
             "workers": workers, "engine": engine, "ray_address": ray_address, "limit": limit, "batch": batch,
-            "memory": flags.memory, "keep_signal": keep_signal, "progress": partial(_report_stage, report_progress),
+            "memory": flags.memory, "keep_signal": keep_signal, "allow_outside": allow_outside, "suffix": suffix,
+            "progress": partial(_report_stage, report_progress),
         }  # fmt: skip
         if part is not None:
             scan_shard(
@@ -112,6 +115,8 @@ def atlas_merge(
     output: Out,
     photos: Annotated[str, typer.Option("--photos", help="Photos, as given for the parts.", show_default="required")],
     workers: Workers = 1,
+    allow_outside: o.AllowOutside = False,
+    suffix: o.Suffix = None,
     resume: o.Resume = False,
     quiet: o.Quiet = False,
     *,
@@ -128,7 +133,8 @@ def atlas_merge(
     was_finished = is_atlas(Path(output))
     with progress(quiet=quiet, lines=True) as report_progress:
         merged = merge_shards(
-            network.net, photos, shards, out=output, loaded=network.loaded, workers=workers, resume=resume,
+            network.net, photos, shards, out=output, loaded=network.loaded, workers=workers,
+            allow_outside=allow_outside, suffix=suffix, resume=resume,
             progress=partial(_report_stage, report_progress),
         )  # fmt: skip
     _print(merged, was_finished)

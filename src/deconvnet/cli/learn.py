@@ -81,6 +81,8 @@ def learn(
     workers: Annotated[
         int, typer.Option("--workers", help="Processes that read photos; 0 reads them in this process.", min=0)
     ] = 0,
+    allow_outside: o.AllowOutside = False,
+    suffix: o.Suffix = None,
     resume: o.Resume = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -108,7 +110,7 @@ def learn(
         boundary=boundary,
         seed=seed,
     )
-    opened = open_photos(photos)
+    opened = open_photos(photos, allow_outside=allow_outside, suffix=suffix)
     batches = math.ceil(min(limit or len(opened), len(opened)) / batch)
     with progress(quiet=quiet, lines=True) as report_progress:
         result = learn_photos(

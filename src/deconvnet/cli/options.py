@@ -134,6 +134,21 @@ PhotoSet = Annotated[
     str,
     typer.Argument(metavar="PHOTOS", help="Folder, .txt list, .tar or .parquet shards, or a URL of any of these."),
 ]
+AllowOutside = Annotated[
+    bool,
+    typer.Option(
+        "--allow-outside",
+        help="Let .parquet files, and lists behind a URL, name files outside their own folder.",
+    ),
+]
+Suffix = Annotated[
+    str | None,
+    typer.Option(
+        "--suffix",
+        help="Suffix of the photo in each sample of .tar shards, such as .jpg or .mask.png.",
+        show_default="the only photo",
+    ),
+]
 Layer = Annotated[str, typer.Option("--layer", "-l", help=LAYER_HELP)]
 CHANNEL = ("--channel", "--feature-map", "-c")
 Position = Annotated[

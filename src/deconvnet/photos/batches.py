@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Float32, Int64, UInt64
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -30,7 +30,8 @@ from deconvnet.photos.sets import PhotoSet
 
 Skipped: TypeAlias = tuple[tuple[int, str], ...]
 _Images: TypeAlias = Float32[np.ndarray, "size c h w"]
-_Report: TypeAlias = tuple[NDArray[np.int64], Skipped]  # the slots that hold a photo, the photos that could not be read
+_Report: TypeAlias = tuple[NDArray[np.int64], NDArray[np.uint64], Skipped]
+"""The slots that hold a photo, the digests of these photos, and the photos that could not be read."""
 
 
 class Preparation(Protocol):
@@ -51,12 +52,14 @@ class Batch:
     Attributes:
         indices: of the photos that were read, in the order asked for.
         slots: where each of them lies in `images`.
+        digests: of what each of them was decoded from, as `PhotoSet.read` takes it to check a photo that is read again.
         images: one slot per photo asked for, then zeros up to the batch's size.
         skipped: index of each photo that could not be read, and why.
     """
 
     indices: Int64[np.ndarray, " n"]
     slots: Int64[np.ndarray, " n"]
+    digests: UInt64[np.ndarray, " n"]
     images: Float32[Tensor, "size c h w"]
     skipped: Skipped
 
@@ -117,24 +120,26 @@ class Job:
         return self.size, *self.prepare.shape
 
     def read(self, batch: int, images: _Images) -> _Report:
-        """Fill every slot of a batch; which slots hold photos, and what could not be read."""
-        slots, skipped = [], []
+        """Fill every slot of a batch; which slots hold photos, their digests, and what could not be read."""
+        slots, digests, skipped = [], [], []
         indices = self.indices_of(batch).tolist()
         images[len(indices) :] = 0
         for slot, index in enumerate(indices):
             try:
-                images[slot] = self.prepare.image(self.photos.read(index))[0].numpy()
+                photo = self.photos.read(index)
+                images[slot] = self.prepare.image(photo)[0].numpy()
                 slots.append(slot)
+                digests.append(photo.digest)
             except PhotoError as fault:
                 images[slot] = 0
                 skipped.append((index, str(fault)))
-        return np.array(slots, np.int64), tuple(skipped)
+        return np.array(slots, np.int64), np.array(digests, np.uint64), tuple(skipped)
 
 
 def _batches(job: Job, workers: int) -> Generator[Batch, None, None]:
     stream = _by_workers(job, min(workers, len(job))) if workers else _in_this_process(job)
-    for batch, ((slots, skipped), images) in enumerate(stream):
-        yield Batch(job.indices_of(batch)[slots], slots, torch.from_numpy(images), skipped)
+    for batch, ((slots, digests, skipped), images) in enumerate(stream):
+        yield Batch(job.indices_of(batch)[slots], slots, digests, torch.from_numpy(images), skipped)
 
 
 def _in_this_process(job: Job) -> Iterator[tuple[_Report, _Images]]:

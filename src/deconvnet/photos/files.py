@@ -1,19 +1,26 @@
 """Files that hold photos: on this machine, or behind a URL that fsspec knows (s3://, gs://, https://, ...)."""
 
 import glob
-import io
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import unquote
 
 from deconvnet._errors import ArgumentError, PhotoError
+from deconvnet._memory import in_bytes
 
 UNKNOWN = -1
+LARGEST = "DECONVNET_LARGEST_PHOTO"  # environment variable that raises or lowers the limit
+
+_LARGEST = "1GB"
+_LOCAL = ("file://", "local://")
+_VERSIONS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")  # as file systems call it
 
 
 @dataclass(frozen=True)
@@ -24,11 +31,13 @@ class File:
         location: its absolute path or URL.
         name: its path below the folder that holds all files of the set, with forward slashes.
         size: in bytes, or `UNKNOWN`.
+        version: changes when the file is written anew: the time of that, or what the file system has for it.
     """
 
     location: str
     name: str
     size: int
+    version: str = ""
 
     @property
     def mark(self) -> str:
@@ -43,11 +52,43 @@ def is_url(location: str) -> bool:
 
 def absolute(location: str, beside: str | None = None) -> str:
     """The absolute path or URL; a path is taken from the folder of the file `beside`, or from the working folder."""
-    if is_url(location):
+    local = next((scheme for scheme in _LOCAL if location.startswith(scheme)), "")
+    if is_url(location) and not local:
         return location
+    location = location.removeprefix(local)
     if beside is None or not is_url(beside):
         return os.path.abspath(os.path.join(os.path.dirname(beside or ""), os.path.expanduser(location)))
-    return f"{beside.rpartition('/')[0]}/{location}"
+    return os.path.abspath(location) if local else _prefix(beside) + location
+
+
+def below(name: str, beside: str) -> str:
+    """The absolute path or URL that the file `beside` names, which must lie in its folder or below it.
+
+    Raises:
+        PhotoError: it lies elsewhere, also where a link leads there.
+    """
+    if is_url(beside):
+        location = absolute(name, beside)
+        inside = location.startswith(_prefix(beside)) and not name.startswith(("/", "~"))
+        rest = location[len(_prefix(beside)) :]
+        inside = inside and "::" not in rest and ".." not in re.split(r"[/\\]", unquote(unquote(rest)))
+    else:
+        folder = os.path.realpath(os.path.dirname(beside))
+        location = absolute(f"./{name}" if name.startswith("~") else name, beside)
+        try:
+            inside = not is_url(location) and os.path.commonpath([folder, os.path.realpath(location)]) == folder
+        except ValueError:  # another drive, or a null byte
+            inside = False
+    if not inside:
+        raise PhotoError(
+            f"{name!r} is outside the folder of the file that names it. If you trust that file, pass "
+            "allow_outside=True (--allow-outside)."
+        )
+    return location
+
+
+def _prefix(url: str) -> str:
+    return url.partition("?")[0].rpartition("/")[0] + "/"
 
 
 def is_folder(location: str) -> bool:
@@ -66,31 +107,98 @@ def is_file(location: str) -> bool:
         return bool(filesystem.isfile(path))
 
 
+def is_there(location: str) -> bool:
+    """Whether anything of that name is on this machine, be it a device or a broken link."""
+    return not is_url(location) and os.path.lexists(location)
+
+
+def largest() -> int:
+    """Bytes of the largest file, and of the largest decoded photo, that are taken into memory.
+
+    Raises:
+        ArgumentError: the environment variable that says so is not a number of bytes.
+    """
+    return in_bytes(os.environ.get(LARGEST) or _LARGEST)
+
+
+def check_size(size: float, what: str) -> None:
+    """Raise if so many bytes are more than the limit.
+
+    Raises:
+        PhotoError: they are; says what has them, and how to raise the limit.
+    """
+    if size > largest():
+        raise PhotoError(
+            f"{what} {size / 1e9:.3g} GB, and the limit is {largest() / 1e9:.3g} GB. Set the environment variable "
+            f"{LARGEST}, such as {LARGEST}=4GB, if it is right."
+        )
+
+
 def read(location: str, start: int = 0, size: int | None = None) -> bytes:
     """The whole file, or `size` bytes of it from `start` on.
 
     Nothing stays open between calls, so nothing can be inherited, sent or leaked.
 
     Raises:
-        PhotoError: not there, not allowed, or no connection; says why, without the path or URL.
+        PhotoError: not there, not a regular file, too large, not allowed, or no connection; says why, without the
+            path or URL.
     """
+    check_size(size or 0, "it has")
     with _as_photo_errors(location) as (filesystem, path):
-        if filesystem is not None:
-            return bytes(filesystem.cat_file(path, start or None, None if size is None else start + size))
-        with open(path, "rb") as file:
-            file.seek(start)
-            return file.read(-1 if size is None else size)
+        if filesystem is None:
+            with _open(path) as file:
+                check_size(os.fstat(file.fileno()).st_size if size is None else size, "it has")
+                file.seek(start)
+                return file.read(-1 if size is None else size)
+        data = bytes(filesystem.cat_file(path, start or None, start + (largest() + 1 if size is None else size)))
+        check_size(len(data), "it has at least")
+        return data
 
 
 def open_file(location: str) -> BinaryIO:
     """The file, open for reading; the caller closes it.
 
     Raises:
-        PhotoError: as `read`.
+        PhotoError: as `read`, but of any size.
     """
     with _as_photo_errors(location) as (filesystem, path):
-        file: BinaryIO = (filesystem or io).open(path, "rb")
+        file: BinaryIO = _open(path) if filesystem is None else filesystem.open(path, "rb")
         return file
+
+
+def version(location: str) -> str:
+    """Changes when a file on this machine is written anew or replaced; "" for a URL.
+
+    Raises:
+        PhotoError: not there, or not a regular file.
+    """
+    if is_url(location):
+        return ""
+    with _as_photo_errors(location):
+        status = os.stat(location)
+        _check_regular(status)
+        return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
+
+
+def _open(path: str) -> BinaryIO:
+    """A regular file, open; a pipe would wait for its other end, and a device has no end."""
+    _check_regular(os.stat(path))
+    with ExitStack() as stack:
+        file = stack.enter_context(open(path, "rb", opener=_open_without_waiting))
+        _check_regular(os.fstat(file.fileno()))  # it may have been replaced since
+        stack.pop_all()
+    return file
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_regular(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise PhotoError("it is a folder. Give the files in it.")
+    if not stat.S_ISREG(status.st_mode):
+        raise PhotoError("it is not a regular file.")
 
 
 def listed(locations: Iterable[str]) -> list[File]:
@@ -102,7 +210,7 @@ def listed(locations: Iterable[str]) -> list[File]:
     locations = list(locations)
     for url in {location.partition("://")[0]: location for location in locations if is_url(location)}.values():
         _filesystem(url)
-    return [File(location, name, _size(location)) for location, name in zip(locations, _short(locations), strict=True)]
+    return [File(location, name, *_seen(location)) for location, name in zip(locations, _short(locations), strict=True)]
 
 
 def inside(folder: str) -> list[File]:
@@ -116,7 +224,7 @@ def inside(folder: str) -> list[File]:
             return _remote(filesystem, filesystem.find(path, detail=True), folder=path)
     depth = len(_parts(folder))
     named = sorted(("/".join(_parts(path)[depth:]), path) for path in _walk(folder))
-    return [File(path, name, _size(path)) for name, path in named]
+    return [File(path, name, *_seen(path)) for name, path in named]
 
 
 def matching(pattern: str) -> list[File]:
@@ -149,6 +257,12 @@ def in_braces(pattern: str) -> list[str]:
     return [path for value in values for path in in_braces(before + value + after)]
 
 
+def in_words(fault: BaseException) -> str:
+    """What a fault says, the same at each run: without the addresses of objects, and files in memory unnamed."""
+    named = re.sub(r"<_io\.\w+ object at 0x[0-9a-f]+>", "the file", str(fault))
+    return re.sub(r" at 0x[0-9a-f]+", "", named).rstrip(".") or type(fault).__name__
+
+
 def _walk(folder: str) -> Iterator[str]:
     visited = set()  # links may lead in circles
     for here, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
@@ -165,12 +279,13 @@ def _refuse(fault: OSError) -> None:
     raise PhotoError(f"cannot read the folder {fault.filename!r}: {fault.strerror}.") from fault
 
 
-def _size(location: str) -> int:
-    """UNKNOWN for a URL too: asking for each of a million would take hours."""
+def _seen(location: str) -> tuple[int, str]:
+    """Its size and version; UNKNOWN for a URL too: asking for each of a million would take hours."""
     try:
-        return UNKNOWN if is_url(location) else os.path.getsize(location)
+        status = None if is_url(location) else os.stat(location)
     except (OSError, ValueError):  # reading it will say what is wrong with it
-        return UNKNOWN
+        status = None
+    return (UNKNOWN, "") if status is None else (status.st_size, str(status.st_mtime_ns))
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
@@ -197,18 +312,25 @@ def _as_photo_errors(location: str) -> Iterator[tuple[Any, str]]:
     except FileNotFoundError as fault:
         raise PhotoError("no such file.") from fault
     except Exception as fault:  # the packages behind fsspec have families of exceptions of their own
-        reason = getattr(fault, "strerror", None) or str(fault).replace(location, "the file")
-        raise PhotoError(f"{reason or type(fault).__name__}.") from fault
+        reason = getattr(fault, "strerror", None) or in_words(fault).replace(location, "the file")
+        raise PhotoError(f"{reason}.") from fault
 
 
 def _remote(filesystem: Any, details: dict[str, dict[str, Any]], folder: str | None = None) -> list[File]:
     paths = sorted(path for path, detail in details.items() if detail.get("type") != "directory")
     depth = None if folder is None else len(_parts(folder.rstrip("/")))
-    files = [
-        File(filesystem.unstrip_protocol(path), name, UNKNOWN if (size := details[path].get("size")) is None else size)
-        for path, name in zip(paths, _short(paths, depth), strict=True)
-    ]
-    return [file for file in files if not any(part.startswith(".") for part in file.name.split("/"))]
+    listed = []
+    for path, name in zip(paths, _short(paths, depth), strict=True):
+        detail = details[path]
+        size = UNKNOWN if detail.get("size") is None else detail["size"]
+        version = next((str(detail[key]) for key in _VERSIONS if detail.get(key)), "")
+        listed.append(File(filesystem.unstrip_protocol(path), name, size, version))
+    return [file for file in listed if not is_hidden(file.name)]
+
+
+def is_hidden(name: str) -> bool:
+    """Whether the file or a folder above it begins with a dot; "." and ".." are not names."""
+    return any(part.startswith(".") for part in name.split("/") if part not in (".", ".."))
 
 
 def _parts(location: str) -> list[str]:

@@ -7,7 +7,7 @@ sequence of photos or paths ─────────────┘
 
 import hashlib
 import os
-import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,8 +21,9 @@ from torch.utils.data import IterableDataset
 
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet.photos import files, shards
+from deconvnet.photos.content import content_of, digest_of, is_location, photo_of, samples, spread
 from deconvnet.photos.files import File
-from deconvnet.photos.photo import Photo, PhotoLike, decode_photo, load_photo
+from deconvnet.photos.photo import Photo
 
 SUFFIXES = tuple(".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm .pbm .jp2 .avif .tga".split())
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -34,13 +35,16 @@ class PhotoSet:
 
     Attributes:
         names: of each photo: unique, the same on every machine, and no absolute path.
-        fingerprint: hex digits that identify the set, by names and sizes.
+        fingerprint: hex digits that identify the set, by names and sizes, and by the content of its first, middle and
+            last photo; the same for a copy elsewhere.
         fetch: what photo i is before it is decoded.
+        stamp: hex digits that change when a file is written anew, and may differ for a copy; "" if nothing is known.
     """
 
     names: pa.LargeStringArray  # compact, and copied as one piece
     fingerprint: str
     fetch: Callable[[int], object]
+    stamp: str = ""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -49,20 +53,65 @@ class PhotoSet:
         """The name of photo i."""
         return str(self.names[i].as_py())
 
-    def read(self, i: int) -> Photo:
-        """Photo i, decoded; it carries its name.
+    def read(self, i: int, digest: int = 0) -> Photo:
+        """Photo i, decoded; it carries its name and a digest of what it was decoded from.
+
+        Args:
+            i: index of the photo.
+            digest: that the photo has to have, as an earlier reading found it; 0 for any.
 
         Raises:
-            PhotoError: whatever is wrong with this photo.
+            PhotoError: whatever is wrong with this photo, or it has changed since that reading.
         """
-        return _photo(partial(self.fetch, i), self.name(i))
+        photo = photo_of(partial(self.fetch, i), self.name(i))
+        self._check(i, digest, photo.digest)
+        return photo
+
+    def check_unchanged(self, i: int, digest: int) -> None:
+        """Raise unless photo i has this digest; files are read for that, but not decoded.
+
+        Raises:
+            PhotoError: it has another one, or cannot be read any more.
+        """
+        self._check(i, digest, digest_of(content_of(partial(self.fetch, i), self.name(i)), self.name(i)))
+
+    def check_repeatable(self) -> None:
+        """Raise if the first photo is another one when it is read a second time.
+
+        Raises:
+            ArgumentError: it is.
+        """
+        try:
+            digests = {self.read(0).digest for _ in range(2)}
+        except PhotoError:  # a photo that cannot be read is for those who ask for it
+            return
+        if len(digests) > 1:
+            raise ArgumentError(
+                f"photo {self.name(0)!r} is another one each time it is read. Leave out what changes photos at random."
+            )
+
+    def _check(self, i: int, digest: int, now: int) -> None:
+        if digest and digest != now:
+            raise PhotoError(
+                f"{self.name(i)!r} has changed since it was read first. Restore it, or start again in a new folder; a "
+                "data set has to give the same photo every time."
+            )
 
 
-def open_photos(source: Any) -> PhotoSet:
+@dataclass(frozen=True)
+class _Opening:
+    """How a source is opened: what the user gave, for messages, and the options of `open_photos`."""
+
+    source: str
+    allow_outside: bool
+    suffix: str | None
+
+
+def open_photos(source: Any, *, allow_outside: bool = False, suffix: str | None = None) -> PhotoSet:
     """The photos of a data set, to be read by index.
 
-    The first, the middle and the last photo of a data set in memory are read: they are its fingerprint. Only the names
-    and sizes of files are read, and the tables of contents of shards.
+    The first, the middle and the last photo are read for the fingerprint; of the others only names and sizes, and the
+    tables of contents of shards.
 
     Args:
         source: one of
@@ -74,60 +123,71 @@ def open_photos(source: Any) -> PhotoSet:
             a Hugging Face `Dataset` with an image column;
             a map-style `torch.utils.data.Dataset` or a sequence, whose items are photos as
             `load_photo` takes them, or tuples with the photo first, or dictionaries with an "image".
+        allow_outside: a `.parquet`, and a `.txt` behind a URL, may name files anywhere, as a local `.txt` always may.
+            Otherwise what lies outside their folder is refused: such files often come from somebody else.
+        suffix: which photo of each sample in tar shards, such as ".jpg" or ".mask.png": what follows the first dot of
+            its name, or if there is none of that, how the name ends. Needed where samples hold several photos.
 
     Raises:
-        PhotoError: not found, or no photos in it; a shard that cannot be read.
-        ArgumentError: not a source of photos, or one that cannot be read by index.
+        PhotoError: not found, or no photos in it; a list or shard that is damaged, or names what it must not.
+        ArgumentError: not a source of photos, or one that cannot be read by index; several photos in a sample without
+            `suffix`.
 
     Example:
         >>> photos = open_photos(["sample:chelsea", "sample:rocket"])
         >>> len(photos), photos.read(1).size
         (2, (427, 640))
     """
-    if isinstance(source, str | os.PathLike):
-        return _from_location(os.fspath(source))
+    if suffix is not None and (not isinstance(suffix, str) or not suffix.strip(".")):
+        raise ArgumentError(f"suffix is a text such as '.jpg'; got {suffix!r}.")
+    located = isinstance(source, str | os.PathLike)
+    opening = _Opening(str(os.fspath(source)) if located else "the list", allow_outside, suffix)
+    if located:
+        return _from_location(opening)
     _check_items(source)
-    if isinstance(source, list | tuple) and all(map(_is_location, source)):
-        return _from_files([files.absolute(os.fspath(location)) for location in source], "the list")
+    if isinstance(source, list | tuple) and all(map(is_location, source)):
+        return _from_files([files.absolute(os.fspath(location)) for location in source], opening)
+    _check_no_suffix(opening)
     return _from_items(source)
-
-
-def _is_location(item: object) -> bool:
-    return isinstance(item, str | os.PathLike) and not str(item).startswith("sample:")
 
 
 # ---- files
 
 
-def _from_location(source: str) -> PhotoSet:
+def _from_location(opening: _Opening) -> PhotoSet:
+    source = opening.source
     location = files.absolute(source)
     if files.is_folder(location):
-        return _photos_or_shards(files.inside(location), source)
-    if not files.is_file(location) and "{" in location:
-        return _from_files(files.in_braces(location), source)
-    if not files.is_file(location) and any(sign in location for sign in "*?["):
-        return _photos_or_shards(files.matching(location), source)
-    if not files.is_file(location):
+        return _photos_or_shards(files.inside(location), opening)
+    is_file = files.is_file(location)
+    if not is_file and files.is_there(location):
+        raise PhotoError(f"cannot read {source!r}: it is not a regular file.")
+    if not is_file and "{" in location:
+        return _from_files(files.in_braces(location), opening)
+    if not is_file and any(sign in location for sign in "*?["):
+        return _photos_or_shards(files.matching(location), opening)
+    if not is_file:
         raise PhotoError(f"no file or folder {source!r}. Check the path.")
     if location.lower().endswith(".txt"):
-        return _from_files(_lines(location, source), source)
+        return _from_files(_lines(location, opening), opening)
     if not location.lower().endswith((*SUFFIXES, *_COMPRESSED, ".tar", ".parquet")):
         raise ArgumentError(
             f"{source!r} is not a source of photos. Give a folder, a .txt with a path on each line, "
             "a .tar, a .parquet or a photo."
         )
-    return _from_files([location], source)
+    return _from_files([location], opening)
 
 
-def _lines(location: str, source: str) -> list[str]:
+def _lines(location: str, opening: _Opening) -> list[str]:
+    absolute = files.absolute if opening.allow_outside or not files.is_url(location) else files.below
     try:
         lines = [line.strip() for line in files.read(location).decode("utf-8-sig").splitlines()]
+        return [absolute(line, beside=location) for line in lines if line and not line.startswith("#")]
     except (PhotoError, UnicodeDecodeError) as fault:
-        raise PhotoError(f"cannot read the list {source!r}: {fault}") from fault
-    return [files.absolute(line, beside=location) for line in lines if line and not line.startswith("#")]
+        raise PhotoError(f"cannot read the list {opening.source!r}: {fault}") from fault
 
 
-def _photos_or_shards(listed: list[File], source: str) -> PhotoSet:
+def _photos_or_shards(listed: list[File], opening: _Opening) -> PhotoSet:
     """The photos among the files; where there are none, the shards."""
     for suffixes, open_them in (
         (SUFFIXES, _from_photos),
@@ -136,47 +196,76 @@ def _photos_or_shards(listed: list[File], source: str) -> PhotoSet:
     ):
         matches = [file for file in listed if file.location.lower().endswith(suffixes)]
         if matches:
-            return open_them(matches, source)
-    raise PhotoError(f"no photos in {source!r}: no {', '.join(SUFFIXES)}, and no .tar or .parquet.")
+            return open_them(matches, opening)
+    raise PhotoError(f"no photos in {opening.source!r}: no {', '.join(SUFFIXES)}, and no .tar or .parquet.")
 
 
-def _from_files(locations: list[str], source: str) -> PhotoSet:
+def _from_files(locations: list[str], opening: _Opening) -> PhotoSet:
     """Exactly these files, whether they exist or not."""
     if not locations:
-        raise PhotoError(f"no photos in {source!r}: it is empty.")
+        raise PhotoError(f"no photos in {opening.source!r}: it is empty.")
     listed = files.listed(locations)
     for suffixes, open_them in (((*_COMPRESSED, ".tar"), _from_tars), (".parquet", _from_tables)):
         if all(location.lower().endswith(suffixes) for location in locations):
-            return open_them(listed, source)
-    return _from_photos(listed, source)
+            return open_them(listed, opening)
+    return _from_photos(listed, opening)
 
 
-def _from_photos(listed: list[File], source: str) -> PhotoSet:
+def _from_photos(listed: list[File], opening: _Opening) -> PhotoSet:
+    _check_no_suffix(opening)
     locations = pa.array([os.fsencode(file.location) for file in listed], pa.large_binary())
     names, marks = [file.name for file in listed], [file.mark for file in listed]
-    return _photo_set("files", names, marks, partial(_file, locations))
+    return _photo_set("files", names, marks, partial(_file, locations), opening.source, _stamp(listed))
 
 
 def _file(locations: pa.LargeBinaryArray, i: int) -> bytes:
     return files.read(os.fsdecode(locations[i].as_py()))
 
 
-def _from_tars(listed: list[File], source: str) -> PhotoSet:
+def _from_tars(listed: list[File], opening: _Opening) -> PhotoSet:
     compressed = [file.name for file in listed if file.location.lower().endswith(_COMPRESSED)]
     if compressed:
         raise ArgumentError(
             f"{compressed[0]!r} is compressed, and photos cannot be read from the middle of it. Unpack it "
             "to a .tar: photos are compressed already."
         )
-    names, table = [], []
-    for index, shard in enumerate(listed):
-        prefix = "" if len(listed) == 1 else shard.name.removesuffix(".tar") + "/"
-        for name, offset, size in shards.members(shard, SUFFIXES):
-            names.append(prefix + name)
-            table.append((index, offset, size))
-    members = np.array(table, np.int64).reshape(-1, 3)
+    suffixes = SUFFIXES if opening.suffix is None else ("." + opening.suffix.lower().lstrip("."),)
+    rows = [(shard, *row) for shard, file in enumerate(listed) for row in shards.members(file, suffixes)]
+    if opening.suffix is None:
+        _check_samples(listed, rows)
+    elif exact := [row for row in rows if shards.key_and_suffix(row[1])[1] == suffixes[0]]:
+        rows = exact
+    prefixes = ["" if len(listed) == 1 else file.name.removesuffix(".tar") + "/" for file in listed]
+    names = [prefixes[shard] + name for shard, name, _, _ in rows]
+    members = np.array([(shard, offset, size) for shard, _, offset, size in rows], np.int64).reshape(-1, 3)
     locations = tuple(file.location for file in listed)
-    return _photo_set("tar", names, members[:, 2].tolist(), partial(_member, locations, members), source)
+    fetch = partial(_member, locations, members)
+    return _photo_set("tar", names, members[:, 2].tolist(), fetch, opening.source, _stamp(listed))
+
+
+def _check_samples(listed: list[File], rows: list[tuple[int, str, int, int]]) -> None:
+    """Raise if a sample holds several photos: one may be what is looked at, and another a mask."""
+    suffix_of: dict[tuple[int, str], str] = {}
+    for shard, name, _, _ in rows:
+        key, suffix = shards.key_and_suffix(name)
+        first = suffix_of.setdefault((shard, key), sys.intern(suffix))
+        if first != suffix:
+            raise ArgumentError(
+                f"{listed[shard].name!r} holds several photos of the name {key!r}, {key + first!r} and "
+                f"{key + suffix!r}. Choose which: suffix={first!r} (--suffix {first}), or {suffix!r}."
+            )
+
+
+def _check_no_suffix(opening: _Opening) -> None:
+    if opening.suffix is not None:
+        raise ArgumentError(
+            f"suffix={opening.suffix!r} chooses among the files in tar shards, and {opening.source} has none."
+        )
+
+
+def _stamp(listed: list[File]) -> str:
+    digest = hashlib.sha256("\n".join(file.version for file in listed).encode()).hexdigest()
+    return digest if any(file.version for file in listed) else ""
 
 
 def _member(locations: tuple[str, ...], members: Int64[np.ndarray, "n 3"], i: int) -> bytes:
@@ -184,10 +273,11 @@ def _member(locations: tuple[str, ...], members: Int64[np.ndarray, "n 3"], i: in
     return files.read(locations[shard], offset, size)
 
 
-def _from_tables(listed: list[File], source: str) -> PhotoSet:
-    groups, names, sizes = shards.row_groups(listed)
+def _from_tables(listed: list[File], opening: _Opening) -> PhotoSet:
+    _check_no_suffix(opening)
+    groups, names, sizes = shards.row_groups(listed, allow_outside=opening.allow_outside)
     kind = f"parquet {groups.column} {sizes}"
-    return _photo_set(kind, names, [0] * len(names), partial(shards.row, groups), source)
+    return _photo_set(kind, names, [0] * len(names), partial(shards.row, groups), opening.source, _stamp(listed))
 
 
 # ---- objects
@@ -219,8 +309,8 @@ def _from_items(source: Any) -> PhotoSet:
         raise PhotoError(f"no photos in the {kind}: its length is 0.")
     fetch = partial(_item, source, key)
     names = [str(i) for i in range(count)]
-    sizes = [0] * count
-    return _photo_set(f"{kind} {_samples(fetch, count)}", names, sizes, fetch)
+    _check_readable(fetch, count)
+    return _photo_set(kind, names, [0] * count, fetch)
 
 
 def _hugging_face(dataset: Any) -> tuple[Any, str]:
@@ -249,60 +339,36 @@ def _item(source: Any, key: str | None, i: int) -> object:
     return item
 
 
-def _samples(fetch: Callable[[int], object], count: int) -> str:
-    """Hashes of the first, middle and last photo, which distinguish data sets of the same class and length."""
-    digests, faults = [], []
-    for i in sorted({0, count // 2, count - 1}):
+def _check_readable(fetch: Callable[[int], object], count: int) -> None:
+    """Raise unless one of three items of a data set gives a photo."""
+    faults, indices = [], spread(count)
+    for i in indices:
         try:
-            digests.append(hashlib.sha256(_photo(partial(fetch, i), str(i)).pixels.tobytes()).hexdigest())
+            photo_of(partial(fetch, i), str(i))
         except PhotoError as fault:
-            digests.append("unreadable")
             faults.append(fault)
-    if len(faults) == len(digests):
+    if len(faults) == len(indices):
         raise ArgumentError(f"neither the first, nor the middle, nor the last item gives a photo: {faults[0]}")
-    return " ".join(digests)
 
 
 # ---- both
 
 
-def _photo(fetch: Callable[[], object], name: str) -> Photo:
-    try:
-        item: Any = fetch()
-        if isinstance(item, Mapping) and "bytes" in item:  # as Hugging Face keeps a file
-            item = item["bytes"] if item["bytes"] is not None else item.get("path")
-        if _is_location(item):
-            item = files.read(files.absolute(os.fspath(item)))
-        if item is None:
-            raise PhotoError("there is none.")
-    except MemoryError:
-        raise
-    except PhotoError as fault:
-        raise PhotoError(f"cannot read {name!r}: {fault}") from fault
-    except Exception as fault:  # a user's data set raises whatever it likes
-        reason = re.sub(r" at 0x[0-9a-f]+", "", str(fault))  # the same at each run
-        raise PhotoError(f"cannot read {name!r}: {type(fault).__name__}: {reason}") from fault
-    return decode_photo(item, name) if isinstance(item, bytes) else _loaded(item, name)
-
-
-def _loaded(item: Any, name: str) -> Photo:
-    try:
-        photo: PhotoLike = item
-        return replace(load_photo(photo), name=name)
-    except (ArgumentError, PhotoError) as fault:
-        raise PhotoError(f"cannot read {name!r}: {fault}") from fault
-
-
 def _photo_set(
-    kind: str, names: list[str], marks: Sequence[object], fetch: Callable[[int], object], source: str = ""
+    kind: str,
+    names: list[str],
+    marks: Sequence[object],
+    fetch: Callable[[int], object],
+    source: str = "",
+    stamp: str = "",
 ) -> PhotoSet:
     if not names:
         raise PhotoError(f"no photos in {source!r}.")
     unique = _unique([os.fsencode(name).decode("utf-8", "replace") for name in names])
-    digest = hashlib.sha256(f"{kind}\n".encode())
+    digest = hashlib.sha256(f"{kind} {samples(fetch, unique)}\n".encode())
     for name, mark in zip(unique, marks, strict=True):
         digest.update(f"{mark} {name}\n".encode())
-    return PhotoSet(pa.array(unique, pa.large_string()), digest.hexdigest(), fetch)
+    return PhotoSet(pa.array(unique, pa.large_string()), digest.hexdigest(), fetch, stamp)
 
 
 def _unique(names: Iterable[str]) -> list[str]:

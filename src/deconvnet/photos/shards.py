@@ -1,6 +1,7 @@
 """Many photos in one file: where each lies in tar shards, and how a row of Parquet is read."""
 
 import os
+import secrets
 import tarfile
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -20,14 +21,17 @@ from deconvnet.photos import files
 from deconvnet.photos.files import File
 
 _ROWS = 16  # read at once, so that a row group of any size fits in memory
+_BLOCK = 512  # bytes of a tar's header; two blocks of zeros close the tar
 
 
 @contextmanager
 def _refusing(shard: File, kind: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, PhotoError, tarfile.TarError, pa.ArrowException) as fault:
-        reason = getattr(fault, "strerror", None) or fault
+    except ArgumentError:
+        raise
+    except Exception as fault:  # on broken data both packages raise whatever they meet
+        reason = getattr(fault, "strerror", None) or files.in_words(fault)
         raise PhotoError(f"cannot read the shard {shard.name!r}: {reason}. It has to be {kind}.") from fault
 
 
@@ -38,15 +42,47 @@ def members(shard: File, suffixes: tuple[str, ...]) -> Iterator[tuple[str, int, 
     """Name, offset and size of every file with such a suffix in the tar, in its order; hidden ones are left out.
 
     Raises:
-        PhotoError: not there, compressed, cut off, or not a tar.
+        PhotoError: not there, compressed, cut off, damaged, or not a tar; says where.
     """
     with _refusing(shard, "a whole tar, not compressed"), files.open_file(shard.location) as file:
         tar = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115  # closing it does nothing: the file is not its own
+        last = ""
         while member := tar.next():
             tar.members = []  # type: ignore[attr-defined]  # not in typeshed; it would keep them all
-            hidden = PurePosixPath(member.name).name.startswith(".")
-            if member.isfile() and not hidden and member.name.lower().endswith(suffixes):
-                yield member.name, member.offset_data, member.size
+            last = member.name
+            if member.isfile() and not files.is_hidden(last) and last.lower().endswith(suffixes):
+                if member.issparse():
+                    raise PhotoError(f"{last!r} is stored with holes, as photos are not")
+                yield last, member.offset_data, member.size
+        _check_end(file, tar.offset, last)
+
+
+def _check_end(file: BinaryIO, at: int, last: str) -> None:
+    """Raise unless two blocks of zeros close the tar, at that byte, and nothing follows: tarfile stops anywhere."""
+    file.seek(at)
+    where = f"at byte {at}" + (f", behind {last!r}," if last else "")
+    header, second = file.read(_BLOCK), file.read(_BLOCK)
+    if header.strip(b"\0"):
+        raise PhotoError(f"the header {where} is {'damaged' if len(header) == _BLOCK else 'cut off'}")
+    if len(second) < _BLOCK or second.strip(b"\0"):
+        raise PhotoError(f"it ends {where} without the two blocks of zeros that close a tar, so it may be cut off")
+    while data := file.read(2**20):
+        if data.strip(b"\0"):
+            raise PhotoError(
+                f"there is more behind the end {where.rstrip(',')}: a header there is zeroed, or two tars were joined"
+            )
+
+
+def key_and_suffix(name: str) -> tuple[str, str]:
+    """The key of the sample that a member belongs to, and what follows it, as WebDataset takes names apart.
+
+    Example:
+        >>> key_and_suffix("train/0001.mask.png")
+        ('train/0001', '.mask.png')
+    """
+    folder, slash, base = name.rpartition("/")
+    key, dot, suffix = base.partition(".")
+    return folder + slash + key, (dot + suffix).lower()
 
 
 # ---- Parquet
@@ -62,6 +98,8 @@ class RowGroups:
         file: of each row group, the index of its file in `locations`.
         group: of each row group, its index in its file.
         start: of each row group, its first row in the set; then the number of all rows.
+        allow_outside: whether a row may name a file outside the folder of its table.
+        opened: differs from one opening of the same files to the next.
     """
 
     locations: tuple[str, ...]
@@ -69,14 +107,16 @@ class RowGroups:
     file: Int64[np.ndarray, " groups"]
     group: Int64[np.ndarray, " groups"]
     start: Int64[np.ndarray, " groups+1"]
+    allow_outside: bool
+    opened: str
 
 
-def row_groups(shards: Sequence[File]) -> tuple[RowGroups, list[str], list[int]]:
+def row_groups(shards: Sequence[File], *, allow_outside: bool) -> tuple[RowGroups, list[str], list[int]]:
     """Where the rows lie; the name of each: its path in the table, or else its index; bytes in each row group.
 
     Raises:
         PhotoError: a file is not there, or is not a Parquet file.
-        ArgumentError: no column holds the photos, or another one than in the first file.
+        ArgumentError: no column holds the photos, or another one than in the first file, or of another type.
     """
     columns, names, groups = [], [], []
     for shard in shards:
@@ -91,19 +131,25 @@ def row_groups(shards: Sequence[File]) -> tuple[RowGroups, list[str], list[int]]
     file = np.repeat(np.arange(len(shards)), [len(of_file) for of_file in groups])
     index = np.concatenate([np.arange(len(of_file)) for of_file in groups])
     start = np.cumsum([0, *(group.num_rows for group in all_groups)])
-    row_groups = RowGroups(tuple(shard.location for shard in shards), columns[0], file, index, start)
+    locations, opened = tuple(shard.location for shard in shards), secrets.token_hex(8)
+    row_groups = RowGroups(locations, columns[0], file, index, start, allow_outside, opened)
     return row_groups, names, [group.total_byte_size for group in all_groups]
 
 
 def row(groups: RowGroups, i: int) -> bytes | None:
     """The file of photo i, or None where the table has none; fast where rows are read in their order."""
     group = int(np.searchsorted(groups.start, i, "right")) - 1
+    first, last = groups.start[group : group + 2].tolist()
     location = groups.locations[groups.file[group]]
-    reader = _reader(location, groups.column, int(groups.group[group]), os.getpid(), threading.get_ident())
-    value = reader.at(i - int(groups.start[group]))
+    reader = _reader(
+        location, groups.column, int(groups.group[group]), last - first, groups.opened, files.version(location),
+        os.getpid(), threading.get_ident(),
+    )  # fmt: skip
+    value = reader.at(i - first)
     data: bytes | None = value["bytes"] if isinstance(value, dict) else value
     if data is None and isinstance(value, dict) and value.get("path"):
-        return files.read(files.absolute(value["path"], beside=location))
+        absolute = files.absolute if groups.allow_outside else files.below
+        return files.read(absolute(value["path"], beside=location))
     return data
 
 
@@ -124,12 +170,29 @@ def image_column(fitting: Collection[str], columns: Mapping[str, object], where:
 
 
 def _photo_column(schema: Any, where: str) -> str:
-    columns = {field.name: field.type for field in schema}
-    structs = [
-        name for name, kind in columns.items() if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
-    ]
-    plain = [name for name, kind in columns.items() if pa.types.is_binary(kind) or pa.types.is_large_binary(kind)]
-    return image_column(structs or plain, columns, repr(where))
+    structs = [field for field in schema if pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0]
+    plain = [field for field in schema if _is_bytes(field.type)]
+    fitting = {field.name: field.type for field in structs or plain}
+    name = image_column(fitting, {field.name: field.type for field in schema}, repr(where))
+    if schema.names.count(name) > 1:
+        raise ArgumentError(f"{where!r} has {schema.names.count(name)} columns named {name!r}. Name each column once.")
+    if pa.types.is_struct(fitting[name]):
+        parts = {part.name: part.type for part in fitting[name]}
+        if not (_is_bytes(parts["bytes"]) or pa.types.is_null(parts["bytes"])):
+            raise ArgumentError(f"{where!r} has {name}.bytes of type {parts['bytes']}. Bytes have to be binary.")
+        if not (_is_text(parts.get("path", pa.null())) or pa.types.is_null(parts.get("path", pa.null()))):
+            raise ArgumentError(f"{where!r} has {name}.path of type {parts['path']}. A path has to be a string.")
+    return name
+
+
+def _is_bytes(kind: Any) -> bool:
+    tests = ("is_binary", "is_large_binary", "is_fixed_size_binary", "is_binary_view")
+    return any(getattr(pa.types, test)(kind) for test in tests if hasattr(pa.types, test))
+
+
+def _is_text(kind: Any) -> bool:
+    tests = ("is_string", "is_large_string", "is_string_view")
+    return any(getattr(pa.types, test)(kind) for test in tests if hasattr(pa.types, test))
 
 
 def _row_names(table: Any, column: str) -> list[str]:
@@ -145,8 +208,11 @@ def _row_names(table: Any, column: str) -> list[str]:
 class _Reader:
     """Reads one row group forward, a few rows at a time; going back starts again."""
 
-    def __init__(self, location: str, column: str, group: int) -> None:
+    def __init__(self, location: str, column: str, group: int, rows: int) -> None:
         self._table, self._column, self._group = _table(location), column, group
+        groups = self._table.num_row_groups
+        if group >= groups or self._table.metadata.row_group(group).num_rows != rows:
+            raise PhotoError("its table has changed since it was opened. Open the photos again.")
         self._start = 0
         self._rows: Any = ()
         self._batches: Iterator[Any] = iter(())
@@ -157,7 +223,10 @@ class _Reader:
             self._rewind()
         while i >= self._start + len(self._rows):
             self._start += len(self._rows)
-            self._rows = next(self._batches).column(0)
+            batch = next(self._batches, None)
+            if batch is None:
+                raise PhotoError("its table ends before it.")
+            self._rows = batch.column(0)
         return self._rows[i - self._start].as_py()
 
     def _rewind(self) -> None:
@@ -166,11 +235,14 @@ class _Reader:
 
 
 @lru_cache(maxsize=4)
-def _reader(location: str, column: str, group: int, process: int, thread: int) -> _Reader:
-    """The reader of this process and thread, which are the only ones to advance it."""
-    return _Reader(location, column, group)
+def _reader(
+    location: str, column: str, group: int, rows: int, opened: str, version: str, process: int, thread: int
+) -> _Reader:
+    """The reader of this process and thread, which are the only ones to advance it, for the file as it is now."""
+    return _Reader(location, column, group, rows)
 
 
 def _table(location: str) -> Any:
+    files.version(location)  # refuses what is not a regular file
     source = files.open_file(location) if files.is_url(location) else location
     return pq.ParquetFile(source, pre_buffer=False, buffer_size=2**16)

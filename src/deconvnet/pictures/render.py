@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 
 from deconvnet._errors import ArgumentError, NotFiniteError
 from deconvnet._types import Box
-from deconvnet.photos.photo import LUMA
+from deconvnet.photos.levels import LUMA
 from deconvnet.pictures.sheets import on_white
 
 Scale: TypeAlias = Literal["logistic", "linear"]

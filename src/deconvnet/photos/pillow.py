@@ -1,0 +1,114 @@
+"""What Pillow reads → levels."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from deconvnet._errors import PhotoError
+from deconvnet.photos.levels import Levels, frozen, in_bands, levels_of, over_white, upright, white
+
+_ORIENTATION = 0x0112
+_FEW_BITS = {"L;2": 85, "L;4": 17}  # by raw mode, what a level in the file is in 8 bits
+_HIGH, _LOW = ("L", "B") if sys.byteorder == "little" else ("B", "L")  # bytes of a native 16-bit number
+
+
+def picture_levels(picture: Image.Image, what: str) -> Levels:
+    """The levels of a PIL image, which may still have to be read from its file.
+
+    Raises:
+        PhotoError: 32-bit integers outside 0 to 65535, or NaN.
+        ArgumentError: floats outside 0 to 1.
+        Exception: whatever a decoder meets in a damaged file.
+    """
+    step = _FEW_BITS.get(raw_mode(picture), 1)
+    picture.load()
+    return frozen(upright(_levels(picture, what, step), orientation(picture)))
+
+
+def orientation(picture: Image.Image) -> object:
+    """What EXIF says of a loaded picture; nothing where its block is broken, for that is not part of the picture."""
+    try:
+        return picture.getexif().get(_ORIENTATION)
+    except Exception:
+        return None
+
+
+def raw_mode(picture: Any) -> str:
+    """How the pixels lie in the file, by Pillow's name; "" if the picture is loaded."""
+    arguments = picture.tile[0][3] if getattr(picture, "tile", None) else ""
+    return str(arguments if isinstance(arguments, str) else arguments[0])
+
+
+def rows_of(picture: Image.Image, rows: slice) -> NDArray[np.uint8]:
+    """Some rows of a loaded picture."""
+    return np.asarray(picture.crop((0, rows.start, picture.width, rows.stop)))
+
+
+def both_bytes(picture: Any, again: Any, *, native: bool) -> Callable[[slice], NDArray[np.uint16]]:
+    """A function that gives some rows of a 16-bit picture, of which Pillow takes either the high or the low bytes.
+
+    Args:
+        picture, again: the same picture, opened twice and not loaded yet.
+        native: its decoder hands out numbers in this machine's order of bytes; otherwise the high byte comes first.
+    """
+    for opened, order in ((picture, _HIGH if native else "B"), (again, _LOW if native else "L")):
+        tile = opened.tile[0]
+        arguments = tile[3]
+        words = [arguments] if isinstance(arguments, str) else list(arguments)
+        words[0] = f"{words[0].partition(';')[0]};16{order}"
+        fields = (*tile[:3], words[0] if isinstance(arguments, str) else tuple(words))
+        opened.tile = [fields if type(tile) is tuple else type(tile)(*fields)]  # it got names in Pillow 11
+        opened.load()
+    return lambda rows: np.asarray(rows_of(picture, rows).astype(np.uint16) << 8 | rows_of(again, rows), np.uint16)
+
+
+def pairs_of_bytes(picture: Image.Image) -> Callable[[slice], NDArray[np.uint16]]:
+    """A function that gives some rows of a picture of four channels as two, each of a high and a low byte."""
+    picture.load()
+    return lambda rows: rows_of(picture, rows).view(">u2").astype(np.uint16)
+
+
+def without(levels: Levels, colour: object) -> Levels:
+    """The levels of (h, w, c), white where they are the colour that stands for transparency."""
+    clear = (levels == np.array(colour)).all(2, keepdims=True)
+    return np.where(clear, white(levels), levels).astype(levels.dtype)
+
+
+def _levels(picture: Image.Image, what: str, step: int) -> Levels:
+    clear = picture.info.get("transparency")
+    if picture.mode == "I":  # 32-bit integers hold 16-bit values by Pillow's custom
+        return _sixteen_bit(np.asarray(picture), what)[..., None]
+    if picture.mode == "F":
+        return levels_of(np.asarray(picture), what)
+    if picture.mode == "L" or picture.mode.startswith("I;16"):
+        grey = np.atleast_3d(np.asarray(picture))
+        grey = grey if picture.mode == "L" else grey.astype(np.uint16)
+        return without(grey, clear * step) if isinstance(clear, int) else grey
+    if picture.mode == "La":  # Pillow knows no shorter way
+        picture = picture.convert("LA")
+    if picture.has_transparency_data:
+        return _over_white(picture if picture.mode in ("LA", "RGBA") else picture.convert("RGBA"))
+    mode = "L" if picture.mode == "1" else "RGB"
+    return np.atleast_3d(np.asarray(picture if picture.mode == mode else picture.convert(mode)))
+
+
+def _over_white(picture: Image.Image) -> Levels:
+    def seen(rows: slice) -> Levels:
+        values = rows_of(picture, rows)
+        return over_white(values[..., :-1], values[..., -1:])
+
+    return in_bands((picture.height, picture.width), seen)
+
+
+def _sixteen_bit(grey: NDArray[np.int32], what: str) -> NDArray[np.uint16]:
+    low, high = int(grey.min()), int(grey.max())
+    if low < 0 or high > 65535:
+        raise PhotoError(
+            f"{what} has 32-bit grey pixels from {low} to {high}, but 0 to 65535 is the range. "
+            "Scale them and pass an array of floats from 0 to 1."
+        )
+    return grey.astype(np.uint16)

@@ -1,0 +1,182 @@
+"""TIFF → levels: by tifffile, and by Pillow where a compression needs it and Pillow is right.
+
+Pillow alone reads TIFF wrongly: white-is-zero of 16 bits and floats as the negative, 12 bits too dark, signed
+integers wrapped around, colour of 16 bits at 8, and some orders of bytes and planes mixed.
+"""
+
+import io
+import math
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from deconvnet._errors import PhotoError
+from deconvnet.photos.files import check_size
+from deconvnet.photos.levels import Levels, as_levels, checked, frozen, in_bands, over_white, unit, upright, white
+from deconvnet.photos.pillow import both_bytes, picture_levels, raw_mode
+
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PLAIN = (1, 8, 32946, 32773, 34925)  # compressions that tifffile undoes without another package
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK = 0, 1, 2, 5
+_COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _CMYK: 4}
+_UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
+_MULTIPLIED, _OPACITY = 1, 2  # what an extra sample is
+_WHOLE_PIXELS, _PLANES = 1, 2
+_ORIENTATION = 0x0112
+
+
+def is_tiff(data: bytes) -> bool:
+    """Whether a file begins as a TIFF does."""
+    return data[:4] in _MAGIC
+
+
+def tiff_levels(data: bytes, what: str, index: int = 0) -> Levels:
+    """The levels of a picture of a TIFF.
+
+    Raises:
+        PhotoError: of a kind that cannot be read, too large, or lacking a part; says which.
+        ArgumentError: floats outside 0 to 1.
+        Exception: whatever a decoder meets in a damaged file.
+    """
+    import tifffile  # here, for the few who need it
+
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page: Any = file.pages[index]
+        page = page.aspage() if hasattr(page, "aspage") else page
+        _check(page, len(data), what)
+        if _is_plain(page):
+            array = page.asarray(squeeze=False, maxworkers=1)
+        elif (levels := _by_pillow(data, page, what, index)) is not None:
+            return frozen(levels)
+        else:
+            array = _with_other_codecs(page, what)
+        pixels = np.moveaxis(array[:, 0], 0, -1).reshape(page.imagelength, page.imagewidth, page.samplesperpixel)
+        tag = page.tags.get(_ORIENTATION)
+        levels = in_bands(pixels.shape[:2], lambda rows: _levels(pixels[rows], page, what))
+        return frozen(upright(levels, tag and int(tag.value)))
+
+
+def _check(page: Any, size: int, what: str) -> None:
+    """Raise if the picture cannot be read, whoever reads it."""
+    if page.imagelength * page.imagewidth > (Image.MAX_IMAGE_PIXELS or math.inf):
+        raise Image.DecompressionBombError(f"{page.imagelength} x {page.imagewidth} pixels")
+    check_size(math.prod(page.shaped) * page.bitspersample / 8, f"{what}, decoded, has")
+    if page.sampleformat not in (_UNSIGNED, _FLOAT):
+        kind = "signed integers" if page.sampleformat == _SIGNED else "numbers that are not real"
+        raise PhotoError(
+            f"{what} has pixels that are {kind} of {page.bitspersample} bits, and TIFF does not say which of them is "
+            "black and which white. Scale them and pass an array of floats from 0 to 1."
+        )
+    if page.imagedepth != 1 or page.samplesperpixel < _COLOURS.get(page.photometric, 1):
+        raise PhotoError(f"{what} is a TIFF of the shape {page.shaped}, which is not a photo. Give a plane of it.")
+    if page.photometric in _COLOURS:
+        _meaning(page, what)
+    parts = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    if not parts or any(count == 0 or offset + count > size for offset, count in parts):
+        raise PhotoError(
+            f"{what} is damaged or cut off: parts of it are missing. Fetch the file again, or leave it out."
+        )
+
+
+def _is_plain(page: Any) -> bool:
+    """Whether tifffile reads it by itself; what Pillow converts to RGB is left to Pillow."""
+    grey_or_colour = page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
+    if page.compression not in _PLAIN or not (grey_or_colour or _is_deep_cmyk(page)):
+        return False
+    if page.sampleformat == _FLOAT:
+        return page.predictor == 1 and page.bitspersample in (16, 32, 64)
+    bits = (1, 8, 16, 32, 64) if page.samplesperpixel == 1 or page.planarconfig == _PLANES else (8, 16, 32, 64)
+    return page.predictor in (1, 2) and page.bitspersample in bits
+
+
+def _is_deep_cmyk(page: Any) -> bool:
+    return bool(page.photometric == _CMYK and page.bitspersample > 8)
+
+
+def _by_pillow(data: bytes, page: Any, what: str, index: int) -> Levels | None:
+    """The levels, turned as the file says, which Pillow does itself; None where it would be wrong, or cannot."""
+    bits, single, unsigned = page.bitspersample, page.samplesperpixel == 1, page.sampleformat == _UNSIGNED
+    with ExitStack() as stack:
+        stack.enter_context(suppress(UnidentifiedImageError))
+        pictures = [stack.enter_context(Image.open(io.BytesIO(data))) for _ in range(2)]
+        for picture in pictures:
+            picture.seek(index)
+        if unsigned and bits <= 8:
+            mixed = page.planarconfig == _PLANES and page.samplesperpixel == 2
+            return None if mixed else picture_levels(pictures[0], what)
+        if page.photometric not in _COLOURS:
+            return None
+        if single and (
+            (unsigned and (bits == 16 or (bits == 12 and page.compression == 1)))
+            or (not unsigned and bits == 32 and page.parent.byteorder == "<")
+        ):
+            pictures[0].load()
+            grey = np.asarray(pictures[0])[..., None]
+            return in_bands(grey.shape[:2], lambda rows: _levels(grey[rows], page, what))
+        whole = page.planarconfig == _WHOLE_PIXELS and raw_mode(pictures[0]).partition(";")[2] == "16N"
+        if unsigned and whole and raw_mode(pictures[0]).partition(";")[0] in ("RGB", "RGBX", "RGBA", "CMYK"):
+            deep_rows = both_bytes(*pictures, native=True)
+            size = (pictures[0].height, pictures[0].width)
+            return in_bands(size, lambda rows: _levels(deep_rows(rows), page, what))
+    return None
+
+
+def _with_other_codecs(page: Any, what: str) -> NDArray[np.generic]:
+    kind = "float" if page.sampleformat == _FLOAT else "integer"
+    reason = ""
+    try:
+        if page.photometric in _COLOURS:
+            array: NDArray[np.generic] = page.asarray(squeeze=False, maxworkers=1)
+            return array
+    except ValueError as fault:
+        reason = f" ({fault})"
+    raise PhotoError(
+        f"{what} is a TIFF of {page.samplesperpixel} x {page.bitspersample}-bit {kind} samples, "
+        f"{_name(page.photometric)}, with compression {_name(page.compression)}, which cannot be read{reason}. "
+        "Save it as grey or RGB of 8 or 16 bits without compression."
+    )
+
+
+def _name(value: Any) -> str:
+    return str(getattr(value, "name", value))
+
+
+def _meaning(page: Any, what: str) -> tuple[int, int | None, bool]:
+    """How many samples are colours, which one is opacity, and whether the colours are multiplied by it."""
+    colours, extra = _COLOURS[page.photometric], [int(kind) for kind in page.extrasamples]
+    if not extra and (colours, page.samplesperpixel) == (3, 4):
+        extra = [_OPACITY]  # as every reader takes it
+    covers = [i for i, kind in enumerate(extra) if kind in (_MULTIPLIED, _OPACITY)]
+    if page.samplesperpixel != colours + len(extra) or (colours == 1 and len(extra) > len(covers)):
+        raise PhotoError(
+            f"{what} has {page.samplesperpixel} samples in each pixel, and the file does not say that they are grey, "
+            "RGB or CMYK with opacity. Pass an array of those to look at."
+        )
+    return colours, colours + covers[0] if covers else None, bool(covers) and extra[covers[0]] == _MULTIPLIED
+
+
+def _levels(values: NDArray[Any], page: Any, what: str) -> Levels:
+    """The levels of some rows: samples as the file holds them, (h, w, samples)."""
+    colours, at, multiplied = _meaning(page, what)
+    colour = _scaled(values[..., :colours], page.bitspersample, what)
+    if page.photometric == _WHITE_IS_ZERO:
+        colour = (white(colour) - colour).astype(colour.dtype)
+    if page.photometric == _CMYK:
+        ink = unit(colour)
+        colour = as_levels((1 - ink[..., :3]) * (1 - ink[..., 3:]), colour)
+    if at is None:
+        return colour
+    opacity = _scaled(values[..., at : at + 1], page.bitspersample, what)
+    return over_white(colour, opacity, multiplied=multiplied)
+
+
+def _scaled(values: NDArray[Any], bits: int, what: str) -> Levels:
+    """Samples as levels; integers of other than 8 and 16 bits as floats."""
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8) * np.uint8(255)
+    if values.dtype.kind == "f" or bits in (8, 16):
+        return checked(values, what)
+    return np.asarray(values / (2**bits - 1), np.float32)
