@@ -50,6 +50,15 @@ def escaped(text: str) -> str:
     return _NOT_UTF_8.sub(lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", text)
 
 
+def printable(value: Any) -> Any:
+    """Lists, tuples and dictionaries with every text in them `escaped`, for JSON; anything else as it is."""
+    if isinstance(value, str):
+        return escaped(value)
+    if isinstance(value, dict):
+        return {printable(key): printable(item) for key, item in value.items()}
+    return [printable(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 def as_index(value: object) -> int | None:
     """A whole number of Python, NumPy or PyTorch as an int; None for anything else, such as a bool or 2.0."""
     if type(value) is int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from deconvnet._checks import as_index, as_list, short
+from deconvnet._checks import as_index, as_list, escaped, short
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet._types import Box
 
@@ -109,7 +109,7 @@ def load_photo(photo: PhotoLike) -> Photo:
     if isinstance(photo, str) and photo.startswith("sample:"):
         return _sample(photo.removeprefix("sample:"))
     if isinstance(photo, str | Path):
-        return _from_file(path := Path(photo), path.stem, repr(str(path)))
+        return _from_file(path := Path(photo), escaped(path.stem), repr(str(path)))
     raise ArgumentError(
         f"a photo cannot be made from {type(photo).__name__}. Pass a path, 'sample:chelsea', "
         "a PIL image, an array (h, w, c) or a tensor (c, h, w)."

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args, get_origin
 
-from deconvnet._checks import as_list, callback, file_path, flag, instance, short, whole_number
+from deconvnet._checks import as_list, callback, escaped, file_path, flag, instance, short, whole_number
 from deconvnet._errors import ArgumentError, DeconvNetError, NotFiniteError, PhotoError
 from deconvnet._files import check_writable, write_whole
 from deconvnet._memory import in_bytes
@@ -118,7 +118,8 @@ def report(
     text = page_html(replace(page, photos=tuple(views)))
     if page_path is not None:
         write_whole(page_path, lambda file: file.write(text.encode()))
-    return Report(text, page_path, tuple((name, str(error)) for name, error in errors), _notes(views))
+    left_out = tuple((escaped(name), escaped(str(error))) for name, error in errors)
+    return Report(text, page_path, left_out, _notes(views))
 
 
 def _listed(photos: PhotoLike | Iterable[PhotoLike]) -> list[PhotoLike]:
