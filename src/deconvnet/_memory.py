@@ -5,6 +5,7 @@ import re
 import psutil
 import torch
 
+from deconvnet._checks import as_index, short
 from deconvnet._errors import ArgumentError
 
 
@@ -16,10 +17,12 @@ def in_bytes(size: str | int, what: str = "memory") -> int:
         2000000000
     """
     units = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", str(size), re.IGNORECASE)
-    if isinstance(size, bool) or not match or float(match.group(1)) <= 0:
-        raise ArgumentError(f"{what} is a number of bytes or a size such as '2GB'; got {size!r}.")
-    return int(float(match.group(1)) * units[match.group(2).upper()])
+    pattern = r"\s*(\d{1,18}(?:\.\d+)?)\s*([KMGT]?)B?\s*"
+    match = re.fullmatch(pattern, size, re.IGNORECASE) if isinstance(size, str) else None
+    amount = int(float(match[1]) * units[match[2].upper()]) if match else as_index(size) or 0
+    if amount <= 0:
+        raise ArgumentError(f"{what} is a number of bytes or a size such as '2GB'; got {short(size)}.")
+    return amount
 
 
 def free_bytes(device: torch.device) -> int:

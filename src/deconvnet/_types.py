@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import EllipsisType
 
+from deconvnet._checks import as_index, as_list, short
+from deconvnet._errors import ArgumentError
+
 Index = tuple[EllipsisType | slice, ...]
 
 PIXELS = "the pixels"  # where a way down ends, as the name of a layer
@@ -39,10 +42,17 @@ class Box:
         return tuple(high - low for low, high in zip(self.low, self.high, strict=True))
 
     def overlap(self, size: Sequence[int]) -> tuple[Index, Index]:
-        """The part of the box inside a map of `size`: as an index of the map, and as one of the box."""
+        """The part of the box inside a map of `size`: as an index of the map, and as one of the box.
+
+        Raises:
+            ArgumentError: not one length for each axis of the box.
+        """
+        lengths = as_list(size)
+        if lengths is None or len(lengths) != len(self.low) or None in map(as_index, lengths):
+            raise ArgumentError(f"size is {len(self.low)} lengths, as the box has axes; got {short(size)}.")
         spans = [
             (max(low, 0), max(min(high, length), low, 0), low)
-            for low, high, length in zip(self.low, self.high, size, strict=True)
+            for low, high, length in zip(self.low, self.high, lengths, strict=True)
         ]
         of_map: Index = (..., *(slice(first, last) for first, last, _ in spans))
         return of_map, (..., *(slice(first - low, last - low) for first, last, low in spans))

@@ -8,6 +8,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deconvnet._checks import instance
 from deconvnet._memory import in_bytes
 from deconvnet._types import LayerInfo, Unit
 from deconvnet.capture.captures import Captures
@@ -18,12 +19,22 @@ from deconvnet.engine import activations as engine_activations
 from deconvnet.engine import responsible as engine_responsible
 from deconvnet.engine import steps as engine_steps
 from deconvnet.engine.activations import WatchActivations
-from deconvnet.engine.attachment import Attachment
+from deconvnet.engine.attachment import Attachment, dense
 from deconvnet.engine.costs import Costs
-from deconvnet.engine.layers import Layer, html_table, layer_infos, table, value_of
+from deconvnet.engine.layers import (
+    Layer,
+    check_outputs,
+    class_scores,
+    html_table,
+    layer_infos,
+    output_name,
+    table,
+    value_of,
+)
 from deconvnet.engine.passes import by_images, passes_of
-from deconvnet.engine.project import Watch, collected
+from deconvnet.engine.project import Watch, check_route, collected
 from deconvnet.engine.seeds import Channel, Choice, Seeds, Start, Target, class_seeds
+from deconvnet.models.load import LoadedModel, check_label_count
 from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.results.responsible import Responsible
 from deconvnet.results.steps import Steps
@@ -78,10 +89,10 @@ class DeconvNet:
         operations: OperationTable = operations,
     ) -> None:
         self.rules = rule_set(rules, smooth)
-        self.output = None if output is None else str(output)
+        self.output = output_name(output)
         budget = None if memory is None else in_bytes(memory)
-        self._attached = Attachment(Captures(model, example_input), self.rules, operations, self.output, budget)
-        self._attached.captures.graph(self._attached.captures.example)
+        self._attached = Attachment(Captures(model, dense(example_input)), self.rules, operations, self.output, budget)
+        check_outputs(self._attached.captures.graph(self._attached.captures.example))
 
     @property
     def model(self) -> nn.Module:
@@ -210,7 +221,8 @@ class DeconvNet:
             NotFiniteError: NaN or infinity in the input, a weight or the layer.
             MemoryBudgetError: a single image or unit does not fit the budget, or the result the free memory.
         """
-        costs = self._attached.costs(self._attached.captures.graph(x), layer, to)
+        check_route(route)
+        costs = self._attached.costs(self._attached.graph(x), layer, to)
         budget = self._attached.budget(memory)
         passes = passes_of(costs, self.model, x, Choice(channel, position, units, start), budget, route)
         return collected(costs, passes, budget, route=route, watch=watch)
@@ -242,7 +254,7 @@ class DeconvNet:
             TargetError: no such class, or the output needs another kind of target.
             UnsupportedOperationError, NotFiniteError, MemoryBudgetError: as in `project`.
         """
-        costs, scores = self._attached.costs_of_classes(self._attached.captures.graph(x), to)
+        costs, scores = self._attached.costs_of_classes(self._attached.graph(x), to)
         budget = self._attached.budget(memory)
 
         def choose(values: Tensor, first: int) -> Seeds:
@@ -321,14 +333,30 @@ class DeconvNet:
 
 
 def attached(net: DeconvNet) -> Attachment:
-    """A network's attachment, for packages that need more than its methods offer."""
-    return net._attached
+    """A network's attachment, for packages that need more than its methods offer.
+
+    Raises:
+        ArgumentError: it is not a `DeconvNet`.
+    """
+    return instance("net", net, DeconvNet)._attached
 
 
 @computing()
 def layers_of(net: DeconvNet, x: Float[Tensor, "n c *spatial"]) -> Mapping[str, LayerInfo]:
     """As `DeconvNet.layers`, for images of another size than the example's."""
-    return layer_infos(net._attached.captures.graph(x), net.rules, net._attached.operations.rows)
+    return layer_infos(net._attached.graph(x), net.rules, net._attached.operations.rows)
+
+
+def check_labels(net: DeconvNet, loaded: LoadedModel) -> None:
+    """Raise unless a model's labels are one for each class of the output that the network is explained by.
+
+    Raises:
+        ArgumentError: they are not.
+    """
+    attachment = attached(net)
+    if loaded.labels is not None:
+        scores = class_scores(attachment.own_graph(), net.output, attachment.operations.rows).value
+        check_label_count(loaded.labels, [scores.maps])
 
 
 @computing()
@@ -343,7 +371,8 @@ def costs(net: DeconvNet, layer: Layer, *, to: Layer | None = None) -> Costs:
     Raises:
         LayerNotFoundError, UnsupportedOperationError: as in `DeconvNet.project`.
     """
-    return net._attached.costs(net._attached.own_graph(), layer, to)
+    attachment = attached(net)
+    return attachment.costs(attachment.own_graph(), layer, to)
 
 
 def way_down(
@@ -367,8 +396,8 @@ def undone(
     net: DeconvNet, layer: Layer | None = None, x: Float[Tensor, "n c *spatial"] | None = None
 ) -> dict[str, dict[str, Rule]]:
     """As `way_down`, with the rules themselves."""
-    engine = net._attached
-    graph = engine.own_graph() if x is None else engine.captures.graph(x)
+    engine = attached(net)
+    graph = engine.own_graph() if x is None else engine.graph(x)
     costs = engine.costs_of_classes(graph)[0] if layer is None else engine.costs(graph, layer)
     return engine_steps.undone_by_layer(costs.way)
 
@@ -388,4 +417,4 @@ def watch_activations(
     Raises:
         LayerNotFoundError: no layer of that name.
     """
-    engine_activations.watch_activations(net._attached, x, layers, watch)
+    engine_activations.watch_activations(attached(net), x, layers, watch)

@@ -747,7 +747,7 @@ def test_responsible_asks_for_a_place_in_a_map(deconvnet, spec, tmp_path):
     [
         (["-l", "44"], "no layer '44'; the nearest names are '4'"),
         (["-l", "7", "-k", "9"], "k=9, but of the units of '7' only "),
-        (["-k", "0"], "k is the number of units of each image, 1 or more; got 0"),
+        (["-k", "0"], "k is a whole number, 1 or more; got 0"),
         (["-t", "dodo"], "no class 'dodo'"),
         (["-o", "gone/a.png"], "the folder 'gone' does not exist"),
         (["-o", "old.png"], "'old.png' already exists"),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from support.classifier import class_maps, classifier, close, images, network
@@ -223,6 +224,82 @@ def test_a_class_all_over_a_mask(segmenter: DeconvNet, with_batch: bool):
     values = segmenter.explain(x, mask, start="activation").full()
     signal = signal * segmenter.scores(x)
     assert close(values, segmenter.project(x, "3", start=signal).full())
+
+
+def ends_in_one_position() -> tuple[DeconvNet, DeconvNet]:
+    """Two deconvnets on one network of 1x1 convolution and global pooling: scores (n, 5, 1, 1), and flattened."""
+    torch.manual_seed(0)
+    head = [nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 5, 1), nn.AdaptiveAvgPool2d(1)]
+    maps, flat = nn.Sequential(*head).double(), nn.Sequential(*head, nn.Flatten()).double()
+    return DeconvNet(maps, images()), DeconvNet(flat, images())
+
+
+@pytest.mark.parametrize(
+    "target", [None, 3, -1, [1, 4], "all", (1, 4), range(2), np.int64(3), np.array([1, 4]), torch.tensor(3)], ids=repr
+)
+def test_scores_of_one_position_are_classes(target: Any):
+    maps, flat = ends_in_one_position()
+    x = images()
+    result, same = maps.explain(x, target), flat.explain(x, target)
+    assert [unit.channel for unit in result.units] == [unit.channel for unit in same.units]
+    assert close(result.full(), same.full()) and close(result.activations, same.activations)
+    assert {unit.position for unit in result.units} == {(0, 0)}
+
+
+def test_scores_of_one_position_take_a_position_and_a_mask_as_well():
+    maps, flat = ends_in_one_position()
+    x = images()
+    mask = torch.zeros(5, 1, 1, dtype=torch.bool)
+    mask[2] = True
+    for target in ((2, 0, 0), (2, -1, 0), mask, mask.numpy()):
+        assert close(maps.explain(x, target).full(), flat.explain(x, 2).full())
+    with pytest.raises(TargetError, match="there are 5 classes, counted from 0; got 5"):
+        maps.explain(x, 5)
+
+
+def test_a_class_rests_on_the_same_units_whether_scores_have_one_position_or_none():
+    maps, flat = ends_in_one_position()
+    x = images()
+    assert maps.responsible(x, 3, k=2).units.units == flat.responsible(x, 3, k=2).units.units
+    assert maps.steps(x[:1], target=3).unit.position == (0, 0)
+    with pytest.raises(TargetError, match="target is one class, or None"):
+        maps.responsible(x, [1, 2])
+
+
+WHOLE = [lambda i: i, np.int64, np.uint8, np.array, torch.tensor, lambda i: torch.tensor(i, dtype=torch.uint8)]
+
+
+@pytest.mark.parametrize("whole", WHOLE)
+def test_indices_of_numpy_and_pytorch_are_taken_as_those_of_python(net: DeconvNet, segmenter: DeconvNet, whole: Any):
+    x = images()
+    for channel, same in ((whole(3), 3), ([whole(3), whole(1)], [3, 1])):
+        assert net.project(x, "relu2", channel=channel).units == net.project(x, "relu2", channel=same).units
+    at = net.project(x, "relu2", channel=1, position=(whole(1), whole(2))).units
+    assert at == net.project(x, "relu2", channel=1, position=(1, 2)).units
+    assert net.explain(x, whole(2)).units == net.explain(x, 2).units
+    assert segmenter.explain(x, (whole(2), whole(3), whole(1))).units == segmenter.explain(x, (2, 3, 1)).units
+    units = [Unit("relu2", whole(1), (whole(1), whole(2)), whole(0))]
+    assert net.project(x, "relu2", units=units).units == (Unit("relu2", 1, (1, 2), 0),)
+    assert net.responsible(x, whole(2), k=whole(3)).units.units == net.responsible(x, 2, k=3).units.units
+
+
+@pytest.mark.parametrize("several", [np.array, torch.tensor, tuple, lambda items: np.array(items, np.int16)])
+def test_arrays_and_tensors_of_indices_are_taken_as_lists(net: DeconvNet, segmenter: DeconvNet, several: Any):
+    x = images()
+    assert net.project(x, "relu2", channel=several([3, 1])).units == net.project(x, "relu2", channel=[3, 1]).units
+    at = net.project(x, "relu2", channel=1, position=several([1, 2])).units
+    assert at == net.project(x, "relu2", channel=1, position=(1, 2)).units
+    assert net.explain(x, several([2, 4])).units == net.explain(x, [2, 4]).units
+    assert segmenter.explain(x, several([2, 3, 1])).units == segmenter.explain(x, (2, 3, 1)).units
+
+
+@pytest.mark.parametrize("index", [1.0, True, np.float32(1), np.True_, torch.tensor(1.0), torch.tensor(True), "1", 1j])
+def test_what_is_not_a_whole_number_is_not_an_index(net: DeconvNet, index: Any):
+    for call in ({"channel": index}, {"channel": [index]}, {"channel": 1, "position": (index, 1)}):
+        with pytest.raises(ArgumentError, match=r"got|outside"):
+            net.project(images(), "relu2", **call)
+    with pytest.raises(TargetError):
+        net.explain(images(), index)
 
 
 def test_an_output_of_one_number_for_each_image():

@@ -76,8 +76,8 @@ def test_a_loaded_model_from_a_python_file_keeps_what_it_says(tmp_path):
     loaded = load_model(spec)
     assert loaded.preprocess == Preprocess((8, 6), None, (9.0,), (2.0,), channels=1, scale=255.0)
     assert (loaded.labels, loaded.spec) == (("a", "b"), spec)
-    assert load_model(spec, size=16, mean=1, labels=["c"]).preprocess.mean == (1,)
-    assert load_model(spec, labels=["c"]).labels == ("c",)
+    assert load_model(spec, size=16, mean=1, labels=["c", "d"]).preprocess.mean == (1,)
+    assert load_model(spec, labels=["c", "d"]).labels == ("c", "d")
 
 
 def test_a_python_file_can_import_its_neighbours_and_leaves_no_trace(tmp_path):

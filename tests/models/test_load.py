@@ -122,7 +122,50 @@ def test_labels_come_from_a_list_a_file_or_by_name(net_file, tmp_path):
     spec = f"{net_file}:make"
     assert load_model(spec, labels=["one", "two"], **PHOTOS).labels == ("one", "two")
     assert load_model(spec, labels=tmp_path / "labels.txt", **PHOTOS).labels == ("one", "two")
-    assert load_model(spec, labels="imagenette", **PHOTOS).label(0) == "tench"
+    with pytest.raises(ArgumentError, match="11 names for 2 classes"):
+        load_model(spec, labels="imagenette", **PHOTOS)
+    assert load_model(labels="imagenette").label(0) == "tench"
+
+
+def test_labels_of_another_network_are_refused():
+    with pytest.raises(ArgumentError, match=r"labels hold 1,000 names for 11 classes: they are those of another netw"):
+        load_model(labels="imagenet")
+    photos = Preprocess((8, 8), 8, (0.5,) * 3, (1.0,) * 3)
+    for model in (nn.Conv2d(3, 5, 3), nn.Sequential(nn.Conv2d(3, 5, 8), nn.Flatten())):
+        with pytest.raises(ArgumentError, match=r"2 names for 5 classes"):
+            LoadedModel(model, photos, ("cat", "dog"))
+        assert LoadedModel(model, photos, list("abcde")).labels == tuple("abcde")
+
+
+def test_labels_may_be_those_of_any_output():
+    class Two(nn.Module):
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"a": x.mean((2, 3)), "b": x.flatten(1)[:, :7]}
+
+    photos = Preprocess((8, 8), 8, (0.5,) * 3, (1.0,) * 3)
+    assert LoadedModel(Two(), photos, tuple("abc")).label(2) == "c"
+    with pytest.raises(ArgumentError, match="4 names for 3 or 7 classes"):
+        LoadedModel(Two(), photos, tuple("abcd"))
+
+
+def test_counting_the_classes_leaves_the_network_as_it_was():
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls, self.norm = 0, nn.BatchNorm2d(3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            return self.norm(x).mean((2, 3)) + torch.rand(3)
+
+    model, seen = Counting(), []
+    photos, random = Preprocess((8, 8), 8, (0.5,) * 3, (1.0,) * 3), torch.get_rng_state()
+    with pytest.raises(ArgumentError, match="2 names for 3 classes"):
+        LoadedModel(model, photos, ("a", "b"))
+    assert model.calls == 0 and model.training and int(model.norm.num_batches_tracked) == 0
+    assert model.norm.weight.device.type == "cpu" and torch.equal(torch.get_rng_state(), random)
+    model.register_forward_hook(lambda *given: seen.append(given))
+    assert LoadedModel(model, photos, ("a", "b")).labels == ("a", "b") and not seen  # hooks would see its tensors
 
 
 def test_labels_that_cannot_be_read_are_told(net_file, tmp_path):
@@ -138,7 +181,8 @@ def test_labels_that_cannot_be_read_are_told(net_file, tmp_path):
 
 
 def named(*labels: str) -> LoadedModel:
-    return LoadedModel(nn.Flatten(), Preprocess((8, 8), 8, (0.5,), (1.0,), channels=1), labels or None)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, len(labels) or 5))
+    return LoadedModel(model, Preprocess((8, 8), 8, (0.5,), (1.0,), channels=1), labels or None)
 
 
 ANIMALS = named("tabby cat", "Persian cat", "catamaran", "Cardigan", "cardigan", "7")

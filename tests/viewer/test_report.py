@@ -194,9 +194,11 @@ def test_progress_is_told(net, loaded):
 NAMES = ("tabby cat", "collie", "owl", "goldfish", "lamp")
 
 
-def small(model: nn.Module, *, channels: int = 3, size: tuple[int, int] = (32, 32)) -> tuple[DeconvNet, LoadedModel]:
+def small(
+    model: nn.Module, *, channels: int = 3, size: tuple[int, int] = (32, 32), names: tuple[str, ...] | None = NAMES
+) -> tuple[DeconvNet, LoadedModel]:
     photos = Preprocess(size, max(size), (0.5,) * channels, (0.25,) * channels, channels=channels)
-    loaded = LoadedModel(model.eval(), photos, NAMES)
+    loaded = LoadedModel(model.eval(), photos, names)
     return DeconvNet(loaded.model, loaded.example_input), loaded
 
 
@@ -246,7 +248,7 @@ def test_a_network_of_several_labels_shows_each_ones_own_probability():
 
 def test_grey_networks_deep_pixels_and_wide_inputs_have_pages_too():
     model = nn.Sequential(*blocks(1), nn.Flatten(), nn.Linear(8 * 10 * 24, 1))
-    net, loaded = small(model, channels=1, size=(20, 48))
+    net, loaded = small(model, channels=1, size=(20, 48), names=None)
     grey = (np.linspace(0, 1, 60 * 200).reshape(60, 200) * 65535).astype(np.uint16)
     photo = data_of(report(net, grey, loaded=loaded).html)["photos"][0]
     assert photo["name"] == "photo" and photo["input_size"] == [20, 48] and len(photo["classes"]) == 1
@@ -334,7 +336,7 @@ def test_folders_of_the_user_do_not_stand_in_the_page(tmp_path):
             "the page size does not hold the classes and one unit of each layer: ",
         ),
         ({"page_size": "-1"}, ArgumentError, "page_size is a number of bytes or a size such as '2GB'; got '-1'"),
-        ({"maps": 0}, ArgumentError, "maps is a number of feature maps, 1 or more; got 0"),
+        ({"maps": 0}, ArgumentError, "maps is a whole number, 1 to 10000; got 0"),
         ({"layers": ["relu77"]}, LayerNotFoundError, "no layer 'relu77'"),
         ({"layers": []}, ArgumentError, "layers is one name or several, or None for the rectified layers; got []"),
         ({"layers": [nn.ReLU()]}, ArgumentError, "layers is one name or several"),
@@ -449,7 +451,7 @@ def test_words_under_steps_are_those_of_the_units_own_branch():
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     torch.manual_seed(0)
-    net, loaded = small(module.googlenet(), size=(64, 64))
+    net, loaded = small(module.googlenet(), size=(64, 64), names=None)
     infos = net.layers
     relus = [name for name, info in infos.items() if info.kind == "relu" and name.startswith(("i3a", "i3b"))]
     assert len(relus) == 12

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from deconvnet._checks import file_path, flag
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet.atlas.manifest import is_atlas, key_of
 from deconvnet.atlas.options import Build, Options, prepare
@@ -78,7 +79,7 @@ def build_atlas(
         LayerNotFoundError, UnsupportedOperationError, NotFiniteError: as `DeconvNet.project`.
         DeconvNetError: the disk refused.
     """
-    folder = atlas_folder(out)
+    folder, resume = atlas_folder(file_path("out", out)), flag("resume", resume)
     build = prepare(attached(net), photos, layers, k, loaded, options)
     if resume and is_atlas(folder):
         return finished_atlas(build, folder)

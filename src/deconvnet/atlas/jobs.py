@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
+from deconvnet._checks import as_index, as_list, file_path, flag, short
 from deconvnet._errors import ArgumentError
 from deconvnet.atlas.build import finish_atlas, finished_atlas, scan_photos
 from deconvnet.atlas.manifest import is_atlas
@@ -41,10 +42,8 @@ def scan_shard(
     Raises:
         As `build_atlas`.
     """
-    part, parts = shard
-    if not 0 <= part < parts:
-        raise ArgumentError(f"a shard is part i of n, i from 0 to n - 1; got {part}/{parts}.")
-    folder = atlas_folder(out)
+    part, parts = checked_shard(shard)
+    folder, resume = atlas_folder(file_path("out", out)), flag("resume", resume)
     build = prepare(attached(net), photos, layers, k, loaded, options)
     start_atlas(folder)
     unfinished = Unfinished(folder)
@@ -77,8 +76,11 @@ def merge_shards(
         ArgumentError: parts are missing, listed twice, unfinished, or of something else.
         As `build_atlas`.
     """
-    folder = atlas_folder(out)
-    keys = {Path(shard): _key_of_shard(Path(shard)) for shard in shards}
+    folder, resume = atlas_folder(file_path("out", out)), flag("resume", resume)
+    listed = as_list(shards)
+    if listed is None:
+        raise ArgumentError(f"shards is a list of folders; got {short(shards)}.")
+    keys = {path: _key_of_shard(path) for path in (file_path("a folder of shards", shard) for shard in listed)}
     if not keys:
         raise ArgumentError("the list of parts to merge is empty: give their folders.")
     key = next(iter(keys.values()))
@@ -95,6 +97,18 @@ def merge_shards(
     unfinished.start(build.key(), resume=resume)
     unfinished.save_scan(scan, build.batches, skipped)
     return finish_atlas(build, folder, scan, skipped, TopMemory.of(build.attached, build.layers, build.k))
+
+
+def checked_shard(shard: tuple[int, int]) -> tuple[int, int]:
+    """Part i of n, checked.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    part, parts = (as_index(value) for value in ((as_list(shard) or []) + [None] * 2)[:2])
+    if part is None or parts is None or not 0 <= part < parts or len(shard) != 2:
+        raise ArgumentError(f"a shard is part i of n, i from 0 to n - 1; got {short(shard)}.")
+    return part, parts
 
 
 def _key_of_shard(folder: Path) -> Key:

@@ -12,12 +12,13 @@ import PIL
 import pyarrow as pa
 import torch
 
-from deconvnet._checks import whole_number
+from deconvnet._checks import callback, flag, instance, is_one_of, short, whole_number
 from deconvnet._errors import ArgumentError
 from deconvnet._memory import in_bytes
 from deconvnet._types import LayerInfo
 from deconvnet._version import __version__
 from deconvnet.atlas.manifest import AtlasLayer, Counts, Manifest, ModelSource, PhotoSource, key_of
+from deconvnet.engine.activations import layer_names
 from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.layers import layer_infos, rectifiers, value_of
 from deconvnet.models.load import LoadedModel
@@ -26,6 +27,7 @@ from deconvnet.photos.sets import PhotoSet, open_photos
 MOST_AT_ONCE = 8  # more are slower: their maps are too large for the caches, and for memory that is used again
 
 _MEMORY = "2GB"  # for a batch; not what is free, so that all machines choose the same
+_MOST_WORKERS, _MOST_KEPT = 1024, 10_000
 _SMALLEST, _LARGEST = 32, 128  # pixels of a tile
 
 Engine = Literal["local", "ray"]
@@ -119,7 +121,8 @@ def prepare(
     Raises:
         ArgumentError, PhotoError, LayerNotFoundError, UnsupportedOperationError: as `build_atlas`.
     """
-    _check(k, options)
+    instance("loaded", loaded, LoadedModel)
+    k, options = whole_number("k", k, most=_MOST_KEPT), checked_options(options)
     infos = layer_infos(attached.own_graph(), attached.rules, attached.operations.rows)
     scanned = scan_layers(attached, infos, layers)
     for info in scanned:
@@ -129,7 +132,9 @@ def prepare(
         source = open_photos(photos, allow_outside=options.get("allow_outside", False), suffix=options.get("suffix"))
     source.check_repeatable()
     count = min(options.get("limit") or len(source), len(source))
-    batch = options.get("batch") or _canonical_batch(infos, scanned, in_bytes(options.get("memory") or _MEMORY))
+    batch = options.get("batch") or _canonical_batch(
+        infos, scanned, in_bytes(_MEMORY if options.get("memory") is None else options["memory"])
+    )
     return Build(
         attached, loaded, source, _name(photos), scanned, k, min(batch, count), count,
         workers=options.get("workers", 0),
@@ -158,11 +163,12 @@ def scan_layers(
         layers = rectifiers(attached.own_graph()) if layers == "all" else [layers]
         if not layers:
             raise ArgumentError("the network does not have a rectifier: name the layers.")
-    names = {attached.layer_name(layer) for layer in layers}
+    listed = layer_names(attached, layers)
+    names = set(listed)
     for name in names - infos.keys():
         value_of(attached.own_graph(), name)
-    if not names or len(names) < len(layers):
-        raise ArgumentError(f"layers are names, each once, or 'all'; got {layers!r}.")
+    if not names or len(names) < len(listed):
+        raise ArgumentError(f"layers are names, each once, or 'all'; got {short(layers)}.")
     return tuple(info for name, info in infos.items() if name in names)
 
 
@@ -171,19 +177,30 @@ def tile_side(field: Sequence[int]) -> int:
     return min(max(2 * max(field, default=_LARGEST), _SMALLEST), _LARGEST)
 
 
-def _check(k: int, options: Options) -> None:
-    """Raise ArgumentError if an option is wrong."""
+def checked_options(options: Options) -> Options:
+    """The options as they are worked with.
+
+    Raises:
+        ArgumentError: one is wrong.
+        TypeError: one has another name.
+    """
     unknown = options.keys() - Options.__annotations__.keys()
     if unknown:
         raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
-    for name, value in (("k", k), ("limit", options.get("limit")), ("batch", options.get("batch"))):
-        if name == "k" or value is not None:
-            whole_number(name, value)
+    result: Options = {**options}
+    limit, batch = options.get("limit"), options.get("batch")
+    result["limit"] = None if limit is None else whole_number("limit", limit)
+    result["batch"] = None if batch is None else whole_number("batch", batch)
+    result["workers"] = whole_number("workers", options.get("workers", 0), least=0, most=_MOST_WORKERS)
+    result["keep_signal"] = flag("keep_signal", options.get("keep_signal", False))
+    callback("progress", options.get("progress"))
     engine, address = options.get("engine", "local"), options.get("ray_address")
-    if engine not in get_args(Engine) or (address is not None and engine != "ray"):
+    of_ray = isinstance(address, str) and is_one_of(engine, ("ray",))
+    if not is_one_of(engine, get_args(Engine)) or (address is not None and not of_ray):
         raise ArgumentError(
-            f"engine is one of {get_args(Engine)}, and an address is Ray's; got {engine!r}, {address!r}."
+            f"engine is one of {get_args(Engine)}, and an address is Ray's; got {short(engine)}, {short(address)}."
         )
+    return result
 
 
 def _canonical_batch(infos: Mapping[str, LayerInfo], layers: Sequence[LayerInfo], budget: int) -> int:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from deconvnet._checks import as_index, escaped, file_path, short, text
 from deconvnet._errors import ArgumentError, LayerNotFoundError
 from deconvnet._types import Box, TopActivation
 from deconvnet.atlas.manifest import AtlasLayer, Manifest, read_manifest
@@ -46,7 +47,7 @@ class Atlas:
         Raises:
             AtlasError: it is not an atlas, or is unfinished, damaged or newer than this package.
         """
-        folder = Path(folder)
+        folder = file_path("folder", folder)
         manifest = read_manifest(folder)
         top, map_indices = read_top(folder, manifest.layers, manifest.k)
         return cls(folder, manifest, top, map_indices, read_stats(folder, manifest.layers), read_skipped(folder))
@@ -103,6 +104,7 @@ class Atlas:
     def blocks(self, layer: str, channel: int) -> tuple[Image.Image, Image.Image]:
         """The two halves of `picture`: signals, and patches. In reading order, the strongest first."""
         index = self._index(layer, channel)
+        channel = index - self._index(layer, 0)
         if self._stats["dead"][index].as_py():
             return (_empty(self.manifest.k, self.layers[layer].tile),) * 2
         first, last = self._rows(index)
@@ -133,6 +135,7 @@ class Atlas:
         Raises:
             ArgumentError: it is not among the strongest of any feature map, or not a photo of the set.
         """
+        image = escaped(text("image", image))
         rows = self._top.filter(pc.equal(self._top["image"], image))
         if rows.num_rows:
             return _activations(rows)
@@ -150,16 +153,17 @@ class Atlas:
 
     def _index(self, layer: str, channel: int) -> int:
         """Index of a feature map, counted through all layers."""
-        if layer not in self.layers:
+        if text("layer", layer) not in self.layers:
             raise LayerNotFoundError(
                 f"layer {layer!r} is not in the atlas; the nearest names are {_near(layer, self.layers)}. "
                 "atlas.layers lists all."
             )
         channels = self.layers[layer].channels
-        if type(channel) is not int or not 0 <= channel < channels:
-            raise ArgumentError(f"{layer!r} has {channels} feature maps, counted from 0; got {channel!r}.")
+        chosen = as_index(channel)
+        if chosen is None or not 0 <= chosen < channels:
+            raise ArgumentError(f"{layer!r} has {channels} feature maps, counted from 0; got {short(channel)}.")
         before = list(self.layers)[: list(self.layers).index(layer)]
-        return sum(self.layers[name].channels for name in before) + channel
+        return sum(self.layers[name].channels for name in before) + chosen
 
     def _rows(self, index: int) -> tuple[int, int]:
         """The first row of a feature map and the one behind its last."""

@@ -1,5 +1,6 @@
 """Classes and probabilities, as they are written on the command line."""
 
+import math
 import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -33,10 +34,11 @@ def check_target(target: Target, size: tuple[int, ...]) -> None:
     Raises:
         TargetError: a map needs a position, and a list of classes has none.
     """
-    if size and not isinstance(target, tuple):
+    is_map = math.prod(size) > 1
+    if is_map and not isinstance(target, tuple):
         across = "x".join(map(str, size))
         raise TargetError(f"the network outputs maps of {across}: name a class and a position, --target CLASS,Y,X.")
-    if not size and isinstance(target, tuple):
+    if not is_map and isinstance(target, tuple):
         raise TargetError("the network's output is not a map, so positions do not apply: name a class, --target CLASS.")
 
 

@@ -16,6 +16,7 @@ from deconvnet.cli.files import in_file_name, output_paths, stem
 from deconvnet.cli.network import as_input
 from deconvnet.cli.project import unit_facts
 from deconvnet.cli.result import Result, print_result
+from deconvnet.cli.stderr import prints_on_stderr
 
 if TYPE_CHECKING:
     from deconvnet.models.load import LoadedModel
@@ -97,9 +98,9 @@ def compare(
     from deconvnet.pictures.sheets import save_picture
 
     loaded_photo = load_photo(photo)
-    result, preprocess = _compare(
-        sides, loaded_photo, layer, channel, o.parse_numbers("--position", position, whole=True)
-    )
+    index = o.parse_numbers("--position", position, whole=True)
+    with prints_on_stderr():
+        result, preprocess = _compare(sides, loaded_photo, layer, channel, index)
     scales = "one scale" if scale == "common" else "each on its own scale"
     title = "\n".join([f"layer {layer} on {loaded_photo.name}, {scales}", *map(str, sides)])
     sheet = result.sheet([loaded_photo], preprocess, common=scale == "common", title=title)

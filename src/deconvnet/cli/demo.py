@@ -11,7 +11,7 @@ from deconvnet.cli.classes import percent
 from deconvnet.cli.explain import explain_photo
 from deconvnet.cli.files import output_paths
 from deconvnet.cli.network import open_network
-from deconvnet.cli.result import print_result
+from deconvnet.cli.result import Result, print_drawn
 
 _PICTURE = Path("deconvnet-demo.png")
 
@@ -24,8 +24,13 @@ def demo(
     """Explain a photo of a cat with the bundled network: a first look that needs no download."""
     replaces = force or output == _PICTURE  # the demo may replace its own picture
     (path,) = output_paths(["chelsea"], output, ".explain.png", force=replaces)
-    result = explain_photo(open_network(o.ModelFlags()), "sample:chelsea", path, force=replaces)
-    print_result(replace(result, words=_words(result.facts, path)), as_json=as_json)
+    network = open_network(o.ModelFlags())
+
+    def draw() -> Result:
+        result = explain_photo(network, "sample:chelsea", path, force=replaces)
+        return replace(result, words=_words(result.facts, path))
+
+    print_drawn(draw, as_json=as_json)
 
 
 def _words(facts: dict[str, Any], path: Path) -> str:

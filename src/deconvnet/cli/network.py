@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from deconvnet.cli.classes import Target, class_target
 from deconvnet.cli.options import ModelFlags
+from deconvnet.cli.stderr import prints_on_stderr
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,16 +47,22 @@ class Network:
         return loaded_photo, as_input(self.loaded, loaded_photo)
 
 
+@prints_on_stderr()
 def open_network(flags: ModelFlags, target: str | None = None) -> Network:
     """Load the model that the flags name, and attach the deconvnet.
 
     Raises:
         TargetError: not a class of the network; raised before the capture, which takes longer.
+        ArgumentError: labels that are not one for each class.
         DeconvNetError: as `load_model` and `DeconvNet`.
     """
+    from deconvnet.network import check_labels
+
     loaded = flags.load()
     index = None if target is None else class_target(loaded, target)
-    return Network(loaded, flags.attach(loaded), index)
+    net = flags.attach(loaded)
+    check_labels(net, loaded)
+    return Network(loaded, net, index)
 
 
 def as_input(loaded: "LoadedModel", photo: "Photo") -> "Tensor":

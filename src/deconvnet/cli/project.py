@@ -7,11 +7,12 @@ import typer
 
 from deconvnet.cli import options as o
 from deconvnet.cli.files import in_file_name, output_paths, stem
-from deconvnet.cli.network import open_network
-from deconvnet.cli.result import Result, print_result
+from deconvnet.cli.network import Network, open_network
+from deconvnet.cli.result import Result, print_drawn
 
 if TYPE_CHECKING:
-    from deconvnet.results.reconstruction import Reconstruction
+    from deconvnet.photos.photo import Photo
+    from deconvnet.results.reconstruction import Crop, Reconstruction
 
 
 @o.with_model_flags
@@ -38,17 +39,36 @@ def project(
     (path,) = output_paths([stem(photo)], output, f".{in_file_name(layer)}.png", force=force)
     index = o.parse_numbers("--position", position, whole=True)
     network = open_network(flags)
-    from deconvnet.pictures.sheets import save_picture
+
+    def draw() -> Result:
+        result = network.net.project(x, layer, channel=o.feature_maps(channel), position=index)
+        return _drawn(network, result, photo, loaded_photo, path, crop=crop, force=force)
 
     loaded_photo, x = network.read(photo)
-    result = network.net.project(x, layer, channel=o.feature_maps(channel), position=index)
+    print_drawn(draw, as_json=as_json)
+
+
+def _drawn(
+    network: Network,
+    result: "Reconstruction",
+    photo: str,
+    loaded_photo: "Photo",
+    path: Path,
+    *,
+    crop: "Crop",
+    force: bool,
+) -> Result:
+    """Write the picture."""
+    from deconvnet.pictures.sheets import save_picture
+
+    layer = result.units[0].layer
     title = f"layer {layer} of {network.name} on {loaded_photo.name} ({network.net.rules.name})"
     sheet = result.sheet([loaded_photo], network.loaded.preprocess, crop=crop, title=title)
     save_picture(sheet, path, force=force)
     units = unit_facts(result)
     facts = {"photo": photo, "layer": layer, "units": units, "rules": result.rules.name,
              "notes": list(result.notes), "file": str(path)}  # fmt: skip
-    print_result(Result(f"{photo}: {len(units)} units of {layer} -> {path}", facts), as_json=as_json)
+    return Result(f"{photo}: {len(units)} units of {layer} -> {path}", facts)
 
 
 def unit_facts(result: "Reconstruction") -> list[dict[str, Any]]:

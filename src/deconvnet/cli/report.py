@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
+from deconvnet._checks import escaped
 from deconvnet.cli import options as o
 from deconvnet.cli.files import output_paths, stem
 from deconvnet.cli.network import open_network
 from deconvnet.cli.progress import progress
 from deconvnet.cli.result import Result, print_result
-from deconvnet.cli.stderr import say
+from deconvnet.cli.stderr import prints_on_stderr, say
 
 
 @o.with_model_flags
@@ -44,7 +45,7 @@ def report(
     from deconvnet.viewer.report import report as write_report
 
     network = open_network(flags)
-    with progress() as report_progress:
+    with progress() as report_progress, prints_on_stderr():
         page = write_report(
             network.net, photos, path, loaded=network.loaded, layers=layer or None, maps=maps, page_size=page_size,
             force=force, progress=lambda share: report_progress("page", float(share), 1.0, ""),
@@ -52,7 +53,7 @@ def report(
     left_out = dict(page.left_out)
     for error in left_out.values():
         say(error)
-    used, size = [photo for photo in photos if photo not in left_out], len(page.html.encode())
+    used, size = [photo for photo in photos if escaped(photo) not in left_out], len(page.html.encode())
     facts = {"photos": used, "left_out": left_out, "bytes": size, "rules": network.net.rules.name,
              "notes": list(page.notes), "file": str(path)}  # fmt: skip
     words = f"{', '.join(used)} -> {path} ({size / 1e6:.2g} MB)"

@@ -8,9 +8,18 @@ from typing import Any
 
 import typer
 
-from deconvnet._errors import NotFiniteError, PhotoError
+from deconvnet._checks import escaped, printable
+from deconvnet._errors import (
+    CaptureError,
+    DeconvNetError,
+    LayerNotFoundError,
+    TargetError,
+    UnsupportedOperationError,
+)
 from deconvnet.cli.progress import progress
-from deconvnet.cli.stderr import say
+from deconvnet.cli.stderr import prints_on_stderr, say
+
+_OF_ALL = (CaptureError, LayerNotFoundError, TargetError, UnsupportedOperationError)  # no photo could be better
 
 
 @dataclass(frozen=True)
@@ -38,9 +47,24 @@ def print_result(result: Result, *, as_json: bool) -> None:
         _print_json(result.facts)
     else:
         notes = (f"  note: {note}" for note in result.facts.get("notes", ()))
-        print("\n".join([result.words, *notes]), flush=True)
+        print(escaped("\n".join([result.words, *notes])), flush=True)
     if result.failed:
         raise typer.Exit(1)
+
+
+def print_drawn(draw: Callable[[], Result], *, as_json: bool) -> None:
+    """Print the result of a command; what the model prints meanwhile goes to stderr.
+
+    Args:
+        draw: does the work.
+        as_json: print JSON in place of words.
+
+    Raises:
+        typer.Exit: with 1, if the result has failed.
+    """
+    with prints_on_stderr():
+        result = draw()
+    print_result(result, as_json=as_json)
 
 
 def print_each(
@@ -48,7 +72,8 @@ def print_each(
 ) -> None:
     """Draw the picture of each photo and print its result; JSON comes as one list at the end.
 
-    A photo that cannot be used is reported on stderr and in the JSON, and the others go on.
+    A photo that cannot be used, or whose picture cannot be written, is reported on stderr and in the JSON, and the
+    others go on. What the model prints goes to stderr.
 
     Args:
         photos: as the user gave them.
@@ -58,14 +83,18 @@ def print_each(
 
     Raises:
         typer.Exit: with 1, after the last photo, if one could not be used.
+        CaptureError, LayerNotFoundError, TargetError, UnsupportedOperationError: what holds for all photos.
     """
     facts: list[dict[str, Any]] = []
     with progress(quiet=len(photos) < 2) as report_progress:
         for i, (photo, path) in enumerate(zip(photos, paths, strict=True)):
             report_progress("photos", i, len(photos), "")
             try:
-                result = draw(photo, path)
-            except (PhotoError, NotFiniteError) as error:
+                with prints_on_stderr():
+                    result = draw(photo, path)
+            except _OF_ALL:
+                raise
+            except (DeconvNetError, OSError) as error:
                 facts.append({"photo": photo, "error": str(error)})
                 say(error)
                 continue
@@ -80,4 +109,4 @@ def print_each(
 
 
 def _print_json(facts: object) -> None:
-    print(json.dumps(facts, indent=2, allow_nan=False))
+    print(json.dumps(printable(facts), indent=2, allow_nan=False))

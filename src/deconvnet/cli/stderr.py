@@ -2,14 +2,24 @@
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import TextIO
 
+from deconvnet._checks import escaped
 from deconvnet._errors import DeconvNetWarning
 
 
 def say(message: object) -> None:
     """Print one line on stderr."""
-    print("deconvnet:", " ".join(str(message).splitlines()), file=sys.stderr)
+    print("deconvnet:", escaped(" ".join(str(message).splitlines())), file=sys.stderr)
+
+
+@contextmanager
+def prints_on_stderr() -> Iterator[None]:
+    """What is printed inside goes to stderr: a model's own words, which do not belong to a command's result."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def show_warning(

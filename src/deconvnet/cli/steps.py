@@ -10,9 +10,11 @@ from deconvnet.cli import options as o
 from deconvnet.cli.classes import check_target
 from deconvnet.cli.files import in_file_name, output_paths, stem
 from deconvnet.cli.network import open_network
-from deconvnet.cli.result import Result, print_result
+from deconvnet.cli.result import Result, print_drawn
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from deconvnet.results.steps import StepDown, Steps
 
 
@@ -48,17 +50,26 @@ def steps(
     (path,) = output_paths([stem(photo)], output, f".{in_file_name(layer or 'class')}.steps.png", force=force)
     index = o.parse_numbers("--position", position, whole=True)
     network = open_network(flags, target)
+
+    def draw() -> Result:
+        loaded_photo, x = network.read(photo)
+        if layer is None:
+            check_target(network.target, tuple(network.net.scores(x).shape[2:]))
+        result = network.net.steps(x, layer, channel=channel, position=index, target=network.target, to=to)
+        return _drawn(result, photo, network.loaded.preprocess.as_seen(loaded_photo), path, force=force)
+
+    print_drawn(draw, as_json=as_json)
+
+
+def _drawn(result: "Steps", photo: str, seen: "Image", path: Path, *, force: bool) -> Result:
+    """Write the picture."""
     from deconvnet.pictures.sheets import save_picture
 
-    loaded_photo, x = network.read(photo)
-    if layer is None:
-        check_target(network.target, tuple(network.net.scores(x).shape[2:]))
-    result = network.net.steps(x, layer, channel=channel, position=index, target=network.target, to=to)
-    save_picture(result.figure(network.loaded.preprocess.as_seen(loaded_photo)), path, force=force)
+    save_picture(result.figure(seen), path, force=force)
     unit = {"channel": result.unit.channel, "position": result.unit.position, "activation": result.activation}
     facts = {"photo": photo, "layer": result.unit.layer, "unit": unit, "steps": [*map(_step_facts, result)],
              "rules": result.rules.name, "notes": list(result.notes), "file": str(path)}  # fmt: skip
-    print_result(Result(_words(photo, result, path), facts), as_json=as_json)
+    return Result(_words(photo, result, path), facts)
 
 
 def _check_unit(layer: str | None, channel: int | None, position: str | None, target: str | None) -> None:

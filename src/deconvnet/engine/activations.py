@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deconvnet._checks import as_list, short
+from deconvnet._errors import ArgumentError
 from deconvnet.capture.untouched import computing, ordinary
 from deconvnet.core.finite import finite_forward
 from deconvnet.core.graph import Graph, Value
@@ -20,13 +22,25 @@ def activations(
     attached: Attachment, x: Float[Tensor, "n c *spatial"], layers: Sequence[Layer] | Layer
 ) -> dict[str, Tensor]:
     """What layers give for images; see `DeconvNet.activations`."""
-    names = [attached.layer_name(layer) for layer in ([layers] if isinstance(layers, str | nn.Module) else layers)]
-    graph = attached.captures.graph(x)
+    names = layer_names(attached, layers)
+    graph = attached.graph(x)
     values = {name: value_of(graph, name) for name in names}
     trace = _finite(attached, graph, x, [*values.values()])
     results = {name: trace.values[value.name] for name, value in values.items()}
     given = {value.name for value in values.values()} & {graph.input.name}
     return {name: tensor.clone() if given else tensor for name, tensor in results.items()}
+
+
+def layer_names(attached: Attachment, layers: Sequence[Layer] | Layer) -> list[str]:
+    """The names of layers, given by name or as modules; one or several.
+
+    Raises:
+        ArgumentError, LayerNotFoundError: neither names nor modules of the network.
+    """
+    listed = [layers] if isinstance(layers, str | nn.Module) else as_list(layers)
+    if listed is None:
+        raise ArgumentError(f"layers are a name or a module, or a list of these; got {short(layers)}.")
+    return [attached.layer_name(layer) for layer in listed]
 
 
 def watch_activations(
@@ -49,8 +63,10 @@ def watch_activations(
     Returns:
         The pass, with what was remembered.
     """
-    graph = attached.captures.graph(x)
-    names = [attached.layer_name(layer) for layer in layers]
+    names = layer_names(attached, layers)
+    if not callable(watch):
+        raise ArgumentError(f"watch is a function of a layer's name and its values; got {short(watch)}.")
+    graph = attached.graph(x)
     with computing():
         calls = _calls({name: value_of(graph, name) for name in names}, watch)
         return forward(graph, attached.model, ordinary(x), frozenset(), attached.rules, remember or {}, calls)
@@ -58,14 +74,14 @@ def watch_activations(
 
 def scores(attached: Attachment, x: Float[Tensor, "n c *spatial"]) -> Tensor:
     """The class scores; see `DeconvNet.scores`."""
-    graph = attached.captures.graph(x)
+    graph = attached.graph(x)
     value = class_scores(graph, attached.output, attached.operations.rows).value
     return _finite(attached, graph, x, [value]).values[value.name]
 
 
 def probabilities(attached: Attachment, x: Float[Tensor, "n c *spatial"]) -> Tensor:
     """How likely the network finds each class; see `DeconvNet.probabilities`."""
-    graph = attached.captures.graph(x)
+    graph = attached.graph(x)
     classes = class_scores(graph, attached.output, attached.operations.rows)
     wanted = classes.output if classes.skipped else classes.value
     output = _finite(attached, graph, x, [wanted]).values[wanted.name]

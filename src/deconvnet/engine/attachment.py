@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from deconvnet._errors import ArgumentError
 from deconvnet._memory import free_bytes, in_bytes
@@ -13,6 +15,19 @@ from deconvnet.core.operations import OperationTable
 from deconvnet.core.rules import RuleSet
 from deconvnet.engine.costs import Costs
 from deconvnet.engine.layers import ClassScores, Layer, class_scores, layer_name, maps_of
+
+
+def dense(x: Tensor) -> Tensor:
+    """The images, unless their values are stored sparsely, quantized, or not at all.
+
+    Raises:
+        ArgumentError: they are.
+    """
+    if isinstance(x, Tensor) and (x.layout != torch.strided or x.is_quantized or x.is_meta):
+        raise ArgumentError(
+            f"images are dense tensors that hold values: not {x.layout} on {x.device}. Pass x.to_dense()."
+        )
+    return x
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +56,10 @@ class Attachment:
     def own_graph(self) -> Graph:
         """The capture for images of the example's size, in the type and on the device of the weights."""
         return self.captures.graph(self.captures.like_model())
+
+    def graph(self, x: Float[Tensor, "n c *spatial"]) -> Graph:
+        """The capture for these images; as `Captures.graph`."""
+        return self.captures.graph(dense(x))
 
     def layer_name(self, layer: Layer) -> str:
         """A layer's name."""

@@ -7,6 +7,7 @@ from html import escape
 
 from torch import nn
 
+from deconvnet._checks import as_index, short
 from deconvnet._errors import ArgumentError, CaptureError, LayerNotFoundError, UnsupportedOperationError
 from deconvnet._types import PIXELS, LayerInfo
 from deconvnet.core.down import Way
@@ -59,7 +60,7 @@ def layer_name(model: nn.Module, layer: Layer) -> str:
     if isinstance(layer, str):
         return layer
     if not isinstance(layer, nn.Module):
-        raise ArgumentError(f"a layer is a name or a module; got {type(layer).__name__}.")
+        raise ArgumentError(f"a layer is a name or a module; got {short(layer)}.")
     for name, module in model.named_modules():
         if module is layer:
             return str(name)
@@ -170,6 +171,27 @@ def class_scores(graph: Graph, output: str | None, rows: Mapping[str, Operation]
         )
     kinds = tuple(row_of(step, rows).scores or "" for step in skipped)
     return ClassScores(value, graph.outputs[name], kinds, tuple(step.kind for step in skipped))
+
+
+def output_name(output: str | int | None) -> str | None:
+    """Which output holds the classes, as its name among `Graph.outputs`; None where it was not said.
+
+    Raises:
+        ArgumentError: neither a name nor an index.
+    """
+    index = as_index(output)
+    if output is not None and not isinstance(output, str) and index is None:
+        raise ArgumentError(f"output is the name or the index of one of the model's outputs; got {short(output)}.")
+    return output if index is None else str(index)  # type: ignore[return-value]  # a text, or None
+
+
+def check_outputs(graph: Graph) -> None:
+    """Raise CaptureError if a model returns nothing that can be carried down."""
+    if not graph.outputs:
+        raise CaptureError(
+            "the model's forward returns None, or nothing with a tensor in it: is a `return` missing? It has to return "
+            "its scores as a tensor, or as a tuple, list or dictionary that holds them."
+        )
 
 
 def layer_infos(graph: Graph, rules: RuleSet, rows: Mapping[str, Operation]) -> dict[str, LayerInfo]:

@@ -3,13 +3,15 @@
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from deconvnet._errors import DeconvNetWarning, MemoryBudgetError
+from deconvnet._checks import callback, is_one_of, short
+from deconvnet._errors import ArgumentError, DeconvNetWarning, MemoryBudgetError
 from deconvnet._memory import free_bytes
 from deconvnet._types import Box, Unit
 from deconvnet.capture.untouched import computing, ordinary
@@ -56,7 +58,7 @@ def project_units(
     Raises:
         As `DeconvNet.project`.
     """
-    graph, budget = attached.captures.graph(x), attached.budget(memory)
+    graph, budget = attached.graph(x), attached.budget(memory)
     indices: dict[str, list[int]] = {}
     for index, unit in enumerate(units):
         indices.setdefault(unit.layer, []).append(index)
@@ -88,6 +90,12 @@ def project_units(
         yield indices[layer][group], result
 
 
+def check_route(route: object) -> None:
+    """Raise ArgumentError unless a route has that name."""
+    if not is_one_of(route, get_args(RouteName)):
+        raise ArgumentError(f"route is one of {', '.join(map(repr, get_args(RouteName)))}; got {short(route)}.")
+
+
 def collected(
     costs: Costs,
     passes: Iterable[Pass],
@@ -115,7 +123,7 @@ def collected(
     indices: list[int] = []
     boxes: list[Box] = []
     windows = torch.empty(0, device="cpu")
-    way, by_layer = costs.way, watch and _by_layer(costs.way, watch)
+    way, by_layer = costs.way, None if watch is None else _by_layer(costs.way, watch)
     with computing():
         for pass_ in passes:
             pass_boxes = boxes_of(costs, pass_.seeds.units)
@@ -177,6 +185,7 @@ def _room(way: Way, pass_: Pass, box: Box) -> Tensor:
 
 def _by_layer(way: Way, watch: Watch) -> WatchSignals:
     """Calls `watch` with the names of layers, for those values that have one."""
+    callback("watch", watch)
     names = names_of(way.graph)
 
     def watch_value(value: Value, indices: np.ndarray, signal: Tensor, frames: Frames) -> None:

@@ -2,13 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from deconvnet._checks import as_index, short, whole_number
 from deconvnet._errors import ArgumentError, TargetError
 from deconvnet._types import Unit
 from deconvnet.core.down import Way
@@ -17,7 +17,7 @@ from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.layers import Layer, has_rows, maps_of, rectified_values, value_of
 from deconvnet.engine.passes import by_images
 from deconvnet.engine.project import collected
-from deconvnet.engine.seeds import Seeds, Target, class_seeds, listed_seeds
+from deconvnet.engine.seeds import Seeds, Target, class_seeds, listed_seeds, names_classes
 from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.results.responsible import Responsible
 
@@ -48,9 +48,10 @@ def responsible(
     memory: str | int | None,
 ) -> Responsible:
     """The units of a layer that a class rests on; see `DeconvNet.responsible`."""
-    graph = attached.captures.graph(x)
+    graph = attached.graph(x)
     way = attached.costs_of_classes(graph)[0].way
-    _check_asked(target, k, way.start)
+    k = whole_number("k", k)
+    _check_single(target, way.start)
     name = last_maps(way) if layer is None else attached.layer_name(layer)
     _check_layer(way, name)
     costs, budget = attached.costs(graph, name), attached.budget(memory)
@@ -78,7 +79,7 @@ def responsible(
 
 def _explained(attached: Attachment, x: Tensor, target: Target, to: str, budget: int) -> Reconstruction:
     """The class, carried down to a layer."""
-    costs, scores = attached.costs_of_classes(attached.captures.graph(x), to)
+    costs, scores = attached.costs_of_classes(attached.graph(x), to)
 
     def choose(values: Tensor, first: int) -> Seeds:
         return class_seeds(costs.layer, values, target, "one", first, len(x))
@@ -127,18 +128,10 @@ def ranked(
     return Ranking(tuple(units), arrived.gather(1, order).flatten(), chosen.flatten(), shares.flatten())
 
 
-def _check_asked(target: Any, k: Any, scores: Value) -> None:
-    """Raise unless `target` is one class and `k` is at least 1.
-
-    Raises:
-        TargetError: several classes; a single class is checked when its seeds are made.
-        ArgumentError: k is not a whole number above 0.
-    """
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise ArgumentError(f"k is the number of units of each image, 1 or more; got {k!r}.")
-    single = isinstance(target, Tensor) and target.ndim == 0
-    if len(scores.shape) <= 2 and target is not None and not isinstance(target.item() if single else target, int):
-        raise TargetError(f"target is one class, or None for the network's answer in each image; got {target!r}.")
+def _check_single(target: Target, scores: Value) -> None:
+    """Raise TargetError if `target` is several classes; a single class is checked when its seeds are made."""
+    if target is not None and names_classes(target, scores.map_size) and as_index(target) is None:
+        raise TargetError(f"target is one class, or None for the network's answer in each image; got {short(target)}.")
 
 
 def _check_layer(way: Way, layer: str) -> None:

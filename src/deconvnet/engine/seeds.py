@@ -1,15 +1,17 @@
 """Seeds: what signals start from, all other activations zero."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from deconvnet._checks import as_index, as_list, index_of, is_one_of, short
 from deconvnet._errors import ArgumentError, TargetError
 from deconvnet._types import Unit
 
@@ -99,6 +101,9 @@ class Choice:
             )
         return self.start
 
+    def __post_init__(self) -> None:
+        check_start(self.start, "'activation', 'one' or a tensor", tensors=True)
+
     def seeds(self, layer: str, values: Float[Tensor, "n *shape"], first: int, images: int) -> Seeds:
         """What starts from the values of a layer, of which the first belongs to image `first` of all `images`."""
         if isinstance(self.start, Tensor):
@@ -124,8 +129,6 @@ def strongest(values: Float[Tensor, "n c *spatial"]) -> Int[Tensor, "n c axes"]:
 
 def unit_seeds(layer: str, values: Tensor, channel: Channel | None, position: Any, start: Start, first: int) -> Seeds:
     """One seed for each chosen unit or map of each image."""
-    if start not in ("activation", "one"):
-        raise ArgumentError(f"start is 'activation', 'one' or a tensor; got {start!r}.")
     whole = isinstance(position, str) and position == "all" and values.ndim > 2
     position = None if isinstance(position, str) and position == "all" else position
     peaks = strongest(values)
@@ -153,12 +156,12 @@ def checked_units(units: Any, layer: str, shape: Sequence[int], images: int) -> 
     Raises:
         ArgumentError: none at all, or one of them is of another layer or lies outside.
     """
-    listed = list(units) if isinstance(units, Sequence) and not isinstance(units, str) else []
+    listed = as_list(units)
     if not listed or not all(isinstance(unit, Unit) for unit in listed):
-        raise ArgumentError(f"units is a list of Unit(layer, channel, position, image), not empty; got {units!r}.")
+        raise ArgumentError(f"units is a list of Unit(layer, channel, position, image), not empty; got {short(units)}.")
     checked = []
     for unit in listed:
-        if unit.layer != layer:
+        if not isinstance(unit.layer, str) or unit.layer != layer:
             raise ArgumentError(f"the units are of layer {layer!r}; got {unit}.")
         (channel,) = checked_indices(unit.channel, shape[0], f"feature maps in {layer!r}", ArgumentError)
         (image,) = checked_indices(unit.image, images, "images", ArgumentError)
@@ -168,8 +171,6 @@ def checked_units(units: Any, layer: str, shape: Sequence[int], images: int) -> 
 
 def listed_seeds(units: Sequence[Unit], values: Tensor, rows: np.ndarray, start: Start) -> Seeds:
     """One seed for each of the units; where `values` holds one position for each, it is the unit's own."""
-    if start not in ("activation", "one"):
-        raise ArgumentError(f"start is 'activation' or 'one' for units; got {start!r}.")
     alone = all(length == 1 for length in values.shape[2:])
     activations = [
         values[(row, unit.channel, *((0,) * (values.ndim - 2) if alone else unit.position or ()))]
@@ -189,9 +190,9 @@ def _channels(channel: Channel | None, values: Tensor, layer: str) -> list[list[
     if isinstance(channel, str):
         if channel == "all":
             return [list(range(count))] * len(values)
-        top = re.fullmatch(r"top:([1-9]\d*)", channel)
+        top = re.fullmatch(r"top:([1-9]\d{0,17})", channel)
         if not top:
-            raise ArgumentError(f"channel is an index, several, 'all' or 'top:16'; got {channel!r}.")
+            raise ArgumentError(f"channel is an index, several, 'all' or 'top:16'; got {short(channel)}.")
         order = values.flatten(2).amax(2) if values.ndim > 2 else values
         ranked = torch.sort(order, dim=1, descending=True, stable=True).indices
         rows: list[list[int]] = ranked[:, : int(top.group(1))].tolist()
@@ -201,24 +202,25 @@ def _channels(channel: Channel | None, values: Tensor, layer: str) -> list[list[
 
 def checked_indices(given: Any, count: int, what: str, error: type[ArgumentError]) -> list[int]:
     """Indices of maps or classes as a list, each checked and counted from zero."""
-    indices = list(given) if isinstance(given, Sequence | range) and not isinstance(given, str) else [given]
+    indices = as_list(given)
+    if indices is None:
+        return [index_of(given, count, what, error)]
     if not indices:
         raise error(f"an empty list chooses none of the {count} {what}.")
-    for index in indices:
-        if isinstance(index, bool) or not isinstance(index, int) or not -count <= index < count:
-            raise error(f"there are {count} {what}, counted from 0; got {index!r}.")
-    return [index % count for index in indices]
+    return [index_of(index, count, what, error) for index in indices]
 
 
 def checked_position(position: Any, size: tuple[int, ...], layer: str) -> tuple[int, ...]:
     """A position in maps of a size, counted from zero; ArgumentError for anything else."""
-    given = (position,) if isinstance(position, int) else position
-    if not isinstance(given, Sequence) or isinstance(given, str) or len(given) != len(size):
-        raise ArgumentError(f"a position in {layer!r} has {len(size)} indices (its maps are {size}); got {position!r}.")
-    for y, length in zip(given, size, strict=True):
-        if isinstance(y, bool) or not isinstance(y, int) or not -length <= y < length:
-            raise ArgumentError(f"position {tuple(given)} lies outside the maps of {layer!r}, which are {size}.")
-    return tuple(y % length for y, length in zip(given, size, strict=True))
+    indices = as_list(position) if as_index(position) is None else [position]
+    if indices is None or len(indices) != len(size):
+        raise ArgumentError(
+            f"a position in {layer!r} has {len(size)} indices (its maps are {size}); got {short(position)}."
+        )
+    inside = [as_index(index) for index in indices]
+    if any(y is None or not -length <= y < length for y, length in zip(inside, size, strict=True)):
+        raise ArgumentError(f"position {short(tuple(indices))} lies outside the maps of {layer!r}, which are {size}.")
+    return tuple(y % length for y, length in zip(inside, size, strict=True) if y is not None)
 
 
 def own_signal(
@@ -230,6 +232,8 @@ def own_signal(
     expected = (images, *values.shape[1:])
     if tuple(signal.shape) != expected:
         raise ArgumentError(f"a signal on {layer!r} has shape {expected}; got {tuple(signal.shape)}.")
+    if signal.layout != torch.strided or signal.is_meta or signal.is_complex():
+        raise ArgumentError("a signal is a dense tensor of real numbers that holds values; the one given is not.")
     if not bool(torch.isfinite(signal).all()):
         raise ArgumentError("the signal to start from holds NaN or infinity.")
     part = signal[first : first + len(values)].detach().clone().to(values)
@@ -241,45 +245,66 @@ def own_signal(
 
 def class_seeds(layer: str, values: Tensor, target: Target, start: Start, first: int, images: int) -> Seeds:
     """One seed for each chosen class of each image."""
-    if start not in ("activation", "one"):
-        raise ArgumentError(f"start is 'activation' or 'one'; got {start!r}.")
-    if values.ndim > 2:
+    check_start(start, "'activation' or 'one'")
+    if values.ndim > 2 and not names_classes(target, tuple(values.shape[2:])):
         return _position_seeds(layer, values, target, start, first, images)
-    scores = values if values.ndim == 2 else values[:, None]
+    scores = values[:, None] if values.ndim == 1 else values.flatten(1)
     count = scores.shape[1]
     if target is None:
         classes = [[int(c)] for c in scores.argmax(1)]
     elif isinstance(target, str):
         if target != "all":
-            raise TargetError(f"target is a class index, several, 'all' or None; got {target!r}.")
+            raise TargetError(f"target is a class index, several, 'all' or None; got {short(target)}.")
         classes = [list(range(count))] * len(values)
     else:
-        indices = target.tolist() if isinstance(target, Tensor) and not target.is_floating_point() else target
-        classes = [checked_indices(indices, count, "classes", TargetError)] * len(values)
-    units = [Unit(layer, c, (), first + i) for i, row in enumerate(classes) for c in row]
+        classes = [checked_indices(target, count, "classes", TargetError)] * len(values)
+    position = (0,) * (values.ndim - 2)
+    units = [Unit(layer, c, position, first + i) for i, row in enumerate(classes) for c in row]
     activations = torch.stack([scores[i, c] for i, row in enumerate(classes) for c in row])
     return Seeds(tuple(units), activations, start, values, _rows(units, first))
+
+
+def names_classes(target: Target, size: tuple[int, ...]) -> bool:
+    """Whether a target of maps of this size names classes alone: the maps have one position, and no other is named."""
+    if math.prod(size) > 1 or _as_mask(target) is not None:
+        return False
+    at = target[1:] if isinstance(target, tuple) and len(target) == 1 + len(size) else (None,)
+    return any(as_index(y) not in (0, -1) for y in at)
+
+
+def _as_mask(target: Target) -> Tensor | None:
+    """A mask as a tensor, also of NumPy; None for any other target."""
+    if isinstance(target, np.ndarray) and target.dtype == np.bool_:
+        return torch.from_numpy(target)
+    return target if isinstance(target, Tensor) and target.dtype == torch.bool else None
+
+
+def check_start(start: object, kinds: str, *, tensors: bool = False) -> None:
+    """Raise ArgumentError unless `start` is "activation" or "one", or, where they may be, a tensor."""
+    if not is_one_of(start, get_args(Start)) and not (tensors and isinstance(start, Tensor)):
+        raise ArgumentError(f"start is {kinds}; got {short(start)}.")
 
 
 def _position_seeds(layer: str, values: Tensor, target: Target, start: Start, first: int, images: int) -> Seeds:
     """One seed for each image at a position of an output that is a map, or all over a mask."""
     count, size = values.shape[1], tuple(values.shape[2:])
-    if isinstance(target, Tensor) and target.dtype == torch.bool:
-        if tuple(target.shape) not in ((count, *size), (images, count, *size)):
-            raise TargetError(
-                f"a mask has shape {(count, *size)} or {(images, count, *size)}; got {tuple(target.shape)}."
-            )
-        mask = target.expand(images, count, *size)[first : first + len(values)].to(values.device)
+    mask = _as_mask(target)
+    if mask is not None:
+        shapes = [(count, *size), (images, count, *size)]
+        if mask.layout != torch.strided or mask.is_meta or tuple(mask.shape) not in shapes:
+            raise TargetError(f"a mask has shape {shapes[0]} or {shapes[1]}; got {short(target)}.")
+        mask = mask.expand(images, count, *size)[first : first + len(values)].to(values.device)
         signal = mask.to(values) * (values if start == "activation" else 1)
         units = tuple(Unit(layer, None, None, first + i) for i in range(len(values)))
         return Seeds(units, (mask * values).flatten(1).sum(1), "activation", signal, _rows(units, first))
-    if not isinstance(target, tuple) or len(target) != 1 + len(size):
+    at = None if as_index(target) is not None else as_list(target)
+    if at is None or len(at) != 1 + len(size):
         raise TargetError(
             f"the output has {count} maps of {'x'.join(map(str, size))}: target is (class, "
-            f"{', '.join('zyx'[-len(size) :])}) or a mask of its shape; got {target!r}."
+            f"{', '.join('zyx'[-len(size) :])}) or a mask of its shape; got {short(target)}."
         )
-    (c,) = checked_indices(target[0], count, "classes", TargetError)
-    position = checked_position(target[1:], size, layer)
+    c = index_of(at[0], count, "classes", TargetError)
+    position = checked_position(at[1:], size, layer)
     units = tuple(Unit(layer, c, position, first + i) for i in range(len(values)))
     activations = values[:, c].flatten(1)[:, _flat(position, size)]
     return Seeds(units, activations, start, values, _rows(units, first))

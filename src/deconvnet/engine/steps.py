@@ -43,7 +43,7 @@ def steps_down(
     memory: str | int | None,
 ) -> Steps:
     """One unit's way down, step by step; see `DeconvNet.steps`."""
-    graph = attached.captures.graph(x)
+    graph = attached.graph(x)
     if len(x) != 1:
         raise ArgumentError(f"steps are those of one image; got {len(x)}: give x[i : i + 1].")
     if layer is not None and target is not None:

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from deconvnet._checks import file_path, instance, short
 from deconvnet._errors import ArgumentError, DeconvNetError
 from deconvnet._files import write_whole
 from deconvnet._version import __version__
@@ -43,10 +44,18 @@ def save_net(net: AdaptiveDeconvNet, path: str | Path, about: Mapping[str, Any] 
     Raises:
         DeconvNetError: the disk refused.
     """
+    instance("net", net, AdaptiveDeconvNet)
+    path = file_path("path", path)
+    if about is not None and not isinstance(about, Mapping):
+        raise ArgumentError(f"about is a dictionary; got {short(about)}.")
     meta = {"format_version": FORMAT_VERSION, "deconvnet": __version__, "net": configuration(net), **(about or {})}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
-    data = save(tensors, {"learned": json.dumps(meta)})
-    write_whole(Path(path), lambda file: file.write(data))
+    try:
+        text = json.dumps(meta)
+    except (TypeError, ValueError) as fault:
+        raise ArgumentError(f"about holds what JSON cannot: {fault}.") from fault
+    data = save(tensors, {"learned": text})
+    write_whole(path, lambda file: file.write(data))
 
 
 def load_net(path: str | Path) -> AdaptiveDeconvNet:
@@ -55,7 +64,8 @@ def load_net(path: str | Path) -> AdaptiveDeconvNet:
     Raises:
         DeconvNetError: the file does not exist, is damaged, or newer than this package.
     """
-    meta, tensors = _read(Path(path))
+    path = file_path("path", path)
+    meta, tensors = _read(path)
     try:
         built = meta["net"]
         layers = [
@@ -65,7 +75,7 @@ def load_net(path: str | Path) -> AdaptiveDeconvNet:
         net = AdaptiveDeconvNet(layers, boundary=built["boundary"], target=built["target"])
         net.to(tensors["layers.0.filters"].dtype).load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError, ArgumentError) as fault:
-        raise _damaged(Path(path), fault) from fault
+        raise _damaged(path, fault) from fault
     return net
 
 
@@ -75,7 +85,7 @@ def about_net(path: str | Path) -> dict[str, Any]:
     Raises:
         DeconvNetError: as `load_net`.
     """
-    return _read(Path(path))[0]
+    return _read(file_path("path", path))[0]
 
 
 def configuration(net: AdaptiveDeconvNet) -> dict[str, Any]:

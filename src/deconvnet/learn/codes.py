@@ -7,9 +7,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from deconvnet._checks import as_index, index_of, short, whole_number
 from deconvnet._errors import ArgumentError
 from deconvnet.learn.pooling import Block, Switches, pool
-from deconvnet.learn.solution import Solution, join
+from deconvnet.learn.solution import Solution, checked_rows, join
+
+_MOST_COPIES = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,12 @@ class LayerCodes:
     solution: Solution
 
     def of(self, rows: Int[Tensor, " k"]) -> "LayerCodes":
-        """The codes of some of the images."""
+        """The codes of some of the images.
+
+        Raises:
+            ArgumentError: rows are not indices of images.
+        """
+        rows = checked_rows(rows, len(self.z))
         switches = None if self.switches is None else self.switches.of(rows)
         return LayerCodes(self.z[rows], self.pooled[rows], switches, self.solution.of(rows))
 
@@ -50,13 +58,19 @@ class Codes:
         return len(self.layers)
 
     def __getitem__(self, layer: int) -> LayerCodes:
-        if not 1 <= layer <= len(self.layers):
-            raise ArgumentError(f"layers 1 to {len(self.layers)} were inferred; got {layer!r}.")
-        return self.layers[layer - 1]
+        index = as_index(layer)
+        if index is None or not 1 <= index <= len(self.layers):
+            raise ArgumentError(f"layers 1 to {len(self.layers)} were inferred; got {short(layer)}.")
+        return self.layers[index - 1]
 
     def of(self, image: int, count: int = 1) -> "Codes":
-        """The codes of one image, `count` times."""
-        rows = torch.full((count,), image)
+        """The codes of one image, `count` times.
+
+        Raises:
+            ArgumentError: no such image, or a count below 0.
+        """
+        image = index_of(image, len(self[1].z), "images")
+        rows = torch.full((whole_number("count", count, least=0, most=_MOST_COPIES),), image)
         return Codes(tuple(layer.of(rows) for layer in self.layers), self.size)
 
 

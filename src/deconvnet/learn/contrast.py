@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from deconvnet._checks import instance, is_one_of, short
 from deconvnet._errors import ArgumentError
 from deconvnet.learn.convolve import check_images
 
@@ -54,8 +55,8 @@ class LocalContrastNorm(nn.Module):
 
     def __init__(self, form: Form = "2011") -> None:
         super().__init__()
-        if form not in get_args(Form):
-            raise ArgumentError(f"form is one of {get_args(Form)}; got {form!r}.")
+        if not is_one_of(form, get_args(Form)):
+            raise ArgumentError(f"form is one of {get_args(Form)}; got {short(form)}.")
         self.form = form
         length, sigma = _WINDOWS[form]
         bell = torch.exp(-((torch.arange(length, dtype=torch.float64) - length // 2) ** 2) / (2 * sigma**2))
@@ -98,7 +99,17 @@ class LocalContrastNorm(nn.Module):
         return ((wide - mean) / scale).to(images), Contrast(mean.to(images), scale.to(images))
 
     def inverse(self, normalised: Float[Tensor, "n c h w"], contrast: Contrast) -> Float[Tensor, "n c h w"]:
-        """The images before normalisation; for reconstructions, what they would have been."""
+        """The images before normalisation; for reconstructions, what they would have been.
+
+        Raises:
+            ArgumentError, NotFiniteError: as `normalise`; images of another shape than those of `contrast`.
+        """
+        instance("contrast", contrast, Contrast)
+        if check_images(normalised).shape[1:] != contrast.scale.shape[1:]:
+            raise ArgumentError(
+                f"images have the shape of those that were normalised, {tuple(contrast.scale.shape)}; got "
+                f"{tuple(normalised.shape)}."
+            )
         return normalised * contrast.scale + contrast.mean
 
     def _around(self, images: Tensor) -> Tensor:

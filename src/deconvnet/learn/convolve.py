@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 
+from deconvnet._checks import is_one_of, short
 from deconvnet._errors import ArgumentError, NotFiniteError
 
 Boundary: TypeAlias = Literal["valid", "circular", "zero"]
@@ -42,8 +43,8 @@ class Geometry:
     boundary: Boundary
 
     def __post_init__(self) -> None:
-        if self.boundary not in get_args(Boundary):
-            raise ArgumentError(f"boundary is one of {get_args(Boundary)}; got {self.boundary!r}.")
+        if not is_one_of(self.boundary, get_args(Boundary)):
+            raise ArgumentError(f"boundary is one of {get_args(Boundary)}; got {short(self.boundary)}.")
         if any(length < k for length, k in zip(self.size, self.kernel, strict=True)):
             raise ArgumentError(
                 f"images of {_times(self.size)} are smaller than filters of {_times(self.kernel)}: "
@@ -83,7 +84,7 @@ def check_images(images: object, channels: int | None = None) -> Tensor:
         NotFiniteError: NaN or infinity.
     """
     if not isinstance(images, Tensor):
-        raise ArgumentError(f"images are a tensor (n, c, h, w); got {type(images).__name__}.")
+        raise ArgumentError(f"images are a tensor (n, c, h, w); got {short(images)}.")
     if images.ndim != 4 or not images.numel():
         raise ArgumentError(f"images are (n, c, h, w), none of them 0; got {tuple(images.shape)}.")
     if images.dtype not in (torch.float32, torch.float64):
@@ -93,10 +94,21 @@ def check_images(images: object, channels: int | None = None) -> Tensor:
         )
     if channels is not None and images.shape[1] != channels:
         raise ArgumentError(f"images have {images.shape[1]} channels, and the filters {channels}.")
-    if not images.isfinite().all():
+    if not dense(images).isfinite().all():
         bad = int((~images.flatten(1).isfinite().all(1)).nonzero()[0])
         raise NotFiniteError(f"image {bad} holds NaN or infinity.")
     return images
+
+
+def dense(tensor: Tensor) -> Tensor:
+    """The tensor, unless its values are stored sparsely or not at all.
+
+    Raises:
+        ArgumentError: they are.
+    """
+    if tensor.layout != torch.strided or tensor.is_meta:
+        raise ArgumentError(f"tensors are dense and hold values; got {tensor.layout} on {tensor.device}.")
+    return tensor
 
 
 def _times(sizes: tuple[int, ...]) -> str:

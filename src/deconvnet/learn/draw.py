@@ -2,6 +2,7 @@
 
 from PIL import Image
 
+from deconvnet._checks import instance
 from deconvnet.learn.learned import Learned
 from deconvnet.learn.pixels import parts, pixel_filters
 from deconvnet.photos.photo import PhotoLike
@@ -19,7 +20,7 @@ def draw_filters(learned: Learned, layer: int) -> Image.Image:
     Raises:
         ArgumentError: no such layer.
     """
-    filters = pixel_filters(learned.net, layer)
+    filters = pixel_filters(instance("learned", learned, Learned).net, layer)
     side = filters.shape[-1]
     cells = [Cell((render(pixels),), "") for pixels in filters]
     title = f"Layer {layer}: {len(cells)} filters, each {side} x {side} pixels"
@@ -38,7 +39,7 @@ def draw_reconstructions(learned: Learned, photo: PhotoLike, *, max_iter: int = 
     Raises:
         PhotoError, ArgumentError: as `load_photo`.
     """
-    images = learned.images(photo)
+    images = instance("learned", learned, Learned).images(photo)
     codes = learned.net.infer(images, max_iter=max_iter)
     limit = limit_of(images)
     pictures, captions = [render(images[0], limit=limit)], ["the photo, contrast normalised"]
@@ -62,7 +63,7 @@ def draw_parts(learned: Learned, photo: PhotoLike, *, max_iter: int = 100) -> Im
     Raises:
         PhotoError, ArgumentError: as `load_photo`; nothing is active.
     """
-    images = learned.images(photo)
+    images = instance("learned", learned, Learned).images(photo)
     codes = learned.net.infer(images, max_iter=max_iter)
     of_layers = parts(learned.net, codes)
     box = energy_box(of_layers[len(codes)][0], 0.999)

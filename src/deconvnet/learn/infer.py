@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deconvnet._checks import real_number, whole_number
+from deconvnet._checks import flag, is_one_of, real_number, short, whole_number
 from deconvnet._errors import ArgumentError, NotFiniteError
-from deconvnet.learn.convolve import FEW_CHANNELS, Boundary, Geometry, adjoint, check_images, spectra, synthesis
+from deconvnet.learn.convolve import FEW_CHANNELS, Boundary, Geometry, adjoint, check_images, dense, spectra, synthesis
 from deconvnet.learn.douglas_rachford import douglas_rachford
 from deconvnet.learn.proximal import Linear, fista
 from deconvnet.learn.solution import Solution, join
@@ -63,7 +63,7 @@ def sparse_code(
     check_images(images)
     _check_filters(filters, images)
     lam, tol = real_number("lam", lam, least=0, above=True), real_number("tol", tol, least=0)
-    whole_number("max_iter", max_iter)
+    max_iter, nonneg = whole_number("max_iter", max_iter), flag("nonneg", nonneg)
     geometry = Geometry(_two(images), _two(filters), boundary)
     shape = (len(images), len(filters), *geometry.maps)
     if start is not None:
@@ -102,7 +102,7 @@ def _check_filters(filters: object, images: Tensor) -> None:
         )
     if filters.shape[1] != images.shape[1]:
         raise ArgumentError(f"images have {images.shape[1]} channels, and the filters {filters.shape[1]}.")
-    if not filters.isfinite().all():
+    if not dense(filters).isfinite().all():
         raise NotFiniteError("the filters hold NaN or infinity.")
 
 
@@ -112,13 +112,13 @@ def _check_start(start: object, images: Tensor, shape: tuple[int, ...]) -> None:
         raise ArgumentError(f"start is a tensor of the images' type, {images.dtype} on {images.device}; got {got}.")
     if tuple(start.shape) != shape:
         raise ArgumentError(f"start has the shape of the codes, {shape}; got {tuple(start.shape)}.")
-    if not start.isfinite().all():
+    if not dense(start).isfinite().all():
         raise NotFiniteError("start holds NaN or infinity.")
 
 
 def _solver(solver: str, boundary: str, channels: int) -> str:
-    if solver not in get_args(Solver):
-        raise ArgumentError(f"solver is one of {get_args(Solver)}; got {solver!r}.")
+    if not is_one_of(solver, get_args(Solver)):
+        raise ArgumentError(f"solver is one of {get_args(Solver)}; got {short(solver)}.")
     fits = boundary == "circular" and channels <= FEW_CHANNELS
     if solver == "dr" and boundary != "circular":
         raise ArgumentError(f"solver 'dr' needs boundary='circular'; got {boundary!r}. Use 'fista' or 'auto'.")

@@ -7,11 +7,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from deconvnet._checks import real_number, whole_number
+from deconvnet._checks import as_index, as_list, flag, instance, real_number, short, whole_number
 from deconvnet._errors import ArgumentError
+from deconvnet.learn.convolve import dense
 from deconvnet.learn.pooling import Block
 
 Connectivity = Bool[Tensor, "m c"]
+
+_MOST_WEIGHTS, _MOST_CHANNELS, _LONGEST_BLOCK = 2**30, 2**12, 2**16
 
 
 class DeconvLayer(nn.Module):
@@ -68,7 +71,15 @@ class DeconvLayer(nn.Module):
         self.p = real_number("p", p, least=0, above=True)
         if self.p > 1:
             raise ArgumentError(f"p is above 0 and at most 1; got {p}.")
-        self.nonneg = bool(nonneg)
+        self.nonneg = flag("nonneg", nonneg)
+        if generator is not None:
+            instance("generator", generator, torch.Generator)
+        maps, channels, kernel = self.maps, self.channels, self.kernel
+        if maps * channels * kernel * kernel > _MOST_WEIGHTS:
+            raise ArgumentError(
+                f"{maps} filters of {channels} channels and {kernel} x {kernel} pixels are more than {_MOST_WEIGHTS:,} "
+                "weights. Choose fewer or smaller ones."
+            )
         connected = torch.ones(maps, channels, dtype=torch.bool) if connectivity is None else connectivity
         _check_connectivity(connected, (maps, channels))
         self.filters = nn.Parameter(torch.randn(maps, channels, kernel, kernel, generator=generator))
@@ -111,11 +122,12 @@ def singles_and_doubles(channels: int, maps: int | None = None) -> Connectivity:
         >>> singles_and_doubles(9).shape
         torch.Size([45, 9])
     """
+    channels = whole_number("channels", channels, most=_MOST_CHANNELS)
     groups = [(i,) for i in range(channels)] + list(combinations(range(channels), 2))
-    maps = len(groups) if maps is None else maps
-    if not 1 <= maps <= len(groups):
-        raise ArgumentError(f"{channels} channels have 1 to {len(groups)} singles and doubles; got {maps}.")
-    connected = torch.zeros(maps, channels, dtype=torch.bool)
+    count = len(groups) if maps is None else as_index(maps)
+    if count is None or not 1 <= count <= len(groups):
+        raise ArgumentError(f"{channels} channels have 1 to {len(groups)} singles and doubles; got {short(maps)}.")
+    connected = torch.zeros(count, channels, dtype=torch.bool)
     for row, group in zip(connected, groups, strict=False):
         row[list(group)] = True
     return connected
@@ -125,14 +137,14 @@ def _check_connectivity(connected: object, shape: tuple[int, int]) -> None:
     """Raise unless every map is connected with a channel."""
     got = type(connected).__name__
     if isinstance(connected, Tensor):
-        if connected.dtype == torch.bool and tuple(connected.shape) == shape and connected.any(1).all():
+        if connected.dtype == torch.bool and tuple(connected.shape) == shape and dense(connected).any(1).all():
             return
         got = f"{connected.dtype} of shape {tuple(connected.shape)}"
     raise ArgumentError(f"connectivity is bool of shape {shape}, every map connected with a channel; got {got}.")
 
 
 def _block(pool: Sequence[int]) -> Block:
-    lengths = tuple(pool) if isinstance(pool, Sequence) else ()
-    if len(lengths) != 3:
-        raise ArgumentError(f"pool is (height, width, neighbouring maps); got {pool!r}.")
-    return tuple(whole_number("a length in pool", length) for length in lengths)  # type: ignore[return-value]  # three of them
+    lengths = as_list(pool)
+    if lengths is None or len(lengths) != 3:
+        raise ArgumentError(f"pool is (height, width, neighbouring maps); got {short(pool)}.")
+    return tuple(whole_number("a length in pool", length, most=_LONGEST_BLOCK) for length in lengths)  # type: ignore[return-value]  # three of them

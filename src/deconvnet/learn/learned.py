@@ -11,7 +11,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from deconvnet._checks import whole_number
+from deconvnet._checks import callback, file_path, flag, instance, whole_number
 from deconvnet._errors import ArgumentError, DeconvNetError, PhotoError
 from deconvnet._files import UNFINISHED, make_folder, remove_written, result_folder, write_whole
 from deconvnet.learn.checkpoint import about_net, differences, load_net, save_net
@@ -22,6 +22,7 @@ from deconvnet.learn.train import Progress, epochs_of_layers, fit
 from deconvnet.photos.photo import PhotoLike, load_photo
 from deconvnet.photos.sets import PhotoSet
 
+_MOST_WORKERS = 1024
 NET, SKIPPED = "learned.safetensors", "skipped.csv"
 _CHECKPOINT, _ABOUT = "checkpoint.safetensors", "about.json"  # in the folder of unfinished files
 
@@ -49,7 +50,7 @@ class Learned:
         Raises:
             DeconvNetError: the learned network is missing, unfinished, damaged, or newer than this package.
         """
-        folder = Path(folder)
+        folder = file_path("folder", folder)
         path = folder / NET
         if not path.is_file():
             unfinished = (folder / UNFINISHED / _ABOUT).is_file()
@@ -130,14 +131,19 @@ def learn_photos(
         PhotoError: no photos, or none that can be read.
         DeconvNetError: the disk refused, or a worker was killed.
     """
-    count = _count(photos, batch, limit, workers)
+    instance("photos", photos, PhotoSet)
+    instance("prepare", prepare, Prepare)
+    seed, resume = whole_number("seed", seed, least=-(2**62), most=2**62), flag("resume", resume)
+    callback("progress", progress)
+    batch, workers = whole_number("batch", batch), whole_number("workers", workers, least=0, most=_MOST_WORKERS)
+    count = _count(photos, limit)
     _check_network(net, prepare, epochs)
     batches = Batches(photos, prepare, batch, count, seed, workers)
     about = {
         "prepare": asdict(prepare), "batch": batch, "seed": seed,
         "photos": {"learned from": count, "fingerprint": photos.fingerprint},
     }  # fmt: skip
-    folder = _start(out, about, resume=resume)
+    folder = _start(file_path("out", out), about, resume=resume)
     unfinished, finished = folder / UNFINISHED, (folder / NET).is_file()
     fit(
         net, _listing_skipped(batches, folder / SKIPPED), epochs,
@@ -151,10 +157,8 @@ def learn_photos(
     return Learned.open(folder)
 
 
-def _count(photos: PhotoSet, batch: int, limit: int | None, workers: int) -> int:
+def _count(photos: PhotoSet, limit: int | None) -> int:
     """How many photos to learn from."""
-    whole_number("batch", batch)
-    whole_number("workers", workers, least=0)
     if not len(photos):
         raise PhotoError("the set of photos is empty.")
     return len(photos) if limit is None else min(whole_number("limit", limit), len(photos))
@@ -162,7 +166,7 @@ def _count(photos: PhotoSet, batch: int, limit: int | None, workers: int) -> int
 
 def _check_network(net: AdaptiveDeconvNet, prepare: Prepare, epochs: int | Sequence[int]) -> None:
     """Raise unless the network can learn from the prepared photos."""
-    if prepare.channels != net.channels:
+    if prepare.channels != instance("net", net, AdaptiveDeconvNet).channels:
         raise ArgumentError(f"photos become {prepare.channels} channels, but the network takes {net.channels}.")
     net.geometries((prepare.size, prepare.size))
     if not any(epochs_of_layers(net, epochs)):

@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias, get_args
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from deconvnet._checks import real_number, whole_number
+from deconvnet._checks import as_index, as_list, instance, is_one_of, real_number, short, whole_number
 from deconvnet._errors import ArgumentError
 from deconvnet.learn.codes import Codes, LayerCodes, join_codes, pooled_codes
-from deconvnet.learn.convolve import Boundary, Geometry, adjoint, check_images, synthesis
+from deconvnet.learn.convolve import Boundary, Geometry, adjoint, check_images, dense, synthesis
 from deconvnet.learn.infer import sparse_code
 from deconvnet.learn.layer import DeconvLayer
 from deconvnet.learn.pooling import pool, pool_at, pooled_size, unpool
@@ -21,6 +22,7 @@ from deconvnet.learn.solution import Solution
 
 Solver: TypeAlias = Literal["auto", "dr", "fista", "ista", "splitting"]
 Target: TypeAlias = Literal["input", "below"]
+_LEAST_SEED = -(2**63)  # that PyTorch takes
 _VALUES_AT_ONCE = 2**18  # of a layer's maps that are solved on a CPU, so that they stay in its cache
 
 
@@ -60,19 +62,20 @@ class AdaptiveDeconvNet(nn.Module):
         self, layers: Sequence[DeconvLayer], *, boundary: Boundary = "valid", target: Target = "input"
     ) -> None:
         super().__init__()
-        if not layers:
-            raise ArgumentError("a network has at least one layer.")
-        if boundary not in get_args(Boundary) or target not in get_args(Target):
+        listed = list(layers) if isinstance(layers, nn.ModuleList) else as_list(layers)
+        if not listed or not all(isinstance(layer, DeconvLayer) for layer in listed):
+            raise ArgumentError(f"a network has at least one layer, each a DeconvLayer; got {short(layers)}.")
+        if not is_one_of(boundary, get_args(Boundary)) or not is_one_of(target, get_args(Target)):
             raise ArgumentError(
                 f"boundary is one of {get_args(Boundary)} and target one of {get_args(Target)}; "
-                f"got {boundary!r}, {target!r}."
+                f"got {short(boundary)}, {short(target)}."
             )
-        for i, (below, above) in enumerate(pairwise(layers), 2):
+        for i, (below, above) in enumerate(pairwise(listed), 2):
             if above.channels != below.pooled_maps:
                 raise ArgumentError(
                     f"layer {i} has {above.channels} channels, but the layer below has {below.pooled_maps} pooled maps."
                 )
-        self.layers: Sequence[DeconvLayer] = nn.ModuleList(layers)  # type: ignore[assignment]
+        self.layers: Sequence[DeconvLayer] = nn.ModuleList(listed)  # type: ignore[assignment]
         self.boundary, self.target = boundary, target
 
     @classmethod
@@ -97,12 +100,18 @@ class AdaptiveDeconvNet(nn.Module):
             pool: as in `DeconvLayer`, for all layers.
             boundary, target: as in the class.
             seed: of the first, random filters. Torch's own random state is not touched.
+
+        Raises:
+            ArgumentError: as `DeconvLayer`; not one number for each layer.
         """
-        random = torch.Generator().manual_seed(seed)
-        kernels = _for_each_layer("kernel", kernel, len(maps))
-        weights = _for_each_layer("lam", lam, len(maps))
+        random = torch.Generator().manual_seed(whole_number("seed", seed, least=_LEAST_SEED))
+        counts = as_list(maps)
+        if not counts:
+            raise ArgumentError(f"maps is how many maps each layer has, from the lowest; got {short(maps)}.")
+        kernels = _for_each_layer("kernel", kernel, len(counts))
+        weights = _for_each_layer("lam", lam, len(counts))
         layers: list[DeconvLayer] = []
-        for count, length, weight in zip(maps, kernels, weights, strict=True):
+        for count, length, weight in zip(counts, kernels, weights, strict=True):
             below = layers[-1].pooled_maps if layers else channels
             layers.append(DeconvLayer(below, count, length, pool=pool, lam=weight, generator=random))
         return cls(layers, boundary=boundary, target=target)
@@ -128,7 +137,12 @@ class AdaptiveDeconvNet(nn.Module):
             [(156, 156), (58, 58), (26, 26), (15, 15)]
         """
         geometries: list[Geometry] = []
-        for i, layer in enumerate(self.layers[:upto], 1):
+        lengths = as_list(size) or []
+        if len(lengths) != 2:
+            raise ArgumentError(f"size is (height, width) of the images; got {short(size)}.")
+        h, w = (whole_number("a length in size", length) for length in lengths)
+        size = (h, w)
+        for i, layer in enumerate(self.layers[: checked_layer(self, upto)], 1):
             try:
                 geometries.append(Geometry(size, (layer.kernel, layer.kernel), self.boundary))
             except ArgumentError as fault:
@@ -168,11 +182,10 @@ class AdaptiveDeconvNet(nn.Module):
             NotFiniteError: NaN or infinity.
         """
         check_images(images, self.channels)
-        real_number("tol", tol, least=0)
-        if solver not in get_args(Solver):
-            raise ArgumentError(f"solver is one of {get_args(Solver)}; got {solver!r}.")
-        whole_number("max_iter", max_iter)
-        whole_number("steps", steps)
+        tol = real_number("tol", tol, least=0)
+        if not is_one_of(solver, get_args(Solver)):
+            raise ArgumentError(f"solver is one of {get_args(Solver)}; got {short(solver)}.")
+        max_iter, steps = whole_number("max_iter", max_iter), whole_number("steps", steps)
         last = checked_layer(self, upto)
         for i, layer in enumerate(self.layers[:last], 1):
             _check_layer(i, layer, images, solver)
@@ -227,7 +240,11 @@ class AdaptiveDeconvNet(nn.Module):
             below: what was inferred for the layers below.
             geometries: sizes, from `geometries`.
             through: down to the images, not only to the maps below.
+
+        Raises:
+            ArgumentError: no such layer, or what is below it is missing.
         """
+        layer = _check_below(self, layer, below, geometries, least=layer)
         filters, geometry = self.layers[layer - 1].filters, geometries[layer - 1]
 
         def down(z: Tensor) -> Tensor:
@@ -242,7 +259,12 @@ class AdaptiveDeconvNet(nn.Module):
     def painted(
         self, maps: Float[Tensor, "n m h w"], layer: int, below: Codes, geometries: Sequence[Geometry]
     ) -> Float[Tensor, "n c y x"]:
-        """Images that the pooled maps below a layer paint."""
+        """Images that the pooled maps below a layer paint.
+
+        Raises:
+            ArgumentError: no such layer, or what is below it is missing.
+        """
+        layer = _check_below(self, layer, below, geometries)
         for i in range(layer - 1, 0, -1):
             switches = below[i].switches
             z = maps if switches is None else unpool(maps, switches)
@@ -252,7 +274,12 @@ class AdaptiveDeconvNet(nn.Module):
     def pulled_up(
         self, images: Float[Tensor, "n c y x"], layer: int, below: Codes, geometries: Sequence[Geometry]
     ) -> Float[Tensor, "n m h w"]:
-        """What the layers below a layer see of images, at their switches: the adjoint of `painted`."""
+        """What the layers below a layer see of images, at their switches: the adjoint of `painted`.
+
+        Raises:
+            ArgumentError: no such layer, or what is below it is missing.
+        """
+        layer = _check_below(self, layer, below, geometries)
         for i in range(1, layer):
             seen = adjoint(images, self.layers[i - 1].filters, geometries[i - 1])
             switches = below[i].switches
@@ -277,7 +304,7 @@ class AdaptiveDeconvNet(nn.Module):
         Raises:
             ArgumentError: no such layer, or a mask of another shape.
         """
-        layer = len(codes) if layer is None else layer
+        layer = checked_layer(self, len(instance("codes", codes, Codes)) if layer is None else layer)
         z = codes[layer].z
         if keep is not None:
             z = z * _mask(z, keep)
@@ -294,9 +321,32 @@ def checked_layer(net: AdaptiveDeconvNet, layer: object) -> int:
     """
     if layer is None:
         return len(net.layers)
-    if isinstance(layer, bool) or not isinstance(layer, int) or not 1 <= layer <= len(net.layers):
-        raise ArgumentError(f"layers are numbered from 1 to {len(net.layers)}; got {layer!r}.")
-    return layer
+    index = as_index(layer)
+    if index is None or not 1 <= index <= len(net.layers):
+        raise ArgumentError(f"layers are numbered from 1 to {len(net.layers)}; got {short(layer)}.")
+    return index
+
+
+def _check_below(net: AdaptiveDeconvNet, layer: object, below: object, geometries: object, least: object = None) -> int:
+    """The layer, counted from 1, with the codes of all layers below it and as many sizes.
+
+    Args:
+        net: the network.
+        layer: as given.
+        below: its codes.
+        geometries: sizes, from the lowest layer.
+        least: the layer itself where its own size is needed too.
+
+    Raises:
+        ArgumentError: no such layer, or codes or sizes are missing.
+    """
+    index = checked_layer(net, whole_number("layer", layer))
+    sizes = as_list(geometries) or []
+    if len(instance("below", below, Codes)) < index - 1:
+        raise ArgumentError(f"layer {index} needs the codes of {index - 1} layers below; got {len(below)}.")
+    if len(sizes) < index - (least is None) or not all(isinstance(size, Geometry) for size in sizes):
+        raise ArgumentError(f"geometries are the sizes of {index} layers, as net.geometries gives; got {len(sizes)}.")
+    return index
 
 
 def strongest(z: Float[Tensor, "n m h w"], count: int) -> Bool[Tensor, "n m h w"]:
@@ -308,12 +358,15 @@ def strongest(z: Float[Tensor, "n m h w"], count: int) -> Bool[Tensor, "n m h w"
 
 
 def _mask(z: Tensor, keep: object) -> Tensor:
-    if isinstance(keep, int) and not isinstance(keep, bool) and keep > 0:
-        return strongest(z, keep)
-    if isinstance(keep, Tensor) and keep.dtype == torch.bool and keep.shape == z.shape:
-        return keep
-    got = f"{keep.dtype} of shape {tuple(keep.shape)}" if isinstance(keep, Tensor) else repr(keep)
-    raise ArgumentError(f"keep is a number of activations, or a bool mask of shape {tuple(z.shape)}; got {got}.")
+    count = as_index(keep)
+    if count is not None and count > 0:
+        return strongest(z, count)
+    mask = torch.from_numpy(keep) if isinstance(keep, np.ndarray) and keep.dtype == np.bool_ else keep
+    if isinstance(mask, Tensor) and mask.dtype == torch.bool and mask.shape == z.shape:
+        return dense(mask)
+    raise ArgumentError(
+        f"keep is a number of activations, or a bool mask of shape {tuple(z.shape)}; got {short(keep)}."
+    )
 
 
 def _check_layer(index: int, layer: DeconvLayer, images: Tensor, solver: Solver) -> None:
@@ -331,7 +384,8 @@ def _check_layer(index: int, layer: DeconvLayer, images: Tensor, solver: Solver)
 
 
 def _for_each_layer(name: str, value: Any, count: int) -> list[Any]:
-    values = [value] * count if isinstance(value, int | float) else list(value)
+    listed = as_list(value)
+    values = [value] * count if listed is None else listed
     if len(values) != count:
-        raise ArgumentError(f"{name} is one number for all {count} layers or one for each; got {value!r}.")
+        raise ArgumentError(f"{name} is one number for all {count} layers or one for each; got {short(value)}.")
     return values

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from deconvnet._checks import whole_number
+from deconvnet._checks import as_index, instance, short, whole_number
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet.learn.contrast import Form, LocalContrastNorm
 from deconvnet.photos.batches import batches
 from deconvnet.photos.photo import Photo, with_channels
 from deconvnet.photos.sets import PhotoSet
+
+_MOST_PIXELS = 8192  # of a side of an input
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,10 @@ class Prepare:
     form: Form = "2011"
 
     def __post_init__(self) -> None:
-        whole_number("size", self.size, least=16)
+        object.__setattr__(self, "size", whole_number("size", self.size, least=16, most=_MOST_PIXELS))
+        object.__setattr__(self, "channels", as_index(self.channels))
         if self.channels not in (1, 3):
-            raise ArgumentError(f"channels is 1 or 3; got {self.channels!r}.")
+            raise ArgumentError(f"channels is 1 or 3; got {short(self.channels)}.")
         LocalContrastNorm(self.form)
 
     @property
@@ -50,8 +53,10 @@ class Prepare:
         """The input that a photo becomes.
 
         Raises:
+            ArgumentError: not a `Photo`, as `load_photo` gives.
             PhotoError: it is so long and thin that nothing of it is left to normalise.
         """
+        instance("photo", photo, Photo)
         pixels = torch.tensor(with_channels(photo.pixels, self.channels)).permute(2, 0, 1)[None]
         height, width = photo.size
         factor = self.size / max(height, width)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from deconvnet._checks import as_index, as_list, instance, short, whole_number
 from deconvnet._errors import ArgumentError
 from deconvnet.learn.codes import Codes
 from deconvnet.learn.convolve import synthesis
@@ -34,7 +35,7 @@ def pixel_filters(net: AdaptiveDeconvNet, layer: int | None = None) -> Float[Ten
         >>> [pixel_filters(AdaptiveDeconvNet.of([15, 50, 100, 150]), layer).shape[-1] for layer in (1, 2, 3, 4)]
         [7, 27, 87, 267]
     """
-    layer = checked_layer(net, layer)
+    layer = checked_layer(instance("net", net, AdaptiveDeconvNet), layer)
     maps = net.layers[layer - 1].filters
     for below in reversed(net.layers[: layer - 1]):
         maps = F.conv_transpose2d(_usually_unpooled(maps, below), below.filters)
@@ -72,15 +73,22 @@ def parts(
     Raises:
         ArgumentError: no such layer or image, or all activations of the layer are zero.
     """
-    top = len(codes) if layer is None else layer
-    if not 0 <= image < len(codes[top].z):
-        raise ArgumentError(f"images are numbered from 0 to {len(codes[top].z) - 1}; got {image!r}.")
+    instance("codes", codes, Codes)
+    top = checked_layer(instance("net", net, AdaptiveDeconvNet), len(codes) if layer is None else layer)
+    counts = as_list(keep) or []
+    if not counts:
+        raise ArgumentError(f"keep is how many parts each layer below has, from the top down; got {short(keep)}.")
+    counts = [whole_number("a count in keep", count) for count in counts]
+    index = as_index(image)
+    if index is None or not 0 <= index < len(codes[top].z):
+        raise ArgumentError(f"images are numbered from 0 to {len(codes[top].z) - 1}; got {short(image)}.")
+    image = index
     geometries = net.geometries(codes.size, top)
     z = codes[top].z[image : image + 1]
     if not z.any():
         raise ArgumentError(f"nothing is active in layer {top} of image {image}.")
     pictures: dict[int, Tensor] = {}
-    for i, count in zip(range(top, 0, -1), (1, *keep[max(len(keep) - top + 1, 0) :]), strict=False):
+    for i, count in zip(range(top, 0, -1), (1, *counts[max(len(counts) - top + 1, 0) :]), strict=False):
         z = z * strongest(z, count)
         alone = _one_by_one(z)
         filters, geometry = net.layers[i - 1].filters, geometries[i - 1]

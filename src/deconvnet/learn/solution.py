@@ -13,6 +13,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from deconvnet._checks import as_list, index_of, short
+from deconvnet._errors import ArgumentError
+
 OBJECTIVE_EVERY = 20  # iterations
 RESIDUALS_EVERY = 5  # iterations
 
@@ -43,11 +46,32 @@ class Solution:
     solver: str
 
     def of(self, rows: Int[Tensor, " k"]) -> "Solution":
-        """The solution for some of the images."""
+        """The solution for some of the images.
+
+        Raises:
+            ArgumentError: rows are not indices of images.
+        """
+        rows = checked_rows(rows, len(self.codes))
         return Solution(
             self.codes[rows], self.objective[rows], self.history[:, rows], self.looks, self.gap[rows],
             self.converged[rows], self.n_iter[rows], self.solver,
         )  # fmt: skip
+
+
+def checked_rows(rows: object, images: int) -> Int[Tensor, " k"]:
+    """Indices of images as a tensor.
+
+    Args:
+        rows: as given: indices, as a tensor, an array or a list.
+        images: how many there are.
+
+    Raises:
+        ArgumentError: they are something else.
+    """
+    listed = as_list(rows)
+    if listed is None:
+        raise ArgumentError(f"rows are the indices of images; got {short(rows)}.")
+    return torch.tensor([index_of(row, images, "images") for row in listed], dtype=torch.long)
 
 
 def join(parts: Sequence[Solution]) -> Solution:

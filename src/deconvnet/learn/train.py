@@ -12,14 +12,26 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from deconvnet._checks import (
+    as_index,
+    as_list,
+    callback,
+    file_path,
+    flag,
+    instance,
+    is_one_of,
+    real_number,
+    short,
+    whole_number,
+)  # fmt: skip
 from deconvnet._errors import ArgumentError, DeconvNetWarning
 from deconvnet.learn.checkpoint import Position, load_checkpoint, save_checkpoint
 from deconvnet.learn.convolve import check_images
 from deconvnet.learn.filters import Fit, Update, reseed, update
-from deconvnet.learn.net import AdaptiveDeconvNet, Solver
+from deconvnet.learn.net import AdaptiveDeconvNet, Solver, checked_layer
 
 Loader: TypeAlias = Iterable[Any] | Callable[[int], Iterable[Any]]
-_SAVE_SECONDS = 60
+_SAVE_SECONDS, _MOST_EPOCHS = 60, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -70,9 +82,9 @@ def partial_fit(
     Raises:
         ArgumentError, NotFiniteError: as `infer`.
     """
-    if update_by not in get_args(Update):
-        raise ArgumentError(f"update_by is one of {get_args(Update)}; got {update_by!r}.")
-    layer = len(net.layers) if layer is None else layer
+    if not is_one_of(update_by, get_args(Update)):
+        raise ArgumentError(f"update_by is one of {get_args(Update)}; got {short(update_by)}.")
+    layer = checked_layer(instance("net", net, AdaptiveDeconvNet), layer)
     codes = net.infer(images, layer, solver=solver, tol=tol, max_iter=max_iter, steps=steps)
     problem = Fit(net, layer, images, codes, net.geometries(codes.size, layer))
     with torch.no_grad():
@@ -129,13 +141,23 @@ def fit(
         >>> errors[-1] < errors[0]
         True
     """
-    counts = epochs_of_layers(net, epochs)
+    counts = epochs_of_layers(instance("net", net, AdaptiveDeconvNet), epochs)
+    callback("progress", progress)
+    if not is_one_of(update_by, get_args(Update)) or not is_one_of(solver, get_args(Solver)):
+        raise ArgumentError(
+            f"update_by is one of {get_args(Update)} and solver one of {get_args(Solver)}; got {short(update_by)}, "
+            f"{short(solver)}."
+        )
+    max_iter, steps = whole_number("max_iter", max_iter), whole_number("steps", steps)
+    tol, resume = real_number("tol", tol, least=0), flag("resume", resume)
     if solver == "dr" and net.target == "input" and any(counts[1:]):
         raise ArgumentError("solver 'dr' is for a circular convolution; upper layers have switches below them.")
     options: dict[str, Any] = {
         "update_by": update_by, "solver": solver, "tol": tol, "max_iter": max_iter, "steps": steps
     }  # fmt: skip
-    writer = _Checkpoints(net, None if checkpoint is None else Path(checkpoint), {**options, "epochs": counts})
+    writer = _Checkpoints(
+        net, None if checkpoint is None else file_path("checkpoint", checkpoint), {**options, "epochs": counts}
+    )
     start = writer.start(resume=resume)
     turns = [layer for layer, count in enumerate(counts, 1) for _ in range(count)]
     for turn in range(start.turn, len(turns)):
@@ -208,14 +230,22 @@ def epochs_of_layers(net: AdaptiveDeconvNet, epochs: object) -> list[int]:
     Raises:
         ArgumentError: neither a whole number nor one for each layer.
     """
-    counts: list[Any] = list(epochs) if isinstance(epochs, Sequence) else [epochs] * len(net.layers)
-    if len(counts) != len(net.layers) or not all(type(count) is int and count >= 0 for count in counts):
-        raise ArgumentError(f"epochs is a whole number, or one for each of {len(net.layers)} layers; got {epochs!r}.")
-    return counts
+    listed = as_list(epochs)
+    counts = [as_index(count) for count in ([epochs] * len(net.layers) if listed is None else listed)]
+    if len(counts) != len(net.layers) or any(count is None or not 0 <= count <= _MOST_EPOCHS for count in counts):
+        raise ArgumentError(
+            f"epochs is a whole number from 0 to {_MOST_EPOCHS}, or one for each of {len(net.layers)} layers; got "
+            f"{short(epochs)}."
+        )
+    return [count for count in counts if count is not None]
 
 
 def _batches(loader: Loader, turn: int) -> Generator[Tensor, None, None]:
-    for batch in loader(turn) if callable(loader) else loader:
+    source = loader(turn) if callable(loader) else loader
+    iterable = isinstance(source, Iterable) or hasattr(source, "__getitem__")
+    if not iterable or getattr(source, "ndim", 1) == 0:
+        raise ArgumentError(f"a loader gives batches, one after the other; {short(loader)} gives none.")
+    for batch in source:
         images = batch[0] if isinstance(batch, tuple | list) and batch else batch
         if not isinstance(images, Tensor):
             raise ArgumentError(f"the loader gives {type(images).__name__}, not tensors (n, c, h, w).")

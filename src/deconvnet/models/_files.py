@@ -3,7 +3,9 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging import LogRecord, getLogger
 from pathlib import Path
+from threading import get_ident
 from traceback import extract_tb
 from types import ModuleType
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deconvnet._checks import file_path
 from deconvnet._errors import ModelLoadError
 
 
@@ -22,7 +25,8 @@ def from_program(path: Path) -> tuple[nn.Module, tuple[int, ...]]:
     """
     _require_file(path)
     try:
-        program = torch.export.load(path)
+        with _quiet(torch.export.__name__):
+            program = torch.export.load(path)
     except Exception as fault:  # on broken data the reader raises whatever it meets
         raise ModelLoadError(
             f"cannot read {str(path)!r} as an exported program: {_first_line(fault)}. "
@@ -69,6 +73,21 @@ def from_function(path: Path, function: str) -> Any:
 
 
 @contextmanager
+def _quiet(logger: str) -> Iterator[None]:
+    """Hold back what a logger says on this thread: what is wrong with a file is told by the exception."""
+    thread = get_ident()
+
+    def is_of_others(record: LogRecord) -> bool:
+        return record.thread != thread
+
+    getLogger(logger).addFilter(is_of_others)
+    try:
+        yield
+    finally:
+        getLogger(logger).removeFilter(is_of_others)
+
+
+@contextmanager
 def _importable(module: ModuleType, folder: Path) -> Iterator[None]:
     """Let imports find the module and its folder, and forget what was imported from there afterwards."""
     before, path = dict(sys.modules), list(sys.path)
@@ -93,7 +112,7 @@ def _is_neighbour(name: str, module: ModuleType, folder: Path) -> bool:
 
 
 def _require_file(path: Path) -> None:
-    if not path.is_file():
+    if not file_path("the model file", path).is_file():
         raise ModelLoadError(f"the file {str(path)!r} does not exist. Check the path.")
 
 

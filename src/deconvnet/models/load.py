@@ -1,7 +1,8 @@
 """A model spec → the network, how its photos are prepared, and what its classes are called."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -11,8 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deconvnet._checks import did_you_mean
+from deconvnet._checks import as_index, as_list, as_number, did_you_mean, file_path, instance, short, whole_number
 from deconvnet._errors import ArgumentError, ModelLoadError, TargetError
+from deconvnet.models._classes import class_counts
 from deconvnet.models._files import from_function, from_program
 from deconvnet.models._weights import fit, read_weights
 from deconvnet.models._zoo import TRAINING_HEADS, Fields, Source, from_timm, from_torchvision
@@ -30,6 +32,7 @@ _BUNDLED = _HERE / "weights"
 _EXAMPLES = {"size": "224", "mean": "(0.485, 0.456, 0.406)", "std": "(0.229, 0.224, 0.225)"}
 _CPU = torch.device("cpu")
 _MOST_NAMED = 6
+_DIGITS = 19  # more than any index has
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +55,13 @@ class LoadedModel:
     device: torch.device = _CPU
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        instance("model", self.model, nn.Module)
+        instance("preprocess", self.preprocess, Preprocess)
+        if self.labels is not None:
+            object.__setattr__(self, "labels", class_names(self.labels))
+            check_label_count(self.labels, class_counts(self.model, self.example_input))
+
     @property
     def example_input(self) -> Float[Tensor, "1 c h w"]:
         """Zeros of the shape, dtype and device that the model takes."""
@@ -60,7 +70,12 @@ class LoadedModel:
         return torch.zeros(shape, dtype=next(dtypes, None), device=self.device)
 
     def label(self, index: int) -> str:
-        """The name of a class; "class 3" where it has none."""
+        """The name of a class; "class 3" where it has none.
+
+        Raises:
+            ArgumentError: the index is not a whole number.
+        """
+        index = whole_number("index", index, least=-1)
         if self.labels is None or not 0 <= index < len(self.labels):
             return f"class {index}"
         return self.labels[index]
@@ -79,17 +94,22 @@ class LoadedModel:
             >>> from torch import nn
             >>> from deconvnet import LoadedModel, Preprocess
             >>> photos = Preprocess((8, 8), 8, (0.5,), (0.5,), channels=1)
-            >>> LoadedModel(nn.Flatten(), photos, ("tabby cat", "golden retriever")).class_index("golden")
+            >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+            >>> LoadedModel(model, photos, ("tabby cat", "golden retriever")).class_index("golden")
             1
         """
-        matches = self._indices(name_or_index)
+        index = as_index(name_or_index)
+        if index is None and not isinstance(name_or_index, str):
+            raise TargetError(f"a class is named by its index or its name; got {short(name_or_index)}.")
+        sought = name_or_index if index is None else index
+        matches = self._indices(sought)
         if len(matches) == 1:
             return matches[0]
-        raise TargetError(self._no_class(name_or_index, matches))
+        raise TargetError(self._no_class(sought, matches))
 
     def _indices(self, name_or_index: str | int) -> list[int]:
         sought, names = str(name_or_index).strip(), self.labels or ()
-        if isinstance(name_or_index, int) or (sought.isdecimal() and sought not in names):
+        if isinstance(name_or_index, int) or (sought.isdecimal() and len(sought) < _DIGITS and sought not in names):
             index = int(name_or_index)
             return [index] if 0 <= index < len(names) or (self.labels is None and index >= 0) else []
         if sought in names:
@@ -159,15 +179,18 @@ def load_model(
         >>> loaded.preprocess.size, loaded.label(285)
         ((224, 224), 'Egyptian cat')
     """
+    if not isinstance(spec, str | Path):
+        raise ModelLoadError(f"{short(spec)} is not a model spec. {_FORMS}")
     spec = str(spec)
+    weights_file = None if weights is None else file_path("weights", weights)
     overrides = _overrides(size=size, mean=mean, std=std, channels=channels)
     given_labels = None if labels is None else _labels(labels)
     target = None if device is None else _device(device)
     with _own_random_state():
         model, defaults, spec_labels = _find(spec, with_weights=weights is None)
-    if weights is not None:
+    if weights_file is not None:
         spare = TRAINING_HEADS if spec.startswith("torchvision:") else ()
-        fit(model, read_weights(Path(weights)), f"the weights {str(weights)!r} and {spec!r}", spare=spare)
+        fit(model, read_weights(weights_file), f"the weights {str(weights)!r} and {spec!r}", spare=spare)
     preprocess = _preprocess(defaults, overrides, spec)
     names = given_labels if given_labels is not None or spec_labels is None else _labels(spec_labels)
     if target is not None:
@@ -260,6 +283,8 @@ def _short_side(defaults: Fields, size: tuple[int, ...]) -> int | None:
 def _overrides(**arguments: Any) -> Fields:
     """The fields of Preprocess that the caller gave."""
     overrides = {name: value for name, value in arguments.items() if value is not None}
+    if "channels" in overrides:
+        overrides["channels"] = whole_number("channels", overrides["channels"])
     if "size" in overrides:
         sides = _parsed_numbers("size", overrides["size"], int)
         overrides["size"] = sides * 2 if len(sides) == 1 else sides
@@ -270,24 +295,34 @@ def _overrides(**arguments: Any) -> Fields:
 
 
 def _parsed_numbers(name: str, value: Any, kind: type[int] | type[float]) -> tuple[float, ...]:
-    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, Iterable) else [value]
-    try:
-        pairs = [(part, kind(part)) for part in parts]
-    except (TypeError, ValueError):
-        pairs = []
-    if not pairs or any(part != value for part, value in pairs if not isinstance(part, str)):
+    parts = as_list(value) if not isinstance(value, str) else value.split(",")
+    parsed = [_parsed(part, kind) for part in ([value] if parts is None else parts)]
+    if not parsed or None in parsed:
         kinds = "a whole number" if kind is int else "a number"
-        raise ArgumentError(f"{name}={value!r}, but it is {kinds}, or several with commas between them.")
-    return tuple(value for _, value in pairs)
+        raise ArgumentError(f"{name}={short(value)}, but it is {kinds}, or several with commas between them.")
+    return tuple(part for part in parsed if part is not None)
+
+
+def _parsed(part: Any, kind: type[int] | type[float]) -> float | None:
+    """A number, also in a text; None for anything else."""
+    if isinstance(part, str):
+        try:
+            return kind(part)
+        except ValueError:
+            return None
+    if kind is int:
+        return as_index(part)
+    value = as_number(part)
+    return None if math.isnan(value) else value
 
 
 def _labels(labels: str | Path | Iterable[str]) -> tuple[str, ...]:
     if isinstance(labels, str) and labels in LABELS:
         labels = _HERE / "labels" / f"{labels}.txt"
     if not isinstance(labels, str | Path):
-        return tuple(labels)
+        return class_names(labels)
     try:
-        names = Path(labels).read_text(encoding="utf-8-sig").rstrip().splitlines()
+        names = file_path("labels", labels).read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as fault:
         raise ArgumentError(
             f"cannot read labels={str(labels)!r}: {fault}. Give a text file with a name on each line, "
@@ -300,7 +335,42 @@ def _labels(labels: str | Path | Iterable[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def class_names(labels: object) -> tuple[str, ...]:
+    """The names of classes, checked to be a list of texts.
+
+    Raises:
+        ArgumentError: they are not.
+    """
+    names = as_list(labels)
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ArgumentError(
+            f"labels are a file with a name on each line, a list of names, or one of {', '.join(LABELS)}; got "
+            f"{short(labels)}."
+        )
+    return tuple(names)
+
+
+def check_label_count(labels: Sequence[str] | None, counts: Collection[int]) -> None:
+    """Raise unless there are as many names as classes.
+
+    Args:
+        labels: names of the classes; None for none.
+        counts: how many classes each of the network's outputs has; empty where that is not known.
+
+    Raises:
+        ArgumentError: there are not.
+    """
+    if labels is not None and counts and len(labels) not in counts:
+        classes = " or ".join(f"{count:,}" for count in sorted(counts))
+        raise ArgumentError(
+            f"labels hold {len(labels):,} names for {classes} class{'es' * (classes != '1')}: they are those of "
+            "another network. Give one name for each class."
+        )
+
+
 def _device(device: str | torch.device) -> torch.device:
+    if not isinstance(device, str | torch.device):
+        raise ArgumentError(f"device is a name such as 'cpu' or 'cuda:1', or a torch.device; got {short(device)}.")
     try:
         usable = torch.device(device)
         torch.zeros(1, device=usable).cpu()

@@ -4,8 +4,11 @@ from collections import OrderedDict
 
 from torch import nn
 
+from deconvnet._checks import flag, whole_number
+
 ZFNET_INPUT_SIZE = 224
 ZFNET_MINI_INPUT_SIZE = 128
+_MOST_CLASSES = 1_000_000
 
 
 def zfnet(num_classes: int = 1000) -> nn.Sequential:
@@ -21,11 +24,15 @@ def zfnet(num_classes: int = 1000) -> nn.Sequential:
     Args:
         num_classes: number of logits.
 
+    Raises:
+        ArgumentError: not a whole number of 1 or more, or more than a million.
+
     Example:
         >>> from deconvnet.models.zfnet import zfnet
         >>> sum(p.numel() for p in zfnet().parameters())
         62357608
     """
+    num_classes = whole_number("num_classes", num_classes, most=_MOST_CLASSES)
     layers: list[tuple[str, nn.Module]] = [
         ("conv1", nn.Conv2d(3, 96, 7, stride=2, padding=1)),
         ("relu1", nn.ReLU()),
@@ -71,7 +78,12 @@ def zfnet_mini(num_classes: int = 11, *, batch_norm: bool = False) -> nn.Sequent
         num_classes: number of logits.
         batch_norm: put a batch norm behind every convolution, for training. The bundled weights
             belong to the plain network, with batch norm folded into its convolutions.
+
+    Raises:
+        ArgumentError: as `zfnet`.
     """
+    num_classes = whole_number("num_classes", num_classes, most=_MOST_CLASSES)
+    flag("batch_norm", batch_norm)
     widths = [3, 64, 128, 224, 224, 128]
     shapes = [(7, 2, 3), (5, 2, 2), (3, 1, 1), (3, 1, 1), (3, 1, 1)]  # kernel, stride, pad
     layers: list[tuple[str, nn.Module]] = []

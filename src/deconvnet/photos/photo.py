@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from deconvnet._checks import as_index, as_list, escaped, short
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet._types import Box
 from deconvnet.photos import files
@@ -149,11 +150,13 @@ def _from_file(path: Path) -> Photo:
         data = files.read(str(path.absolute()))
     except PhotoError as fault:
         raise PhotoError(f"cannot read {what}: {fault}") from fault
-    return Photo(decode(data, what), path.stem)
+    return Photo(decode(data, what), escaped(path.stem))
 
 
 def _from_tensor(tensor: Tensor) -> Photo:
     what = f"the tensor of shape {tuple(tensor.shape)}"
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
+        raise ArgumentError(f"{what} is not a photo: its values are stored as {tensor.layout} on {tensor.device}.")
     if tensor.dtype == torch.bfloat16:  # NumPy has no such type
         tensor = tensor.float()
     array = tensor.detach().cpu().numpy()
@@ -172,8 +175,9 @@ def check_box(box: Box) -> None:
     Raises:
         ArgumentError: it has other corners, or is empty.
     """
-    if len(box.low) != 2 or len(box.high) != 2 or min(box.size) < 1:
-        raise ArgumentError(f"a box in a photo has (row, column) corners with low below high, but {box} came.")
+    corners = [as_list(corner) or () for corner in (box.low, box.high)] if isinstance(box, Box) else [()]
+    if any(len(corner) != 2 or None in map(as_index, corner) for corner in corners) or min(box.size) < 1:
+        raise ArgumentError(f"a box in a photo has (row, column) corners with low below high; got {short(box)}.")
 
 
 def with_channels(pixels: NDArray[np.float32], channels: int) -> NDArray[np.float32]:

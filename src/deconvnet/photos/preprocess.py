@@ -6,10 +6,10 @@ anything like a photo ─► Photo ─► resize, crop ─► scale, mean, std �
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from deconvnet._checks import as_index, as_list, as_number, instance, is_one_of, short
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet._types import Box
 from deconvnet.photos.levels import Levels, unit
@@ -26,6 +27,7 @@ from deconvnet.photos.photo import Photo, PhotoLike, check_box, eight_bit, load_
 Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest"]
 
 _MOST_RESIZED_PIXELS = 2**25
+_LONGEST = 2**31 - 1  # pixels of a side, in Pillow
 
 
 @dataclass(frozen=True)
@@ -66,26 +68,30 @@ class Preprocess:
     interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
-        for field in ("size", "mean", "std"):  # lists too: this is also read from JSON
-            object.__setattr__(self, field, _as_tuple(field, getattr(self, field)))
-        _require(_is_size(self.size), f"size is (height, width) in pixels, not {self.size!r}.")
+        for field, convert in _FIELDS.items():  # lists too: this is also read from JSON
+            object.__setattr__(self, field, convert(field, getattr(self, field)))
+        _require(_is_size(self.size), f"size is (height, width) in pixels, not {short(self.size)}.")
         _require(
             self.short_side is None or (_is_size((self.short_side,) * 2) and self.short_side >= max(self.size)),
-            f"short_side={self.short_side!r} cannot hold a crop of {self.size}. Give a whole number"
+            f"short_side={short(self.short_side)} cannot hold a crop of {self.size}. Give a whole number"
             f" of at least {max(self.size)}, or None to stretch photos to the input's size.",
         )
-        _require(self.channels in (1, 3), f"channels={self.channels!r}, but it has to be 1 or 3.")
+        _require(
+            type(self.channels) is int and self.channels in (1, 3),
+            f"channels={short(self.channels)}, but it has to be 1 or 3.",
+        )
         for field, values in (("mean", self.mean), ("std", self.std)):
             _require(
                 len(values) == self.channels,
                 f"{field} has {len(values)} values for channels={self.channels}. Give one each.",
             )
-        _require(_are_finite(self.mean), f"mean={self.mean}, but it has to be finite numbers.")
+        _require(_are_finite(self.mean), f"mean={short(self.mean)}, but it has to be finite numbers.")
         for field, values in (("std", self.std), ("scale", (self.scale,))):
             positive = _are_finite(values) and min(values) > 0
-            _require(positive, f"{field}={values}, but it has to be finite and above 0.")
+            _require(positive, f"{field}={short(values)}, but it has to be finite and above 0.")
         choices = get_args(Interpolation)
-        _require(self.interpolation in choices, f"interpolation={self.interpolation!r} not in {choices}.")
+        known = is_one_of(self.interpolation, choices)
+        _require(known, f"interpolation={short(self.interpolation)} not in {choices}.")
 
     def images(self, photos: PhotoLike | Iterable[PhotoLike]) -> Float[Tensor, "n c h w"]:
         """The batch for one photo or several, in their order, float32.
@@ -115,10 +121,14 @@ class Preprocess:
         """The input that a photo becomes.
 
         Raises:
+            ArgumentError: not a `Photo`; `images` takes anything like one.
             PhotoError: it is too elongated to be resized.
         """
-        pixels = torch.from_numpy(self._fitted(photo)).permute(2, 0, 1)[None]
-        mean, std = (torch.tensor(values).reshape(-1, 1, 1) for values in (self.mean, self.std))
+        pixels = torch.from_numpy(self._fitted(instance("photo", photo, Photo))).permute(2, 0, 1)[None]
+        mean, std = (
+            torch.tensor(values, dtype=torch.float32, device="cpu").reshape(-1, 1, 1)
+            for values in (self.mean, self.std)
+        )
         return (pixels * self.scale - mean) / std
 
     def as_seen(self, photo: PhotoLike) -> Image.Image:
@@ -136,7 +146,8 @@ class Preprocess:
             ArgumentError: a box that is empty or not two-dimensional, or a size below 1 x 1.
         """
         check_box(box)
-        _require(_is_size(photo_size), f"photo_size is (height, width), not {photo_size!r}.")
+        photo_size = _whole_numbers("photo_size", photo_size)
+        _require(_is_size(photo_size), f"photo_size is (height, width), not {short(photo_size)}.")
         resized = self._resized_size(photo_size)
         axes = list(zip(self._offset(resized), photo_size, resized, strict=True))
         # whole-number arithmetic: floor and ceiling must not depend on a float's last bit
@@ -213,17 +224,44 @@ def _planes(levels: Levels, channels: int) -> Iterator[NDArray[np.float32]]:
         yield unit(levels[..., channel % levels.shape[2]])
 
 
-def _as_tuple(field: str, values: object) -> tuple[object, ...]:
-    _require(isinstance(values, tuple | list), f"{field} is a tuple of numbers, not {values!r}.")
-    return tuple(values) if isinstance(values, tuple | list) else ()
+def _whole(field: str, value: Any) -> Any:
+    """A whole number as an int; anything else as it is, for the checks to name."""
+    index = as_index(value)
+    return value if index is None else index
+
+
+def _real(field: str, value: Any) -> Any:
+    """A number as a Python number; anything else as it is."""
+    return value if isinstance(value, int | float) or math.isnan(as_number(value)) else as_number(value)
+
+
+def _whole_numbers(field: str, values: Any) -> Any:
+    return tuple(_whole(field, value) for value in _listed(field, values))
+
+
+def _real_numbers(field: str, values: Any) -> Any:
+    return tuple(_real(field, value) for value in _listed(field, values))
+
+
+def _listed(field: str, values: Any) -> list[Any]:
+    listed = as_list(values)
+    if listed is None:
+        raise ArgumentError(f"{field} is a tuple of numbers, not {short(values)}.")
+    return listed
+
+
+_FIELDS: dict[str, Callable[[str, Any], Any]] = {
+    "size": _whole_numbers, "short_side": _whole, "channels": _whole, "mean": _real_numbers, "std": _real_numbers,
+    "scale": _real,
+}  # fmt: skip
 
 
 def _is_size(values: tuple[object, ...]) -> bool:
-    return len(values) == 2 and all(type(value) is int and value > 0 for value in values)
+    return len(values) == 2 and all(type(value) is int and 0 < value <= _LONGEST for value in values)
 
 
 def _are_finite(values: tuple[object, ...]) -> bool:
-    return all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+    return all(math.isfinite(as_number(value)) for value in values)
 
 
 def _require(holds: bool, otherwise: str) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import pad
 
+from deconvnet._checks import is_one_of, real_number, short
 from deconvnet._errors import ArgumentError, NotFiniteError
 from deconvnet._types import Box
 from deconvnet.photos.levels import LUMA
@@ -51,10 +52,7 @@ def render(signal: Float[Tensor, "c h w"], *, scale: Scale = "logistic", limit: 
             "and (3, h, w) in colour. For another number of channels show magnitude(signal)[None]."
         )
     _check_scale(scale)
-    if limit is None:
-        limit = limit_of(signal, scale=scale)
-    if not (math.isfinite(limit) and limit > 0):
-        raise ArgumentError(f"limit={limit!r}, but it has to be finite and above 0.")
+    limit = limit_of(signal, scale=scale) if limit is None else real_number("limit", limit, least=0, above=True)
     relative = signal.detach().double().cpu() / limit
     linear = (relative.clamp(-1, 1) + 1) / 2
     brightness = torch.sigmoid(relative * math.log(99)) if scale == "logistic" else linear  # log 99 becomes 0.99
@@ -222,6 +220,8 @@ def _check_float(signal: Tensor) -> None:
     if not isinstance(signal, Tensor) or not signal.is_floating_point():
         kind = signal.dtype if isinstance(signal, Tensor) else type(signal).__name__
         raise ArgumentError(f"a signal is a tensor of floats, not {kind}.")
+    if signal.layout != torch.strided or signal.is_meta:
+        raise ArgumentError(f"a signal is a dense tensor that holds values, not {signal.layout} on {signal.device}.")
 
 
 def _check_signal(signal: Tensor) -> None:
@@ -231,5 +231,5 @@ def _check_signal(signal: Tensor) -> None:
 
 
 def _check_scale(scale: str) -> None:
-    if scale not in get_args(Scale):
-        raise ArgumentError(f"scale={scale!r}, but it is 'logistic' or 'linear'.")
+    if not is_one_of(scale, get_args(Scale)):
+        raise ArgumentError(f"scale={short(scale)}, but it is 'logistic' or 'linear'.")

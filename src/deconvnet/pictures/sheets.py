@@ -10,6 +10,8 @@ from typing import TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from deconvnet import _checks
+from deconvnet._checks import file_path, flag
 from deconvnet._errors import ArgumentError
 from deconvnet._files import check_writable, write_whole
 from deconvnet.pictures.fit import fit
@@ -117,10 +119,20 @@ def save_picture(image: Image.Image, path: str | Path, *, force: bool = False) -
         ArgumentError: an unknown suffix, a missing folder, or a file that is there already.
         DeconvNetError: the disk refused, or the format cannot hold a picture of this size.
     """
-    path = Path(path)
-    check_writable(path, SUFFIXES, force=force)
+    path = check_picture_path(path, force=force)
     kind = Image.registered_extensions()[path.suffix.lower()]
     write_whole(path, lambda file: on_white(image).save(file, kind, **_BEST))
+
+
+def check_picture_path(path: str | Path, *, force: bool) -> Path:
+    """The path, if a picture may be written there; what is drawn for it is drawn after this.
+
+    Raises:
+        ArgumentError: as `save_picture`.
+    """
+    picture = file_path("path", path)
+    check_writable(picture, SUFFIXES, force=flag("force", force))
+    return picture
 
 
 def on_white(image: Image.Image) -> Image.Image:
@@ -164,6 +176,7 @@ def _laid_out(
     cells: Sequence[Cell], columns: int | None, cell_size: int, text: int, title: str
 ) -> tuple[list[Image.Image], list[Image.Image]]:
     """The title, if there is one, and the rows of a sheet."""
+    title = _checks.text("title", title)
     if not cells:
         raise ArgumentError("a sheet needs at least one cell.")
     if cell_size < 16 or (columns is not None and columns < 1):

@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
+from deconvnet._checks import flag, index_of, instance, short
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Box, Unit
 from deconvnet.photos.photo import PhotoLike
@@ -19,7 +20,7 @@ from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures import render as pictures
 from deconvnet.pictures import sheets
 from deconvnet.pictures.render import Scale
-from deconvnet.results.reconstruction import Crop, Reconstruction, caption
+from deconvnet.results.reconstruction import Crop, Reconstruction, caption, photos_of
 
 _SSIM_WINDOW = 7
 
@@ -64,7 +65,12 @@ class Comparison:
         return len(self.a)
 
     def words(self, i: int = 0) -> str:
-        """The numbers of pair i in a line, for people."""
+        """The numbers of pair i in a line, for people.
+
+        Raises:
+            ArgumentError: no such pair.
+        """
+        i = index_of(i, len(self), "pairs")
         named = [("cosine", self.cosine), ("rank correlation", self.rank_correlation), ("SSIM", self.ssim)]
         parts = [f"{name} {value:z.2f}" for name, values in named if not math.isnan(value := float(values[i]))]
         if not math.isnan(ratio := float(self.ratio[i])):
@@ -97,9 +103,11 @@ class Comparison:
             title: above the sheet.
 
         Raises:
-            ArgumentError: as `Reconstruction.picture`; also for a pair of units of two different images.
+            ArgumentError: as `Reconstruction.sheet`; also for a pair of units of two different images.
         """
-        cells = []
+        photos, cells = photos_of(photos, [*self.a.units, *self.b.units]), []
+        instance("preprocess", preprocess, Preprocess)
+        flag("common", common)
         for i in range(len(self)):
             box = self.box(i, crop)
             patch = preprocess.patch(photos[self._image(i)], box)
@@ -162,10 +170,14 @@ def compare(a: Reconstruction, b: Reconstruction, *, names: tuple[str, str] = ("
         remarks = (*_why_undefined(names, signals, measures[-1]), *_different_positions(a.units[i], b.units[i]))
         notes += [f"Pair {i}: {words}." for words in remarks]
     cosine, ranks, ssim, ratio = torch.tensor(measures, dtype=torch.float64, device="cpu").reshape(-1, 4).unbind(1)
-    return Comparison(a, b, names, cosine, ranks, ssim, ratio, (*notes, *_inherited(a, b, names)))
+    return Comparison(a, b, (names[0], names[1]), cosine, ranks, ssim, ratio, (*notes, *_inherited(a, b, names)))
 
 
 def _check(a: Reconstruction, b: Reconstruction, names: tuple[str, str]) -> None:
+    instance("a", a, Reconstruction)
+    instance("b", b, Reconstruction)
+    if not isinstance(names, tuple | list) or len(names) != 2 or not all(isinstance(name, str) for name in names):
+        raise ArgumentError(f"names is two texts, of a and of b; got {short(names)}.")
     first, second = names
     if a.input_size != b.input_size:
         sizes = ["x".join(map(str, r.input_size)) for r in (a, b)]

@@ -4,13 +4,14 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
+from deconvnet._checks import as_list, index_of, instance, is_one_of, short, text
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Box, Unit
 from deconvnet.core.rules import RuleSet
@@ -79,7 +80,12 @@ class Reconstruction:
         return torch.stack([self.whole(i) for i in range(len(self))])
 
     def whole(self, i: int) -> Float[Tensor, "c *size"]:
-        """Unit i's signal over the whole input."""
+        """Unit i's signal over the whole input.
+
+        Raises:
+            ArgumentError: no such unit.
+        """
+        i = self._index(i)
         whole = self.windows.new_zeros(self.windows.shape[1], *self.input_size)
         inside, part = self.box(i, "field").overlap(self.input_size)
         whole[inside] = self.windows[i][part]
@@ -104,14 +110,19 @@ class Reconstruction:
         return pictures.render(pictures.crop(self.whole(i), self.box(i, crop)), scale=scale)
 
     def box(self, i: int, crop: Crop = "energy") -> Box:
-        """The box of input pixels that a picture of unit i shows; see `picture`."""
+        """The box of input pixels that a picture of unit i shows; see `picture`.
+
+        Raises:
+            ArgumentError: no such unit or crop.
+        """
+        i = self._index(i)
+        if not is_one_of(crop, get_args(Crop)):
+            raise ArgumentError(f"crop is 'energy', 'field' or 'none'; got {short(crop)}.")
         if crop == "none":
             return Box((0,) * len(self.input_size), self.input_size)
         low, high = self.boxes[i].tolist()
         if crop == "field":
             return Box(tuple(low), tuple(high))
-        if crop != "energy":
-            raise ArgumentError(f"crop is 'energy', 'field' or 'none'; got {crop!r}.")
         inner = pictures.energy_box(self.windows[i])
         return Box(
             tuple(a + b for a, b in zip(low, inner.low, strict=True)),
@@ -134,8 +145,13 @@ class Reconstruction:
             preprocess: what made them.
             crop, scale: as in `picture`; the patch shows the same box, at the photo's own resolution.
             title: above the sheet.
+
+        Raises:
+            ArgumentError: fewer photos than images; also as `picture`.
+            PhotoError: as `load_photo`.
         """
-        cells = []
+        photos, cells = photos_of(photos, self.units), []
+        instance("preprocess", preprocess, Preprocess)
         for i, (unit, activation) in enumerate(zip(self.units, self.activations.tolist(), strict=True)):
             patch = preprocess.patch(photos[unit.image], self.box(i, crop))
             cells.append(sheets.Cell((self.picture(i, crop=crop, scale=scale), patch), caption(unit, activation)))
@@ -152,13 +168,18 @@ class Reconstruction:
             i: index of the unit.
             words: caption of the picture; the unit's own by default.
             title: above the row.
+
+        Raises:
+            ArgumentError: no such unit; also as `picture`.
+            PhotoError: as `load_photo`.
         """
-        seen = preprocess.as_seen(photo)
+        i = self._index(i)
+        seen = instance("preprocess", preprocess, Preprocess).as_seen(photo)
         signal = self.whole(i)
         unit, activation = self.units[i], float(self.activations[i])
         return sheets.side_by_side(
             [seen, pictures.render(signal), pictures.overlay(seen, pictures.magnitude(signal))],
-            ["what the network sees", words or caption(unit, activation), "where it lies in the photo"],
+            ["what the network sees", text("words", words) or caption(unit, activation), "where it lies in the photo"],
             title=title,
         )
 
@@ -168,15 +189,31 @@ class Reconstruction:
         Raises:
             ArgumentError: the file is there already and `force` is not given, or its ending is unknown.
         """
+        file = sheets.check_picture_path(path, force=force)
         cells = self._cells(len(self))
         image = cells[0].images[0] if len(cells) == 1 else sheets.sheet(cells)
-        sheets.save_picture(image, path, force=force)
-        return Path(path)
+        sheets.save_picture(image, file, force=force)
+        return file
+
+    def _index(self, i: int) -> int:
+        return index_of(i, len(self), "units")
 
     def _cells(self, count: int) -> list[sheets.Cell]:
         """The first units' pictures with their captions."""
         values = self.activations[:count].tolist()
         return [sheets.Cell((self.picture(i),), caption(self.units[i], value)) for i, value in enumerate(values)]
+
+
+def photos_of(photos: Sequence[PhotoLike], units: Sequence[Unit]) -> list[Any]:
+    """The photos that the images of these units were made of, checked to be a list that is long enough.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    listed, images = as_list(photos), 1 + max((unit.image for unit in units), default=-1)
+    if listed is None or len(listed) < images:
+        raise ArgumentError(f"photos is a list of the photos of all {images} images; got {short(photos)}.")
+    return listed
 
 
 def caption(unit: Unit, activation: float) -> str:

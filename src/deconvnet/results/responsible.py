@@ -6,7 +6,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from deconvnet._errors import ArgumentError
+from deconvnet._checks import index_of, instance
 from deconvnet._types import Box, Unit
 from deconvnet.photos.photo import PhotoLike
 from deconvnet.photos.preprocess import Preprocess
@@ -60,8 +60,8 @@ class Responsible:
         Raises:
             ArgumentError: no such image, or an input that has not one or three channels and two spatial axes.
         """
-        if not 0 <= i < len(self.classes):
-            raise ArgumentError(f"there are {len(self.classes)} images, numbered from 0; got {i!r}.")
+        i = index_of(i, len(self.classes), "images")
+        instance("preprocess", preprocess, Preprocess)
         cells, boxes = [], []
         of_image = [m for m, unit in enumerate(self.units.units) if unit.image == i]
         for label, m in enumerate(of_image, 1):

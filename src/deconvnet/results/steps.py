@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from jaxtyping import Float, Int
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from deconvnet._checks import index_of, instance, text
 from deconvnet._errors import ArgumentError
 from deconvnet._types import PIXELS, Box, Unit
 from deconvnet.core.pooling import PoolWindows
@@ -105,8 +107,16 @@ class Steps:
     def __iter__(self) -> Iterator[StepDown]:
         return iter(self.steps)
 
-    def __getitem__(self, index: int) -> StepDown:
-        return self.steps[index]
+    @overload
+    def __getitem__(self, index: int) -> StepDown: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[StepDown, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> StepDown | tuple[StepDown, ...]:
+        if isinstance(index, slice):
+            return self.steps[index]
+        return self.steps[index_of(index, len(self), "steps")]
 
     def __repr__(self) -> str:
         return f"<Steps of {caption(self.unit, self.activation)} of {self.unit.layer!r}, {len(self)} of them>"
@@ -134,8 +144,11 @@ class Steps:
             title: above the figure.
 
         Raises:
-            ArgumentError: maps with one or three spatial axes.
+            ArgumentError: maps with one or three spatial axes; `photo` is not a PIL image.
         """
+        text("title", title)
+        if photo is not None:
+            instance("photo", photo, Image.Image)
         for step in self.changing:
             if step.signal.ndim not in (1, 3):
                 raise ArgumentError(
@@ -153,8 +166,9 @@ class Steps:
         Raises:
             ArgumentError: the file is there already and `force` is not given, or its ending is unknown.
         """
-        sheets.save_picture(self.figure(), path, force=force)
-        return Path(path)
+        file = sheets.check_picture_path(path, force=force)
+        sheets.save_picture(self.figure(), file, force=force)
+        return file
 
 
 def _row(step: StepDown, photo: Image.Image | None, wide: int) -> tuple[Image.Image, ...]:

@@ -8,6 +8,8 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from deconvnet._checks import escaped, printable
+
 _TEMPLATES = files("deconvnet.viewer") / "templates"
 
 
@@ -174,18 +176,19 @@ def page_html(page: PageView) -> str:
     """The page, as one string of HTML that needs nothing else."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(_read("report.html"))
-    return template.render(
+    text = template.render(
         page=page,
         style=Markup(_read("report.css")),
         script=Markup(_read("report.js")),
         data=Markup(as_json(page)),
     )
+    return escaped(text)
 
 
 def as_json(value: object) -> str:
     """A dataclass, or words, as JSON that may stand inside a script element, whatever its strings hold."""
     plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-    text = json.dumps(plain, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(printable(plain), separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
 
 

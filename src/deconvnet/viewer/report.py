@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args, get_origin
 
+from deconvnet._checks import as_list, callback, escaped, file_path, flag, instance, short, whole_number
 from deconvnet._errors import ArgumentError, DeconvNetError, NotFiniteError, PhotoError
 from deconvnet._files import check_writable, write_whole
 from deconvnet._memory import in_bytes
 from deconvnet._version import __version__
 from deconvnet.capture.untouched import unwrap
 from deconvnet.models.load import LoadedModel
-from deconvnet.network import DeconvNet
+from deconvnet.network import DeconvNet, check_labels
 from deconvnet.photos.photo import PhotoLike
 from deconvnet.viewer.look import look, name_of
 from deconvnet.viewer.pages import ClassView, LayerView, PageView, PhotoView, page_html
@@ -21,6 +22,7 @@ from deconvnet.viewer.views import photo_view
 
 SUFFIXES = (".html", ".htm")
 
+_MOST_MAPS = 10_000
 _COUNT_BYTES = 64  # that say how many photos there are
 _PHOTO_TYPES = tuple(get_origin(kind) or kind for kind in get_args(PhotoLike))
 
@@ -86,10 +88,12 @@ def report(
         LayerNotFoundError, UnsupportedOperationError, MemoryBudgetError: as `DeconvNet.project`.
         DeconvNetError: the disk refused.
     """
-    file_path = None if path is None else Path(path)
-    if file_path is not None:
-        check_writable(file_path, SUFFIXES, force=force)
-    photo_list, named = _listed(photos), _checked_layers(net, loaded, layers, maps)
+    page_path = None if path is None else file_path("path", path)
+    if page_path is not None:
+        check_writable(page_path, SUFFIXES, force=flag("force", force))
+    callback("progress", progress)
+    maps = whole_number("maps", maps, most=_MOST_MAPS)
+    photo_list, named = _listed(photos), _checked_layers(net, loaded, layers)
     page = PageView(title(net, loaded), net.rules.name, setup(net, loaded), flags(net, loaded), __version__, ())
     left = in_bytes(page_size, "page_size") - len(page_html(page).encode()) - _COUNT_BYTES
     views: list[PhotoView] = []
@@ -112,39 +116,38 @@ def report(
     if not views:
         raise errors[0][1]
     text = page_html(replace(page, photos=tuple(views)))
-    if file_path is not None:
-        write_whole(file_path, lambda file: file.write(text.encode()))
-    return Report(text, file_path, tuple((name, str(error)) for name, error in errors), _notes(views))
+    if page_path is not None:
+        write_whole(page_path, lambda file: file.write(text.encode()))
+    left_out = tuple((escaped(name), escaped(str(error))) for name, error in errors)
+    return Report(text, page_path, left_out, _notes(views))
 
 
 def _listed(photos: PhotoLike | Iterable[PhotoLike]) -> list[PhotoLike]:
     if isinstance(photos, _PHOTO_TYPES):
         return [photos]
     if not isinstance(photos, Iterable):
-        raise ArgumentError(f"photos is one photo or several, as load_photo takes them; got {photos!r}.")
+        raise ArgumentError(f"photos is one photo or several, as load_photo takes them; got {short(photos)}.")
     photo_list = list(photos)
     if not photo_list:
         raise ArgumentError("no photos in the list. Give at least one.")
     return photo_list
 
 
-def _checked_layers(
-    net: DeconvNet, loaded: LoadedModel, layers: Sequence[str] | str | None, maps: int
-) -> list[str] | None:
+def _checked_layers(net: DeconvNet, loaded: LoadedModel, layers: Sequence[str] | str | None) -> list[str] | None:
     """The layers that the user named; None for the rectified ones.
 
     Raises:
         ArgumentError: an argument is wrong.
     """
-    if isinstance(maps, bool) or not isinstance(maps, int) or maps < 1:
-        raise ArgumentError(f"maps is a number of feature maps, 1 or more; got {maps!r}.")
-    if unwrap(loaded.model) is not net.model:
+    instance("net", net, DeconvNet)
+    if unwrap(instance("loaded", loaded, LoadedModel).model) is not net.model:
         raise ArgumentError("loaded holds another network than net: attach DeconvNet(loaded.model, ...).")
+    check_labels(net, loaded)
     if layers is None:
         return None
-    names = [layers] if isinstance(layers, str) else list(layers)
+    names = [layers] if isinstance(layers, str) else as_list(layers)
     if not names or not all(isinstance(name, str) for name in names):
-        raise ArgumentError(f"layers is one name or several, or None for the rectified layers; got {layers!r}.")
+        raise ArgumentError(f"layers is one name or several, or None for the rectified layers; got {short(layers)}.")
     return names
 
 

@@ -41,8 +41,9 @@ class Likely:
 
 def likeliest(probabilities: Float[Tensor, "*classes"]) -> list[Likely]:
     """The likeliest classes; of a map, those that win most of its positions."""
-    size = tuple(probabilities.shape[1:])
-    flat = probabilities.reshape(-1, math.prod(size)).double().cpu()
+    positions = math.prod(probabilities.shape[1:])
+    size = tuple(probabilities.shape[1:]) if positions > 1 else ()
+    flat = probabilities.reshape(-1, positions).double().cpu()
     wins = torch.bincount(flat.argmax(0), minlength=len(flat)) / flat.shape[1]
     best = flat.amax(1)
     order = np.lexsort((np.arange(len(flat)), -best.numpy(), -(wins if flat.shape[1] > 1 else best).numpy()))

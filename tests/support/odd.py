@@ -1,0 +1,334 @@
+"""Odd values, and how every public function is called well: a new public name needs a line in `good_calls`."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import nn
+
+import deconvnet
+from deconvnet import (
+    Atlas,
+    Box,
+    Comparison,
+    DeconvNet,
+    LayerInfo,
+    LoadedModel,
+    OperationTable,
+    Preprocess,
+    Reconstruction,
+    Report,
+    Responsible,
+    RuleSet,
+    StepDown,
+    Steps,
+    Unit,
+    learn,
+)
+
+SIZE = 12
+MODEL_FILE = """
+from torch import nn
+from deconvnet import LoadedModel, Preprocess
+def make():
+    prepare = Preprocess((12, 12), 12, (0.5,) * 3, (0.5,) * 3)
+    return LoadedModel(nn.Sequential(nn.Conv2d(3, 5, 12), nn.Flatten()), prepare)
+"""
+
+
+def odd_values() -> dict[str, Any]:
+    """What nobody should pass, or only where it is meant, by a name for messages."""
+    shape = (1, 3, SIZE, SIZE)
+    values = [
+        None, -1, 0, 10**30, 1.5, float("nan"), float("inf"), 1j, Fraction(1, 2), True, ..., slice(None), int, object(),
+        "", "x", "all", "top:0", "0,1", "\udcff", "\ud800", "a\0b", "x" * 300, b"x", Path("no-such"), (i for i in ()),
+        [], {}, set(), (1, 2), [10**6] * 100_000, ["x", None], [[]], {"x": 1}, lambda *_: 0, nn.ReLU(),
+        Unit("0", 1.5, "x", None), Box((1.5, None), "x"), np.int64(1), np.uint8(0), np.float32(0.5), np.bool_(True),
+        np.array(1), np.array([0, 1]), np.array([]), np.array(["x"]), np.array(1j), np.zeros((SIZE, SIZE, 3), object),
+        torch.tensor(1), torch.tensor(0.5), torch.tensor(True), torch.zeros(0), torch.tensor([0, 1]), torch.zeros(2, 2),
+        torch.zeros(shape, device="meta"), torch.zeros(shape).to_sparse(), torch.zeros(shape, dtype=torch.complex64),
+        torch.full(shape, float("nan")), torch.zeros(shape, dtype=torch.float16), torch.zeros(shape, dtype=torch.bool),
+    ]  # fmt: skip
+    return {f"{i}: {_name(value)}": value for i, value in enumerate(values)}
+
+
+def _name(value: object) -> str:
+    return f"{type(value).__name__} {value!r}"[:60].replace("\n", " ")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A good call: what is called, and its arguments; those that are used up or changed come from functions.
+
+    Attributes:
+        function: what is called.
+        arguments: by name; every argument without a default.
+        fresh: by name, makers of arguments.
+        no_more_than: arguments where a whole number above this is right, and takes long.
+    """
+
+    function: Callable[..., Any]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    fresh: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    no_more_than: Mapping[str, int] = field(default_factory=dict)
+
+    def __call__(self, **replaced: Any) -> Any:
+        arguments = {**self.arguments, **{name: make() for name, make in self.fresh.items()}, **replaced}
+        listed = [
+            p.name for p in _parameters(self.function).values() if p.kind in (p.VAR_POSITIONAL, p.POSITIONAL_ONLY)
+        ]
+        positional = [arguments.pop(name) for name in listed if name in arguments]
+        return self.function(*positional, **arguments)
+
+    def names(self) -> list[str]:
+        """The names of all arguments."""
+        names: list[str] = []
+        for parameter in _parameters(self.function).values():
+            options = get_args(parameter.annotation) if parameter.kind == parameter.VAR_KEYWORD else ()
+            names += options[0].__annotations__ if options else [parameter.name]
+        return names
+
+    def unknown(self) -> list[str]:
+        """The arguments that a call needs and this one lacks."""
+        needed = [
+            p.name for p in _parameters(self.function).values() if p.default is p.empty and p.kind < p.VAR_KEYWORD
+        ]
+        return [name for name in needed if name not in {*self.arguments, *self.fresh}]
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(function).parameters
+
+
+def public_names() -> Iterator[str]:
+    """Every public function and class of the package and of `learn`, and their public methods."""
+    for package in (deconvnet, learn):
+        prefix = "" if package is deconvnet else "learn."
+        for name in package.__all__:
+            value = getattr(package, name)
+            if not callable(value) or (isinstance(value, type) and issubclass(value, BaseException | Warning)):
+                continue
+            yield prefix + name
+            if isinstance(value, type):
+                yield from (f"{prefix}{name}.{member}" for member in _methods(value))
+
+
+def _methods(kind: type) -> Iterator[str]:
+    for name, member in list(vars(kind).items()):
+        is_method = isinstance(member, classmethod | staticmethod) or inspect.isfunction(member)
+        if is_method and (not name.startswith("_") or name in ("__call__", "__getitem__")):
+            yield name
+
+
+def good_calls(folder: Path) -> dict[str, Call]:
+    """How every public function is called well, in the current folder, by name.
+
+    Args:
+        folder: for what the calls read.
+    """
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(100, 5))
+    loaded = LoadedModel(model, Preprocess((SIZE, SIZE), SIZE, (0.5,) * 3, (0.25,) * 3), tuple("abcde"))
+    net = DeconvNet(model, loaded.example_input)
+    photo = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE + 1, 3), np.uint8)
+    x = loaded.preprocess.images(photo)
+    return {
+        **_of_networks(net, loaded, x, photo, folder),
+        **_of_results(net, loaded, x, photo),
+        **_of_atlases(net, loaded, photo, folder),
+        **_of_learning(photo, folder),
+    }
+
+
+def _of_networks(
+    net: DeconvNet, loaded: LoadedModel, x: torch.Tensor, photo: np.ndarray, folder: Path
+) -> dict[str, Call]:
+    (folder / "model.py").write_text(MODEL_FILE, encoding="utf-8")
+    prepare = loaded.preprocess
+    box = Box((0, 0), (4, 4))
+    return {
+        "Box": Call(Box, {"low": (0, 0), "high": (4, 4)}),
+        "Box.overlap": Call(box.overlap, {"size": (8, 8)}),
+        "Unit": Call(Unit, {"layer": "0", "channel": 0, "position": (0, 0), "image": 0}),
+        "LayerInfo": Call(LayerInfo, vars(net.layers["0"])),
+        "RuleSet": Call(RuleSet),
+        "OperationTable": Call(OperationTable),
+        "OperationTable.rule": Call(OperationTable().rule, {"names": "aten.x"}),
+        "OperationTable.remove": Call(_removing, {"names": "aten.x"}),
+        "rule": Call(OperationTable().rule, {"names": "aten.x"}),  # that of the shared table would stay
+        "DeconvNet": Call(DeconvNet, {"model": nn.Conv2d(3, 2, 3), "example_input": x}),
+        "DeconvNet.with_rules": Call(net.with_rules, {"rules": "guided"}),
+        "DeconvNet.layer": Call(net.layer, {"layer": "0"}),
+        "DeconvNet.activations": Call(net.activations, {"x": x, "layers": ["0"]}),
+        "DeconvNet.scores": Call(net.scores, {"x": x}),
+        "DeconvNet.probabilities": Call(net.probabilities, {"x": x}),
+        "DeconvNet.project": Call(net.project, {"x": x, "layer": "0", "channel": 1}),
+        "DeconvNet.explain": Call(net.explain, {"x": x}),
+        "DeconvNet.steps": Call(net.steps, {"x": x}),
+        "DeconvNet.responsible": Call(net.responsible, {"x": x, "k": 1}),
+        "costs": Call(deconvnet.costs, {"net": net, "layer": "0"}),
+        "way_down": Call(deconvnet.way_down, {"net": net}),
+        "watch_activations": Call(
+            deconvnet.watch_activations, {"net": net, "x": x, "layers": ["0"], "watch": lambda *_: 0}
+        ),
+        "load_model": Call(deconvnet.load_model, {"spec": f"{folder / 'model.py'}:make"}),
+        "LoadedModel": Call(LoadedModel, {"model": loaded.model, "preprocess": prepare}),
+        "LoadedModel.label": Call(loaded.label, {"index": 0}),
+        "LoadedModel.class_index": Call(loaded.class_index, {"name_or_index": 0}),
+        "zfnet": Call(_on_meta(deconvnet.zfnet)),
+        "zfnet_mini": Call(_on_meta(deconvnet.zfnet_mini)),
+        "load_photo": Call(deconvnet.load_photo, {"photo": photo}),
+        "open_photos": Call(deconvnet.open_photos, {"source": [photo]}),
+        "Preprocess": Call(Preprocess, vars(prepare)),
+        "Preprocess.images": Call(prepare.images, {"photos": [photo]}),
+        "Preprocess.image": Call(prepare.image, {"photo": deconvnet.load_photo(photo)}),
+        "Preprocess.as_seen": Call(prepare.as_seen, {"photo": photo}),
+        "Preprocess.box_in_photo": Call(prepare.box_in_photo, {"box": box, "photo_size": (SIZE, SIZE)}),
+        "Preprocess.patch": Call(prepare.patch, {"photo": photo, "box": box}),
+    }
+
+
+def _removing(*names: str) -> None:
+    table = OperationTable()
+    table.rule("aten.x")(lambda call, signal: signal)
+    table.remove(*names)
+
+
+def _on_meta(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, whose tensors hold no values: a large network takes no time."""
+
+    def on_meta(*args: Any, **kwargs: Any) -> Any:
+        with torch.device("meta"):
+            return function(*args, **kwargs)
+
+    on_meta.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    return on_meta
+
+
+def _of_results(net: DeconvNet, loaded: LoadedModel, x: torch.Tensor, photo: np.ndarray) -> dict[str, Call]:
+    result, steps = net.project(x, "0", channel=[0, 1]), net.steps(x)
+    responsible, comparison = net.responsible(x, k=1), deconvnet.compare(result, result)
+    of_photo = {"photo": photo, "preprocess": loaded.preprocess}
+    of_photos = {"photos": [photo], "preprocess": loaded.preprocess}
+    return {
+        "Reconstruction": Call(Reconstruction, vars(result)),
+        "Reconstruction.full": Call(result.full),
+        "Reconstruction.whole": Call(result.whole, {"i": 0}),
+        "Reconstruction.magnitude": Call(result.magnitude),
+        "Reconstruction.picture": Call(result.picture),
+        "Reconstruction.box": Call(result.box, {"i": 0}),
+        "Reconstruction.sheet": Call(result.sheet, of_photos),
+        "Reconstruction.beside": Call(result.beside, of_photo),
+        "Reconstruction.save": Call(result.save, {"path": "result.png", "force": True}),
+        "Comparison": Call(Comparison, vars(comparison)),
+        "Comparison.words": Call(comparison.words),
+        "Comparison.box": Call(comparison.box, {"i": 0}),
+        "Comparison.sheet": Call(comparison.sheet, of_photos),
+        "compare": Call(deconvnet.compare, {"a": result, "b": result}),
+        "Responsible": Call(Responsible, vars(responsible)),
+        "Responsible.beside": Call(responsible.beside, of_photo),
+        "StepDown": Call(StepDown, vars(steps[0])),
+        "Steps": Call(
+            Steps, {name: getattr(steps, name) for name in ("unit", "activation", "steps", "rules", "facts")}
+        ),
+        "Steps.__getitem__": Call(steps.__getitem__, {"index": 0}),
+        "Steps.figure": Call(steps.figure),
+        "Steps.save": Call(steps.save, {"path": "steps.png", "force": True}),
+        "render": Call(deconvnet.render, {"signal": x[0]}),
+        "Report": Call(Report, {"html": "", "path": None}),
+        "report": Call(deconvnet.report, {"net": net, "photos": photo, "loaded": loaded, "maps": 1, "layers": ["0"]}),
+    }
+
+
+def _of_atlases(net: DeconvNet, loaded: LoadedModel, photo: np.ndarray, folder: Path) -> dict[str, Call]:
+    out = iter(f"atlas-{i}" for i in range(10**6))
+    of_photos = {"net": net, "photos": [photo], "layers": ["0"], "k": 1}
+    common = {**of_photos, "loaded": loaded}
+    processes = {"workers": 0, "shard": 0}
+    deconvnet.scan_shard(**common, shard=(0, 1), out=folder / "shard")
+    atlas = deconvnet.build_atlas(**common, out=folder / "atlas", keep_signal=True)
+    merged = {"net": net, "photos": [photo], "shards": [folder / "shard"], "loaded": loaded}
+    return {
+        "build_atlas": Call(deconvnet.build_atlas, common, {"out": lambda: next(out)}, processes),
+        "scan_shard": Call(deconvnet.scan_shard, {**common, "shard": (0, 1)}, {"out": lambda: next(out)}, processes),
+        "merge_shards": Call(deconvnet.merge_shards, merged, {"out": lambda: next(out)}, processes),
+        "Atlas": Call(Atlas, {name: vars(atlas)[name] for name in _parameters(Atlas)}),
+        "Atlas.open": Call(Atlas.open, {"folder": folder / "atlas"}),
+        "Atlas.top": Call(atlas.top, {"layer": "0", "channel": 0}),
+        "Atlas.stats": Call(atlas.stats, {"layer": "0"}),
+        "Atlas.picture": Call(atlas.picture, {"layer": "0", "channel": 0}),
+        "Atlas.blocks": Call(atlas.blocks, {"layer": "0", "channel": 0}),
+        "Atlas.signals": Call(atlas.signals, {"layer": "0"}),
+        "Atlas.find": Call(atlas.find, {"image": "0"}),
+        "Atlas.skipped": Call(atlas.skipped),
+    }
+
+
+def _of_learning(photo: np.ndarray, folder: Path) -> dict[str, Call]:
+    def network() -> learn.AdaptiveDeconvNet:
+        return learn.AdaptiveDeconvNet.of([2], kernel=3, pool=None)
+
+    images = torch.rand(1, 1, 16, 16)
+    net, out = network(), iter(f"learned-{i}" for i in range(10**6))
+    codes = net.infer(images, max_iter=2)
+    prepare, photos = learn.Prepare(16), deconvnet.open_photos([photo])
+    learned = learn.learn_photos(photos, network(), out=folder / "learned", prepare=prepare, max_iter=1)
+    filters = net.layers[0].filters.detach()
+    norm, layer = learn.LocalContrastNorm(), net.layers[0]
+    contrast = norm.normalise(images)[1]
+    in_layer = {"layer": 1, "below": codes, "geometries": net.geometries((16, 16))}
+    of_layer, of_codes = codes[1], codes[1].solution
+    few, of_net = {"max_iter": 1}, {"net": net}
+    calls = {
+        "AdaptiveDeconvNet": Call(learn.AdaptiveDeconvNet, {"layers": [layer]}),
+        "AdaptiveDeconvNet.of": Call(learn.AdaptiveDeconvNet.of, {"maps": [2], "kernel": 3}),
+        "AdaptiveDeconvNet.extra_repr": Call(net.extra_repr),
+        "AdaptiveDeconvNet.geometries": Call(net.geometries, {"size": (16, 16)}),
+        "AdaptiveDeconvNet.infer": Call(net.infer, {"images": images, **few}),
+        "AdaptiveDeconvNet.linear": Call(net.linear, in_layer),
+        "AdaptiveDeconvNet.painted": Call(net.painted, {**in_layer, "maps": images}),
+        "AdaptiveDeconvNet.pulled_up": Call(net.pulled_up, {**in_layer, "images": images}),
+        "AdaptiveDeconvNet.reconstruct": Call(net.reconstruct, {"codes": codes}),
+        "DeconvLayer": Call(learn.DeconvLayer, {"channels": 1, "maps": 2}),
+        "DeconvLayer.normalise": Call(layer.normalise),
+        "DeconvLayer.extra_repr": Call(layer.extra_repr),
+        "singles_and_doubles": Call(learn.singles_and_doubles, {"channels": 2}),
+        "Codes": Call(learn.Codes, vars(codes)),
+        "Codes.__getitem__": Call(codes.__getitem__, {"layer": 1}),
+        "Codes.of": Call(codes.of, {"image": 0}),
+        "LayerCodes": Call(learn.LayerCodes, vars(of_layer)),
+        "LayerCodes.of": Call(of_layer.of, {"rows": torch.tensor([0])}),
+        "Solution": Call(learn.Solution, vars(of_codes)),
+        "Solution.of": Call(of_codes.of, {"rows": torch.tensor([0])}),
+        "LocalContrastNorm": Call(learn.LocalContrastNorm),
+        "LocalContrastNorm.forward": Call(norm.forward, {"images": images}),
+        "LocalContrastNorm.normalise": Call(norm.normalise, {"images": images}),
+        "LocalContrastNorm.inverse": Call(norm.inverse, {"normalised": images, "contrast": contrast}),
+        "Prepare": Call(learn.Prepare),
+        "Prepare.image": Call(prepare.image, {"photo": deconvnet.load_photo(photo)}),
+        "Progress": Call(learn.Progress, dict.fromkeys(_parameters(learn.Progress), 0)),
+        "Learned": Call(learn.Learned, vars(learned)),
+        "Learned.open": Call(learn.Learned.open, {"folder": folder / "learned"}),
+        "Learned.skipped": Call(learned.skipped),
+        "Learned.images": Call(learned.images, {"photo": photo}),
+        "draw_filters": Call(learn.draw_filters, {"learned": learned, "layer": 1}),
+        "draw_parts": Call(learn.draw_parts, {"learned": learned, "photo": photo, **few}),
+        "draw_reconstructions": Call(learn.draw_reconstructions, {"learned": learned, "photo": photo, **few}),
+        "fit": Call(learn.fit, {"loader": [images], **few}, {"net": network}),
+        "partial_fit": Call(learn.partial_fit, {"images": images, **few}, {"net": network}),
+        "learn_photos": Call(
+            learn.learn_photos, {"photos": photos, "prepare": prepare, **few},
+            {"net": network, "out": lambda: next(out)}, {"workers": 0},
+        ),
+        "load_net": Call(learn.load_net, {"path": folder / "learned" / "learned.safetensors"}),
+        "save_net": Call(learn.save_net, {**of_net, "path": "net.safetensors"}),
+        "parts": Call(learn.parts, {**of_net, "codes": codes}),
+        "pixel_filters": Call(learn.pixel_filters, of_net),
+        "sparse_code": Call(learn.sparse_code, {"images": images, "filters": filters, "lam": 0.2, **few}),
+    }  # fmt: skip
+    return {f"learn.{name}": call for name, call in calls.items()}
