@@ -1,0 +1,39 @@
+"""The kinds of tries. A new one is a row here and a function (random, folder) -> word.
+
+The function makes one try, all of it drawn from `random`, in an empty folder that is also the working folder. It
+returns what came of it in one word, such as "read" or "refused". Whatever it raises is a fault that was found.
+"""
+
+from dataclasses import dataclass
+
+
+class Fault(AssertionError):
+    """Something that has to hold does not."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of tries.
+
+    Attributes:
+        name: for the command line.
+        function: "module:function" in this package. If the module has a `prepare`, it runs once before the first try.
+        seconds: a try that takes longer hangs.
+        megabytes: a try that takes more fills the memory.
+    """
+
+    name: str
+    function: str
+    seconds: float = 20
+    megabytes: int = 2000
+
+
+KINDS = (
+    Kind("photos", "photos:attempt"),
+    Kind("containers", "containers:attempt"),
+    Kind("working-files", "working_files:attempt", seconds=30),
+    Kind("arguments", "arguments:attempt", seconds=30),
+    Kind("commands", "commands:attempt", seconds=60),
+    Kind("kills", "kills:attempt", seconds=90),
+    Kind("networks", "networks:attempt", seconds=60),
+)

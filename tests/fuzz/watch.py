@@ -1,0 +1,140 @@
+"""The parent: it hands out tries, and kills and replaces a process that hangs."""
+
+import contextlib
+import multiprocessing
+import os
+import re
+import signal
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fuzz.child import Outcome, serve
+from fuzz.table import Kind
+
+_STARTING = 300.0  # seconds for importing torch, and for what a kind prepares
+
+Report = Callable[[Kind, int, Outcome], None]
+
+
+class Child:
+    """A process that makes tries, started when it is needed."""
+
+    def __init__(self) -> None:
+        self._log = Path(tempfile.mkstemp(prefix="fuzz-", suffix=".log")[1])
+        self._process: multiprocessing.process.BaseProcess | None = None
+
+    def attempt(self, kind: Kind, seed: int) -> Outcome:
+        """One try, ended when its time is over."""
+        if self._process is None:
+            self._start()
+        try:
+            self._connection.send((kind, seed))
+            if not self._connection.poll(_STARTING):
+                return self._ended("could not be prepared")
+            self._connection.recv()
+            if not self._connection.poll(kind.seconds):
+                return self._ended(f"took more than {kind.seconds:g} seconds")
+            outcome: Outcome = self._connection.recv()
+        except (EOFError, ConnectionError):
+            return self._ended("ended the process")
+        return outcome
+
+    def close(self, *, hangs: bool = False) -> None:
+        """End the process and all that it started."""
+        if self._process is not None and self._process.pid is not None:
+            with contextlib.suppress(OSError):
+                self._connection.send(None)
+                self._process.join(0 if hangs else 10)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()
+            self._process.join()
+            self._process = None
+        self._log.unlink(missing_ok=True)
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(theirs, self._log), daemon=False)
+        self._process.start()
+        theirs.close()
+
+    def _ended(self, fault: str) -> Outcome:
+        self._process.join(0.5)
+        code = self._process.exitcode
+        with contextlib.suppress(OSError):
+            details = self._log.read_text()
+        self.close(hangs=True)
+        ours = re.search(r'/deconvnet/(\S+)", line (\d+)', details)
+        died = "" if code is None else f" with code {code}"
+        return Outcome(fault=f"{fault}{died}" + (f" ({ours[1]}:{ours[2]})" if ours else ""), details=details)
+
+
+class Schedule:
+    """Which try comes next: of the kind that had the least time so far."""
+
+    def __init__(self, kinds: Sequence[Kind], seed: int, seconds: float, tries: int | None) -> None:
+        self._seeds = dict.fromkeys(kinds, seed)
+        self._spent = dict.fromkeys(kinds, 0.0)
+        self._end = time.monotonic() + seconds
+        self._first, self._tries, self._lock = seed, tries, threading.Lock()
+
+    def next(self) -> tuple[Kind, int] | None:
+        """None when the time is over. A try that may last longer than what is left is not begun, save a first one."""
+        with self._lock:
+            left = self._end - time.monotonic()
+            fitting = [
+                kind
+                for kind, seed in self._seeds.items()
+                if (seed - self._first < self._tries if self._tries else seed == self._first or kind.seconds < left)
+            ]
+            if not fitting:
+                return None
+            kind = min(fitting, key=self._spent.__getitem__)
+            seed = self._seeds[kind]
+            self._seeds[kind] += 1
+            self._spent[kind] += 0.01  # so that jobs that start at once take different kinds
+            return kind, seed
+
+    def spent(self, kind: Kind, seconds: float) -> None:
+        """Count the time of a try."""
+        with self._lock:
+            self._spent[kind] += seconds
+
+
+def run(schedule: Schedule, jobs: int, report: Report) -> dict[str, Counter[str]]:
+    """Make tries until the schedule is over.
+
+    Args:
+        schedule: which.
+        jobs: at a time, each in a process of its own.
+        report: called with each try that found a fault.
+
+    Returns:
+        By kind, how many tries there were of each word; those that found a fault are under "fault".
+    """
+    counts: dict[str, Counter[str]] = {}
+    lock = threading.Lock()
+
+    def work() -> None:
+        with contextlib.closing(Child()) as child:
+            while (following := schedule.next()) is not None:
+                kind, seed = following
+                before = time.monotonic()
+                outcome = child.attempt(kind, seed)
+                schedule.spent(kind, time.monotonic() - before)
+                with lock:
+                    counts.setdefault(kind.name, Counter())[outcome.word or "fault"] += 1
+                    if outcome.fault:
+                        report(kind, seed, outcome)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(jobs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return counts
