@@ -6,8 +6,7 @@ import sys
 from collections import Counter
 
 from fuzz import planted
-from fuzz.child import Outcome
-from fuzz.table import KINDS, Kind
+from fuzz.table import KINDS, Kind, Outcome
 from fuzz.watch import Schedule, run
 
 BY_NAME = {kind.name: kind for kind in (*KINDS, *planted.KINDS)}

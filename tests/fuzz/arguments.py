@@ -29,7 +29,7 @@ ODD: tuple[Any, ...] = (
     None, True, False, -1, 0, 1, 2, 1000, 2**31, 2**63, 10**30, 0.5, -0.0, 1e308, float("nan"), float("inf"), 1 + 2j,
     "", "x", "all", "top:0", "top:4", "top:99999999999", "top:x", "\0", "\udc80", "é" * 300, "0", "1GB", "-1GB", "1e99GB",
     b"", b"x", [], [0], [0, 0], [-1], [None], ["x"], [[]], (), (0,), (1, 2, 3), (2**40, 2**40), {}, {"x": 1}, set(), {1},
-    range(3), range(10**12), object(), type, len, lambda *a, **k: None, iter([1]), slice(None), Ellipsis, NotImplemented,
+    range(3), range(10**12), object(), type, len, lambda *a, **k: None, slice(None), Ellipsis, NotImplemented,
     Path("nowhere"), Path("."), np.int64(1), np.int32(-1), np.uint8(0), np.float32(0.5), np.float64("nan"), np.array(1),
     np.array([0, 1]), np.zeros((0, 3)), np.array(["x"]), np.array([None]), np.bool_(True), torch.tensor(1),
     torch.tensor([0, 1]), torch.zeros(0), torch.zeros(1, 3, 16, 16), torch.zeros(2, 3, 16, 16, dtype=torch.long),

@@ -7,47 +7,29 @@ import io
 import os
 import random
 import resource
+import sys
 import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 
-from fuzz.table import Kind
+from fuzz.table import Kind, Outcome
 
 _PEAK = Path("/proc/self/clear_refs")  # Linux; elsewhere memory is limited, but its peak not measured
 _SPARE = 4  # times the limit of a kind: beyond it the process gets no more, so that the machine lives on
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a try.
-
-    Attributes:
-        word: such as "read" or "refused"; "" for a fault.
-        fault: in one line; "" if there is none.
-        details: of the fault, such as a traceback.
-    """
-
-    word: str = ""
-    fault: str = ""
-    details: str = ""
-
-
-def serve(connection: Connection, log: Path) -> None:
+def serve(descriptor: int, log: Path) -> None:
     """Make the tries that are asked for, until None comes; before each, "started" is sent.
 
     Python writes to `log` where it hangs or dies.
     """
-    os.setsid()  # so that processes of a try end with this one, and Ctrl-C is the parent's
-    silence = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(silence, stream)
+    connection = Connection(descriptor)
     with log.open("w") as file:
         faulthandler.enable(file)
         while (wanted := connection.recv()) is not None:
@@ -130,3 +112,7 @@ def _words(error: BaseException) -> str:
     where = f"{ours[-1].filename.rpartition('/deconvnet/')[2]}:{ours[-1].lineno}"
     message = " ".join(" ".join([str(error), *getattr(error, "__notes__", ())]).split())[:300]
     return f"{type(error).__name__}: {message} ({where})"
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]), Path(sys.argv[2]))

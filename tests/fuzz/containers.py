@@ -14,11 +14,11 @@ from random import Random
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fuzz import mutate
-from fuzz.table import Fault
 from PIL import Image
 
 from deconvnet import DeconvNetError, open_photos
+from fuzz import mutate
+from fuzz.table import Fault
 
 SECRET = (201, 7, 113)
 _NAMES = (

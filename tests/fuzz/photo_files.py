@@ -7,8 +7,9 @@ from random import Random
 
 import numpy as np
 import tifffile
-from fuzz import png
 from PIL import Image
+
+from fuzz import png
 
 _EIGHT, _ROUNDED = 0.5 / 255, 1.5 / 255  # how far off: nothing that 8 bits show; rounded to 8 bits once or twice
 

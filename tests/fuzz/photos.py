@@ -8,12 +8,12 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-from fuzz.mutate import mutated
-from fuzz.photo_files import PhotoFile, written
-from fuzz.table import Fault
 from PIL import Image
 
 from deconvnet import DeconvNetError, Preprocess, load_photo, open_photos
+from fuzz.mutate import mutated
+from fuzz.photo_files import PhotoFile, written
+from fuzz.table import Fault
 
 _PREPROCESS = Preprocess((24, 24), None, (0.0,) * 3, (1.0,) * 3)
 

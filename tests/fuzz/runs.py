@@ -102,6 +102,7 @@ def base() -> Path:
         learn(source, here / "learned", lam=lam)
         for part in (0, 1):
             scan_part(source, here / f"part{part}", part)
+        merge(source, [here / "part0", here / "part1"], here / "merged")
         _until(lambda progress: build_atlas(source, here / "unfinished-atlas", k=k, progress=progress), here)  # noqa: B023
         _until(lambda progress: learn(source, here / "unfinished-learned", lam=lam, progress=progress), here)  # noqa: B023
     return folder

@@ -28,12 +28,27 @@ class Kind:
     megabytes: int = 2000
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a try.
+
+    Attributes:
+        word: such as "read" or "refused"; "" for a fault.
+        fault: in one line; "" if there is none.
+        details: of the fault, such as a traceback.
+    """
+
+    word: str = ""
+    fault: str = ""
+    details: str = ""
+
+
 KINDS = (
     Kind("photos", "photos:attempt"),
     Kind("containers", "containers:attempt"),
     Kind("working-files", "working_files:attempt", seconds=30),
     Kind("arguments", "arguments:attempt", seconds=30),
-    Kind("commands", "commands:attempt", seconds=60),
+    Kind("commands", "commands:attempt", seconds=30),
     Kind("kills", "kills:attempt", seconds=90),
     Kind("networks", "networks:attempt", seconds=60),
 )

@@ -1,19 +1,21 @@
 """The parent: it hands out tries, and kills and replaces a process that hangs."""
 
 import contextlib
-import multiprocessing
 import os
 import re
+import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from multiprocessing import Pipe
 from pathlib import Path
 
-from fuzz.child import Outcome, serve
-from fuzz.table import Kind
+from fuzz.table import Kind, Outcome
 
 _STARTING = 300.0  # seconds for importing torch, and for what a kind prepares
 
@@ -21,11 +23,10 @@ Report = Callable[[Kind, int, Outcome], None]
 
 
 class Child:
-    """A process that makes tries, started when it is needed."""
+    """A process that makes tries, started when it is needed, with a folder for all that they leave behind."""
 
     def __init__(self) -> None:
-        self._log = Path(tempfile.mkstemp(prefix="fuzz-", suffix=".log")[1])
-        self._process: multiprocessing.process.BaseProcess | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def attempt(self, kind: Kind, seed: int) -> Outcome:
         """One try, ended when its time is over."""
@@ -45,29 +46,34 @@ class Child:
 
     def close(self, *, hangs: bool = False) -> None:
         """End the process and all that it started."""
-        if self._process is not None and self._process.pid is not None:
-            with contextlib.suppress(OSError):
-                self._connection.send(None)
-                self._process.join(0 if hangs else 10)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.kill()
-            self._process.join()
-            self._process = None
-        self._log.unlink(missing_ok=True)
+        if self._process is None:
+            return
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            self._connection.send(None)
+            self._process.wait(0 if hangs else 10)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._connection.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._process = None
 
     def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, self._log), daemon=False)
-        self._process.start()
+        self._folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+        self._connection, theirs = Pipe()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "fuzz.child", str(theirs.fileno()), str(self._folder / "log")],
+            env=os.environ | {"TMPDIR": str(self._folder)}, pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is the parent's, and what a try starts ends with it
+        )  # fmt: skip
         theirs.close()
 
     def _ended(self, fault: str) -> Outcome:
-        self._process.join(0.5)
-        code = self._process.exitcode
-        with contextlib.suppress(OSError):
-            details = self._log.read_text()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(0.5)
+        log, code = self._folder / "log", self._process.returncode
+        details = log.read_text() if log.exists() else ""
         self.close(hangs=True)
         ours = re.search(r'/deconvnet/(\S+)", line (\d+)', details)
         died = "" if code is None else f" with code {code}"

@@ -13,11 +13,11 @@ from random import Random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fuzz import mutate, runs
-from fuzz.table import Fault
 
 from deconvnet import Atlas, DeconvNetError
 from deconvnet.learn import Learned, draw_filters, load_net
+from fuzz import mutate, runs
+from fuzz.table import Fault
 
 
 def prepare() -> None:
@@ -90,7 +90,9 @@ def _other_table(random: Random, data: bytes) -> bytes:
         table = table.set_column(index, name, pa.array([None] * table.num_rows, kind))
     elif table.num_rows:
         values = table.column(index).to_pylist()
-        values[random.randrange(len(values))] = random.choice((None, -1, 2**31 - 1, 2**40, float("nan"), "x", "../x", 0))
+        values[random.randrange(len(values))] = random.choice(
+            (None, -1, 2**31 - 1, 2**40, float("nan"), "x", "../x", 0)
+        )
         try:
             table = table.set_column(index, name, pa.array(values))
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
