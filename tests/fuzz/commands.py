@@ -55,18 +55,19 @@ _SPECS = tuple(
     f"net.py:{name}" for name in ("classes", "photos", "smooth", "bare", "chatty", "nothing", "broken", "absent")
 )
 _RUNS = ("atlas", "learned", "part0", "part1", "unfinished-atlas", "unfinished-learned")
-_PHOTOS = ("photo.png", "photos/1.png", "sample:chelsea", "broken.png", "nowhere.png", "photos", "wei rd\n.png", "\udcff.png",
-           "new\udcff/photo.png", "pipe.png", "net.py", "")  # fmt: skip
-_OUT = ("out", "out", "out.png", "out.html", "out.pdf", "mine", "", ".", "photos", "photo.png", "net.py", "nowhere/x.png",
-        "out/", "x" * 300, "mine/top.parquet", "loop", *_RUNS)  # fmt: skip
-_ODD = ("", "x", "-1", "0", "1", "3", "1,2", "1,2,3", "nan", "inf", "1e99", "9" * 30, "0.5", ",", "all", "top:2", "top:0",
-        "0-3", "3-0", "\udc80", "é", "--", "1/2", "4/2", "../x", "10MB", "-1GB")  # fmt: skip
+_PHOTOS = ("photo.png", "photos/1.png", "sample:chelsea", "broken.png", "nowhere.png", "photos", "wei rd\n.png",
+           "\udcff.png", "new\udcff/photo.png", "pipe.png", "net.py", "")  # fmt: skip
+_OUT = ("out", "out", "out.png", "out.html", "out.pdf", "mine", "", ".", "photos", "photo.png", "net.py",
+        "nowhere/x.png", "out/", "x" * 300, "mine/top.parquet", "loop", *_RUNS)  # fmt: skip
+_ODD = ("", "x", "-1", "0", "1", "3", "1,2", "1,2,3", "nan", "inf", "1e99", "9" * 30, "0.5", ",", "all", "top:2",
+        "top:0", "0-3", "3-0", "\udc80", "é", "--", "1/2", "4/2", "../x", "10MB", "-1GB")  # fmt: skip
 
 _USUAL: dict[str, tuple[str, ...]] = {
-    "photo": _PHOTOS, "photos": _PHOTOS, "model": (*_SPECS, "zfnet-mini", "net.py", "nowhere.py:x", "torchvision:nowhere", "binary.pt2", "", "photos"),
+    "photo": _PHOTOS, "photos": _PHOTOS,
+    "model": (*_SPECS, "zfnet-mini", "net.py", "nowhere.py:x", "torchvision:nowhere", "binary.pt2", "", "photos"),
     "a": _SPECS, "b": _SPECS, "output": _OUT, "shards": ("part0", "part1", "atlas", "mine"),
-    "folder": ("learned", "learned", "unfinished-learned", "atlas", "mine"), "atlas": ("atlas", "atlas", "mine", "part0"),
-    "layer": ("1", "3", "4", "all", "0"), "to": ("0", "1"), "target": ("cat", "0", "2", "0,1,1"), "channel": ("0", "0,1"),
+    "folder": ("learned", "unfinished-learned", "atlas", "mine"), "atlas": ("atlas", "mine", "part0"),
+    "layer": ("1", "4", "all", "0"), "to": ("0", "1"), "target": ("cat", "0", "2", "0,1,1"), "channel": ("0", "0,1"),
     "position": ("1,1", "0,0"), "k": ("1", "2"), "maps": ("2", "2,2"), "page_size": ("10MB", "1kB"), "crop": ("field",),
     "workers": ("0",), "engine": ("local",), "limit": ("2",), "batch": ("2",), "columns": ("1", "2"), "kernel": ("3",),
     "pool": ("2,2,2", "none"), "lam": ("0.1",), "epochs": ("1",), "boundary": ("valid", "zero"), "update": ("online",),

@@ -1,13 +1,14 @@
 """Many photos in a tar, a Parquet file, a list or a folder, whole and damaged.
 
-A whole one gives its photos, each with its own colour; of a damaged one none is missing without a word. A photo outside,
-which nothing but a list of the user's own may name, is never read.
+A whole one gives its photos, each with its own colour; of a damaged one none is missing without a word. A photo
+outside, which nothing but a list of the user's own may name, is never read.
 """
 
 import io
 import os
 import socket
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -88,6 +89,14 @@ def compared(source: object, wanted: list[tuple[int, ...]], what: str, *, whole:
     return "whole" if whole else "damaged, read"
 
 
+_WAYS: dict[str, Callable[[Random, bytes], bytes]] = {
+    "whole": lambda random, data: data,
+    "cut": mutate.cut,
+    "flipped": mutate.flipped,
+    "any": mutate.mutated,
+}
+
+
 # ---- tar
 
 
@@ -108,9 +117,7 @@ def _tar(random: Random, folder: Path) -> str:
             tar.addfile(member, io.BytesIO(data))
     path, data = folder / "photos.tar", buffer.getvalue()
     way = random.choice(("whole", "cut", "flipped", "any"))
-    damaged = {"whole": lambda: data, "cut": lambda: mutate.cut(random, data), "any": lambda: mutate.mutated(random, data),
-               "flipped": lambda: mutate.flipped(random, data)}[way]()  # fmt: skip
-    path.write_bytes(damaged)
+    path.write_bytes(_WAYS[way](random, data))
     # the headers of the plain format have sums; in the others the name of a photo can be changed unseen
     told = way == "cut" or (way == "flipped" and form == tarfile.USTAR_FORMAT)
     return compared(path, wanted, f"tar of format {form}, {way}", whole=way == "whole", told=told)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from fuzz import png
 
-_EIGHT, _ROUNDED = 0.5 / 255, 1.5 / 255  # how far off: nothing that 8 bits show; rounded to 8 bits once or twice
+_ROUNDED = 1.5 / 255  # how far off a pixel may be that was rounded to 8 bits once or twice
 
 
 @dataclass(frozen=True)
@@ -137,10 +137,7 @@ def _by_pillow(random: Random) -> PhotoFile:
         image.save(buffer, form, **keep)
     except Exception:  # Pillow writes no such file, for example of this size
         return written(random)
-    if mode not in exact.split() or expected is None:
-        expected = None
-    else:
-        expected = upright(expected, orientation)
+    expected = None if expected is None or mode not in exact.split() else upright(expected, orientation)
     what = f"{form} {mode} {image.size} {keep.get('compression', '')} orientation {orientation}"
     return PhotoFile(buffer.getvalue(), suffix, what, expected, form in _EVERYONES and mode not in _UNUSUAL)
 

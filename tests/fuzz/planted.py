@@ -38,7 +38,25 @@ def dies(random: Random, folder: Path) -> str:
     return "died"
 
 
-KINDS = tuple(
-    Kind(f"planted-{function.__name__}", f"planted:{function.__name__}", seconds=2, megabytes=50)
-    for function in (passes, raises, differs, hangs, fills, dies)
+def forgets(random: Random, folder: Path) -> str:
+    """A run that is killed and not resumed: it begins anew in the file that it left."""
+    from fuzz import kills  # the others need no torch
+
+    def run(photos: Path, out: Path, resume: bool) -> None:
+        out.mkdir(exist_ok=True)
+        with (out / "result").open("a") as file:
+            file.write("begun ")
+            file.flush()
+            time.sleep(0.3)
+
+    kills.check(Random(5), run, folder, folder / "out", {"result": b"begun "})
+    return "finished"
+
+
+KINDS = (
+    *(
+        Kind(f"planted-{function.__name__}", f"planted:{function.__name__}", seconds=2, megabytes=50)
+        for function in (passes, raises, differs, hangs, fills, dies)
+    ),
+    Kind("planted-forgets", "planted:forgets"),
 )

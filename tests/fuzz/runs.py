@@ -1,4 +1,4 @@
-"""Small runs that write what is read again: atlases, their parts, and learned networks; each takes less than a second."""
+"""Small runs that write what is read again: atlases, their parts, and learned networks; each takes a moment."""
 
 import atexit
 import shutil
