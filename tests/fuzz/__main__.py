@@ -4,6 +4,7 @@ import argparse
 import random
 import sys
 from collections import Counter
+from pathlib import Path
 
 from fuzz import planted
 from fuzz.table import KINDS, Kind, Outcome
@@ -23,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def report(kind: Kind, seed: int, outcome: Outcome) -> None:
         print(f"{kind.name}: {outcome.fault}")
-        print(f"    PYTHONPATH=tests python -m fuzz --kind {kind.name} --seed {seed}", flush=True)
+        print(f"    PYTHONPATH=tests {_python()} -m fuzz --kind {kind.name} --seed {seed}", flush=True)
         if repeating and tries == 1:
             print(outcome.details, flush=True)
 
@@ -40,6 +41,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="repeat the try of this seed")
     parser.add_argument("--tries", type=int, help="tries of each kind, from the seed on, in place of minutes")
     return parser.parse_args(arguments)
+
+
+def _python() -> str:
+    """This interpreter, as it is called from here."""
+    path = Path(sys.executable)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _summary(counts: dict[str, Counter[str]]) -> None:

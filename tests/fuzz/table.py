@@ -45,9 +45,9 @@ class Outcome:
 
 KINDS = (
     Kind("photos", "photos:attempt"),
-    Kind("containers", "containers:attempt"),
+    Kind("containers", "containers:attempt", seconds=10),
     Kind("working-files", "working_files:attempt", seconds=30),
-    Kind("arguments", "arguments:attempt", seconds=30),
+    Kind("arguments", "arguments:attempt", seconds=15),
     Kind("commands", "commands:attempt", seconds=30),
     Kind("kills", "kills:attempt", seconds=90),
     Kind("networks", "networks:attempt", seconds=60),
