@@ -49,6 +49,6 @@ KINDS = (
     Kind("working-files", "working_files:attempt", seconds=30),
     Kind("arguments", "arguments:attempt", seconds=15),
     Kind("commands", "commands:attempt", seconds=30),
-    Kind("kills", "kills:attempt", seconds=90),
+    Kind("kills", "kills:attempt", seconds=60),
     Kind("networks", "networks:attempt", seconds=60),
 )

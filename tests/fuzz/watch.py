@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from multiprocessing import Pipe
 from pathlib import Path
 
@@ -51,12 +52,17 @@ class Child:
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             self._connection.send(None)
             self._process.wait(0 if hangs else 10)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self.kill()
         self._process.wait()
         self._connection.close()
         shutil.rmtree(self._folder, ignore_errors=True)
         self._process = None
+
+    def kill(self) -> None:
+        """End the process at once; the try that it makes ends as a fault."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def _start(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
@@ -88,23 +94,26 @@ class Schedule:
         self._spent = dict.fromkeys(kinds, 0.0)
         self._end = time.monotonic() + seconds
         self._first, self._tries, self._lock = seed, tries, threading.Lock()
+        self.stopped = False
 
     def next(self) -> tuple[Kind, int] | None:
-        """None when the time is over. A try that may last longer than what is left is not begun, save a first one."""
+        """None when it is over."""
         with self._lock:
-            left = self._end - time.monotonic()
-            fitting = [
-                kind
-                for kind, seed in self._seeds.items()
-                if (seed - self._first < self._tries if self._tries else seed == self._first or kind.seconds < left)
-            ]
-            if not fitting:
+            kinds = [kind for kind in self._seeds if self._goes_on(kind)]
+            if not kinds or self.stopped:
                 return None
-            kind = min(fitting, key=self._spent.__getitem__)
+            kind = min(kinds, key=self._spent.__getitem__)
             seed = self._seeds[kind]
             self._seeds[kind] += 1
             self._spent[kind] += 0.01  # so that jobs that start at once take different kinds
             return kind, seed
+
+    def _goes_on(self, kind: Kind) -> bool:
+        """A try that may last longer than what is left is not begun, save the first one."""
+        made = self._seeds[kind] - self._first
+        if self._tries is not None:
+            return made < self._tries
+        return made == 0 or kind.seconds < self._end - time.monotonic()
 
     def spent(self, kind: Kind, seconds: float) -> None:
         """Count the time of a try."""
@@ -124,23 +133,29 @@ def run(schedule: Schedule, jobs: int, report: Report) -> dict[str, Counter[str]
         By kind, how many tries there were of each word; those that found a fault are under "fault".
     """
     counts: dict[str, Counter[str]] = {}
-    lock = threading.Lock()
+    lock, children = threading.Lock(), [Child() for _ in range(jobs)]
 
-    def work() -> None:
-        with contextlib.closing(Child()) as child:
+    def work(child: Child) -> None:
+        with contextlib.closing(child):
             while (following := schedule.next()) is not None:
                 kind, seed = following
                 before = time.monotonic()
                 outcome = child.attempt(kind, seed)
                 schedule.spent(kind, time.monotonic() - before)
                 with lock:
-                    counts.setdefault(kind.name, Counter())[outcome.word or "fault"] += 1
-                    if outcome.fault:
-                        report(kind, seed, outcome)
+                    if not schedule.stopped:
+                        counts.setdefault(kind.name, Counter())[outcome.word or "fault"] += 1
+                        if outcome.fault:
+                            report(kind, seed, outcome)
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(jobs)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(jobs) as pool:
+        working = [pool.submit(work, child) for child in children]
+        try:
+            wait(working)
+        except KeyboardInterrupt:  # the end; what has been found is reported
+            schedule.stopped = True
+            for child in children:
+                child.kill()
+    for done in working:
+        done.result()
     return counts
