@@ -24,21 +24,19 @@ _PEAK = Path("/proc/self/clear_refs")  # Linux; elsewhere memory is limited, but
 _SPARE = 4  # times the limit of a kind: beyond it the process gets no more, so that the machine lives on
 
 
-def serve(descriptor: int, log: Path) -> None:
+def serve(connection: Connection) -> None:
     """Make the tries that are asked for, until None comes; before each, "started" is sent.
 
-    Python writes to `log` where it hangs or dies.
+    On stderr is where it hangs or dies.
     """
-    connection = Connection(descriptor)
-    with log.open("w") as file:
-        faulthandler.enable(file)
-        while (wanted := connection.recv()) is not None:
-            kind, seed = wanted
-            function = _function(kind.function)
-            faulthandler.dump_traceback_later(0.9 * kind.seconds, file=file)
-            connection.send("started")
-            connection.send(outcome(kind, function, seed))
-            faulthandler.cancel_dump_traceback_later()
+    faulthandler.enable()
+    while (wanted := connection.recv()) is not None:
+        kind, seed = wanted
+        function = _function(kind.function)
+        faulthandler.dump_traceback_later(0.9 * kind.seconds)
+        connection.send("started")
+        connection.send(outcome(kind, function, seed))
+        faulthandler.cancel_dump_traceback_later()
 
 
 @cache
@@ -81,6 +79,8 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         warnings.simplefilter("ignore")
         np.random.seed(0)
+        if "torch" in sys.modules:
+            sys.modules["torch"].manual_seed(0)
         yield
 
 
@@ -115,4 +115,4 @@ def _words(error: BaseException) -> str:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), Path(sys.argv[2]))
+    serve(Connection(int(sys.argv[1])))

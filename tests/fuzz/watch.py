@@ -67,19 +67,20 @@ class Child:
     def _start(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
         self._connection, theirs = Pipe()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "fuzz.child", str(theirs.fileno()), str(self._folder / "log")],
-            env=os.environ | {"TMPDIR": str(self._folder)}, pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is the parent's, and what a try starts ends with it
-        )  # fmt: skip
+        with (self._folder / "log").open("w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "fuzz.child", str(theirs.fileno())],
+                env=os.environ | {"TMPDIR": str(self._folder)}, pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
+                start_new_session=True,  # Ctrl-C is the parent's, and what a try starts ends with it
+            )  # fmt: skip
         theirs.close()
 
     def _ended(self, fault: str) -> Outcome:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0.5)
-        log, code = self._folder / "log", self._process.returncode
-        details = log.read_text() if log.exists() else ""
+        code = self._process.returncode
+        details = (self._folder / "log").read_text(errors="replace").rpartition("Timeout (")[2]
         self.close(hangs=True)
         ours = re.search(r'/deconvnet/(\S+)", line (\d+)', details)
         died = "" if code is None else f" with code {code}"
