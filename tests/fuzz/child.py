@@ -21,7 +21,7 @@ import numpy as np
 from fuzz.table import Kind, Outcome
 
 _PEAK = Path("/proc/self/clear_refs")  # Linux; elsewhere memory is limited, but its peak not measured
-_SPARE = 4  # times the limit of a kind: beyond it the process gets no more, so that the machine lives on
+_SPARE = 2  # times the limit of a kind: beyond it the process gets no more, so that the machine lives on
 
 
 def serve(connection: Connection) -> None:
