@@ -46,20 +46,20 @@ def network() -> tuple[DeconvNet, LoadedModel]:
     return DeconvNet(model, loaded.example_input), loaded
 
 
-def write_photos(folder: Path, count: int = 6) -> Path:
+def write_photos(folder: Path, seed: int) -> Path:
     """Noise, and a file that is not a photo."""
     folder.mkdir()
-    pixels = torch.rand(count, 21, 25, 3, generator=torch.Generator().manual_seed(5)).mul(255).byte().numpy()
-    for i in range(count):
-        Image.fromarray(pixels[i]).save(folder / f"{i}.png")
+    pixels = torch.rand(6, 21, 25, 3, generator=torch.Generator().manual_seed(seed)).mul(255).byte().numpy()
+    for i, photo in enumerate(pixels):
+        Image.fromarray(photo).save(folder / f"{i}.png")
     (folder / "broken.png").write_bytes(b"not a photo")
     return folder
 
 
-def build_atlas(photos: Path, out: Path, *, resume: bool = False, progress: Progress = None, k: int = 2) -> Atlas:
+def build_atlas(photos: Path, out: Path, *, resume: bool = False, progress: Progress = None) -> Atlas:
     net, loaded = network()
     return deconvnet.build_atlas(
-        net, photos, "all", k, out=out, loaded=loaded, resume=resume, batch=2, keep_signal=True, progress=progress
+        net, photos, "all", 2, out=out, loaded=loaded, resume=resume, batch=2, keep_signal=True, progress=progress
     )
 
 
@@ -76,8 +76,8 @@ def merge(photos: Path, parts: list[Path], out: Path, *, resume: bool = False, p
     return deconvnet.merge_shards(net, photos, parts, out=out, loaded=loaded, resume=resume, progress=progress)
 
 
-def learn(photos: Path, out: Path, *, resume: bool = False, progress: Progress = None, lam: float = 0.1) -> Learned:
-    net = AdaptiveDeconvNet.of((2, 2), kernel=3, pool=(2, 2, 2), lam=lam)
+def learn(photos: Path, out: Path, *, resume: bool = False, progress: Progress = None) -> Learned:
+    net = AdaptiveDeconvNet.of((2, 2), kernel=3, pool=(2, 2, 2), lam=0.1)
     return learn_photos(
         deconvnet.open_photos(photos), net, out=out, prepare=Prepare(24), epochs=2, batch=2, max_iter=3, resume=resume,
         progress=progress,
@@ -91,20 +91,20 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @cache
 def base() -> Path:
-    """A folder with one of each run, finished and interrupted, and another one of each to take files from."""
+    """A folder with one of each run, finished and interrupted, and of each another one, over other photos."""
     folder = Path(tempfile.mkdtemp(prefix="fuzz-base-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    photos, others = write_photos(folder / "photos"), write_photos(folder / "other-photos", 4)
-    for name, source, k, lam in (("this", photos, 2, 0.1), ("other", others, 3, 0.2)):
+    photos, others = write_photos(folder / "photos", 5), write_photos(folder / "other-photos", 6)
+    for name, source in (("this", photos), ("other", others)):
         here = folder / name
         here.mkdir()
-        build_atlas(source, here / "atlas", k=k)
-        learn(source, here / "learned", lam=lam)
+        build_atlas(source, here / "atlas")
+        learn(source, here / "learned")
         for part in (0, 1):
             scan_part(source, here / f"part{part}", part)
         merge(source, [here / "part0", here / "part1"], here / "merged")
-        _until(lambda progress: build_atlas(source, here / "unfinished-atlas", k=k, progress=progress), here)  # noqa: B023
-        _until(lambda progress: learn(source, here / "unfinished-learned", lam=lam, progress=progress), here)  # noqa: B023
+        _until(lambda progress: build_atlas(source, here / "unfinished-atlas", progress=progress), here)  # noqa: B023
+        _until(lambda progress: learn(source, here / "unfinished-learned", progress=progress), here)  # noqa: B023
     return folder
 
 

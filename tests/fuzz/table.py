@@ -50,5 +50,5 @@ KINDS = (
     Kind("arguments", "arguments:attempt", seconds=15),
     Kind("commands", "commands:attempt", seconds=30),
     Kind("kills", "kills:attempt", seconds=60),
-    Kind("networks", "networks:attempt", seconds=60),
+    Kind("networks", "networks:attempt", seconds=30),
 )
