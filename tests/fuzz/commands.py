@@ -47,12 +47,21 @@ def chatty():
 def nothing():
     return None
 
+class Mute(nn.Module):
+    def forward(self, x):
+        return None
+
+def mute():
+    loaded = photos()
+    return LoadedModel(Mute(), loaded.preprocess)
+
 def broken():
     raise RuntimeError("on purpose")
 """
 
 _SPECS = tuple(
-    f"net.py:{name}" for name in ("classes", "photos", "smooth", "bare", "chatty", "nothing", "broken", "absent")
+    f"net.py:{name}"
+    for name in ("classes", "photos", "smooth", "bare", "chatty", "chatty", "mute", "nothing", "broken", "absent")
 )
 _RUNS = ("atlas", "learned", "part0", "part1", "unfinished-atlas", "unfinished-learned")
 _PHOTOS = ("photo.png", "photos/1.png", "sample:chelsea", "broken.png", "nowhere.png", "photos", "wei rd\n.png",
@@ -97,7 +106,9 @@ def attempt(random: Random, folder: Path) -> str:
     if "Traceback (most recent call last)" in out + err:
         raise Fault(f"{said}: a traceback: {err.strip().splitlines()[-1]}")
     check_files(before, _contents(folder), line, said)
-    if code == 0 and "--json" in line:
+    if code == 0 and not out.strip():
+        raise Fault(f"{said}: exit code 0 without a word")
+    if code == 0 and "--json" in line and "--help" not in line:
         try:
             json.loads(out)
         except ValueError as error:
