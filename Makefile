@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all browser lint format clean
+.PHONY: demo test test-all fuzz browser lint format clean
 
 demo: .venv/.installed
 	$(BIN)/deconvnet demo
@@ -15,6 +15,13 @@ test: lint
 
 test-all: lint
 	$(BIN)/pytest -n 2 --dist worksteal -m ""
+	$(MAKE) fuzz MINUTES=5
+
+# Random tries, for MINUTES in all, with JOBS processes. Prints a command for each fault that repeats it.
+MINUTES ?= 5
+JOBS ?= 1
+fuzz: .venv/.installed-dev
+	PYTHONPATH=tests $(BIN)/python -m fuzz --minutes $(MINUTES) --jobs $(JOBS)
 
 # The tests of pages use a Chromium that is there already; this installs Debian's where there is none.
 browser:
