@@ -23,7 +23,8 @@ from fuzz import runs
 
 _PYTHONS_OWN = re.compile(r"missing \d+ required|unexpected keyword|positional argument|multiple values for")
 _FOR_LONG = {"epochs", "max_iter", "steps"}  # a large number is a long run, which is what was asked for
-_PROCESSES = {"workers"}  # a large number would be a burden to the machine
+_CALLED = {"watch", "progress", "up", "sees"}  # what a function of the user's raises is the user's
+_WORKERS = (None, -1, 0, 0.5, float("nan"), "", "x", [], {})  # more processes would be a burden to the machine
 
 ODD: tuple[Any, ...] = (
     None, True, False, -1, 0, 1, 2, 1000, 2**31, 2**63, 10**30, 0.5, -0.0, 1e308, float("nan"), float("inf"), 1 + 2j,
@@ -68,11 +69,12 @@ def attempt(random: Random, folder: Path) -> str:
 
 
 def _odd(random: Random, name: str) -> Any:
-    while True:
+    while name != "workers":
         value = random.choice(ODD)
-        large = isinstance(value, int | float) and not value < 100
-        if not (name in _FOR_LONG and large) and not (name in _PROCESSES and (large or value in (1, 2))):
+        long = name in _FOR_LONG and isinstance(value, int | float) and not value < 100
+        if not long and not (name in _CALLED and callable(value)):
             return value
+    return random.choice(_WORKERS)
 
 
 def _fresh(value: Any) -> Any:
