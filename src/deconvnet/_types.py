@@ -59,7 +59,8 @@ class LayerInfo:
         channels: number of feature maps.
         size: length of a feature map along each spatial axis; `()` if it has none.
         stride: input pixels between neighbouring units, per spatial axis; None if that differs or is unknown.
-        receptive_field: input pixels that a unit's reconstruction can reach, per spatial axis
+        receptive_field: input pixels that a unit's reconstruction can reach, per spatial axis; the most that any
+            unit reaches where that depends on its position, as above a step that enlarges maps
             (the whole input where the geometry is not that of a window).
         switches_below: max-pools between the input and this layer.
     """

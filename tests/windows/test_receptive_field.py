@@ -59,6 +59,30 @@ def test_a_box_cuts_nothing_off_a_picture(builds: list[Build]):
         assert (picture - signal).abs().max() <= 1e-10 * signal.abs().max()
 
 
+@pytest.mark.parametrize("enlarge", ["transposed", "nearest", "bilinear"])
+@pytest.mark.parametrize("factor", [2, 3])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_a_box_above_a_step_that_enlarges_maps_is_tight(enlarge: str, factor: int, stride: int):
+    between = {
+        "transposed": lambda: nn.ConvTranspose2d(2, 2, factor + 1, factor, 1),
+        "nearest": lambda: nn.Upsample(scale_factor=factor),
+        "bilinear": lambda: nn.Upsample(scale_factor=factor, mode="bilinear"),
+    }[enlarge]
+    model = nn.Sequential(nn.Conv2d(2, 2, 3, 2), between(), nn.Conv2d(2, 2, 2, stride)).double()
+    for weight in model.parameters():
+        nn.init.ones_(weight)
+    x = torch.randn(1, 2, *INPUT, dtype=torch.float64)
+    net, leaf = DeconvNet(model, x), x.clone().requires_grad_()
+    maps, longest = model(leaf).sum((0, 1)), [0, 0]
+    for y, z in zip(*(range(factor, length - factor) for length in maps.shape), strict=False):
+        (signal,) = torch.autograd.grad(maps[y, z], leaf, retain_graph=True)
+        (_, _, rows, columns), ((low, high),) = signal.nonzero().T, boxes(net, x, [(y, z)])
+        assert [int(rows.min()), int(columns.min())] == low
+        assert [int(rows.max()), int(columns.max())] <= [pixel - 1 for pixel in high]
+        longest = [max(n, int(at.max() - at.min()) + 1) for n, at in zip(longest, (rows, columns), strict=True)]
+    assert net.layers["2"].receptive_field == tuple(longest)
+
+
 def all_that_can_reach(model: nn.Sequential) -> nn.Sequential:
     """The same geometry with every filter positive and every pool an average: nothing cancels."""
     layers: list[nn.Module] = []
@@ -98,11 +122,28 @@ def test_a_box_in_a_stack_of_convolutions_and_pools_is_tight(builds: list[Build]
         ([nn.Conv2d(2, 2, 3, dilation=3)], (7, 7), (1.0, 1.0), (0, 7)),
         ([nn.Conv2d(2, 2, 3, padding="same")], (3, 3), (1.0, 1.0), (-1, 2)),
         ([nn.AvgPool2d(2), nn.Conv2d(2, 2, 3, padding=1)], (6, 6), (2.0, 2.0), (-2, 4)),
-        ([nn.AvgPool2d(2), nn.Upsample(scale_factor=2)], (3, 3), (1.0, 1.0), (-1, 2)),
+        ([nn.AvgPool2d(2), nn.Upsample(scale_factor=2)], (2, 2), (1.0, 1.0), (0, 2)),
+        ([nn.Conv2d(2, 2, 5, 2), nn.ConvTranspose2d(2, 2, 2, 2)], (5, 5), (1.0, 1.0), (0, 5)),
+        ([nn.Conv2d(2, 2, 4, 2, 1), nn.ConvTranspose2d(2, 2, 3, 2, 1)], (6, 6), (1.0, 1.0), (-1, 5)),
+        ([nn.ConvTranspose2d(2, 2, 2, 2), nn.Conv2d(2, 2, 2, 2)], (1, 1), (1.0, 1.0), (0, 1)),
+        ([nn.Upsample(scale_factor=3, mode="bilinear"), nn.Conv2d(2, 2, 1, 3, 1)], (2, 2), (1.0, 1.0), (-1, 1)),
         ([nn.BatchNorm2d(2), nn.LocalResponseNorm(2), nn.Dropout(), nn.ReLU()], (1, 1), (1.0, 1.0), (0, 1)),
         ([nn.ChannelShuffle(2), nn.Conv2d(2, 2, 2, 2)], (2, 2), (2.0, 2.0), (0, 2)),
     ],
-    ids=["conv", "conv and pool", "dilated", "same", "avg pool", "down and up", "one by one", "shuffle"],
+    ids=[
+        "conv",
+        "conv and pool",
+        "dilated",
+        "same",
+        "avg pool",
+        "down and up",
+        "down and transposed up",
+        "overlapping",
+        "up and down",
+        "blended",
+        "one by one",
+        "shuffle",
+    ],
 )
 def test_fields_known_by_heart(layers: Any, field: Any, stride: Any, first: tuple[int, int]):
     x = torch.randn(1, 2, 24, 24, dtype=torch.float64)

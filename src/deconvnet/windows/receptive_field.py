@@ -1,6 +1,6 @@
 """Arithmetic of receptive fields: a unit's position → the box of input pixels that it sees.
 
-Along each axis a unit at y sees the pixels from `scale * y + low` to `scale * y + high`, both
+Along each axis a unit at y sees the pixels of the map below from `scale * y + low` to `scale * y + high`, both
 included and rounded inward. Steps compose; where branches meet, their fields unite. Where a step's
 geometry is not that of a window, its units see the whole input.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
-from math import ceil, floor
+from math import ceil, floor, lcm
 
 from deconvnet._types import Box
 from deconvnet.core.geometry import Sees
@@ -19,30 +19,63 @@ from deconvnet.core.operations import Operation, row_of
 
 @dataclass(frozen=True)
 class Field:
-    """The field of the units of one map along one axis; fractions of input pixels."""
+    """The field of the units of one map along one axis, in input pixels.
 
-    scale: Fraction
-    low: Fraction
-    high: Fraction
+    Above a step that enlarges maps, neighbouring units see differently placed pixels; after some units that repeats.
+
+    Attributes:
+        step: by how many pixels the field has moved where it repeats.
+        spans: of the first units, until it repeats, the first pixel seen and the last; a unit whose last lies before
+            its first sees none.
+    """
+
+    step: int
+    spans: tuple[tuple[int, int], ...]
+
+    @property
+    def scale(self) -> Fraction:
+        """Pixels from one unit to the next, on average."""
+        return Fraction(self.step, len(self.spans))
+
+    @property
+    def size(self) -> int:
+        """Pixels seen by one unit; the most that any unit sees, if that depends on its position."""
+        return max(last - first + 1 for first, last in self.spans)
+
+    def span(self, position: int) -> tuple[int, int]:
+        """First and last pixel seen by the unit at a position."""
+        times, index = divmod(position, len(self.spans))
+        first, last = self.spans[index]
+        return first + times * self.step, last + times * self.step
 
     def through(self, scale: Fraction | int, low: Fraction | int, high: Fraction | int) -> "Field":
         """The field of a unit y that sees those from `scale * y + low` to `scale * y + high`."""
-        return Field(self.scale * scale, self.scale * low + self.low, self.scale * high + self.high)
+        repeats = Fraction(scale, len(self.spans)).denominator
+        spans = [self._of_units(ceil(scale * y + low), floor(scale * y + high)) for y in range(repeats)]
+        return Field(int(self.scale * scale * repeats), tuple(spans))
 
     def union(self, other: "Field") -> "Field | None":
         """The field of a unit that sees both; None if they do not move together."""
         if self.scale != other.scale:
             return None
-        return Field(self.scale, min(self.low, other.low), max(self.high, other.high))
+        repeats = lcm(len(self.spans), len(other.spans))
+        spans = [_hull([self.span(y), other.span(y)]) for y in range(repeats)]
+        return Field(int(self.scale * repeats), tuple(spans))
 
-    @property
-    def size(self) -> int:
-        """Pixels seen by one unit; the most that any unit sees, if that depends on its position."""
-        return floor(self.high - self.low) + 1
+    def _of_units(self, first: int, last: int) -> tuple[int, int]:
+        """What the units from the first to the last see together."""
+        if last < first:
+            pixel, _ = self.span(first)
+            return pixel, pixel - 1
+        repeats = len(self.spans)  # what comes before the last of these reaches no farther, nor after the first
+        ends = {*range(first, min(first + repeats, last + 1)), *range(max(first, last + 1 - repeats), last + 1)}
+        return _hull([self.span(y) for y in sorted(ends)])
 
-    def span(self, position: int) -> tuple[int, int]:
-        """First pixel seen by the unit at a position, and the one after the last."""
-        return ceil(self.scale * position + self.low), floor(self.scale * position + self.high) + 1
+
+def _hull(spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """First and last pixel of all spans that hold any."""
+    spans = [span for span in spans if span[0] <= span[1]] or spans[:1]
+    return min(first for first, _ in spans), max(last for _, last in spans)
 
 
 Fields = tuple[Field, ...] | None  # per spatial axis; None: the whole input
@@ -60,7 +93,7 @@ def fields(
         rows: the table of operations.
     """
     axes = len(source.shape) - 2
-    whole = (Field(Fraction(1), Fraction(0), Fraction(0)),) * max(axes, 0)
+    whole = (Field(1, ((0, 0),)),) * max(axes, 0)
     of: dict[str, Fields] = {source.name: whole if axes > 0 else None}
     for step in steps:
         shut = blocked.get(step.output.name, frozenset())
@@ -76,7 +109,7 @@ def box(field: Fields, position: Sequence[int], size: Sequence[int]) -> Box:
     if field is None or len(position) != len(field):
         return Box((0,) * len(size), tuple(size))
     spans = [axis.span(y) for axis, y in zip(field, position, strict=True)]
-    return Box(tuple(low for low, _ in spans), tuple(high for _, high in spans))
+    return Box(tuple(first for first, _ in spans), tuple(last + 1 for _, last in spans))
 
 
 def _through(step: Step, below: list[Value], of: Mapping[str, Fields], sees: Sees, axes: int) -> Fields:
