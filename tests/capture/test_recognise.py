@@ -85,3 +85,110 @@ def test_a_buffer_by_which_a_rectifier_was_known_may_change():
         net.project(x, "2", channel=1)
     model[1].floor.zero_()
     assert net.project(x, "2", channel=1).full().any()
+
+
+LIMITS = {
+    "clamp": lambda x: x.clamp(0, 1),
+    "clamp(min=0)": lambda x: x.clamp(min=0),
+    "clip": lambda x: torch.clip(x, -0.5, 0.5),
+    "in place": lambda x: x.clone().clamp_(0, 1),
+    "hardtanh": lambda x: F.hardtanh(x, 0, 1),
+    "relu6": F.relu6,
+    "relu": torch.relu,
+    "minimum and maximum": lambda x: torch.maximum(torch.minimum(x, torch.ones_like(x)), torch.zeros_like(x)),
+    "where": lambda x: torch.where(x > 1, 1.0, x),
+    "scaled before and after": lambda x: ((255 * x).clamp(0, 255) / 255 - 0.45) / 0.225,
+    "padded before": lambda x: F.pad(x, (1, 1, 1, 1))[..., 1:-1, 1:-1].clamp(0, 1),
+    "after a batch norm": lambda x: F.batch_norm(x, torch.zeros(3).double(), torch.ones(3).double()).clamp(0, 1),
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS.values(), ids=LIMITS.keys())
+def test_with_no_convolution_below_it_what_keeps_pixels_in_a_range_is_not_a_rectifier(limit: Any):
+    x = images()
+    torch.manual_seed(0)
+    model = wired(lambda m, x: m.head(torch.relu(m.conv(limit(x)))), head=nn.Conv2d(4, 2, 3))
+    net = DeconvNet(model, x)
+    ours = net.project(x, "conv", channel=0, position=(3, 3), start="one")
+    assert any("limits its pixels" in note for note in ours.notes)
+    assert (ours.full() < 0).any() and (ours.full() > 0).any()
+    plain = DeconvNet(wired(lambda m, x: m.conv(x), conv=model.conv), x)
+    shape = plain.project(x, "conv", channel=0, position=(3, 3), start="one").full()
+    factor = (ours.full() / shape)[shape != 0]
+    torch.testing.assert_close(factor, factor[:1].expand_as(factor))
+    leaf = x.clone().requires_grad_()
+    (truth,) = torch.autograd.grad(model(leaf)[:, 1, 2, 2].sum(), leaf)
+    derived = net.with_rules("gradient").project(x, "head", channel=1, position=(2, 2), start="one")
+    torch.testing.assert_close(derived.full(), truth)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [lambda m, x: m.conv(x), lambda m, x: m.linear(x), lambda m, x: torch.matmul(x, m.linear.weight)],
+    ids=["convolution", "linear", "matmul"],
+)
+def test_above_a_product_with_weights_a_clamp_at_zero_is_a_rectifier(rows: Any):
+    x = images()
+    model = wired(lambda m, x: m.last(rows(m, x).clamp(0, 6)), linear=nn.Linear(10, 10), last=nn.LazyConv2d(2, 3))
+    with torch.no_grad():
+        model.double()(x)
+    net = DeconvNet(model, x)
+    kinds = [info.kind for info in net.layers.values()]
+    assert "relu" in kinds and "limit" not in kinds
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        lambda a, b: torch.where(a > b, a, b),
+        lambda a, b: torch.where(a < b, b, a),
+        lambda a, b: torch.where((a - b) > 0, a, b),
+        lambda a, b: a.max(b),
+        lambda a, b: torch.stack([a, b], -1).amax(-1),
+    ],
+    ids=["where", "the other way", "of the difference", "max", "stacked last"],
+)
+def test_the_larger_of_two_maps_is_known_by_what_it_computes(spelled: Any):
+    x = images()
+    net = DeconvNet(wired(lambda m, x: m.head(spelled(m.conv(x)[:, :2], m.conv(x)[:, 2:])), head=nn.Conv2d(2, 2, 3)), x)
+    assert "largest_of_maps" in [info.kind for info in net.layers.values()]
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [lambda x: torch.maximum(x, -x), lambda x: torch.where(x > 0.5, x, x * x), lambda x: torch.max(x, 0.1 * x)],
+    ids=["absolute value", "a square below", "leaky"],
+)
+def test_the_larger_of_two_functions_of_one_value_is_an_activation_and_refused(spelled: Any):
+    x = images()
+    net = DeconvNet(wired(lambda m, x: m.head(spelled(m.conv(x))), head=nn.Conv2d(4, 2, 3)), x)
+    with pytest.raises(UnsupportedOperationError, match="cannot project through"):
+        net.project(x, "head", channel=0)
+
+
+def test_a_choice_by_something_else_than_the_two_maps_is_refused():
+    x = images()
+
+    def wiring(m: Any, x: Tensor) -> Tensor:
+        a, b, c = m.conv(x)[:, :1], m.conv(x)[:, 1:2], m.conv(x)[:, 2:3]
+        return m.head(torch.where(c > 0, a, b))
+
+    net = DeconvNet(wired(wiring, head=nn.Conv2d(1, 2, 3)), x)
+    with pytest.raises(UnsupportedOperationError, match=r"aten\.where.*product of two signals"):
+        net.project(x, "head", channel=0)
+
+
+def test_an_instance_norm_without_statistics_is_refused_for_what_it_is():
+    x = images()
+    net = DeconvNet(wired(lambda m, x: m.norm(m.conv(x)), norm=nn.InstanceNorm2d(4)), x)
+    with pytest.raises(UnsupportedOperationError, match=r"instance_norm.*normalisation by the activations' own mean"):
+        net.project(x, "norm", channel=0)
+
+
+def test_another_order_in_memory_is_no_reason_for_a_failure():
+    x = images()
+    model = wired(lambda m, x: m.head(torch.relu(m.conv(x).contiguous(memory_format=torch.channels_last))),
+                  head=nn.Conv2d(4, 2, 3))  # fmt: skip
+    plain = wired(lambda m, x: m.head(torch.relu(m.conv(x))), head=model.head, conv=model.conv)
+    ours, theirs = (DeconvNet(m, x).project(x, "head", channel=0).full() for m in (model, plain))
+    torch.testing.assert_close(ours, theirs)

@@ -74,6 +74,7 @@ IN_ZOO = [
     "adaptive max-pools, even and uneven",
     "adaptive max-pool along one axis",
     "global max by amax",
+    "pixels kept in a range",
     "squeeze and excite, times, Sigmoid",
     "softmax at the end",
     "log-softmax at the end",

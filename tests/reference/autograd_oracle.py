@@ -30,11 +30,12 @@ class WayDown:
     lrn: str = "identity"
     gates: str = "constant"
     activations_rectify: bool = False
+    detach: str = "identity"
 
 
 DECONVNET = WayDown()
 GUIDED = WayDown(forward_mask=True)
-GRADIENT = WayDown(forward_mask=True, backward_rectify=False, lrn="gradient", gates="product")
+GRADIENT = WayDown(forward_mask=True, backward_rectify=False, lrn="gradient", gates="product", detach="zero")
 
 
 class _Down(torch.autograd.Function):
@@ -211,6 +212,31 @@ class OracleParts:
 
     def global_max(self, axes: int) -> nn.Module:
         return nn.Sequential(self.adaptive_max_pool(axes, 1), nn.Flatten())
+
+    def largest(self, spelled: str = "maximum") -> Callable[..., Tensor]:
+        """Function of the maps."""
+        del spelled
+
+        def choose(*maps: Tensor) -> Tensor:
+            stacked = torch.stack(maps)
+            fixed = stacked.detach()
+            value, middle = fixed.amax(0), (len(maps) - 1) // 2
+            if self.way.unpool == "switches":
+                first = (fixed == value).int().argmax(0)
+                return sum(one * (first == i) for i, one in enumerate(maps))
+            passing = stacked[middle] if self.way.unpool == "centre" else stacked.mean(0)
+            return passing + (value - passing).detach()
+
+        return choose
+
+    def limit(self, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        if self.way.forward_mask:
+            return function
+        return lambda x: with_way_down(x, function(x.detach()), lambda signal: signal)
+
+    def detach(self, spelled: str = "detach") -> Callable[[Tensor], Tensor]:
+        del spelled
+        return lambda x: 5 * (x.detach() if self.way.detach == "zero" else x)
 
     def lrn(self, size: int, alpha: float, beta: float, k: float) -> nn.Module:
         return OracleContrastNorm(size, alpha, beta, k, self.way)

@@ -34,6 +34,7 @@ def rules_of(way: WayDown, smooth: str = "refuse") -> RuleSet:
         overlap=way.overlap,
         lrn=way.lrn,
         gates=way.gates,
+        detach=way.detach,
         smooth=smooth,
     )
 

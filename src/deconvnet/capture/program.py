@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from operator import attrgetter, getitem
 from typing import Any
@@ -69,13 +69,15 @@ class ProgramReader:
         outputs, layers = self._names()
         wanted = [value.name for value in (*outputs.values(), *layers.values())]
         steps = towards(recognise(self.steps, self._content), wanted)
+        layers, cut_off = _all_names(layers, self.values[entry], steps)
         return Graph(
             input=self.values[entry],
             steps=tuple(steps),
             constants=tuple(self.constants.values()),
             weights=self.weights,
             tensors=self.tensors,
-            layers=_all_names(layers, self.values[entry], steps),
+            layers=layers,
+            cut_off=cut_off,
             outputs=outputs,
             images=None if self.symbol is not None else int(batch),
             holds_for=self._holds_for(batch),
@@ -103,8 +105,9 @@ class ProgramReader:
                 f"'{module or 'the model itself'}' draws random numbers ({operation}) although the model "
                 "is in eval: pass `training=self.training` to functional dropout."
             )
-        if operation == "aten._native_batch_norm_legit_no_training":
-            operation = "batch_norm"
+        statistics = operation == "aten.instance_norm" and not arguments["use_input_stats"]
+        if operation == "aten._native_batch_norm_legit_no_training" or statistics:
+            operation = "batch_norm"  # an instance norm that keeps statistics is one in eval
         step = Step(operation, _NOWHERE, node.target, arguments, tuple(values_in(arguments)), module)
         if isinstance(result, Tensor):
             self._add(node, step)
@@ -133,7 +136,7 @@ class ProgramReader:
         if not isinstance(tensor, Tensor):
             return Value(node.name, (), False, varies)
         real = tensor.is_floating_point() or tensor.is_complex()
-        return Value(node.name, tuple(map(self._size, tensor.shape)), signal and real, varies)
+        return Value(node.name, tuple(map(self._size, tensor.shape)), signal and real, varies, tensor.dtype)
 
     def _size(self, length: int | torch.SymInt) -> Size:
         if isinstance(length, int):
@@ -219,8 +222,18 @@ _NOWHERE = Value("", (), False, False)
 
 def _pick(step: Step, index: Any) -> Step:
     """A step that makes one of several results."""
-    function = step.function
-    return replace(step, function=lambda **arguments: function(**arguments)[index])
+    return replace(step, function=_Picked(step.function, index))
+
+
+@dataclass(frozen=True)
+class _Picked:
+    """One of the results of a function."""
+
+    function: Callable[..., Any]
+    index: Any
+
+    def __call__(self, /, **arguments: Any) -> Any:
+        return self.function(**arguments)[self.index]
 
 
 def _module_of(node: Node) -> str:
@@ -229,8 +242,11 @@ def _module_of(node: Node) -> str:
     return re.sub(r"@\d+", "", paths[-1].removeprefix("model").removeprefix(".")) if paths else ""
 
 
-def _all_names(layers: dict[str, Value], entry: Value, steps: list[Step]) -> dict[str, Value]:
-    """Every layer's name in the order of the steps; what no module returned is called `module/operation`."""
+def _all_names(layers: dict[str, Value], entry: Value, steps: list[Step]) -> tuple[dict[str, Value], dict[str, Value]]:
+    """Every layer's name in the order of the steps, of those with a signal and of the others.
+
+    What no module returned is called `module/operation`.
+    """
     modules: dict[str, list[str]] = {}
     for name, value in layers.items():
         modules.setdefault(value.name, []).append(name)
@@ -243,11 +259,13 @@ def _all_names(layers: dict[str, Value], entry: Value, steps: list[Step]) -> dic
             calls[name] += 1
             names = [name + (f"#{calls[name]}" if calls[name] > 1 else "")]
         named.update(dict.fromkeys(names, step.output))
-    return {
+    of_images = {
         name: value
         for name, value in named.items()
-        if value.signal and (value.image_first or (not entry.image_first and value.shape[:1] == entry.shape[:1]))
+        if value.image_first or (not entry.image_first and value.shape[:1] == entry.shape[:1])
     }
+    signals = {name: value for name, value in of_images.items() if value.signal}
+    return signals, {name: value for name, value in of_images.items() if not value.signal}
 
 
 def _has_tensor(model: nn.Module, dotted: str) -> bool:

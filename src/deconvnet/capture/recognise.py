@@ -3,19 +3,21 @@
 A rectifier is known by what it computes. Where elementwise steps lead from one value to another,
 the function between the two is evaluated on a few numbers; if it is max(x, 0), its last step becomes
 a "relu" of that value, whatever operations it was written with. So `x * (x > 0)`, `clamp(min=0)`
-and `(x + |x|) / 2` are all the same rectifier.
+and `(x + |x|) / 2` are all the same rectifier. The larger of two maps is known in the same way. Where no convolution
+or other product with weights lies below, there are no feature maps yet: what keeps pixels in a range is a "limit".
 """
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from deconvnet.core.graph import Size, Step, Value, fill, values_in
-from deconvnet.core.operations import ACTIVATION, RELU, Operation, operations, row_of
+from deconvnet.core.operations import ACTIVATION, LARGEST, LIMIT, RELU, SMALLEST, Operation, operations, row_of
 
 Uniform = Callable[[Value], float | None]
 
@@ -24,6 +26,7 @@ _PROBES = torch.tensor(
     [-1e4, -700, -7.5, -6, -3, -1, -0.3, -1e-3, 0, 1e-3, 0.3, 0.5, 1, 2.5, 3, 5.99, 6, 6.01, 20, 700, 1e4],
     dtype=torch.float64,
 )
+_PAIRS = torch.cartesian_prod(*[torch.tensor([-300, -2, -0.5, 0, 0.25, 1, 300], dtype=torch.float64)] * 2)
 
 
 def recognise(steps: Sequence[Step], uniform: Uniform) -> list[Step]:
@@ -35,19 +38,30 @@ def recognise(steps: Sequence[Step], uniform: Uniform) -> list[Step]:
     """
     by_name = {step.output.name: step for step in steps}
     roots: dict[str, list[Value]] = {}
+    features: set[str] = set()
+    firsts = _Firsts()
     meant = []
     for step in steps:
+        firsts.add(step)
         step = _unexpanded(step, by_name)
-        step = _norm(step, by_name) or _elementwise(step, by_name, roots, uniform) or step
+        step = (
+            _norm(step, by_name)
+            or _elementwise(step, by_name, roots, uniform, features)
+            or _of_maps(step, by_name, roots, uniform, firsts)
+            or step
+        )
         by_name[step.output.name] = step
+        row = operations.rows.get(step.operation)
+        if row is None or row.filters or any(value.name in features for value in step.inputs):
+            features.add(step.output.name)
         meant.append(step)
     return meant
 
 
 def _elementwise(
-    step: Step, by_name: Mapping[str, Step], roots: dict[str, list[Value]], uniform: Uniform
+    step: Step, by_name: Mapping[str, Step], roots: dict[str, list[Value]], uniform: Uniform, features: set[str]
 ) -> Step | None:
-    """The step as a rectifier or an activation of an earlier value, if it is one."""
+    """The step as a rectifier, an activation or a limit of an earlier value, if it is one."""
     row = _row(step)
     if row.elementwise is None:
         return None
@@ -55,13 +69,15 @@ def _elementwise(
     roots[step.output.name] = _common_roots(step, steers, roots)
     if row.elementwise == "linear" and len(steers) == 1:
         below = by_name.get(steers[0].name)
-        if below is None or below.operation in (RELU, ACTIVATION) or _row(below).elementwise is None:
+        if below is None or below.operation in (RELU, ACTIVATION, LIMIT) or _row(below).elementwise is None:
             return None  # a linear step alone bends nothing
     for root in roots[step.output.name]:
         try:
-            result = _evaluate(step, root, by_name, uniform)
+            result = _evaluate(step, {root.name: _PROBES}, by_name, uniform)
         except _NotOneByOne:
             continue
+        if root.name not in features and _limits(result):
+            return _as(step, root, LIMIT, by_name, uniform)
         cap = _rectifier_cap(result)
         if cap is not None:
             cap = None if cap == float("inf") else cap
@@ -86,9 +102,10 @@ class _NotOneByOne(Exception):
     """A step between the root and the end is not a function of the root alone, value by value."""
 
 
-def _evaluate(step: Step, root: Value, by_name: Mapping[str, Step], uniform: Uniform) -> Tensor:
-    """The step's output where the root has the values of `_PROBES`."""
-    results: dict[str, Tensor] = {root.name: _PROBES}
+def _evaluate(step: Step, roots: Mapping[str, Tensor], by_name: Mapping[str, Step], uniform: Uniform) -> Tensor:
+    """The step's output where values that it is made of hold these numbers."""
+    results = dict(roots)
+    probes = next(iter(roots.values()))
 
     def value_of(value: Value) -> Tensor:
         if value.name not in results:
@@ -105,10 +122,104 @@ def _evaluate(step: Step, root: Value, by_name: Mapping[str, Step], uniform: Uni
         arguments = fill(dict(inner.arguments), 1, value_of)
         if arguments.get("dtype") is not None and arguments["dtype"].is_floating_point:
             arguments["dtype"] = torch.float64
-        result: Tensor = inner.function(**arguments)
+        if "memory_format" in arguments:
+            arguments["memory_format"] = None  # the probes lie along one axis
+        try:
+            result: Tensor = inner.function(**arguments)
+        except (RuntimeError, IndexError) as error:
+            raise _NotOneByOne from error
         return result
 
-    return run(step).expand_as(_PROBES).double()
+    return run(step).expand_as(probes).double()
+
+
+def _limits(result: Tensor) -> bool:
+    """Whether a function keeps numbers in a range and leaves those in it as they are."""
+    low, high = float(result[0]), float(result[-1])
+    bends = low > float(_PROBES[0]) or high < float(_PROBES[-1])
+    return bends and low < high and torch.equal(result, _PROBES.clamp(low, high))
+
+
+# The largest or the smallest of several maps.
+
+
+class _Firsts:
+    """For each value the first that was made in the same way, as where a model writes `x[:, :2]` twice."""
+
+    def __init__(self) -> None:
+        self._firsts: dict[str, Value] = {}
+        self._by_making: dict[Any, Value] = {}
+
+    def add(self, step: Step) -> None:
+        """Note a step, after those that it needs."""
+        written = {name: self._written(argument) for name, argument in step.arguments.items()}
+        self._firsts[step.output.name] = self._by_making.setdefault((step.function, str(written)), step.output)
+
+    def of(self, value: Value) -> Value:
+        """The first value that is the same."""
+        return self._firsts.get(value.name, value)
+
+    def _written(self, argument: Any) -> Any:
+        if isinstance(argument, Value):
+            return self.of(argument).name
+        return [self._written(inner) for inner in argument] if isinstance(argument, list | tuple) else argument
+
+
+def _of_maps(
+    step: Step, by_name: Mapping[str, Step], roots: Mapping[str, list[Value]], uniform: Uniform, firsts: _Firsts
+) -> Step | None:
+    """The step as the largest or the smallest of several maps, if it is that and no function of a single value."""
+    operation, maps = _along_a_stack(step, by_name) or _of_two(step, by_name, uniform, firsts) or (None, ())
+    if operation is None:
+        return None
+    for root in roots.get(step.output.name, []):
+        try:
+            _evaluate(step, {root.name: _PROBES}, by_name, uniform)
+        except _NotOneByOne:
+            continue
+        return None
+    function = _largest if operation == LARGEST else _smallest
+    return replace(step, operation=operation, function=function, arguments={"maps": list(maps)}, inputs=tuple(maps))
+
+
+def _along_a_stack(step: Step, by_name: Mapping[str, Step]) -> tuple[str, Sequence[Value]] | None:
+    extreme, below = _row(step).extreme, by_name.get(step.inputs[0].name) if len(step.inputs) == 1 else None
+    if extreme is None or below is None or not _row(below).stacks or step.arguments.get("keepdim"):
+        return None
+    given, maps = step.arguments.get("dim"), below.arguments["tensors"]
+    axes = [given] if isinstance(given, int) else given or []
+    alone = [axis % len(below.output.shape) for axis in axes] == [below.arguments["dim"] % len(below.output.shape)]
+    return (extreme, maps) if alone and step.output.signal and all(value.signal for value in maps) else None
+
+
+def _of_two(
+    step: Step, by_name: Mapping[str, Step], uniform: Uniform, firsts: _Firsts
+) -> tuple[str, Sequence[Value]] | None:
+    """By what it computes, as a rectifier, of the two that it chooses from and whatever it makes of them to choose."""
+    row, maps = _row(step), tuple(dict.fromkeys(map(firsts.of, step.signals)))
+    if not row.selects or row.elementwise is None or len(maps) != 2:
+        return None
+    values = dict(zip(maps, _PAIRS.unbind(1), strict=True))
+    given = [*step.inputs]
+    for value in given:
+        maker = by_name.get(value.name)
+        if firsts.of(value) not in values and maker is not None and _row(maker).elementwise is not None:
+            given += [inner for inner in maker.inputs if inner not in given]
+    leaves = {value.name: values[firsts.of(value)] for value in given if firsts.of(value) in values}
+    try:
+        chosen = _evaluate(step, leaves, by_name, uniform)
+    except _NotOneByOne:
+        return None
+    by_result = {LARGEST: _PAIRS.amax(1), SMALLEST: _PAIRS.amin(1)}
+    return next(((name, maps) for name, result in by_result.items() if torch.equal(chosen, result)), None)
+
+
+def _largest(maps: Sequence[Tensor]) -> Tensor:
+    return reduce(torch.maximum, maps)
+
+
+def _smallest(maps: Sequence[Tensor]) -> Tensor:
+    return reduce(torch.minimum, maps)
 
 
 def _rectifier_cap(result: Tensor) -> float | None:
@@ -130,13 +241,9 @@ def _as(
     cap: float | None = None,
 ) -> Step:  # fmt: skip
     """The step as one function of the root."""
-    inner = _between(step, root, by_name, uniform)
-    if operation == RELU and cap is None:
-        function: Callable[..., Any] = torch.relu
-    elif operation == RELU:
-        function = _Capped(cap)
-    else:
-        function = _Chain(root, inner, uniform)
+    function: Callable[..., Any] = _Chain(root, _between(step, root, by_name, uniform), uniform)
+    if operation == RELU and root.dtype == step.output.dtype:  # else a cast lies between the two
+        function = torch.relu if cap is None else _Capped(cap)
     return replace(step, operation=operation, function=function, arguments={"input": root}, inputs=(root,), cap=cap)
 
 

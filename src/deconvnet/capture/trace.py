@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.export import Dim, export
 
 from deconvnet._errors import CaptureError
+from deconvnet.capture.detached import Detaching
 from deconvnet.capture.program import DATA_DEPENDENT, ProgramReader
 from deconvnet.capture.untouched import computing, quiet, undisturbed, version
 from deconvnet.core.graph import Graph
@@ -115,7 +116,8 @@ class _Recording(nn.Module):
             module.register_forward_hook(partial(record, name)) for name, module in self.model.named_modules() if name
         ]
         try:
-            outputs = dict(named_outputs(self.model(x.clone() if self.copies else x)))
+            with Detaching():
+                outputs = dict(named_outputs(self.model(x.clone() if self.copies else x)))
         finally:
             for handle in handles:
                 handle.remove()

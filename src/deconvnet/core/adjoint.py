@@ -14,20 +14,24 @@ from deconvnet.core.rules import Call, Memory, Rule, RuleSet
 
 
 def adjoint(
-    function: Callable[..., Tensor], shapes: Sequence[Sequence[int]], signal: Tensor
+    function: Callable[..., Tensor],
+    shapes: Sequence[Sequence[int]],
+    dtypes: Sequence[torch.dtype | None],
+    signal: Tensor,
 ) -> tuple[Tensor | None, ...]:
     """The signal carried down through the adjoint of a linear function of several tensors.
 
     Args:
         function: linear (or affine: its constant does not count) in its arguments.
         shapes: of each argument.
+        dtypes: of each argument; None for the signal's.
         signal: on its output.
 
     Returns:
         For each argument the signal that reaches it; None where the function does not use it.
     """
-    zero = signal.new_zeros(1)
-    return derivative(function, [zero.expand(tuple(shape)) for shape in shapes], signal)
+    at = [signal.new_zeros(1, dtype=dtype).expand(*shape) for dtype, shape in zip(dtypes, shapes, strict=True)]
+    return derivative(function, at, signal)
 
 
 def derivative(function: Callable[..., Tensor], at: Sequence[Tensor], signal: Tensor) -> tuple[Tensor | None, ...]:
@@ -81,8 +85,9 @@ def if_smooth_is_admitted(step: Step, rules: RuleSet, what: str) -> Rule:
 
 
 def _adjoint(call: Call, signal: Tensor) -> tuple[Tensor | None, ...]:
-    shapes = [call.sizes(i) for i in range(len(call.step.signals))]
-    return adjoint(lambda *signals: call.compute_from(iter(signals)), shapes, signal)
+    signals = call.step.signals
+    shapes = [value.sizes(call.images) for value in signals]
+    return adjoint(lambda *at: call.compute_from(iter(at)), shapes, [value.dtype for value in signals], signal)
 
 
 def _derivative(call: Call, signal: Tensor) -> tuple[Tensor | None, ...]:

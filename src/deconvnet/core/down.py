@@ -6,7 +6,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from deconvnet.core.graph import Graph, Step, Value
+from deconvnet.core.graph import Graph, Step, Value, check_signal_starts
 from deconvnet.core.operations import Operation, rule_for
 from deconvnet.core.rules import Call, Rule, RuleSet
 from deconvnet.core.up import Trace
@@ -55,8 +55,9 @@ def way_down(graph: Graph, start: Value, stop: Value, rules: RuleSet, rows: Mapp
     """The steps between two values and how each is undone.
 
     Raises:
-        UnsupportedOperationError: one of them cannot be under these rules.
+        ArgumentError, UnsupportedOperationError: the network, or these rules, let no signal pass.
     """
+    check_signal_starts(graph, start)
     reachable = {stop.name}
     for step in graph.steps:
         if step.output.signal and any(value.name in reachable for value in step.signals):
@@ -78,8 +79,7 @@ def carry_down(
     Args:
         way: what is undone.
         trace: the forward pass whose switches are used; one image of it for each signal.
-        arrived: by the name of a value, the signal that has come to it; changed in place. A signal is taken out
-            when it is carried on, and where branches meet their signals are added.
+        arrived: the signal that has come to each value, by name; taken out when carried on, added where branches meet.
         steps: of the way; all by default.
         watch: called with a value as soon as all of its signal has come.
     """
@@ -95,9 +95,9 @@ def carry_down(
 
 
 def undone(call: Call, rule: Rule, signal: Tensor) -> Iterator[tuple[Value, Tensor]]:
-    """The inputs of a step that a signal on its output reaches, and with what."""
+    """The inputs of a step that a signal on its output reaches, and with what, each in the input's own dtype."""
     below = rule.down(call, signal)
     parts = below if isinstance(below, tuple) else (below,)
     for value, part in zip(call.step.signals, parts, strict=True):
         if part is not None:
-            yield value, part
+            yield value, part.to(value.dtype)

@@ -97,23 +97,24 @@ def adaptive(step: Step, below: Value, axes: int) -> list[Window] | None:
 
 def enlarged(step: Step, below: Value, axes: int) -> list[Window] | None:
     """The one unit that it is a copy of, where maps grow by a whole factor."""
-    return _enlarged(step, below, axes, 0)
+    return _enlarged(step, below, axes, blends=False)
 
 
 def blended(step: Step, below: Value, axes: int) -> list[Window] | None:
     """The two neighbours along each axis that it is blended from."""
-    return None if step.arguments.get("align_corners") else _enlarged(step, below, axes, 1)
+    return None if step.arguments.get("align_corners") else _enlarged(step, below, axes, blends=True)
 
 
-def _enlarged(step: Step, below: Value, axes: int, reach: int) -> list[Window] | None:
+def _enlarged(step: Step, below: Value, axes: int, *, blends: bool) -> list[Window] | None:
     sizes, above = below.map_size, step.output.map_size
     if not _plain(step, below, axes) or any(a % s for s, a in zip(sizes, above, strict=True)):
         return None
     windows: list[Window] = []
     for factor in (a // s for s, a in zip(sizes, above, strict=True)):
         shift = Fraction(1 - factor, 2 * factor)
-        low = shift - reach if reach else Fraction(1 - factor, factor)
-        windows.append((Fraction(1, factor), low, shift + reach if reach else 0))
+        apart = 1 - Fraction(1, 2 * factor)  # where it lies on one of them it does not see the next
+        low = shift - apart if blends else Fraction(1 - factor, factor)
+        windows.append((Fraction(1, factor), low, shift + apart if blends else 0))
     return windows
 
 
@@ -129,6 +130,15 @@ def padded(step: Step, below: Value, axes: int) -> list[Window] | None:
         return None
     before = step.arguments["pad"][::2][:axes][::-1]
     return [(1, -pad, -pad) for pad in [0] * (axes - len(before)) + before]
+
+
+def neighbours(step: Step, below: Value, axes: int) -> list[Window] | None:
+    """The neighbours along one axis whose difference it is."""
+    given = [step.arguments.get(name) for name in ("prepend", "append")]
+    if not _plain(step, below, axes) or any(isinstance(value, Value) for value in given):
+        return None
+    along = step.arguments["dim"] % (axes + 2) - 2
+    return [(1, 0, step.arguments["n"] if axis == along else 0) for axis in range(axes)]
 
 
 def _plain(step: Step, below: Value, axes: int) -> bool:

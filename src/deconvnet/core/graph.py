@@ -5,7 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
+
+from deconvnet._errors import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,14 @@ class Value:
         signal: whether it is a real-valued tensor computed from the input, so that a signal can
             travel down to it.
         varies: whether it is computed from the input at all.
+        dtype: of its numbers; None for what is not a tensor.
     """
 
     name: str
     shape: tuple[Size, ...]
     signal: bool
     varies: bool
+    dtype: torch.dtype | None = None
 
     def sizes(self, images: int) -> tuple[int, ...]:
         """The shape for a batch of that many images."""
@@ -115,6 +120,7 @@ class Graph:
         weights: name of a value -> dotted name in the model.
         tensors: name of a value -> a tensor that the model made of its own.
         layers: layer name -> the value that the layer gave.
+        cut_off: the same for layers from which no signal travels down, because a step below them lets none pass.
         outputs: name of an output ("" if it is the only one) -> its value.
         images: the only batch size that the steps were traced for; None for any that `holds_for` allows.
         holds_for: whether the steps hold for a number of images, as far as torch.export knows.
@@ -128,6 +134,7 @@ class Graph:
     weights: Mapping[str, str]
     tensors: Mapping[str, Tensor]
     layers: Mapping[str, Value]
+    cut_off: Mapping[str, Value]
     outputs: Mapping[str, Value]
     images: int | None
     holds_for: Callable[[int], bool]
@@ -142,6 +149,25 @@ def towards(steps: Iterable[Step], wanted: Iterable[str]) -> list[Step]:
             needed.append(step)
             names.update(value.name for value in step.inputs)
     return needed[::-1]
+
+
+def check_signal_starts(graph: Graph, value: Value) -> None:
+    """Raise unless a signal can travel down from a value.
+
+    Raises:
+        ArgumentError: a step below it lets none pass.
+    """
+    if value.signal:
+        return
+    steps = reversed(towards(graph.steps, {value.name}))
+    step = next((step for step in steps if step.signals and not step.output.signal), None)
+    if step is None:
+        reason = "it does not depend on the image."
+    elif step.output.dtype is not None and not step.output.dtype.is_floating_point:
+        reason = f"{step.where} makes {step.output.dtype} of its values, through which no signal passes."
+    else:
+        reason = f"{step.where} takes only the shape of its input, through which no signal passes."
+    raise ArgumentError(f"no signal travels from this layer down to the pixels: {reason}")
 
 
 def fill(arguments: Any, images: int, tensor: Callable[[Value], Any]) -> Any:

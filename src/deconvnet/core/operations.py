@@ -17,6 +17,8 @@ from deconvnet.core.graph import Step, Value
 from deconvnet.core.rules import Call, Choose, Memory, Rule, RuleSet
 
 RELU, ACTIVATION = "relu", "activation"  # what capture calls a rectifier, or one made of several steps
+LIMIT = "limit"  # what keeps pixels in a range
+LARGEST, SMALLEST = "largest_of_maps", "smallest_of_maps"  # what chooses among several maps, value by value
 Down = Callable[[Call, Tensor], Tensor | tuple[Tensor | None, ...]]
 
 
@@ -30,7 +32,7 @@ class Operation:
         windowed: whether a step of it gives on windows of its maps what it gives on the maps.
         border: the value that it takes for pixels beyond the border.
         spreads: a unit below reaches several above, as in a transposed convolution.
-        filters: its `weight` is multiplied at each position.
+        filters: it multiplies by weights, so that what it makes are feature maps.
         max_pools: it keeps the largest of each window, so that it has switches.
         rectifies: it is a rectifier, or an activation that a rule set may treat as one.
         remembers: of each step at most a byte for each number of its output, or as much as its inputs.
@@ -39,6 +41,8 @@ class Operation:
         copies: its output holds the numbers of its input, moved about or repeated, and no others.
         pads: it adds a border.
         concatenates: it joins maps side by side.
+        stacks: it joins maps along a new axis.
+        extreme: what capture calls it where the axis that it goes over was made of several maps.
         scores: it turns class scores into what the model returns, such as "softmax".
         filled: it makes a tensor of one number: that number, or the name of the argument that gives it.
         own_storage: its output shares no memory with what it is given.
@@ -58,6 +62,8 @@ class Operation:
     copies: bool = False
     pads: bool = False
     concatenates: bool = False
+    stacks: bool = False
+    extreme: str | None = None
     scores: Literal["softmax", "log_softmax", "sigmoid"] | None = None
     filled: float | str | None = None
     own_storage: bool = False
@@ -211,6 +217,7 @@ _row("max_pool1d max_pool2d max_pool3d", paper.max_pool, sees=geometry.sliding, 
      border=float("-inf"), max_pools=True, remembers="bytes")  # fmt: skip
 _row("adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d", paper.max_pool, sees=geometry.adaptive,
      max_pools=True, remembers="bytes")  # fmt: skip
+_row("=limit", rows.limited, elementwise="bent", **_HERE)
 _row("=local_response_norm", paper.local_response_norm, **_HERE)
 
 # Linear operations that work value by value.
@@ -219,19 +226,23 @@ _row("add", rows.add, **_LINEAR)
 _row("sub subtract rsub neg negative", rows.linear, **_LINEAR)
 _row("mul multiply", rows.multiplication, selects=True, **_LINEAR)
 _row("div divide true_divide", rows.division, selects=True, **_LINEAR)
-_row("clone alias detach _to_copy type_as", rows.linear, copies=True, **_LINEAR)
+_row("clone alias _to_copy type_as", rows.linear, copies=True, **_LINEAR)
+_row("detach", rows.detached, copies=True, **_LINEAR)
 _row("=batch_norm", rows.batch_norm, sees=geometry.same_position, windowed=geometry.map_by_map, own_storage=True)
 
 # Linear operations that move values about.
 _MAPS: dict[str, Any] = {"sees": geometry.maps_untouched}
 _row("view _unsafe_view transpose squeeze unsqueeze expand", rows.linear, copies=True, **_MAPS)
 _row("permute", rows.linear, copies=True, sees=geometry.maps_permuted)
-_row("stack unbind select flip channel_shuffle", rows.linear, **_MAPS)
+_row("unbind select flip channel_shuffle", rows.linear, **_MAPS)
+_row("stack", rows.linear, stacks=True, **_MAPS)
 _row("cat concat concatenate", rows.concatenation, concatenates=True, windowed=geometry.among_maps, **_MAPS)
 _row("split split_with_sizes slice", rows.linear, windowed=geometry.among_maps, **_MAPS)
 _row("t", rows.linear, copies=True)
 _row("copy", rows.copied)
 _row("repeat tile repeat_interleave slice_scatter select_scatter roll rot90 diagonal tril triu index_select",
+     rows.linear)  # fmt: skip
+_row("index_add index_copy index_fill index_put scatter scatter_add masked_scatter hstack vstack dstack column_stack",
      rows.linear)  # fmt: skip
 _row("pad constant_pad_nd", rows.linear, sees=geometry.padded, pads=True)
 _row("reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d",
@@ -241,7 +252,8 @@ _row("pixel_unshuffle", rows.linear, sees=geometry.blocks)
 _row("im2col col2im unfold max_unpool2d max_unpool3d", rows.linear)
 
 # Linear operations that sum.
-_row("sum mean cumsum", rows.linear)
+_row("sum mean cumsum trapezoid", rows.linear)
+_row("diff", rows.linear, sees=geometry.neighbours)
 _row("avg_pool1d avg_pool2d avg_pool3d", rows.linear, sees=geometry.sliding, windowed=geometry.pooled)
 _row("adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d",
      rows.linear, sees=geometry.adaptive)  # fmt: skip
@@ -252,15 +264,23 @@ _row("_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exac
      sees=geometry.enlarged, spreads=True)  # fmt: skip
 _row("upsample_bicubic2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa", rows.linear)
 
-# A maximum over whole axes is a max-pool with one window.
-_row("amax", rows.maximum_over_axes)
-_row("max", rows.maximum_over_axes, elementwise="bent")
+# A maximum over whole axes is a max-pool with one window, one of several maps is one over these.
+_row("amax", rows.maximum_over_axes, extreme=LARGEST)
+_row("amin", rows.minimum_over_axes, extreme=SMALLEST)
+_row("max", rows.maximum_over_axes, extreme=LARGEST, elementwise="bent", selects=True)
+_row("min", rows.minimum_over_axes, extreme=SMALLEST, elementwise="bent", selects=True)
+_row("=largest_of_maps", rows.largest_of_maps, remembers="bytes", **_HERE)
+_row("=smallest_of_maps", rows.smallest_of_maps, remembers="bytes", **_HERE)
 
 # Products, and choices between values.
 _row("where", rows.choice, elementwise="bent", selects=True, **_HERE)
 _row("masked_fill", rows.product, elementwise="bent", selects=True, **_HERE)
-_row("addcmul", rows.product, **_HERE)
-_row("matmul mm bmm addmm baddbmm einsum index gather", rows.product)
+_row("lerp", rows.blend, **_HERE)
+_row("addcmul", rows.added_product, **_HERE)
+_row("addcdiv", rows.added_quotient, **_HERE)
+_row("matmul mm bmm addmm baddbmm einsum tensordot", rows.product, filters=True)
+_row("index gather take_along_dim kron linalg_cross", rows.product)
+_row("grid_sampler grid_sampler_2d grid_sampler_3d", rows.sampled)
 
 # Activations: refused, rectified or differentiated, as the rule set says.
 _ACTIVATION: dict[str, Any] = {"rectifies": True, **_HERE}
@@ -275,20 +295,17 @@ _row("sigmoid", rows.activation, elementwise="bent", scores="sigmoid", **_ACTIVA
 
 # Everything else that is not linear: refused or differentiated.
 _row("exp expm1 log1p sqrt square pow abs absolute erf sign", rows.nonlinear, elementwise="bent", **_HERE)
-_row("maximum minimum", rows.nonlinear, elementwise="bent", selects=True, **_HERE)
+_row("maximum minimum fmax fmin", rows.nonlinear, elementwise="bent", selects=True, **_HERE)
 _row("log rsqrt reciprocal sin cos", rows.nonlinear, **_HERE)
 _row("softmax _softmax", rows.nonlinear, scores="softmax")
 _row("log_softmax _log_softmax", rows.nonlinear, scores="log_softmax")
-_row(
-    "layer_norm native_layer_norm group_norm native_group_norm instance_norm rms_norm norm _native_batch_norm_legit",
-    rows.nonlinear,
-)
-_row("scaled_dot_product_attention glu amin prod logsumexp linalg_vector_norm var std var_mean cosine_similarity cdist",
+_row("layer_norm native_layer_norm group_norm native_group_norm instance_norm rms_norm _native_batch_norm_legit",
+     rows.own_norm)  # fmt: skip
+_row("scaled_dot_product_attention norm glu prod logsumexp linalg_vector_norm var std var_mean cosine_similarity cdist",
      rows.nonlinear)  # fmt: skip
-_row("grid_sampler grid_sampler_2d", rows.nonlinear)
 
 # What carries no signal: comparisons, and tensors of one number.
-_row("relu relu6 min gt ge lt le eq ne heaviside logical_not logical_and", elementwise="bent")
+_row("relu relu6 gt ge lt le eq ne heaviside logical_not logical_and", elementwise="bent")
 _row("zeros zeros_like new_zeros", filled=0.0)
 _row("ones ones_like new_ones", filled=1.0)
 _row("full full_like new_full", filled="fill_value")

@@ -1,6 +1,8 @@
 """How a signal goes down through what the paper does not have: sums, joins, norms, gates, smooth activations."""
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -24,6 +26,13 @@ def add(step: Step, rules: RuleSet) -> Rule:
     if same and step.arguments.get("alpha", 1) == 1:
         return Rule("the same signal to both", lambda call, signal: (signal, signal), unchanged=True)
     return by_adjoint(step)
+
+
+def detached(step: Step, rules: RuleSet) -> Rule:
+    """The same signal: what a network keeps from its training is still what it computes; none under `gradient`."""
+    if rules.detach == "zero":
+        return Rule("nothing passes", lambda call, signal: torch.zeros_like(signal), noted="stopped")
+    return Rule("the same signal", lambda call, signal: signal, unchanged=True)
 
 
 def concatenation(step: Step, rules: RuleSet) -> Rule:
@@ -63,16 +72,27 @@ def batch_norm(step: Step, rules: RuleSet) -> Rule:
 
 def maximum_over_axes(step: Step, rules: RuleSet) -> Rule:
     """A maximum over whole axes is a max-pool with one window."""
+    return _extreme_over_axes(step, rules, torch.argmax)
+
+
+def minimum_over_axes(step: Step, rules: RuleSet) -> Rule:
+    """As a maximum over whole axes, by the switches of the minimum."""
+    return _extreme_over_axes(step, rules, torch.argmin)
+
+
+def _extreme_over_axes(step: Step, rules: RuleSet, pick: Callable[..., Tensor]) -> Rule:
+    if "other" in step.arguments:  # of two, of which one is a constant
+        return nonlinear(step, rules)
     rank = len(step.inputs[0].shape)
     given = step.arguments.get("dim", [])
-    axes = sorted(axis % rank for axis in ([given] if isinstance(given, int) else given))
-    if not axes or 0 in axes:
-        return if_smooth_is_admitted(step, rules, "a maximum over the whole batch")
+    axes = sorted(axis % rank for axis in ([given] if isinstance(given, int) else given)) or [*range(rank)]
+    if any(step.inputs[0].shape[axis].per_image for axis in axes):
+        return if_smooth_is_admitted(step, rules, "an extreme over the whole batch")
     last = range(rank - len(axes), rank)
 
     def up(call: Call) -> tuple[Tensor, Memory]:
         below = next(tensor for v, tensor in call.tensors.items() if v == step.inputs[0].name)
-        switch = below.movedim(axes, list(last)).flatten(last[0]).argmax(-1)
+        switch = pick(below.movedim(axes, list(last)).flatten(last[0]), -1)
         return call.compute(), {"switches": switch}
 
     def down(call: Call, signal: Tensor) -> Tensor:
@@ -94,6 +114,38 @@ def maximum_over_axes(step: Step, rules: RuleSet) -> Rule:
     return Rule(words, down, up if rules.unpool == "switches" else None)
 
 
+def largest_of_maps(step: Step, rules: RuleSet) -> Rule:
+    """A max-pool over several maps: to the one that was the largest, of equals to the first."""
+    return _extreme_of_maps(step, rules, torch.argmax)
+
+
+def smallest_of_maps(step: Step, rules: RuleSet) -> Rule:
+    """As the largest of several maps: to the one that was the smallest, of equals to the first."""
+    return _extreme_of_maps(step, rules, torch.argmin)
+
+
+def _extreme_of_maps(step: Step, rules: RuleSet, pick: Callable[..., Tensor]) -> Rule:
+    count = len(step.signals)
+
+    def up(call: Call) -> tuple[Tensor, Memory]:
+        output = call.compute()
+        maps = torch.stack([each.to(output.dtype).expand_as(output) for each in call["maps"]])
+        return output, {"switches": pick(maps, 0).to(torch.uint8)}
+
+    def down(call: Call, signal: Tensor) -> tuple[Tensor | None, ...]:
+        if rules.unpool == "average":
+            parts = [signal / count] * count
+        elif rules.unpool == "centre":
+            parts = [signal if i == (count - 1) // 2 else torch.zeros_like(signal) for i in range(count)]
+        else:
+            parts = [signal * (call.memory["switches"] == i) for i in range(count)]
+        return tuple(part.sum_to_size(call.sizes(i)) for i, part in enumerate(parts))
+
+    if rules.unpool == "switches":
+        return Rule("to the map that it was", down, up)
+    return Rule("to the middle one" if rules.unpool == "centre" else "to all alike", down)
+
+
 def product(step: Step, rules: RuleSet) -> Rule:
     """A product of two signals."""
     return by_adjoint(step) if len(step.inputs) == 1 else if_smooth_is_admitted(step, rules, TWO_SIGNALS)
@@ -113,6 +165,34 @@ def division(step: Step, rules: RuleSet) -> Rule:
     if isinstance(divisor, Value) and divisor.signal:
         return if_smooth_is_admitted(step, rules, TWO_SIGNALS)
     return product(step, rules)
+
+
+def blend(step: Step, rules: RuleSet) -> Rule:
+    """Linear in the two that are blended, not in their shares."""
+    return if_smooth_is_admitted(step, rules, TWO_SIGNALS) if _varies(step, "weight") else by_adjoint(step)
+
+
+def added_product(step: Step, rules: RuleSet) -> Rule:
+    """Linear, unless both factors of what is added depend on the image."""
+    both = _varies(step, "tensor1") and _varies(step, "tensor2")
+    return if_smooth_is_admitted(step, rules, TWO_SIGNALS) if both else by_adjoint(step)
+
+
+def added_quotient(step: Step, rules: RuleSet) -> Rule:
+    """Linear, unless what is divided by depends on the image."""
+    return if_smooth_is_admitted(step, rules, TWO_SIGNALS) if _varies(step, "tensor2") else by_adjoint(step)
+
+
+def sampled(step: Step, rules: RuleSet) -> Rule:
+    """Linear, unless where it is sampled is itself computed from activations."""
+    if len(step.signals) > 1:
+        return if_smooth_is_admitted(step, rules, "sampled at positions that are computed from activations")
+    return by_adjoint(step)
+
+
+def _varies(step: Step, argument: str) -> bool:
+    value = step.arguments[argument]
+    return isinstance(value, Value) and value.varies
 
 
 def choice(step: Step, rules: RuleSet) -> Rule:
@@ -149,6 +229,18 @@ def activation(step: Step, rules: RuleSet) -> Rule:
         f"cannot project through {step.where}. DeconvNet is defined for rectifiers. "
         'Pass smooth="rectify" or smooth="gradient", or add a rule with @rule; see docs/extend.md.'
     )
+
+
+def limited(step: Step, rules: RuleSet) -> Rule:
+    """Pixels kept in a range: the same signal, since pictures are signed; with forward mask where they were in it."""
+    if rules.forward_mask:
+        return replace(by_derivative("the same signal in the range"), noted="limited")
+    return Rule("the same signal", lambda call, signal: signal, unchanged=True, noted="limited")
+
+
+def own_norm(step: Step, rules: RuleSet) -> Rule:
+    """Refused, unless the rule set admits derivatives: it divides by the spread of the activations themselves."""
+    return if_smooth_is_admitted(step, rules, "a normalisation by the activations' own mean and spread")
 
 
 def nonlinear(step: Step, rules: RuleSet) -> Rule:

@@ -29,6 +29,8 @@ class RuleSet:
             is a "constant" of the way up, or both are signals ("product").
         smooth: activations that are not rectifiers are refused, treated as rectifiers ("rectify") or
             differentiated ("gradient"); "gradient" admits other smooth operations as well.
+        detach: where the network detaches a value (`detach()`, `.data`, `no_grad`), the signal passes ("identity"),
+            or stops ("zero"), as a derivative does.
 
     The values named `deconvnet`, `guided` and `gradient` are `RULE_SETS`.
 
@@ -44,6 +46,7 @@ class RuleSet:
     lrn: Literal["identity", "divisor", "gradient"] = "identity"
     gates: Literal["constant", "product"] = "constant"
     smooth: Smooth = "refuse"
+    detach: Literal["identity", "zero"] = "identity"
 
     def __post_init__(self) -> None:
         for option in fields(self):
@@ -70,7 +73,7 @@ class RuleSet:
 RULE_SETS: Mapping[str, RuleSet] = {
     "deconvnet": RuleSet(),
     "guided": RuleSet(forward_mask=True),
-    "gradient": RuleSet(forward_mask=True, backward_rectify=False, lrn="gradient", gates="product"),
+    "gradient": RuleSet(forward_mask=True, backward_rectify=False, lrn="gradient", gates="product", detach="zero"),
 }
 
 
@@ -148,6 +151,8 @@ class Rule:
         blocked: indices of the signal inputs that get nothing.
         smooth: what became of an operation that is not piecewise linear, where the rule set admits it.
         unchanged: each input gets the signal as it is, or its part of it.
+        noted: what a reader of the picture should know: a signal "stopped" where the network detaches a value, or
+            "limited" pixels were not rectified.
     """
 
     words: str
@@ -156,6 +161,7 @@ class Rule:
     blocked: frozenset[int] = frozenset()
     smooth: Literal["rectified", "differentiated"] | None = None
     unchanged: bool = False
+    noted: Literal["stopped", "limited"] | None = None
 
     def open_signals(self, step: Step) -> tuple[Value, ...]:
         """The inputs of a step to which this rule carries a signal."""

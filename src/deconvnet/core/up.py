@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor, nn, relu
 
 from deconvnet.core.graph import Graph, towards
-from deconvnet.core.operations import RELU, overwritable
+from deconvnet.core.operations import overwritable
 from deconvnet.core.rules import Call, Memory, Rule, RuleSet
 from deconvnet.core.weights import tensors_of
 
@@ -62,7 +62,7 @@ def forward(
         rule = chosen.get(name)
         if rule is not None and rule.up is not None:
             values[name], memory[name] = rule.up(call)
-        elif step.operation == RELU and step.cap is None and below in own:
+        elif step.function is relu and below in own:
             values[name] = values[below].relu_()
         else:
             values[name] = call.compute()

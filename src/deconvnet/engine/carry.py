@@ -175,7 +175,7 @@ class _Carrier:
         signal = batch.on_maps.get(stop.name)
         if signal is None:
             like = self.pass_.trace.values[self.costs.way.start.name]
-            signal = like.new_zeros(stop.sizes(len(batch.indices)))
+            signal = like.new_zeros(stop.sizes(len(batch.indices)), dtype=stop.dtype)
         elif not self.costs.way.images_apart:
             signal = signal[batch.images]
         return signal, whole_maps(len(signal), size)

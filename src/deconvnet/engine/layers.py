@@ -72,6 +72,8 @@ def value_of(graph: Graph, name: str) -> Value:
     Raises:
         LayerNotFoundError: no layer of that name; the message has the nearest names.
     """
+    if name in graph.cut_off:
+        return graph.cut_off[name]
     if name not in graph.layers:
         near = get_close_matches(name, graph.layers, n=3, cutoff=0.3)
         near += [other for other in graph.layers if other.startswith(f"{name}[")][:3]

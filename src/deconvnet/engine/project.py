@@ -148,6 +148,7 @@ def facts_of(way: Way, seeds: Sequence[Seeds], skipped: tuple[str, ...]) -> Fact
         from_magnitude=any(part.from_magnitude for part in seeds),
         image_free=way.image_free and not stays,
         smooth=frozenset(rule.smooth for _, rule in way.down if rule.smooth is not None),
+        noted=frozenset(rule.noted for _, rule in way.down if rule.noted is not None),
         silent=silent,
         units=sum(len(part.units) for part in seeds),
     )
@@ -162,16 +163,16 @@ def _room(way: Way, pass_: Pass, box: Box) -> Tensor:
     Raises:
         MemoryBudgetError: there is not so much.
     """
-    values = pass_.seeds.values
+    like = pass_.seeds.values.new_empty(0, dtype=way.stop.dtype)
     shape = (pass_.units, way.stop.maps, *box.size)
-    need = values.element_size() * math.prod(shape)
-    free = 4 * free_bytes(values.device)
+    need = like.element_size() * math.prod(shape)
+    free = 4 * free_bytes(like.device)
     if need > free:
         raise MemoryBudgetError(
             f"{pass_.units} reconstructions are {need / 1e6:.3g} MB, and {free / 1e6:.3g} MB are free: project "
             "fewer units at a time."
         )
-    return values.new_zeros(shape)
+    return like.new_zeros(shape)
 
 
 def _by_layer(way: Way, watch: Watch) -> WatchSignals:

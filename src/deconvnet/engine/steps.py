@@ -90,7 +90,7 @@ def _carried(costs: Costs, pass_: Pass, budget: int) -> tuple[StepDown, ...]:
             steps.append(replace(step, rectified=value.name in rectified))
 
     box = boxes_of(costs, pass_.seeds.units)
-    pixels = pass_.seeds.values.new_zeros(1, way.stop.maps, *box[0].size)
+    pixels = pass_.seeds.values.new_zeros(1, way.stop.maps, *box[0].size, dtype=way.stop.dtype)
     carry_seeds(costs, pass_, box, pixels, budget, "dense", watch)
     return tuple(steps)
 

@@ -113,7 +113,8 @@ class UnitMemory:
         way, count, chosen = self._costs.way, len(slots), torch.from_numpy(slots)
         memory = {step: {name: t[chosen] for name, t in parts.items()} for step, parts in self._memory.items()}
         frames = {step: Frames(self._low[step][slots], at.size) for step, (at, _) in self._at.items()}
-        values = self._like.new_zeros(count, way.start.maps, *[1] * len(way.start.map_size))
+        axes = [1] * len(way.start.map_size)
+        values = self._like.new_zeros(count, way.start.maps, *axes, dtype=way.start.dtype)
         with computing():
             trace = Trace(count, {way.start.name: values}, memory, tensors_of(way.graph, self._model, count))
             seeds = Seeds(tuple(units), values.new_tensor(activations), "activation", values, np.arange(count))

@@ -18,6 +18,7 @@ class Facts:
         skipped: operations at the network's output that were passed over, from the output down, such as "softmax".
         from_magnitude: a unit with a negative activation started from its magnitude.
         image_free: nothing on the way down depends on the image, so every image gives the same picture.
+        noted: what became of values that the network detaches ("stopped"), and of pixels that it clamps ("limited").
         smooth: what became of operations that are not piecewise linear: "rectified", "differentiated".
         silent: units that start from an activation of 0, so that their pictures are all zero.
         units: how many units there are.
@@ -27,6 +28,7 @@ class Facts:
     from_magnitude: bool = False
     image_free: bool = False
     smooth: frozenset[str] = frozenset()
+    noted: frozenset[str] = frozenset()
     silent: tuple[Unit, ...] = ()
     units: int = 0
 
@@ -48,6 +50,16 @@ class Facts:
             sentences.append('Activations other than ReLU were treated as rectifiers (smooth="rectify").')
         if "differentiated" in self.smooth:
             sentences.append('Smooth operations were differentiated (smooth="gradient").')
+        if "stopped" in self.noted:
+            sentences.append(
+                "The network detaches values, such as by detach() or no_grad, and these rules let no signal pass there "
+                '(detach="zero").'
+            )
+        if "limited" in self.noted:
+            sentences.append(
+                "The network limits its pixels, such as by a clamp: with no convolution or linear layer below it, that "
+                "is not a rectifier, and the signal passes with its sign."
+            )
         if self.silent:
             sentences.append(
                 f"{len(self.silent)} of {self.units} units have activation 0, the first is {self.silent[0]}: a "

@@ -9,7 +9,7 @@ gives the picture. A test chooses its networks by what `Network` says of them, n
 # isort: off
 from support.networks.zoo import NETWORKS, SMOOTH_NETWORKS, Network, Wired, network
 from support.networks import stacks, spellings, sharing, convolutions, products, pooling, resizing  # noqa: F401
-from support.networks import rearranging, arithmetic, skips, gates, outputs, smooth  # noqa: F401
+from support.networks import rearranging, arithmetic, skips, gates, choices, outputs, smooth  # noqa: F401
 
 # isort: on
 from support.networks.in_paper import paper_layers

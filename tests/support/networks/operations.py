@@ -4,6 +4,7 @@ The zoo meets most operations in networks that are worth looking at; the rest is
 operation, and a linear head, so that whatever the operation makes ends in class scores.
 """
 
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,6 +68,10 @@ class OperationNetwork:
         return torch.randn(batches * self.batch, *self.size, generator=random, dtype=torch.float64)
 
 
+def weights(*shape: int) -> Tensor:
+    return torch.linspace(-1, 1, math.prod(shape), dtype=torch.float64).view(shape)
+
+
 def ones(*shape: int) -> Tensor:
     return torch.ones(shape, dtype=torch.float64)
 
@@ -87,6 +92,15 @@ def _smooth(operation: str, spelled: Callable[[Tensor], Tensor], size: tuple[int
     OPERATIONS[operation] = OperationNetwork(operation, spelled, size)
 
 
+def one_and_zero(x: Tensor) -> Tensor:
+    return torch.tensor([1, 0]).view(1, 2, 1, 1).expand(len(x), 2, *x.shape[2:])
+
+
+def put(x: Tensor) -> Tensor:
+    x[:, [1, 2]] = x[:, [0, 3]]
+    return x
+
+
 # moving values about --------------------------------------------------------------------------------
 
 _linear("aten.alias", lambda x: x[...])
@@ -102,6 +116,15 @@ _linear("aten.unfold", lambda x: x.unfold(2, 3, 2))
 _linear("aten.im2col", lambda x: F.unfold(x, 3))
 _linear("aten.col2im", lambda x: F.fold(F.unfold(x, 3), (10, 10), 3))
 _linear("aten.cumsum", lambda x: x.cumsum(2))
+_linear("aten.diff", lambda x: x.diff(n=2, dim=3))
+_linear("aten.trapezoid", lambda x: torch.trapezoid(x, dim=2))
+_linear("aten.index_add", lambda x: torch.index_add(x, 1, torch.tensor([0, 2]), x[:, :2].flip(2), alpha=2))
+_linear("aten.index_copy", lambda x: torch.index_copy(x, 1, torch.tensor([0, 2]), x[:, :2]))
+_linear("aten.index_fill", lambda x: x.index_fill(1, torch.tensor([1]), 0.0))
+_linear("aten.index_put", lambda x: put(x.clone()))
+_linear("aten.scatter", lambda x: torch.zeros_like(x).scatter(1, one_and_zero(x), x[:, :2]))
+_linear("aten.scatter_add", lambda x: x.scatter_add(1, one_and_zero(x), x[:, :2]))
+_linear("aten.take_along_dim", lambda x: torch.take_along_dim(x, torch.tensor([1, 0]).view(1, 2, 1, 1), 1))
 _smooth("aten.gather", lambda x: x.gather(1, x.argmax(1, keepdim=True)))
 _linear("aten._to_copy", lambda x: x.float().double())
 _linear("aten.type_as", lambda x: x.float().type_as(x))
@@ -121,16 +144,23 @@ _linear("aten.adaptive_avg_pool1d", lambda x: F.adaptive_avg_pool1d(x, 4), LINE)
 _linear("aten.adaptive_avg_pool3d", lambda x: F.adaptive_avg_pool3d(x, 4), VOLUME)
 _bent("aten.adaptive_max_pool3d", lambda x: F.adaptive_max_pool3d(x, 4), VOLUME)
 _bent("aten.max", lambda x: x.max(1)[0])
+_bent("aten.min", lambda x: x.min(1)[0])
+_bent("aten.amin", lambda x: x.amin((2, 3)))
+_bent("largest_of_maps", lambda x: torch.maximum(x, x.flip(1)))
+_bent("smallest_of_maps", lambda x: torch.minimum(x, x.flip(1)))
 _bent("aten.max_unpool2d", lambda x: F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2))
 _bent("aten.max_unpool3d", lambda x: F.max_unpool3d(*F.max_pool3d(x, 2, return_indices=True), 2), VOLUME)
 
-# grids that do not depend on the input make a linear network, whose row is refused all the same
+# grids that do not depend on the input
 
-OPERATIONS["aten.grid_sampler"] = OperationNetwork(
-    "aten.grid_sampler",
-    lambda x: F.grid_sample(x, torch.full((len(x), 5, 5, 2), 0.3, dtype=x.dtype), align_corners=False),
-    linear=True,
-)
+
+def grid(x: Tensor, axes: int = 2) -> Tensor:
+    """Positions all over the map and beyond it, between its pixels."""
+    positions = 1.2 * torch.arange(5**axes * axes, dtype=x.dtype).sin()
+    return positions.view(1, *[5] * axes, axes).expand(len(x), *[-1] * (axes + 1))
+
+
+_linear("aten.grid_sampler", lambda x: F.grid_sample(x, grid(x), align_corners=False))
 
 # frequencies ----------------------------------------------------------------------------------------
 
@@ -140,6 +170,13 @@ OPERATIONS["aten.grid_sampler"] = OperationNetwork(
 _linear("aten.mm", lambda x: torch.mm(x.flatten(1), torch.linspace(-1, 1, 800, dtype=x.dtype).view(400, 2)))
 _smooth("aten.bmm", lambda x: torch.bmm(x.flatten(2), x.flatten(2).mT))
 _smooth("aten.baddbmm", lambda x: torch.baddbmm(x[:, :, 0, :4], x.flatten(2), x.flatten(2).mT))
+_linear("aten.tensordot", lambda x: torch.tensordot(x, weights(4, 2), dims=([1], [0])))
+_linear("aten.kron", lambda x: torch.kron(x, weights(1, 1, 2, 2)))
+_linear(
+    "aten.linalg_cross", lambda x: torch.linalg.cross(x[:, :3], weights(1, 3, 1, 1).expand(len(x), 3, 10, 10), dim=1)
+)
+_linear("aten.lerp", lambda x: torch.lerp(x, x.flip(2), weights(10, 10)))
+_linear("aten.addcdiv", lambda x: torch.addcdiv(x, x.flip(1), weights(10, 10) + 3, value=0.5))
 _linear("aten.where", lambda x: torch.where(torch.eye(10).bool(), x, x.flip(1)))
 _linear("aten.masked_fill", lambda x: x.masked_fill(torch.eye(10).bool(), 0.0))
 
@@ -171,14 +208,15 @@ _smooth("aten.square", torch.square)
 _smooth("aten.sin", torch.sin)
 _smooth("aten.cos", torch.cos)
 _smooth("aten.erf", torch.erf)
-_smooth("aten.maximum", lambda x: torch.maximum(x, x.flip(1)))
-_smooth("aten.minimum", lambda x: torch.minimum(x, x.flip(1)))
+_smooth("aten.maximum", lambda x: torch.maximum(x, weights(10)))
+_smooth("aten.minimum", lambda x: torch.minimum(x, weights(10)))
+_smooth("aten.fmax", lambda x: torch.fmax(x, weights(10)))
+_smooth("aten.fmin", lambda x: torch.fmin(x, weights(10)))
 
 # normalisation and sums over several values ---------------------------------------------------------
 
 _smooth("aten.instance_norm", F.instance_norm)
 _smooth("aten.rms_norm", lambda x: F.rms_norm(x, (10,)))
-_smooth("aten.amin", lambda x: x.amin((2, 3)))
 _smooth("aten.prod", lambda x: x.prod(1))
 _smooth("aten.logsumexp", lambda x: x.logsumexp((2, 3)))
 _smooth("aten.std", lambda x: x.std((2, 3)))
@@ -188,7 +226,15 @@ _smooth("aten.linalg_vector_norm", lambda x: F.normalize(x))
 _smooth("aten.cosine_similarity", lambda x: F.cosine_similarity(x, x.flip(2)))
 _smooth("aten.cdist", lambda x: torch.cdist(x.flatten(2), x.flatten(2).flip(1) + 1))
 
-# statistics of the batch itself, which is one image here
+# what takes the batch as one, which is one image here
+
+OPERATIONS["aten.masked_scatter"] = OperationNetwork(
+    "aten.masked_scatter",
+    lambda x: x.masked_scatter(torch.eye(10).bool(), x.flip(1)),
+    linear=True,
+    smooth=False,
+    batch=1,
+)
 
 OPERATIONS["aten._native_batch_norm_legit"] = OperationNetwork(
     "aten._native_batch_norm_legit", lambda x: F.batch_norm(x, None, None, training=True), batch=1
@@ -204,7 +250,11 @@ _linear("aten.negative", torch.negative)
 _linear("aten.concat", lambda x: torch.concat([x, x], 1))
 _linear("aten.concatenate", lambda x: torch.concatenate([x, x], 1))
 _linear("aten.copy", lambda x: torch.zeros_like(x).copy_(x))
-_linear("aten.addcmul", lambda x: torch.addcmul(x, torch.ones(()).double(), torch.ones(()).double()))
+_linear("aten.addcmul", lambda x: torch.addcmul(x, x.flip(1), weights(10), value=0.5))
+_linear("aten.hstack", lambda x: torch.hstack([x, x.flip(2)]))
+_linear("aten.vstack", lambda x: torch.vstack([x, x.flip(2)]).view(2, len(x), 4, 10, 10)[1])
+_linear("aten.dstack", lambda x: torch.dstack([x, x.flip(2)]))
+_linear("aten.column_stack", lambda x: torch.column_stack([x, x.flip(2)]))
 _smooth("aten.absolute", torch.absolute)
 _smooth("aten.clip", lambda x: x.clip(-1, 1))
 _smooth("aten.glu", lambda x: F.glu(x, 1))
@@ -231,8 +281,5 @@ _smooth("aten._prelu_kernel", lambda x: ATEN._prelu_kernel(x, 0.3 * ones(1, 4, 1
 _smooth("aten.native_layer_norm", lambda x: torch.native_layer_norm(x, [10], None, None, 1e-5)[0])
 _smooth("aten.native_group_norm", lambda x: ATEN.native_group_norm(x, None, None, len(x), 4, 100, 2, 1e-5)[0])
 _smooth("aten.norm", lambda x: ATEN.norm.ScalarOpt_dim(x, 2, [2, 3]))
-OPERATIONS["aten.grid_sampler_2d"] = OperationNetwork(
-    "aten.grid_sampler_2d",
-    lambda x: ATEN.grid_sampler_2d(x, torch.full((len(x), 5, 5, 2), 0.3, dtype=x.dtype), 0, 0, False),
-    linear=True,
-)
+_linear("aten.grid_sampler_2d", lambda x: ATEN.grid_sampler_2d(x, grid(x), 0, 0, False))
+_linear("aten.grid_sampler_3d", lambda x: ATEN.grid_sampler_3d(x, grid(x, 3), 0, 1, True), VOLUME)

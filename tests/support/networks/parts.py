@@ -74,6 +74,47 @@ RELU6S: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
     "clamp(0, 6)": lambda: lambda x: x.clamp(0, 6),
 }
 
+LARGEST: dict[str, Callable[..., Tensor]] = {
+    "maximum": torch.maximum,
+    "max": torch.max,
+    "fmax": torch.fmax,
+    "where": lambda a, b: torch.where(a > b, a, b),
+    "where, the other way": lambda a, b: torch.where(a.le(b), b, a),
+    "stack and max": lambda *maps: torch.stack(maps).max(0)[0],
+    "stack and amax": lambda *maps: torch.stack(maps, 2).amax(2),
+    "one by one": lambda a, b, c: torch.max(torch.max(a, b), c),
+    "with a view": lambda a, b: torch.cat([a, b], 1).unflatten(1, (2, -1)).amax(1),
+}
+
+
+def _without_derivatives(x: Tensor) -> Tensor:
+    with torch.no_grad():
+        y = 2 * x
+        with torch.enable_grad():
+            z = 3 * x
+        return y + z.detach()
+
+
+def _in_inference_mode(x: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return 5 * x
+
+
+@torch.no_grad()
+def _decorated(x: Tensor) -> Tensor:
+    return 5 * x
+
+
+DETACHED: dict[str, Callable[[Tensor], Tensor]] = {
+    "detach": lambda x: 5 * x.detach(),
+    "detach and clone": lambda x: 5 * x.detach().clone(),
+    "detach_": lambda x: 5 * x.clone().detach_(),
+    "data": lambda x: 5 * x.data,
+    "no_grad": _without_derivatives,
+    "decorator": _decorated,
+    "inference_mode": _in_inference_mode,
+}
+
 MAX_POOLS = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 MAX_POOL_FUNCTIONS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 ADAPTIVE_MAX_POOLS = {1: nn.AdaptiveMaxPool1d, 2: nn.AdaptiveMaxPool2d, 3: nn.AdaptiveMaxPool3d}
@@ -132,6 +173,17 @@ class Parts:
 
     def global_max(self, axes: int) -> Callable[[Tensor], Tensor]:
         return lambda x: x.amax(tuple(range(-axes, 0)))
+
+    def largest(self, spelled: str = "maximum") -> Callable[..., Tensor]:
+        """Function of the maps."""
+        return LARGEST[spelled]
+
+    def limit(self, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """Pixels kept in a range."""
+        return function
+
+    def detach(self, spelled: str = "detach") -> Callable[[Tensor], Tensor]:
+        return DETACHED[spelled]
 
     def lrn(self, size: int, alpha: float, beta: float, k: float) -> nn.Module:
         return nn.LocalResponseNorm(size, alpha, beta, k)
