@@ -31,22 +31,39 @@ from torch.overrides import TorchFunctionMode
 from deconvnet import DeconvNet, DeconvNetError
 from deconvnet.network import attached as attached_to
 
+TIMM = [
+    "resnet10t", "resnetblur50", "ecaresnet50t", "seresnext26t_32x4d", "skresnet18", "resnest14d", "res2net50_14w_8s",
+    "regnety_002", "mobilenetv2_050", "mobilenetv3_small_050", "efficientnet_lite0", "ghostnet_050", "repvgg_a0",
+    "mobileone_s0", "ese_vovnet19b_slim", "dla46_c", "hrnet_w18_small", "dpn48b", "cspdarknet53", "resnetv2_50",
+    "convnext_atto", "selecsls42b", "tf_efficientnet_b0", "starnet_s1", "xception41", "inception_v4", "nf_regnet_b0",
+    "hgnetv2_b0", "lcnet_050", "tresnet_m",
+    # a small one of every other family
+    "beit_base_patch16_224", "halonet_h1", "mobileone_s1", "cait_xxs24_224", "coat_tiny", "convit_tiny",
+    "convmixer_768_32", "cpubone_nano", "crossvit_tiny_240", "csatv2", "cs3darknet_focus_s", "cspnext_tiny",
+    "davit_tiny", "deepseek_vit_412m", "deit_tiny_patch16_224", "densenet121", "dla34", "edgenext_xx_small",
+    "efficientformer_l1", "efficientformerv2_s0", "tinynet_d", "efficientvim_m1", "efficientvit_b0",
+    "efficientvit_m0", "eva02_base_patch14_224", "fasternet_t0", "fastvit_t8", "focalnet_tiny_srf", "gcvit_xxtiny",
+    "gemma4_vit_167m", "hardcorenas_b", "hiera_tiny_224", "sam2_hiera_tiny", "iformer_t", "inception_next_atto",
+    "inception_resnet_v2", "inception_v3", "lcnetv2_small", "levit_128", "lowformer_b0", "mambaout_femto",
+    "coatnet_0_224", "poolformer_s12", "gmlp_ti16_224", "lcnet_035", "mobilenetv5_base", "mobilevit_xxs",
+    "mvitv2_tiny", "naflexvit_base_patch16_siglip", "nasnetalarge", "nest_tiny", "nextvit_small", "pit_ti_224",
+    "pnasnet5large", "pvt_v2_b0", "qwen3_vit_88m", "rdnet_tiny", "regnetx_002", "repghostnet_050", "repvit_m1",
+    "res2next50", "resnetv2_18", "rexnet_100", "selecsls42", "legacy_seresnet18", "sequencer2d_s", "shvit_s1",
+    "starnet_s050", "swiftformer_xs", "swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256", "swinv2_cr_tiny_224",
+    "tiny_vit_5m_224", "tnt_s_legacy_patch16_224", "twins_svt_small", "vgg11", "visformer_tiny", "flexivit_small",
+    "vit_base_r50_s16_224", "samvit_base_patch16_224", "vitamin_small_224", "volo_d1_224", "ese_vovnet19b_slim_dw",
+    "legacy_xception", "xception41p", "xcit_nano_12_p8_224", "halonet26t", "vovnet39a", "xception",
+    "xcit_nano_12_p16_224",
+]  # fmt: skip
 SIZES = (64, 96, 128, 224, 256)
 WIDE = 1e-5  # above it a network that amplifies float32's last bits is looked at in float64
 
 
 def names() -> list[str]:
-    """All of torchvision's networks for photos, clips and maps of classes, and the smallest of every family of timm."""
+    """All of torchvision's networks for photos, clips and maps of classes, and one or more of every family of timm."""
     models = torchvision.models
-    found = [
-        f"torchvision:{name}"
-        for part in (models, models.segmentation, models.video)
-        for name in models.list_models(part)
-    ]
-    for family in timm.list_modules():
-        sizes = {name: parameters(f"timm:{name}") for name in timm.list_models(module=family)[:12]}
-        found += [f"timm:{min(sizes, key=lambda name: sizes[name])}"] if sizes else []
-    return found
+    parts = (models, models.segmentation, models.video)
+    return [f"torchvision:{name}" for part in parts for name in models.list_models(part)] + [f"timm:{n}" for n in TIMM]
 
 
 def parameters(name: str) -> int:
@@ -62,7 +79,7 @@ def made(name: str) -> nn.Module:
     """A network with random weights."""
     library, _, model = name.partition(":")
     options = {"init_weights": True} if model in ("googlenet", "inception_v3") else {}
-    if "segmentation" in torchvision.models.get_model_builder(model).__module__ if library == "torchvision" else False:
+    if model in torchvision.models.list_models(torchvision.models.segmentation):
         options["weights_backbone"] = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -240,14 +257,9 @@ def _errors(net: DeconvNet, model: nn.Module, x: Tensor) -> dict[str, float | st
     errors: dict[str, float | str] = {}
     for rules, smooth in (("gradient", "gradient"), ("deconvnet", "refuse")):
         try:
+            explain = net.with_rules(rules, smooth=smooth).explain
             pictures = [
-                net.with_rules(rules, smooth=smooth)
-                .explain(
-                    x[i : i + 1] if attached_to(net).captures.graph(x).images is None else x,
-                    target if len(target) > 1 else target[0],
-                    start="one",
-                )
-                .full()[0 if attached_to(net).captures.graph(x).images is None else i]
+                explain(x, target if target[1:] else target[0], start="one").full()[i]
                 for i, target in enumerate(targets)
             ]
             errors[rules] = error(torch.stack(pictures), signal_at_input(model, x, targets, paper=rules == "deconvnet"))
@@ -277,8 +289,8 @@ def line(row: dict[str, Any]) -> str:
     said = dict.fromkeys(str(row[key]) for key in ("capture", "gradient", "deconvnet") if isinstance(row.get(key), str))
     if "WRONG" in verdicts:
         said |= dict.fromkeys(f"{key} {value}" for key, value in row.items() if key.startswith(("grad", "deco")))
-    size = "x".join(map(str, row.get("size", ())))
-    return f"{row['name']:48} {size:14} {row.get('seconds', 0):6.1f}s {verdicts[0]:8} {verdicts[1]:8} {'; '.join(said)[:300]}"
+    size, seconds = "x".join(map(str, row.get("size", ()))), row.get("seconds", 0)
+    return f"{row['name']:48} {size:14} {seconds:6.1f}s {verdicts[0]:8} {verdicts[1]:8} {'; '.join(said)[:300]}"
 
 
 def rows(wanted: list[str], done: set[str], until: float) -> Iterator[dict[str, Any]]:

@@ -27,11 +27,11 @@ class Detaching(TorchFunctionMode):
     def __enter__(self) -> "Detaching":
         self._before = torch.is_grad_enabled()
         _record_derivatives(True)  # `no_grad` of the model looks it up, to restore it
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]  # torch's own
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]  # torch's own
         _record_derivatives(self._before)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

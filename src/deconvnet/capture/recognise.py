@@ -149,12 +149,12 @@ class _Firsts:
 
     def __init__(self) -> None:
         self._firsts: dict[str, Value] = {}
-        self._made: dict[Any, Value] = {}
+        self._by_making: dict[Any, Value] = {}
 
     def add(self, step: Step) -> None:
         """Note a step, after those that it needs."""
-        made_of = {name: self._written(argument) for name, argument in step.arguments.items()}
-        self._firsts[step.output.name] = self._made.setdefault((step.function, str(made_of)), step.output)
+        written = {name: self._written(argument) for name, argument in step.arguments.items()}
+        self._firsts[step.output.name] = self._by_making.setdefault((step.function, str(written)), step.output)
 
     def of(self, value: Value) -> Value:
         """The first value that is the same."""
@@ -200,15 +200,15 @@ def _of_two(
     row, maps = _row(step), tuple(dict.fromkeys(map(firsts.of, step.signals)))
     if not row.selects or row.elementwise is None or len(maps) != 2:
         return None
-    numbers = dict(zip(maps, _PAIRS.unbind(1), strict=True))
+    values = dict(zip(maps, _PAIRS.unbind(1), strict=True))
     given = [*step.inputs]
     for value in given:
         maker = by_name.get(value.name)
-        if firsts.of(value) not in numbers and maker is not None and _row(maker).elementwise is not None:
+        if firsts.of(value) not in values and maker is not None and _row(maker).elementwise is not None:
             given += [inner for inner in maker.inputs if inner not in given]
-    known = {value.name: numbers[firsts.of(value)] for value in given if firsts.of(value) in numbers}
+    leaves = {value.name: values[firsts.of(value)] for value in given if firsts.of(value) in values}
     try:
-        chosen = _evaluate(step, known, by_name, uniform)
+        chosen = _evaluate(step, leaves, by_name, uniform)
     except _NotOneByOne:
         return None
     by_result = {LARGEST: _PAIRS.amax(1), SMALLEST: _PAIRS.amin(1)}

@@ -128,8 +128,9 @@ def _extreme_of_maps(step: Step, rules: RuleSet, pick: Callable[..., Tensor]) ->
     count = len(step.signals)
 
     def up(call: Call) -> tuple[Tensor, Memory]:
-        maps = torch.broadcast_tensors(*call["maps"])
-        return call.compute(), {"switches": pick(torch.stack(maps), 0).to(torch.uint8)}
+        output = call.compute()
+        maps = torch.stack([each.to(output.dtype).expand_as(output) for each in call["maps"]])
+        return output, {"switches": pick(maps, 0).to(torch.uint8)}
 
     def down(call: Call, signal: Tensor) -> tuple[Tensor | None, ...]:
         if rules.unpool == "average":
