@@ -3,6 +3,8 @@
 import io
 import itertools
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +263,15 @@ def test_no_damage_ends_in_anything_but_a_photo_error() -> None:
             decode_photo(bytes(data[: random.integers(8, len(data) * 2)]), "a")
         except PhotoError as fault:
             assert "_io" not in str(fault) and "0x" not in str(fault), fault
+
+
+def test_what_tifffile_logs_is_not_printed() -> None:
+    program = (
+        "from deconvnet import PhotoError\nfrom deconvnet.photos.photo import decode_photo\n"
+        "try:\n    decode_photo(b'II*\\0' + bytes(4), 'a')\nexcept PhotoError as fault:\n    print(fault)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stderr == "" and "'a' is damaged or cut off" in run.stdout
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.99])

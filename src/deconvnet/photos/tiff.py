@@ -5,6 +5,7 @@ integers wrapped around, colour of 16 bits at 8, and some orders of bytes and pl
 """
 
 import io
+import logging
 import math
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -26,6 +27,9 @@ _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _MULTIPLIED, _OPACITY = 1, 2  # what an extra sample is
 _WHOLE_PIXELS, _PLANES = 1, 2
 _ORIENTATION = 0x0112
+
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it finds becomes an error, or does not matter
 
 
 def is_tiff(data: bytes) -> bool:
