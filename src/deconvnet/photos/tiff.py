@@ -65,6 +65,9 @@ def tiff_levels(data: bytes, what: str, index: int = 0) -> Levels:
 
 def _check(page: Any, size: int, what: str) -> None:
     """Raise if the picture cannot be read, whoever reads it."""
+    tags = page.compression, page.photometric, page.predictor, page.planarconfig, page.bitspersample, page.sampleformat
+    if not all(isinstance(value, int) for value in (*tags, page.samplesperpixel, page.imagelength, page.imagewidth)):
+        raise ValueError("a tag does not have the one number that it should")
     if page.imagelength * page.imagewidth > (Image.MAX_IMAGE_PIXELS or math.inf):
         raise Image.DecompressionBombError(f"{page.imagelength} x {page.imagewidth} pixels")
     check_size(math.prod(page.shaped) * page.bitspersample / 8, f"{what}, decoded, has")
