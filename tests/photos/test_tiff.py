@@ -274,6 +274,35 @@ def test_what_tifffile_logs_is_not_printed() -> None:
     assert run.stderr == "" and "'a' is damaged or cut off" in run.stdout
 
 
+def changed(data: bytes, **tags: int) -> bytes:
+    """The file with other numbers in some tags."""
+    new = bytearray(data)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page: Any = file.pages[0]
+        for name, value in tags.items():
+            kind = file.byteorder + {3: "H", 4: "I"}[page.tags[name].dtype]
+            struct.pack_into(kind, new, page.tags[name].valueoffset, value)
+    return bytes(new)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "lzma"])
+@pytest.mark.parametrize(
+    ("tile", "tags"),
+    [
+        (None, {"ImageLength": 40}), (None, {"ImageLength": 40, "RowsPerStrip": 40}), (None, {"ImageWidth": 40}),
+        ((16, 16), {"ImageLength": 40}), ((16, 16), {"ImageWidth": 40}), ((16, 16), {"TileWidth": 32}),
+        ((16, 16), {"ImageLength": 9000, "ImageWidth": 9000}),
+    ],
+)  # fmt: skip
+def test_a_file_that_promises_more_than_it_has_is_not_filled_up(
+    compression: str | None, tile: tuple[int, int] | None, tags: dict[str, int]
+) -> None:
+    data = written(values_of("uint8", 1), "minisblack", compression=compression, tile=tile)
+    assert decode_photo(data, "a").size == SIZE
+    with pytest.raises(PhotoError, match="'a' is damaged or cut off"):
+        decode_photo(changed(data, **tags), "a")
+
+
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.99])
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_a_file_that_is_cut_off_is_refused_and_not_filled_up(share: float, compression: str | None) -> None:

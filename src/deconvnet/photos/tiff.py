@@ -82,7 +82,8 @@ def _check(page: Any, size: int, what: str) -> None:
     if page.photometric in _COLOURS:
         _meaning(page, what)
     parts = list(zip(page.dataoffsets, page.databytecounts, strict=True))
-    if not parts or any(count == 0 or offset + count > size for offset, count in parts):
+    lacking = len(parts) < math.prod(page.chunked) and (page.compression != 1 or page.is_tiled)  # tifffile fills up
+    if not parts or lacking or any(count == 0 or offset + count > size for offset, count in parts):
         raise PhotoError(
             f"{what} is damaged or cut off: parts of it are missing. Fetch the file again, or leave it out."
         )
