@@ -309,6 +309,14 @@ def test_a_table_written_anew_gives_its_new_photos(tmp_path: Path) -> None:
     assert "has changed" in caught(after, 1) and is_photo(open_photos(path), 0, 7)
 
 
+def test_a_table_behind_a_url_written_anew_gives_its_new_photos(tmp_path: Path) -> None:
+    memory: Any = pytest.importorskip("fsspec").filesystem("memory")
+    for number in (0, 1):
+        memory.pipe("/set/a.parquet", table_of(tmp_path / "a.parquet", [encoded(number)]).read_bytes())
+        assert is_photo(open_photos("memory://set/a.parquet"), 0, number)
+    memory.store.clear()
+
+
 def test_a_photo_that_is_read_again_is_the_same_or_an_error_that_names_it(tmp_path: Path) -> None:
     Image.new("RGB", (9, 9), "red").save(tmp_path / "a.bmp")
     tar_of(tmp_path / "a.tar", {"a.bmp": (tmp_path / "a.bmp").read_bytes()})
@@ -381,6 +389,9 @@ def test_a_file_that_grows_without_end_is_not_read_into_memory(tmp_path: Path, m
     memory: Any = pytest.importorskip("fsspec").filesystem("memory")
     memory.pipe("/big/a.png", bytes(20_000))
     assert "the limit is 1e-05 GB" in caught(open_photos("memory://big/a.png"), 0)
+    monkeypatch.setenv("DECONVNET_LARGEST_PHOTO", "much")
+    with pytest.raises(ArgumentError, match="DECONVNET_LARGEST_PHOTO is a number of bytes or a size such as"):
+        load_photo(tmp_path / "a.tar")
     memory.store.clear()
 
 

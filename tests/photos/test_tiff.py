@@ -3,6 +3,8 @@
 import io
 import itertools
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +263,44 @@ def test_no_damage_ends_in_anything_but_a_photo_error() -> None:
             decode_photo(bytes(data[: random.integers(8, len(data) * 2)]), "a")
         except PhotoError as fault:
             assert "_io" not in str(fault) and "0x" not in str(fault), fault
+
+
+def test_what_tifffile_logs_is_not_printed() -> None:
+    program = (
+        "from deconvnet import PhotoError\nfrom deconvnet.photos.photo import decode_photo\n"
+        "try:\n    decode_photo(b'II*\\0' + bytes(4), 'a')\nexcept PhotoError as fault:\n    print(fault)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stderr == "" and "'a' is damaged or cut off" in run.stdout
+
+
+def changed(data: bytes, **tags: int) -> bytes:
+    """The file with other numbers in some tags."""
+    new = bytearray(data)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page: Any = file.pages[0]
+        for name, value in tags.items():
+            kind = file.byteorder + {3: "H", 4: "I"}[page.tags[name].dtype]
+            struct.pack_into(kind, new, page.tags[name].valueoffset, value)
+    return bytes(new)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "lzma"])
+@pytest.mark.parametrize(
+    ("tile", "tags"),
+    [
+        (None, {"ImageLength": 40}), (None, {"ImageLength": 40, "RowsPerStrip": 40}), (None, {"ImageWidth": 40}),
+        ((16, 16), {"ImageLength": 40}), ((16, 16), {"ImageWidth": 40}), ((16, 16), {"TileWidth": 32}),
+        ((16, 16), {"ImageLength": 9000, "ImageWidth": 9000}),
+    ],
+)  # fmt: skip
+def test_a_file_that_promises_more_than_it_has_is_not_filled_up(
+    compression: str | None, tile: tuple[int, int] | None, tags: dict[str, int]
+) -> None:
+    data = written(values_of("uint8", 1), "minisblack", compression=compression, tile=tile)
+    assert decode_photo(data, "a").size == SIZE
+    with pytest.raises(PhotoError, match="'a' is damaged or cut off"):
+        decode_photo(changed(data, **tags), "a")
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.99])

@@ -17,7 +17,7 @@ from deconvnet._checks import as_index, instance, short, whole_number
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet.learn.contrast import Form, LocalContrastNorm
 from deconvnet.photos.batches import batches
-from deconvnet.photos.photo import Photo, with_channels
+from deconvnet.photos.photo import Photo, planes
 from deconvnet.photos.sets import PhotoSet
 
 _MOST_PIXELS = 8192  # of a side of an input
@@ -57,18 +57,23 @@ class Prepare:
             PhotoError: it is so long and thin that nothing of it is left to normalise.
         """
         instance("photo", photo, Photo)
-        pixels = torch.tensor(with_channels(photo.pixels, self.channels)).permute(2, 0, 1)[None]
         height, width = photo.size
         factor = self.size / max(height, width)
         h, w = max(1, round(height * factor)), max(1, round(width * factor))
-        if (h, w) != (height, width):
-            pixels = F.interpolate(pixels, (h, w), mode="bilinear", antialias=True, align_corners=False)
+        pixels = torch.cat([_resized(plane, (h, w)) for plane in planes(photo.levels, self.channels)], 1)
         try:
             normalised = LocalContrastNorm(self.form)(pixels.clamp(0, 1))
         except ArgumentError as fault:
             raise PhotoError(f"{photo.name} is {height} x {width} pixels, {h} x {w} when resized: {fault}") from fault
         top, left = (self.size - h) // 2, (self.size - w) // 2
         return F.pad(normalised, (left, self.size - w - left, top, self.size - h - top))
+
+
+def _resized(plane: NDArray[np.float32], size: tuple[int, int]) -> Float[Tensor, "1 1 h w"]:
+    pixels = torch.from_numpy(plane)[None, None]
+    if plane.shape == size:
+        return pixels
+    return F.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -118,7 +118,7 @@ def largest() -> int:
     Raises:
         ArgumentError: the environment variable that says so is not a number of bytes.
     """
-    return in_bytes(os.environ.get(LARGEST) or _LARGEST)
+    return in_bytes(os.environ.get(LARGEST) or _LARGEST, LARGEST)
 
 
 def check_size(size: float, what: str) -> None:

@@ -63,7 +63,10 @@ def white(levels: Levels) -> int:
 
 def unit(levels: Levels) -> NDArray[np.float32]:
     """The levels as floats from 0 to 1."""
-    return levels.astype(np.float32) if white(levels) == 1 else levels.astype(np.float32) / np.float32(white(levels))
+    floats = levels.astype(np.float32)
+    if white(levels) != 1:
+        floats /= np.float32(white(levels))
+    return floats
 
 
 def as_levels(values: NDArray[np.float32], like: Levels) -> Levels:

@@ -1,5 +1,6 @@
 """A photo in memory, read from a file, a sample, a PIL image, an array or a tensor."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -16,7 +17,7 @@ from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet._types import Box
 from deconvnet.photos import files
 from deconvnet.photos.decode import decode, decode_picture
-from deconvnet.photos.levels import Levels, levels_of, luma, unit
+from deconvnet.photos.levels import Levels, in_bands, levels_of, luma, unit
 
 SAMPLES = ("astronaut", "chelsea", "coffee", "rocket")
 
@@ -149,7 +150,8 @@ def _from_file(path: Path) -> Photo:
     try:
         data = files.read(str(path.absolute()))
     except PhotoError as fault:
-        raise PhotoError(f"cannot read {what}: {fault}") from fault
+        hint = " Check the path." if isinstance(fault.__cause__, FileNotFoundError) else ""
+        raise PhotoError(f"cannot read {what}: {fault}{hint}") from fault
     return Photo(decode(data, what), escaped(path.stem))
 
 
@@ -180,8 +182,13 @@ def check_box(box: Box) -> None:
         raise ArgumentError(f"a box in a photo has (row, column) corners with low below high; got {short(box)}.")
 
 
-def with_channels(pixels: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
-    """(h, w, channels) from (h, w, 1|3): a colour photo becomes grey by `luma`, a grey one three equal channels."""
-    if pixels.shape[2] == channels:
-        return pixels
-    return luma(pixels) if channels == 1 else np.repeat(pixels, 3, axis=2)
+def planes(levels: Levels, channels: int) -> Iterator[NDArray[np.float32]]:
+    """Each channel of a photo as (h, w) floats from 0 to 1; one at a time, so that a large photo takes little memory.
+
+    A colour photo becomes grey by `luma`, a grey one three equal channels.
+    """
+    if channels < levels.shape[2]:
+        yield in_bands(levels.shape[:2], lambda rows: luma(unit(levels[rows])))[..., 0]
+        return
+    for channel in range(channels):
+        yield unit(levels[..., channel % levels.shape[2]])

@@ -6,7 +6,7 @@ anything like a photo ─► Photo ─► resize, crop ─► scale, mean, std �
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -21,8 +21,7 @@ from torch import Tensor
 from deconvnet._checks import as_index, as_list, as_number, instance, is_one_of, short
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet._types import Box
-from deconvnet.photos.levels import Levels, unit
-from deconvnet.photos.photo import Photo, PhotoLike, check_box, eight_bit, load_photo, with_channels
+from deconvnet.photos.photo import Photo, PhotoLike, check_box, eight_bit, load_photo, planes
 
 Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest"]
 
@@ -178,8 +177,8 @@ class Preprocess:
         """(h, w, c) from 0 to 1, resized and cropped."""
         self._check_elongation(photo)
         if photo.deep:
-            planes = _planes(photo.levels, self.channels)
-            stacked = np.stack([np.asarray(self._fit(Image.fromarray(plane))) for plane in planes], axis=2)
+            images = map(Image.fromarray, planes(photo.levels, self.channels))
+            stacked = np.stack([np.asarray(self._fit(image)) for image in images], axis=2)
             return np.asarray(stacked.clip(0, 1), np.float32)  # bicubic overshoots, as 8 bits cannot
         image, mode = eight_bit(photo.levels), "L" if self.channels == 1 else "RGB"
         fitted = self._fit(image if image.mode == mode else image.convert(mode))
@@ -213,15 +212,6 @@ class Preprocess:
                 f"become {height} x {width} for short_side={self.short_side}. Crop it first, or "
                 "use short_side=None."
             )
-
-
-def _planes(levels: Levels, channels: int) -> Iterator[NDArray[np.float32]]:
-    """Each channel of a photo as floats, one after another, so that a large photo does not lie there twice."""
-    if channels == 1:
-        yield with_channels(unit(levels), 1)[..., 0]
-        return
-    for channel in range(channels):
-        yield unit(levels[..., channel % levels.shape[2]])
 
 
 def _whole(field: str, value: Any) -> Any:

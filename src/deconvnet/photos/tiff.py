@@ -5,6 +5,7 @@ integers wrapped around, colour of 16 bits at 8, and some orders of bytes and pl
 """
 
 import io
+import logging
 import math
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -26,6 +27,9 @@ _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _MULTIPLIED, _OPACITY = 1, 2  # what an extra sample is
 _WHOLE_PIXELS, _PLANES = 1, 2
 _ORIENTATION = 0x0112
+
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it finds becomes an error, or does not matter
 
 
 def is_tiff(data: bytes) -> bool:
@@ -61,6 +65,9 @@ def tiff_levels(data: bytes, what: str, index: int = 0) -> Levels:
 
 def _check(page: Any, size: int, what: str) -> None:
     """Raise if the picture cannot be read, whoever reads it."""
+    tags = page.compression, page.photometric, page.predictor, page.planarconfig, page.bitspersample, page.sampleformat
+    if not all(isinstance(value, int) for value in (*tags, page.samplesperpixel, page.imagelength, page.imagewidth)):
+        raise ValueError("a tag does not have the one number that it should")
     if page.imagelength * page.imagewidth > (Image.MAX_IMAGE_PIXELS or math.inf):
         raise Image.DecompressionBombError(f"{page.imagelength} x {page.imagewidth} pixels")
     check_size(math.prod(page.shaped) * page.bitspersample / 8, f"{what}, decoded, has")
@@ -75,7 +82,8 @@ def _check(page: Any, size: int, what: str) -> None:
     if page.photometric in _COLOURS:
         _meaning(page, what)
     parts = list(zip(page.dataoffsets, page.databytecounts, strict=True))
-    if not parts or any(count == 0 or offset + count > size for offset, count in parts):
+    lacking = len(parts) < math.prod(page.chunked) and (page.compression != 1 or page.is_tiled)  # tifffile fills up
+    if not parts or lacking or any(count == 0 or offset + count > size for offset, count in parts):
         raise PhotoError(
             f"{what} is damaged or cut off: parts of it are missing. Fetch the file again, or leave it out."
         )
