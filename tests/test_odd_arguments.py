@@ -16,6 +16,13 @@ from deconvnet.capture import trace
 from deconvnet.core.graph import Graph
 
 FUNCTIONS = {"watch", "progress", "loader"}  # what a function of the user's raises is the user's own
+NOT_YET = {  # arguments that core does not check
+    "RuleSet": {"forward_mask", "backward_rectify", "unpool", "overlap", "lrn", "gates", "smooth"},
+    "OperationTable": {"base"},
+    "OperationTable.remove": {"names"},
+    "DeconvNet": {"smooth"},
+    "DeconvNet.with_rules": {"smooth"},
+}
 PYTHON_S_OWN = re.compile(r"missing \d+ required|unexpected keyword|positional argument")
 
 
@@ -59,15 +66,7 @@ def foreign_errors(call: Call, name: str) -> Iterator[str]:
                 yield f"{name}={words}: {type(fault).__name__}: {str(fault)[:100]}"
 
 
-OF_CORE = {"RuleSet", "OperationTable", "OperationTable.remove", "DeconvNet", "DeconvNet.with_rules"}
-NAMES = [
-    pytest.param(name, marks=pytest.mark.xfail(reason="core does not check these yet"))
-    if name in OF_CORE else name
-    for name in public_names()
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*public_names()])
 def test_an_odd_argument_is_taken_or_refused_in_our_own_words(name, calls):
     assert name in calls, f"{name} is public: say in tests/support/odd.py, good_calls, how it is called."
     call = calls[name]
@@ -75,5 +74,6 @@ def test_an_odd_argument_is_taken_or_refused_in_our_own_words(name, calls):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         call()
-        errors = [error for argument in call.names() for error in foreign_errors(call, argument)]
+        arguments = [argument for argument in call.names() if argument not in NOT_YET.get(name, ())]
+        errors = [error for argument in arguments for error in foreign_errors(call, argument)]
     assert not errors, f"{len(errors)} of {name}:\n" + "\n".join(errors)

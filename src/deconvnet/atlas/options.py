@@ -127,9 +127,8 @@ def prepare(
         attached.costs(attached.own_graph(), info.name)  # refused now rather than after the scan
     source = photos if isinstance(photos, PhotoSet) else open_photos(photos)
     count = min(options.get("limit") or len(source), len(source))
-    batch = options.get("batch") or _canonical_batch(
-        infos, scanned, in_bytes(_MEMORY if options.get("memory") is None else options["memory"])
-    )
+    memory = options.get("memory")
+    batch = options.get("batch") or _canonical_batch(infos, scanned, in_bytes(_MEMORY if memory is None else memory))
     return Build(
         attached, loaded, source, _name(photos), scanned, k, min(batch, count), count,
         workers=options.get("workers", 0),

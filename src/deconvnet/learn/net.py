@@ -342,8 +342,9 @@ def _check_below(net: AdaptiveDeconvNet, layer: object, below: object, geometrie
     """
     index = checked_layer(net, whole_number("layer", layer))
     sizes = as_list(geometries) or []
-    if len(instance("below", below, Codes)) < index - 1:
-        raise ArgumentError(f"layer {index} needs the codes of {index - 1} layers below; got {len(below)}.")
+    codes = instance("below", below, Codes)
+    if len(codes) < index - 1:
+        raise ArgumentError(f"layer {index} needs the codes of {index - 1} layers below; got {len(codes)}.")
     if len(sizes) < index - (least is None) or not all(isinstance(size, Geometry) for size in sizes):
         raise ArgumentError(f"geometries are the sizes of {index} layers, as net.geometries gives; got {len(sizes)}.")
     return index
