@@ -121,8 +121,7 @@ def whole_number(name: str, value: object, least: int = 1, most: int = _MOST_WHO
     """
     result = as_index(value)
     if result is None or not least <= result <= most:
-        unbounded = most == _MOST_WHOLE and (result is None or result <= most)
-        bounds = f"{least} or more" if unbounded else f"{least} to {most}"
+        bounds = f"{least} or more" if result is None or result < least else f"{least} to {most}"
         raise ArgumentError(f"{name} is a whole number, {bounds}; got {short(value)}.")
     return result
 
@@ -225,7 +224,7 @@ def file_path(name: str, value: object) -> Path:
     if not isinstance(value, str | os.PathLike) or not isinstance(path := os.fspath(value), str):
         raise ArgumentError(f"{name} is a path; got {short(value)}.")
     if not path:
-        raise ArgumentError(f"{name} is an empty path.")
+        raise ArgumentError(f'{name} is empty. Give a path, or "." for the current folder.')
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -106,7 +106,7 @@ class AdaptiveDeconvNet(nn.Module):
         """
         random = torch.Generator().manual_seed(whole_number("seed", seed, least=_LEAST_SEED))
         counts = as_list(maps)
-        if not counts:
+        if counts is None:
             raise ArgumentError(f"maps is how many maps each layer has, from the lowest; got {short(maps)}.")
         kernels = _for_each_layer("kernel", kernel, len(counts))
         weights = _for_each_layer("lam", lam, len(counts))
@@ -304,8 +304,9 @@ class AdaptiveDeconvNet(nn.Module):
         Raises:
             ArgumentError: no such layer, or a mask of another shape.
         """
-        layer = checked_layer(self, len(instance("codes", codes, Codes)) if layer is None else layer)
+        layer = len(instance("codes", codes, Codes)) if layer is None else layer
         z = codes[layer].z
+        layer = checked_layer(self, layer)
         if keep is not None:
             z = z * _mask(z, keep)
         geometries = self.geometries(codes.size, layer)
