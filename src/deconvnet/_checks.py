@@ -29,7 +29,7 @@ _shortened.maxlong = 40
 
 def short(value: object) -> str:
     """What was given, as a message shows it: never long, and an array by its type and shape."""
-    if getattr(value, "ndim", 0) and hasattr(value, "dtype"):
+    if getattr(value, "ndim", None) and hasattr(value, "dtype"):
         dtype = str(value.dtype).removeprefix("torch.")
         return f"{type(value).__name__} of type {dtype} and shape {tuple(getattr(value, 'shape', ()))}"
     if isinstance(value, int) and value.bit_length() > 1000:
@@ -59,11 +59,15 @@ def printable(value: Any) -> Any:
     return [printable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def _has_axes(value: object) -> bool:
+    return getattr(value, "ndim", None) not in (None, 0)
+
+
 def as_index(value: object) -> int | None:
     """A whole number of Python, NumPy or PyTorch as an int; None for anything else, such as a bool or 2.0."""
     if type(value) is int:
         return value
-    if isinstance(value, bool) or getattr(value, "ndim", 0) or "bool" in str(getattr(value, "dtype", "")):
+    if isinstance(value, bool) or _has_axes(value) or "bool" in str(getattr(value, "dtype", "")):
         return None
     try:
         return operator.index(value)  # type: ignore[arg-type]  # which raises for what is not one
@@ -74,7 +78,7 @@ def as_index(value: object) -> int | None:
 def as_number(value: object) -> float:
     """A number of Python, NumPy or PyTorch as a float; nan for anything else, such as a bool or a text."""
     kind = str(getattr(value, "dtype", ""))
-    if isinstance(value, bool) or getattr(value, "ndim", 0) or "bool" in kind or "complex" in kind:
+    if isinstance(value, bool) or _has_axes(value) or "bool" in kind or "complex" in kind:
         return math.nan
     if not (hasattr(type(value), "__float__") or hasattr(type(value), "__index__")):
         return math.nan
@@ -117,8 +121,7 @@ def whole_number(name: str, value: object, least: int = 1, most: int = _MOST_WHO
     """
     result = as_index(value)
     if result is None or not least <= result <= most:
-        unbounded = most == _MOST_WHOLE and (result is None or result <= most)
-        bounds = f"{least} or more" if unbounded else f"{least} to {most}"
+        bounds = f"{least} or more" if result is None or result < least else f"{least} to {most}"
         raise ArgumentError(f"{name} is a whole number, {bounds}; got {short(value)}.")
     return result
 
@@ -221,7 +224,7 @@ def file_path(name: str, value: object) -> Path:
     if not isinstance(value, str | os.PathLike) or not isinstance(path := os.fspath(value), str):
         raise ArgumentError(f"{name} is a path; got {short(value)}.")
     if not path:
-        raise ArgumentError(f"{name} is an empty path.")
+        raise ArgumentError(f'{name} is empty. Give a path, or "." for the current folder.')
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -244,7 +244,8 @@ class DeconvNet:
             x: images, as the model takes them.
             target: a class; several; "all"; None for the one that the network finds most likely in
                 each image. For outputs that are maps (segmentation): (class, y, x), or a mask (bool)
-                shaped like the output, with or without its batch axis.
+                shaped like the output, with or without its batch axis. Maps of one position, (n, c, 1, 1),
+                are classes.
             start: "one", because the sign of a class score means nothing, or "activation".
             to: carry the signal only down to this layer.
             memory: as in `project`.

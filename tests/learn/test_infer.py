@@ -50,6 +50,97 @@ def test_every_solver_finds_the_minimum_that_a_dense_lasso_finds(boundary, solve
     assert not nonneg or found.codes.min() >= 0
 
 
+def weights_of(shape: tuple[int, ...]) -> Tensor:
+    return numbers(*shape, seed=11).abs() + 0.1
+
+
+@each_way
+@pytest.mark.parametrize(("shape", "nonneg"), [("all", False), ("maps", True), ("positions", False)])
+def test_with_weights_every_solver_finds_the_minimum_that_a_dense_lasso_finds(boundary, solver, nonneg, shape):
+    images, filters = numbers(1, 2, 5, 6), unit_filters(3, 2, 3, seed=3)
+    size = Geometry((5, 6), (3, 3), boundary).maps
+    weights = weights_of({"all": (1, 3, *size), "maps": (3, 1, 1), "positions": size}[shape])
+    r = slow.painting_matrix(filters.numpy(), (5, 6), boundary)
+    lam = LAM * weights.expand(3, *size).numpy().ravel() if shape != "all" else LAM * weights.numpy().ravel()
+    best = slow.lasso(r, images.numpy(), lam, nonneg=nonneg)
+    found = sparse_code(
+        images, filters, LAM, boundary, solver, tol=0, max_iter=400 if solver == "dr" else 900, nonneg=nonneg,
+        weights=weights,
+    )  # fmt: skip
+    exact = solver == "dr"  # the other takes long for the last digits
+    cost = slow.cost(r, best, images.numpy(), lam)
+    assert float(found.objective) == pytest.approx(cost, rel=1e-9 if exact else 2e-6)
+    off = slow.violation(r, found.codes.numpy(), images.numpy(), lam, nonneg=nonneg)
+    assert off < (1e-6 if exact else 1e-2) and 0 <= float(found.gap) < 1e-2 and found.solver == solver
+
+
+@pytest.mark.parametrize("boundary", ["circular", "valid", "zero"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_with_a_mask_the_minimum_is_that_of_a_dense_lasso_without_these_pixels(boundary, weighted):
+    images, filters = numbers(1, 2, 5, 6), unit_filters(3, 2, 3, seed=3)
+    mask = numbers(1, 2, 5, 6, seed=4) > -0.3
+    size = Geometry((5, 6), (3, 3), boundary).maps
+    weights = weights_of((1, 3, *size)) if weighted else None
+    rows = mask.numpy().ravel()
+    r = slow.painting_matrix(filters.numpy(), (5, 6), boundary)[rows]
+    lam = LAM if weights is None else LAM * weights.numpy().ravel()
+    y = images.numpy().ravel()[rows]
+    found = sparse_code(images, filters, LAM, boundary, tol=0, max_iter=1500, weights=weights, mask=mask)
+    assert float(found.objective) == pytest.approx(slow.cost(r, slow.lasso(r, y, lam), y, lam), rel=2e-6)
+    assert slow.violation(r, found.codes.numpy(), y, lam) < 1e-2
+    assert 0 <= float(found.gap) < 1e-2 and found.solver == "fista"
+
+
+def test_what_a_mask_leaves_out_has_no_influence():
+    images, filters, mask = numbers(3, 1, 8, 8), unit_filters(3, 1, 3), numbers(8, 8, seed=5) > 0
+    other = torch.where(mask, images, 100.0)
+    first, second = (sparse_code(x, filters, LAM, "valid", mask=mask) for x in (images, other))
+    assert torch.equal(first.codes, second.codes) and torch.equal(first.objective, second.objective)
+    nothing = sparse_code(images, filters, LAM, mask=torch.zeros(8, 8, dtype=torch.bool))
+    assert not nothing.codes.any() and not nothing.objective.any() and nothing.converged.all()
+
+
+@each_way
+def test_weights_of_one_change_nothing_and_each_image_has_its_own(boundary, solver):
+    images, filters = numbers(3, 1, 7, 8), unit_filters(3, 1, 3)
+    plain = sparse_code(images, filters, LAM, boundary, solver, tol=1e-8)
+    ones = sparse_code(images, filters, LAM, boundary, solver, tol=1e-8, weights=torch.ones(1).double())
+    torch.testing.assert_close(ones.codes, plain.codes, atol=1e-9, rtol=0)
+    weights = weights_of((3, 1, 1, 1))
+    whole = sparse_code(images, filters, LAM, boundary, solver, tol=1e-8, weights=weights)
+    for i, weight in enumerate(weights.flatten().tolist()):
+        alone = sparse_code(images[i : i + 1], filters, LAM * weight, boundary, solver, tol=1e-8)
+        torch.testing.assert_close(whole.codes[i : i + 1], alone.codes, atol=1e-5, rtol=0)
+
+
+@each_way
+def test_an_activation_of_weight_zero_costs_nothing(boundary, solver):
+    images, filters = numbers(1, 1, 6, 6), unit_filters(2, 1, 3)
+    weights = torch.tensor([0.0, 1.0]).double().view(2, 1, 1)
+    found = sparse_code(images, filters, 100.0, boundary, solver, tol=1e-6, max_iter=2000, weights=weights)
+    assert found.codes[:, 0].any() and not found.codes[:, 1].any()
+    assert float(found.objective) < 0.5 * float(images.square().sum())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weights": 2.0}, "weights are a tensor of the images' type"),
+        ({"weights": torch.ones(2, 1, 1)}, "weights are a tensor of the images' type"),
+        ({"weights": -torch.ones(2, 1, 1).double()}, "weights are 0 or more and finite"),
+        ({"weights": torch.full((2, 1, 1), np.nan).double()}, "weights are 0 or more and finite"),
+        ({"weights": torch.ones(3, 1, 1).double()}, r"weights has a shape that broadcasts to \(1, 2, 6, 6\)"),
+        ({"weights": torch.ones(1, 1, 1, 1, 1).double()}, "weights has a shape that broadcasts"),
+        ({"mask": torch.ones(6, 6)}, "mask is a tensor of bool"),
+        ({"mask": torch.ones(5, 6, dtype=torch.bool)}, r"mask has a shape that broadcasts to \(1, 1, 6, 6\)"),
+        ({"mask": torch.ones(6, 6, dtype=torch.bool), "solver": "dr"}, "solver 'dr' needs all pixels to count"),
+    ],
+)
+def test_wrong_weights_and_masks_are_refused(options, message):
+    with pytest.raises(ArgumentError, match=message):
+        sparse_code(numbers(1, 1, 6, 6), unit_filters(2, 1, 3), LAM, **options)
+
+
 @each_way
 def test_where_the_problem_is_well_posed_the_codes_agree_to_the_last_digits(boundary, solver):
     images, filters = numbers(1, 3, 5, 6), unit_filters(1, 3, 2)

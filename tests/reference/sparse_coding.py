@@ -126,37 +126,40 @@ def soft(x: np.ndarray | float, threshold: float) -> np.ndarray:
     return np.maximum(np.abs(x) - threshold, 0) * np.sign(x)
 
 
-def cost(r: np.ndarray, z: np.ndarray, y: np.ndarray, lam: float) -> float:
-    """1/2 ||r z - y||^2 + lam ||z||_1."""
-    return float(0.5 * ((r @ z.ravel() - y.ravel()) ** 2).sum() + lam * np.abs(z).sum())
+Lam = float | np.ndarray  # one for all coefficients, or one for each
 
 
-def lasso(r: np.ndarray, y: np.ndarray, lam: float, *, nonneg: bool = False) -> np.ndarray:
-    """The minimum of 1/2 ||r z - y||^2 + lam ||z||_1: one coordinate after the other, many times.
+def cost(r: np.ndarray, z: np.ndarray, y: np.ndarray, lam: Lam) -> float:
+    """1/2 ||r z - y||^2 + sum of lam |z|."""
+    return float(0.5 * ((r @ z.ravel() - y.ravel()) ** 2).sum() + (lam * np.abs(z.ravel())).sum())
+
+
+def lasso(r: np.ndarray, y: np.ndarray, lam: Lam, *, nonneg: bool = False) -> np.ndarray:
+    """The minimum of 1/2 ||r z - y||^2 + sum of lam |z|: one coordinate after the other, many times.
 
     Now and then the linear equations that hold where z is not 0 are solved; if then all conditions of the minimum hold
     to 1e-12, it is found.
     """
     gram, seen, z = r.T @ r, r.T @ y.ravel(), np.zeros(r.shape[1])
-    left = seen.copy()  # r' (y - r z)
+    left, lam = seen.copy(), np.broadcast_to(lam, z.shape)  # r' (y - r z)
     for sweep in range(1, 20_001):
         for i in np.flatnonzero(gram.diagonal()):
             best = left[i] + gram[i, i] * z[i]
-            new = max(best - lam, 0.0) if nonneg else np.sign(best) * max(abs(best) - lam, 0.0)
+            new = max(best - lam[i], 0.0) if nonneg else np.sign(best) * max(abs(best) - lam[i], 0.0)
             step = new / gram[i, i] - z[i]
             if step:
                 left -= gram[:, i] * step
                 z[i] += step
         if sweep % 20 == 0:
             exact, on = np.zeros_like(z), z != 0
-            exact[on] = np.linalg.lstsq(gram[np.ix_(on, on)], seen[on] - lam * np.sign(z[on]))[0]
+            exact[on] = np.linalg.lstsq(gram[np.ix_(on, on)], seen[on] - lam[on] * np.sign(z[on]))[0]
             same_signs = np.array_equal(np.sign(exact), np.sign(z))
             if same_signs and violation(r, exact, y, lam, nonneg=nonneg) < 1e-12:
                 return exact
     raise RuntimeError("no minimum was found")
 
 
-def violation(r: np.ndarray, z: np.ndarray, y: np.ndarray, lam: float, *, nonneg: bool = False) -> float:
+def violation(r: np.ndarray, z: np.ndarray, y: np.ndarray, lam: Lam, *, nonneg: bool = False) -> float:
     """How far codes are from the conditions of the minimum: r'(y - r z) = lam sign(z) where z is not 0, and nowhere
     larger than lam."""
     z = z.ravel()

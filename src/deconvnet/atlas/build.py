@@ -79,7 +79,7 @@ def build_atlas(
         LayerNotFoundError, UnsupportedOperationError, NotFiniteError: as `DeconvNet.project`.
         DeconvNetError: the disk refused.
     """
-    folder, resume = atlas_folder(file_path("out", out)), flag("resume", resume)
+    folder, resume = atlas_folder(file_path("the name of the output folder", out)), flag("resume", resume)
     build = prepare(attached(net), photos, layers, k, loaded, options)
     if resume and is_atlas(folder):
         return finished_atlas(build, folder)

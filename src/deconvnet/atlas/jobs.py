@@ -43,7 +43,7 @@ def scan_shard(
         As `build_atlas`.
     """
     part, parts = checked_shard(shard)
-    folder, resume = atlas_folder(file_path("out", out)), flag("resume", resume)
+    folder, resume = atlas_folder(file_path("the name of the output folder", out)), flag("resume", resume)
     build = prepare(attached(net), photos, layers, k, loaded, options)
     start_atlas(folder)
     unfinished = Unfinished(folder)
@@ -76,7 +76,7 @@ def merge_shards(
         ArgumentError: parts are missing, listed twice, unfinished, or of something else.
         As `build_atlas`.
     """
-    folder, resume = atlas_folder(file_path("out", out)), flag("resume", resume)
+    folder, resume = atlas_folder(file_path("the name of the output folder", out)), flag("resume", resume)
     listed = as_list(shards)
     if listed is None:
         raise ArgumentError(f"shards is a list of folders; got {short(shards)}.")

@@ -132,9 +132,8 @@ def prepare(
         source = open_photos(photos, allow_outside=options.get("allow_outside", False), suffix=options.get("suffix"))
     source.check_repeatable()
     count = min(options.get("limit") or len(source), len(source))
-    batch = options.get("batch") or _canonical_batch(
-        infos, scanned, in_bytes(_MEMORY if options.get("memory") is None else options["memory"])
-    )
+    memory = options.get("memory")
+    batch = options.get("batch") or _canonical_batch(infos, scanned, in_bytes(_MEMORY if memory is None else memory))
     return Build(
         attached, loaded, source, _name(photos), scanned, k, min(batch, count), count,
         workers=options.get("workers", 0),

@@ -10,6 +10,7 @@ from typing import Any, Literal, SupportsIndex
 
 from torch import Tensor
 
+from deconvnet._checks import short, text
 from deconvnet._errors import ArgumentError, UnsupportedOperationError
 from deconvnet.core import geometry, paper, rows
 from deconvnet.core.geometry import Fits, Sees, Window
@@ -87,6 +88,8 @@ class OperationTable:
     """
 
     def __init__(self, base: "OperationTable | Mapping[str, Operation] | None" = None) -> None:
+        if base is not None and not isinstance(base, OperationTable | Mapping):
+            raise ArgumentError(f"base is a table of operations; got {short(base)}.")
         self._base = operations if base is None else base if isinstance(base, OperationTable) else dict(base)
         self._own: dict[str, Operation] = {}
         self._under: Mapping[str, Operation] = {}
@@ -130,7 +133,7 @@ class OperationTable:
 
         def register(down: Down) -> Down:
             for name in names:
-                name = name.replace("::", ".")
+                name = text("the name of an operation", name).replace("::", ".")
                 row = replace(self.rows.get(name, Operation()), remembers="inputs")
                 if row.windowed is not geometry.point_by_point:
                     row = replace(row, windowed=geometry.never)  # its rule may look farther than its step
@@ -151,7 +154,7 @@ class OperationTable:
             ArgumentError: it is not a rule of this table's own.
         """
         for name in names:
-            name = name.replace("::", ".")
+            name = text("the name of an operation", name).replace("::", ".")
             if name not in self._own:
                 raise ArgumentError(
                     f"this table does not have a rule of its own for {name!r}; it has {', '.join(self._own) or 'none'}."

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor
 
+from deconvnet._checks import short
 from deconvnet._errors import ArgumentError
 from deconvnet.core.graph import Step, Value, fill
 
@@ -52,8 +53,8 @@ class RuleSet:
         for option in fields(self):
             allowed = get_args(option.type) or (True, False)
             value = getattr(self, option.name)
-            if value not in allowed:
-                raise ArgumentError(f"{option.name} is one of {allowed}; got {value!r}.")
+            if not isinstance(value, str | bool) or value not in allowed:
+                raise ArgumentError(f"{option.name} is one of {allowed}; got {short(value)}.")
 
     @property
     def name(self) -> str:

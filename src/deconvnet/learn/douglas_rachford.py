@@ -32,6 +32,7 @@ from deconvnet.learn.solution import (
 )  # fmt: skip
 
 _OVER_RELAXATION = 1.8
+_LEAST_DUAL = 1e-2  # share of what is seen of the images
 _FIRST_RHO = 50  # of filters of unit norm, times lam as a share of the lam at which all codes are zero
 _VALUES_AT_ONCE = 2**18  # of maps that are transformed to Fourier space, so that they stay in the processor's cache
 _MAPS_AT_ONCE = 16  # that are convolved: twice as fast as 64, and many times as fast as one
@@ -74,6 +75,7 @@ def douglas_rachford(
     tol: float = 1e-3,
     max_iter: int = 500,
     start: Float[Tensor, "n m h w"] | None = None,
+    weights: Float[Tensor, "#n #m #h #w"] | None = None,
 ) -> Solution:
     """Sparse feature maps under a circular boundary.
 
@@ -89,33 +91,40 @@ def douglas_rachford(
         tol: relative residuals at which an image is done; 0 runs `max_iter` iterations.
         max_iter: at most this many iterations.
         start: maps to start from.
+        weights: as for `fista`.
     """
     (n, _, h, w), m = images.shape, len(filters)
     geometry = Geometry((h, w), (filters.shape[2], filters.shape[3]), "circular")
     spectrum = spectra(filters, geometry)
     inverse, target = _Inverse.of(spectrum), torch.fft.rfft2(images)
-    largest = largest_seen(adjoint(images, filters, geometry), nonneg=nonneg)
+    seen = adjoint(images, filters, geometry)
+    largest = largest_seen(seen, nonneg=nonneg)
     rho = _FIRST_RHO * filters.square().sum() / m * lam / largest.clamp(min=lam)
     v = images.new_zeros(n, m, h, w) if start is None else _at_rest(start, images, filters, geometry, rho)
     inverted = inverse.at(rho)
+    least = torch.zeros_like(rho)
+    if weights is not None:
+        largest, least = largest_seen(seen, nonneg=nonneg, weights=weights), _LEAST_DUAL * norms(seen)
     record = Record(images, tol)
     record.add(0, torch.zeros_like(v), 0.5 * norms(images) ** 2, dual(images, largest, images, lam), largest <= lam)
     for i in range(1, max_iter + 1):
         if record.all_done:
             break
-        limit = per_image(lam / rho)
+        limit = _limit(lam, rho, weights)
         seen = _reflected(v, limit, spectrum, nonneg=nonneg)
         z = from_grid(inverse.times(inverted, target - seen), geometry)
         if i % (RESIDUALS_EVERY if i <= 4 * RESIDUALS_EVERY else 2 * RESIDUALS_EVERY) and i < max_iter:
             _move(v, surrounded(z, geometry), filters, limit, nonneg=nonneg)
             continue
-        primal, dual_residual, highest = _move_and_look(v, surrounded(z, geometry), filters, limit, nonneg=nonneg)
+        primal, dual_residual, highest = _move_and_look(
+            v, surrounded(z, geometry), filters, limit, nonneg=nonneg, weights=weights, least=least / rho
+        )
         done = record.done(primal.maximum(dual_residual))
         if i % OBJECTIVE_EVERY == 0 or i == max_iter or done.any():
             codes = shrink(v, limit, nonneg=nonneg)
-            value = objective(images - synthesis(codes, filters, geometry, spectrum), codes, lam)
+            value = objective(images - synthesis(codes, filters, geometry, spectrum), codes, lam, weights)
             record.add(i, codes, value, dual(per_image(rho) * z, rho * highest, images, lam), done)
-        rho = _balanced(v, rho, primal, dual_residual, lam, nonneg=nonneg)
+        rho = _balanced(v, rho, primal, dual_residual, limit, nonneg=nonneg)
         inverted = inverse.at(rho)
     return record.solution("dr")
 
@@ -126,7 +135,7 @@ def _reflected(v: Tensor, limit: Tensor, spectrum: Tensor, *, nonneg: bool) -> T
     painted = torch.zeros((), dtype=spectrum.dtype, device=v.device)
     for maps in _slices(m, max(1, _VALUES_AT_ONCE // (n * h * w))):
         part = v[:, maps]
-        reflected = part.sub(clipped(part, limit, nonneg=nonneg), alpha=2)
+        reflected = part.sub(clipped(part, _of(limit, maps), nonneg=nonneg), alpha=2)
         painted = painted + mixed(torch.fft.rfft2(reflected), spectrum[maps])
     return painted
 
@@ -135,24 +144,43 @@ def _move(v: Tensor, around: Tensor, filters: Tensor, limit: Tensor, *, nonneg: 
     """V += 1.8 (A'z - U)."""
     for maps in _slices(len(filters), _MAPS_AT_ONCE):
         part = v[:, maps]
-        step = F.conv2d(around, filters[maps]).sub_(clipped(part, limit, nonneg=nonneg))
+        step = F.conv2d(around, filters[maps]).sub_(clipped(part, _of(limit, maps), nonneg=nonneg))
         part.add_(step, alpha=_OVER_RELAXATION)
 
 
 def _move_and_look(
-    v: Tensor, around: Tensor, filters: Tensor, limit: Tensor, *, nonneg: bool
+    v: Tensor,
+    around: Tensor,
+    filters: Tensor,
+    limit: Tensor,
+    *,
+    nonneg: bool,
+    weights: Tensor | None,
+    least: Float[Tensor, " n"],
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """Move as `_move` does; the two residuals, and the largest value of A'z."""
+    """Move as `_move` does; the two residuals, and the largest value of A'z, in parts of the weights."""
     sums, highest = v.new_zeros(5, len(v)), v.new_zeros(len(v))
     for maps in _slices(len(filters), _MAPS_AT_ONCE):
-        part, seen = v[:, maps], F.conv2d(around, filters[maps])
-        u = clipped(part, limit, nonneg=nonneg)
+        part, seen, at_most = v[:, maps], F.conv2d(around, filters[maps]), _of(limit, maps)
+        u = clipped(part, at_most, nonneg=nonneg)
         codes, step = part - u, seen - u
         part.add_(step, alpha=_OVER_RELAXATION)
-        moved = part - clipped(part, limit, nonneg=nonneg) - codes
+        moved = part - clipped(part, at_most, nonneg=nonneg) - codes
         sums += torch.stack([norms(x) ** 2 for x in (step, codes, codes + step, moved, u)])
-        highest = torch.maximum(highest, largest_seen(seen, nonneg=nonneg))
-    return *_residuals(sums), highest
+        of_maps = None if weights is None else _of(weights, maps)
+        highest = torch.maximum(highest, largest_seen(seen, nonneg=nonneg, weights=of_maps))
+    return *_residuals(sums, least), highest
+
+
+def _limit(lam: float, rho: Float[Tensor, " n"], weights: Tensor | None) -> Tensor:
+    """What shrinking takes at most from each image's maps, or from each of their values."""
+    limit = per_image(lam / rho)
+    return limit if weights is None else limit * weights
+
+
+def _of(values: Tensor, maps: slice) -> Tensor:
+    """The values of some maps; those that are the same for all maps have a single one."""
+    return values if values.shape[1] == 1 else values[:, maps]
 
 
 def _slices(count: int, at_once: int) -> list[slice]:
@@ -165,22 +193,25 @@ def _at_rest(start: Tensor, images: Tensor, filters: Tensor, geometry: Geometry,
     return start + adjoint(residual, filters, geometry) / per_image(rho)
 
 
-def _residuals(sums: Float[Tensor, "5 n"]) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+def _residuals(
+    sums: Float[Tensor, "5 n"], least: Float[Tensor, " n"]
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
     """How far the two halves are apart, and how far the codes moved, relative to the codes and to their dual.
 
-    Where all codes are zero, both relative to the dual.
+    Where all codes are zero, both relative to the dual; which counts as no smaller than `least`, because with weights
+    of 0 it may vanish.
     """
     step, codes, other, moved, u = sums.sqrt()
-    tiny = torch.finfo(sums.dtype).tiny
+    tiny, u = torch.finfo(sums.dtype).tiny, u.maximum(least)
     size = torch.where(codes > 0, codes.maximum(other), u)
     return step / size.clamp(min=tiny), moved / u.clamp(min=tiny)
 
 
-def _balanced(v: Tensor, rho: Tensor, primal: Tensor, dual_residual: Tensor, lam: float, *, nonneg: bool) -> Tensor:
+def _balanced(v: Tensor, rho: Tensor, primal: Tensor, dual_residual: Tensor, limit: Tensor, *, nonneg: bool) -> Tensor:
     """A rho that brings the two residuals closer together; the state is moved with it."""
     ratio = (primal / dual_residual.clamp(min=1e-12)).sqrt().clamp(0.1, 10).nan_to_num(1.0)
     ratio = torch.where(((ratio > 1.2) | (ratio < 1 / 1.2)) & (dual_residual > 0), ratio, 1.0)
     if (ratio != 1).any():
-        u = clipped(v, per_image(lam / rho), nonneg=nonneg)
+        u = clipped(v, limit, nonneg=nonneg)
         v.add_(u * per_image(1 / ratio - 1))
     return rho * ratio

@@ -1,10 +1,10 @@
 """Inference in one layer: sparse feature maps that paint an image through its filters."""
 
 import math
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from deconvnet._checks import flag, is_one_of, real_number, short, whole_number
@@ -29,8 +29,12 @@ def sparse_code(
     *,
     nonneg: bool = False,
     start: Float[Tensor, "n m y x"] | None = None,
+    weights: Float[Tensor, "*weights"] | None = None,
+    mask: Bool[Tensor, "*mask"] | None = None,
 ) -> Solution:
     """Convolutional sparse coding: feature maps z that minimise 1/2 ||sum_m z_m * f_m - image||^2 + lam ||z||_1.
+
+    With weights and a mask, 1/2 ||mask (sum_m z_m * f_m - image)||^2 + lam ||weights z||_1.
 
     The cost of Zeiler et al. 2010 (equation 2) with full connectivity and p = 1; their lambda is 1 / lam. Every image
     is solved alone: a batch gives what its images would give, but for rounding.
@@ -46,6 +50,10 @@ def sparse_code(
         max_iter: at most this many iterations.
         nonneg: feature maps may not be negative.
         start: maps to start from, such as those of the same images under older filters.
+        weights: of each coefficient, 0 or more, of the images' type; any shape that broadcasts to the codes', such as
+            (m, 1, 1) for one weight for each map. 1 by default. Where it is 0 an activation costs nothing.
+        mask: which pixels count, True where they do; any shape that broadcasts to the images', such as (h, w). The
+            other pixels have no influence on the codes. Only "fista", which "auto" then picks.
 
     Returns:
         Codes (n, m, h, w), or (n, m, h + k - 1, w + l - 1) for "valid", and how they were found.
@@ -68,23 +76,38 @@ def sparse_code(
     shape = (len(images), len(filters), *geometry.maps)
     if start is not None:
         _check_start(start, images, shape)
-    name = _solver(solver, boundary, filters.shape[1])
+    name = _solver(solver, boundary, filters.shape[1], masked=mask is not None)
+    weights = None if weights is None else _checked_weights(weights, images, shape)
+    mask = None if mask is None else _checked_mask(mask, images)
     with torch.no_grad():
         at_once = len(images) if images.is_cuda else max(1, _VALUES_AT_ONCE // math.prod(shape[1:]))
         spectrum = spectra(filters, geometry)
         linear = Linear(lambda z: synthesis(z, filters, geometry, spectrum), lambda e: adjoint(e, filters, geometry))
         parts = []
         for first in range(0, len(images), at_once):
-            batch = images[first : first + at_once]
-            initial = None if start is None else start[first : first + at_once]
+            batch, initial, weighed, counted = (
+                _part(values, first, at_once) for values in (images, start, weights, mask)
+            )
+            options: dict[str, Any] = {"nonneg": nonneg, "tol": tol, "max_iter": max_iter, "weights": weighed}
             if name == "dr":
-                parts.append(
-                    douglas_rachford(batch, filters, lam, nonneg=nonneg, tol=tol, max_iter=max_iter, start=initial)
-                )
+                parts.append(douglas_rachford(batch, filters, lam, start=initial, **options))
                 continue
             initial = batch.new_zeros(len(batch), *shape[1:]) if initial is None else initial
-            parts.append(fista(batch, linear, lam, initial, nonneg=nonneg, tol=tol, max_iter=max_iter))
+            if counted is None:
+                parts.append(fista(batch, linear, lam, initial, **options))
+            else:
+                parts.append(fista(batch * counted, _masked(linear, counted), lam, initial, **options))
         return join(parts)
+
+
+def _part(values: Any, first: int, count: int) -> Any:
+    """The values of some images; those that are the same for all have a single row."""
+    return values if values is None or len(values) == 1 else values[first : first + count]
+
+
+def _masked(linear: Linear, mask: Tensor) -> Linear:
+    """The same map to images, of which some pixels are 0."""
+    return Linear(lambda z: linear.down(z) * mask, lambda image: linear.up(image * mask))
 
 
 def _two(x: Tensor) -> tuple[int, int]:
@@ -106,6 +129,33 @@ def _check_filters(filters: object, images: Tensor) -> None:
         raise NotFiniteError("the filters hold NaN or infinity.")
 
 
+def _checked_weights(weights: object, images: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The weights with four axes."""
+    if not isinstance(weights, Tensor) or weights.dtype != images.dtype or weights.device != images.device:
+        raise ArgumentError(
+            f"weights are a tensor of the images' type, {images.dtype} on {images.device}; got {short(weights)}."
+        )
+    aligned = _aligned("weights", weights, shape)
+    if not bool((aligned >= 0).all()) or not bool(aligned.isfinite().all()):
+        raise ArgumentError("weights are 0 or more and finite.")
+    return aligned
+
+
+def _checked_mask(mask: object, images: Tensor) -> Tensor:
+    """The mask with four axes, as 1 where a pixel counts and 0 elsewhere."""
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.device != images.device:
+        raise ArgumentError(f"mask is a tensor of bool on {images.device}; got {short(mask)}.")
+    return _aligned("mask", mask, tuple(images.shape)).to(images.dtype)
+
+
+def _aligned(name: str, values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A tensor that broadcasts to a shape of four axes, with four axes itself."""
+    lengths = (1,) * (4 - values.ndim) + tuple(values.shape)
+    if len(lengths) != 4 or any(own not in (1, length) for own, length in zip(lengths, shape, strict=True)):
+        raise ArgumentError(f"{name} has a shape that broadcasts to {shape}; got {tuple(values.shape)}.")
+    return dense(values).view(lengths)
+
+
 def _check_start(start: object, images: Tensor, shape: tuple[int, ...]) -> None:
     if not isinstance(start, Tensor) or start.dtype != images.dtype or start.device != images.device:
         got = f"{start.dtype} on {start.device}" if isinstance(start, Tensor) else type(start).__name__
@@ -116,10 +166,12 @@ def _check_start(start: object, images: Tensor, shape: tuple[int, ...]) -> None:
         raise NotFiniteError("start holds NaN or infinity.")
 
 
-def _solver(solver: str, boundary: str, channels: int) -> str:
+def _solver(solver: str, boundary: str, channels: int, *, masked: bool) -> str:
     if not is_one_of(solver, get_args(Solver)):
         raise ArgumentError(f"solver is one of {get_args(Solver)}; got {short(solver)}.")
-    fits = boundary == "circular" and channels <= FEW_CHANNELS
+    if solver == "dr" and masked:
+        raise ArgumentError("solver 'dr' needs all pixels to count: drop mask=, or use 'fista' or 'auto'.")
+    fits = boundary == "circular" and channels <= FEW_CHANNELS and not masked
     if solver == "dr" and boundary != "circular":
         raise ArgumentError(f"solver 'dr' needs boundary='circular'; got {boundary!r}. Use 'fista' or 'auto'.")
     return solver if solver != "auto" else "dr" if fits else "fista"

@@ -143,7 +143,7 @@ def learn_photos(
         "prepare": asdict(prepare), "batch": batch, "seed": seed,
         "photos": {"learned from": count, "fingerprint": photos.fingerprint},
     }  # fmt: skip
-    folder = _start(file_path("out", out), about, resume=resume)
+    folder = _start(file_path("the name of the output folder", out), about, resume=resume)
     unfinished, finished = folder / UNFINISHED, (folder / NET).is_file()
     fit(
         net, _listing_skipped(batches, folder / SKIPPED), epochs,

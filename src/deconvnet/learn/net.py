@@ -106,7 +106,7 @@ class AdaptiveDeconvNet(nn.Module):
         """
         random = torch.Generator().manual_seed(whole_number("seed", seed, least=_LEAST_SEED))
         counts = as_list(maps)
-        if not counts:
+        if counts is None:
             raise ArgumentError(f"maps is how many maps each layer has, from the lowest; got {short(maps)}.")
         kernels = _for_each_layer("kernel", kernel, len(counts))
         weights = _for_each_layer("lam", lam, len(counts))
@@ -304,8 +304,9 @@ class AdaptiveDeconvNet(nn.Module):
         Raises:
             ArgumentError: no such layer, or a mask of another shape.
         """
-        layer = checked_layer(self, len(instance("codes", codes, Codes)) if layer is None else layer)
+        layer = len(instance("codes", codes, Codes)) if layer is None else layer
         z = codes[layer].z
+        layer = checked_layer(self, layer)
         if keep is not None:
             z = z * _mask(z, keep)
         geometries = self.geometries(codes.size, layer)
@@ -342,8 +343,9 @@ def _check_below(net: AdaptiveDeconvNet, layer: object, below: object, geometrie
     """
     index = checked_layer(net, whole_number("layer", layer))
     sizes = as_list(geometries) or []
-    if len(instance("below", below, Codes)) < index - 1:
-        raise ArgumentError(f"layer {index} needs the codes of {index - 1} layers below; got {len(below)}.")
+    codes = instance("below", below, Codes)
+    if len(codes) < index - 1:
+        raise ArgumentError(f"layer {index} needs the codes of {index - 1} layers below; got {len(codes)}.")
     if len(sizes) < index - (least is None) or not all(isinstance(size, Geometry) for size in sizes):
         raise ArgumentError(f"geometries are the sizes of {index} layers, as net.geometries gives; got {len(sizes)}.")
     return index

@@ -74,9 +74,10 @@ def parts(
         ArgumentError: no such layer or image, or all activations of the layer are zero.
     """
     instance("codes", codes, Codes)
-    top = checked_layer(instance("net", net, AdaptiveDeconvNet), len(codes) if layer is None else layer)
-    counts = as_list(keep) or []
-    if not counts:
+    codes[top := len(codes) if layer is None else layer]  # or it says which were inferred
+    top = checked_layer(instance("net", net, AdaptiveDeconvNet), top)
+    counts = as_list(keep)
+    if counts is None:
         raise ArgumentError(f"keep is how many parts each layer below has, from the top down; got {short(keep)}.")
     counts = [whole_number("a count in keep", count) for count in counts]
     index = as_index(image)

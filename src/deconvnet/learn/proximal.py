@@ -73,6 +73,7 @@ def fista(
     nonneg: bool = False,
     tol: float = 1e-3,
     max_iter: int = 500,
+    weights: Float[Tensor, "#n #m #y #x"] | None = None,
 ) -> Solution:
     """Sparse feature maps under any linear map, by accelerated proximal gradient steps.
 
@@ -88,6 +89,8 @@ def fista(
         nonneg: maps may not be negative.
         tol: relative step at which an image is done; 0 runs `max_iter` iterations.
         max_iter: at most this many iterations.
+        weights: of each coefficient in the sum that lam weighs, 0 or more, with axes of length 1 where they do not
+            differ; 1 by default.
     """
     bound = 1.02 * largest_square(linear, start) if largest is None else largest
     z, painted = start, linear.down(start)
@@ -98,7 +101,9 @@ def fista(
         residual = images - ahead_painted
         seen = linear.up(residual)
         while True:
-            new = shrink(_add(ahead, seen, 1 / bound), per_image(lam / bound), nonneg=nonneg)
+            limit = per_image(lam / bound)
+            limit = limit if weights is None else limit * weights
+            new = shrink(_add(ahead, seen, 1 / bound), limit, nonneg=nonneg)
             new_painted = linear.down(new)
             length = norms(new - ahead) + rounding * norms(new)
             long = norms(new_painted - ahead_painted) ** 2 > 1.001 * bound * length**2
@@ -115,8 +120,8 @@ def fista(
             continue
         done = record.done(norms(step) / norms(z).clamp(min=torch.finfo(z.dtype).tiny))
         if i % OBJECTIVE_EVERY == 0 or i == max_iter or done.any():
-            lower = dual(residual, largest_seen(seen, nonneg=nonneg), images, lam)
-            record.add(i, z, objective(images - painted, z, lam), lower, done)
+            lower = dual(residual, largest_seen(seen, nonneg=nonneg, weights=weights), images, lam)
+            record.add(i, z, objective(images - painted, z, lam, weights), lower, done)
             if record.all_done:
                 break
     return record.solution("fista")

@@ -120,13 +120,18 @@ def per_image(a: Tensor) -> Tensor:
     return a[:, None, None, None]
 
 
-def objective(residual: Tensor, z: Tensor, lam: float) -> Float[Tensor, " n"]:
-    """1/2 ||residual||^2 + lam ||z||_1 of each image."""
-    return 0.5 * norms(residual) ** 2 + lam * z.flatten(1).abs().sum(1)
+def objective(residual: Tensor, z: Tensor, lam: float, weights: Tensor | None = None) -> Float[Tensor, " n"]:
+    """1/2 ||residual||^2 + lam ||weights z||_1 of each image; without weights they are 1."""
+    return 0.5 * norms(residual) ** 2 + lam * (z if weights is None else z * weights).flatten(1).abs().sum(1)
 
 
-def largest_seen(seen: Tensor, *, nonneg: bool) -> Float[Tensor, " n"]:
-    """The largest value that filters see in each image: in magnitude, or above zero where maps may not be negative."""
+def largest_seen(seen: Tensor, *, nonneg: bool, weights: Tensor | None = None) -> Float[Tensor, " n"]:
+    """The largest value that filters see in each image: in magnitude, or above zero where maps may not be negative.
+
+    With weights, the largest in parts of its weight: infinite where something is seen whose weight is 0.
+    """
+    if weights is not None:
+        seen = torch.where(seen == 0, 0, seen / weights)
     flat = seen.flatten(1)
     return flat.amax(1).clamp(min=0) if nonneg else torch.maximum(flat.amax(1), -flat.amin(1))
 
@@ -136,7 +141,7 @@ def dual(residual: Tensor, largest: Float[Tensor, " n"], images: Tensor, lam: fl
 
     Args:
         residual: y - R z of any maps.
-        largest: `largest_seen` of R' (y - R z).
+        largest: `largest_seen` of R' (y - R z), in parts of the weights if there are any.
         images: y.
         lam: weight of sparsity.
     """

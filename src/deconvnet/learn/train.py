@@ -143,11 +143,9 @@ def fit(
     """
     counts = epochs_of_layers(instance("net", net, AdaptiveDeconvNet), epochs)
     callback("progress", progress)
-    if not is_one_of(update_by, get_args(Update)) or not is_one_of(solver, get_args(Solver)):
-        raise ArgumentError(
-            f"update_by is one of {get_args(Update)} and solver one of {get_args(Solver)}; got {short(update_by)}, "
-            f"{short(solver)}."
-        )
+    for name, value, choices in (("update_by", update_by, Update), ("solver", solver, Solver)):
+        if not is_one_of(value, get_args(choices)):
+            raise ArgumentError(f"{name} is one of {get_args(choices)}; got {short(value)}.")
     max_iter, steps = whole_number("max_iter", max_iter), whole_number("steps", steps)
     tol, resume = real_number("tol", tol, least=0), flag("resume", resume)
     if solver == "dr" and net.target == "input" and any(counts[1:]):
@@ -234,8 +232,7 @@ def epochs_of_layers(net: AdaptiveDeconvNet, epochs: object) -> list[int]:
     counts = [as_index(count) for count in ([epochs] * len(net.layers) if listed is None else listed)]
     if len(counts) != len(net.layers) or any(count is None or not 0 <= count <= _MOST_EPOCHS for count in counts):
         raise ArgumentError(
-            f"epochs is a whole number from 0 to {_MOST_EPOCHS}, or one for each of {len(net.layers)} layers; got "
-            f"{short(epochs)}."
+            f"epochs is a whole number, or one for each of {len(net.layers)} layers; got {short(epochs)}."
         )
     return [count for count in counts if count is not None]
 

@@ -42,10 +42,13 @@ class LoadedModel:
     Attributes:
         model: in eval mode.
         preprocess: how photos become its input.
-        labels: names of the classes, in order; None if it has none.
+        labels: names of the classes, in order, one for each; None if it has none.
         spec: what it was loaded from.
         device: where the model is.
         options: what `load_model` was given besides the spec, so that the call can be repeated.
+
+    Raises:
+        ArgumentError: not a module, or not one label for each class of one of its outputs.
     """
 
     model: nn.Module = field(repr=False)
@@ -162,7 +165,7 @@ def load_model(
         mean: subtracted from each channel, where white is 1.
         std: each channel is divided by it.
         channels: 1 or 3; by default as many as there are means.
-        labels: a file with a name on each line, a list, "imagenet" or "imagenette".
+        labels: one name for each class: a file with a name on each line, a list, "imagenet" or "imagenette".
         device: where to put the network; left where it was made if None.
 
     These replace what the spec brings. What it does not bring is required. A photo's shorter

@@ -89,8 +89,8 @@ class Preprocess:
             positive = _are_finite(values) and min(values) > 0
             _require(positive, f"{field}={short(values)}, but it has to be finite and above 0.")
         choices = get_args(Interpolation)
-        known = is_one_of(self.interpolation, choices)
-        _require(known, f"interpolation={short(self.interpolation)} not in {choices}.")
+        listed = is_one_of(self.interpolation, choices)
+        _require(listed, f"interpolation={short(self.interpolation)} not in {choices}.")
 
     def images(self, photos: PhotoLike | Iterable[PhotoLike]) -> Float[Tensor, "n c h w"]:
         """The batch for one photo or several, in their order, float32.

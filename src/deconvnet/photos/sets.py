@@ -19,6 +19,7 @@ from jaxtyping import Int64
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from deconvnet._checks import escaped
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet.photos import files, shards
 from deconvnet.photos.content import content_of, digest_of, is_location, photo_of, samples, spread
@@ -364,7 +365,7 @@ def _photo_set(
 ) -> PhotoSet:
     if not names:
         raise PhotoError(f"no photos in {source!r}.")
-    unique = _unique([os.fsencode(name).decode("utf-8", "replace") for name in names])
+    unique = _unique(map(escaped, names))
     digest = hashlib.sha256(f"{kind} {samples(fetch, unique)}\n".encode())
     for name, mark in zip(unique, marks, strict=True):
         digest.update(f"{mark} {name}\n".encode())
