@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deconvnet import ArgumentError, DeconvNetError
-from deconvnet._files import UNFINISHED, remove_written, result_folder, write_whole
+from deconvnet._folders import UNFINISHED, remove_written, result_folder, write_whole
 
 PART = ".deconvnet-0123456789abcdef.part"
 
@@ -75,17 +75,13 @@ def test_no_name_at_all_is_not_the_current_folder(tmp_path, monkeypatch):
         allowed("")
 
 
-def test_only_files_that_we_wrote_are_removed_and_then_their_folder(tmp_path):
+def test_only_files_that_we_wrote_are_removed(tmp_path):
     folder = tmp_path / "out"
     put(folder / "scan", folder / PART, folder / ".0123456789abcdef.part", folder / "mine.jpg", folder / "key" / "mine")
-    remove_written(folder, ("scan", "key", "absent"), folder_too=True)
+    remove_written(folder, ("scan", "key", "absent"))
     assert tree(folder) == {".0123456789abcdef.part": b"mine", "mine.jpg": b"mine", "key": None, "key/mine": b"mine"}
-    put(tmp_path / "b" / "scan")
     remove_written(tmp_path / "b", ("scan",))
-    assert (tmp_path / "b").is_dir()
-    remove_written(tmp_path / "b", ("scan",), folder_too=True)
     assert not (tmp_path / "b").exists()
-    remove_written(tmp_path / "b", ("scan",), folder_too=True)
 
 
 def test_a_link_is_removed_and_what_it_leads_to_stays(tmp_path):
@@ -94,7 +90,7 @@ def test_a_link_is_removed_and_what_it_leads_to_stays(tmp_path):
     (tmp_path / "out" / "tiles").symlink_to(tmp_path / "photos")
     (tmp_path / "link").symlink_to(tmp_path / "photos")
     remove_written(tmp_path / "out", ("scan", "tiles"))
-    remove_written(tmp_path / "link", ("scan",), folder_too=True)
+    remove_written(tmp_path / "link", ("scan",))
     assert tree(tmp_path / "out") == {"more": b"mine"}
     assert tree(tmp_path / "photos") == {"scan": b"mine"} and (tmp_path / "link").is_symlink()
 

@@ -52,7 +52,7 @@ def test_missing_and_truncated_tables_are_named(folder, table):
     whole = (folder / table).read_bytes()
     for length in (0, 3, len(whole) // 2, len(whole) - 1):
         (folder / table).write_bytes(whole[:length])
-        with pytest.raises(AtlasError, match=rf"{table}' is damaged .* Fetch the atlas again, or build it anew"):
+        with pytest.raises(AtlasError, match=rf"{table}' is damaged: .* Fetch the atlas again, or build it anew"):
             Atlas.open(folder)
     (folder / table).unlink()
     with pytest.raises(AtlasError, match=rf"{table}' is missing\. Fetch the atlas again"):
@@ -79,7 +79,7 @@ def test_flipped_bits_in_the_rows_are_found(folder, table):
 
 def test_a_table_of_other_columns_is_damaged(folder):
     pq.write_table(pa.table({"layer": ["relu1"]}), folder / "stats.parquet")
-    with pytest.raises(AtlasError, match=r"stats\.parquet' is damaged \(its columns are layer"):
+    with pytest.raises(AtlasError, match=r"stats\.parquet' is damaged: its columns are layer"):
         Atlas.open(folder)
 
 
@@ -87,7 +87,7 @@ def test_tables_of_another_atlas_are_refused(folder, tmp_path):
     little_atlas(tmp_path / "other", ("relu1",), 2)
     shutil.copy(tmp_path / "other" / "stats.parquet", folder)
     with pytest.raises(
-        AtlasError, match=r"stats\.parquet' is damaged .*does not have one row for each of the 9 feature maps"
+        AtlasError, match=r"stats\.parquet' is damaged: .*does not have one row for each of the 9 feature maps"
     ):
         Atlas.open(folder)
 

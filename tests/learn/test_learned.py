@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from deconvnet import ArgumentError, DeconvNetError, PhotoError
-from deconvnet._files import UNFINISHED
+from deconvnet._folders import UNFINISHED
 from deconvnet.learn import (
     AdaptiveDeconvNet,
     Codes,
@@ -339,7 +339,7 @@ def test_what_is_there_is_not_overwritten(photos, whole, tmp_path):
 def test_a_damaged_list_of_what_was_begun_is_told(photos, tmp_path, text):
     (tmp_path / UNFINISHED).mkdir()
     (tmp_path / UNFINISHED / "about.json").write_text(text)
-    with pytest.raises(DeconvNetError, match=r"about.json' is damaged .*\. Give a new folder"):
+    with pytest.raises(DeconvNetError, match=r"about.json' is damaged: .*\. Give a new folder"):
         run(photos, tmp_path, resume=True)
 
 
@@ -423,7 +423,9 @@ def test_what_holds_no_learned_network_is_told(whole, tmp_path):
         Learned.open(tmp_path / "nowhere")
     path = tmp_path / "learned.safetensors"
     save_net(network(), path)
-    with pytest.raises(DeconvNetError, match="is damaged, or not from `deconvnet learn`: 'prepare'"):
+    with pytest.raises(
+        DeconvNetError, match="is damaged, or not from `deconvnet learn`: Object missing required field `prepare`"
+    ):
         Learned.open(tmp_path)
     for prepare in ({"size": 2}, {"colour": 1}, None):
         save_net(network(), path, {"prepare": prepare})

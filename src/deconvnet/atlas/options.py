@@ -17,7 +17,7 @@ from deconvnet._errors import ArgumentError
 from deconvnet._memory import in_bytes
 from deconvnet._types import LayerInfo
 from deconvnet._version import __version__
-from deconvnet.atlas.manifest import AtlasLayer, Counts, Manifest, ModelSource, PhotoSource, key_of
+from deconvnet.atlas.manifest import AtlasLayer, Counts, Key, Manifest, ModelSource, PhotoSource, Plain, check_k, key_of
 from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.layers import layer_infos, rectifiers, value_of
 from deconvnet.models.load import LoadedModel
@@ -85,7 +85,7 @@ class Build:
         """How many batches the photos make."""
         return math.ceil(self.count / self.batch)
 
-    def key(self) -> dict[str, Any]:
+    def key(self) -> Key:
         """What the atlas depends on, for resuming it: free memory and the number of workers do not matter."""
         return key_of(self.manifest(0), keep_signal=self.keep_signal)
 
@@ -122,6 +122,7 @@ def prepare(
     scanned = scan_layers(attached, infos, layers)
     for info in scanned:
         attached.costs(attached.own_graph(), info.name)  # refused now rather than after the scan
+    check_k(k, tuple(map(_atlas_layer, scanned)))
     source = photos if isinstance(photos, PhotoSet) else open_photos(photos)
     count = min(options.get("limit") or len(source), len(source))
     batch = options.get("batch") or _canonical_batch(infos, scanned, in_bytes(options.get("memory") or _MEMORY))
@@ -194,7 +195,7 @@ def _atlas_layer(info: LayerInfo) -> AtlasLayer:
 
 
 def _model_source(loaded: LoadedModel, model: torch.nn.Module) -> ModelSource:
-    options = {name: _plain(value) for name, value in loaded.options.items()}
+    options: dict[str, Plain] = {name: _plain(value) for name, value in loaded.options.items()}
     spec = Path(loaded.spec).name if loaded.spec else type(model).__name__
     return ModelSource(spec, options, _weights_hash(model))
 
@@ -220,12 +221,12 @@ def _name(photos: Any) -> str:
     return type(photos).__name__
 
 
-def _plain(value: object) -> object:
+def _plain(value: object) -> Any:
     """A value of an option as JSON holds it, without the folder of a file."""
     if isinstance(value, str | Path):
         return Path(value).name
     if isinstance(value, Sequence):
-        return [_plain(part) for part in value]
+        return tuple(_plain(part) for part in value)
     return value if isinstance(value, int | float) or value is None else str(value)
 
 

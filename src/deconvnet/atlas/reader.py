@@ -121,8 +121,9 @@ class Atlas:
             LayerNotFoundError: an unknown layer.
             AtlasError: they were not kept, or the file is damaged.
         """
-        self._index(layer, 0)
-        return read_signals(self.folder, layer)
+        index = self._index(layer, 0)
+        first, last = self._rows(index)[0], self._rows(index + self.layers[layer].channels - 1)[1]
+        return read_signals(self.folder, layer, last - first)
 
     def find(self, *, image: str) -> tuple[TopActivation, ...]:
         """Where a photo is among the strongest, in the order of layers and channels; rank 0 where it leads.

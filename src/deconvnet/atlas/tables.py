@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deconvnet._errors import ArgumentError
 from deconvnet._files import write_whole
-from deconvnet.atlas.manifest import AtlasLayer, damaged, missing
+from deconvnet.atlas.manifest import AtlasLayer, damaged_atlas, missing
 
 _AXES = ("y", "x")
 
@@ -188,7 +188,7 @@ def _read(folder: Path, name: str, check: Callable[[pa.Table], None]) -> pa.Tabl
             )
         check(table)
     except (OSError, ValueError, pa.ArrowException) as fault:
-        raise damaged(path, fault) from fault
+        raise damaged_atlas(path, fault) from fault
     return table
 
 
