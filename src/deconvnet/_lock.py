@@ -37,7 +37,7 @@ class Holder(msgspec.Struct, frozen=True):
     """
 
     host: str
-    process: Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+    process: Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
     since: str
 
     def __str__(self) -> str:

@@ -18,7 +18,7 @@ from deconvnet._errors import ArgumentError, LayerNotFoundError
 from deconvnet._types import Box, TopActivation
 from deconvnet.atlas.manifest import AtlasLayer, Manifest, read_manifest
 from deconvnet.atlas.store import Kind, Signals, read_signals, read_strip
-from deconvnet.atlas.tables import MapStats, SkippedPhoto, read_skipped, read_stats, read_top
+from deconvnet.atlas.tables import MapStats, SkippedPhoto, check_together, read_skipped, read_stats, read_top
 
 _PALE, _FAINT = (236, 236, 236), (200, 200, 200)
 
@@ -49,7 +49,9 @@ class Atlas:
         folder = Path(folder)
         manifest = read_manifest(folder)
         top, map_indices = read_top(folder, manifest.layers, manifest.k)
-        return cls(folder, manifest, top, map_indices, read_stats(folder, manifest.layers), read_skipped(folder))
+        stats = read_stats(folder, manifest.layers)
+        check_together(folder, manifest, top, map_indices, stats)
+        return cls(folder, manifest, top, map_indices, stats, read_skipped(folder, manifest.counts.skipped))
 
     def __len__(self) -> int:
         """How many feature maps it has."""

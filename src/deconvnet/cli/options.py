@@ -152,8 +152,22 @@ Target = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run; a finished one stays as it is.")]
+TakeOver = Annotated[
+    bool,
+    typer.Option("--take-over", help="Take the place of a run on another machine that is known to be gone."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
+
+
+def output(words: str, default: str) -> Any:
+    """The flag that says where a picture goes; a text, because as a path an empty one would be the current folder.
+
+    Args:
+        words: help.
+        default: where it goes otherwise, in words.
+    """
+    return typer.Option("--output", "-o", metavar="PATH", help=words, show_default=default)
 
 
 def parse_numbers(flag: str, text: str | None, *, whole: bool = False) -> Any:

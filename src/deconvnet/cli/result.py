@@ -12,6 +12,8 @@ from deconvnet._errors import NotFiniteError, PhotoError
 from deconvnet.cli.progress import progress
 from deconvnet.cli.stderr import say
 
+ALREADY_FINISHED = "  it was already finished"
+
 
 @dataclass(frozen=True)
 class Result:
