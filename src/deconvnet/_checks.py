@@ -6,9 +6,11 @@ from difflib import get_close_matches
 
 from deconvnet._errors import ArgumentError
 
+_MOST_WHOLE = 2**63 - 1  # what sizes and indices are counted in, by NumPy and PyTorch as well
 
-def whole_number(name: str, value: object, least: int = 1) -> int:
-    """The value, checked to be a whole number of at least `least`.
+
+def whole_number(name: str, value: object, least: int = 1, most: int = _MOST_WHOLE) -> int:
+    """The value, checked to be a whole number of at least `least` and at most `most`.
 
     Raises:
         ArgumentError: it is not.
@@ -17,8 +19,9 @@ def whole_number(name: str, value: object, least: int = 1) -> int:
         >>> whole_number("k", 9)
         9
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ArgumentError(f"{name} is a whole number, {least} or more; got {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        bounds = f"{least} or more" if most == _MOST_WHOLE else f"{least} to {most}"
+        raise ArgumentError(f"{name} is a whole number, {bounds}; got {value!r}.")
     return value
 
 

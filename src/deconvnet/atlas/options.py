@@ -14,19 +14,21 @@ import torch
 
 from deconvnet._checks import whole_number
 from deconvnet._errors import ArgumentError
-from deconvnet._memory import in_bytes
+from deconvnet._memory import check_fits, in_bytes
 from deconvnet._types import LayerInfo
 from deconvnet._version import __version__
 from deconvnet.atlas.manifest import AtlasLayer, Counts, Key, Manifest, ModelSource, PhotoSource, Plain, check_k, key_of
 from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.layers import layer_infos, rectifiers, value_of
 from deconvnet.models.load import LoadedModel
+from deconvnet.photos.batches import MOST_WORKERS
 from deconvnet.photos.sets import PhotoSet, open_photos
 
 MOST_AT_ONCE = 8  # more are slower: their maps are too large for the caches, and for memory that is used again
 
 _MEMORY = "2GB"  # for a batch; not what is free, so that all machines choose the same
 _SMALLEST, _LARGEST = 32, 128  # pixels of a tile
+_MOST_ACTORS = 10**4  # of Ray: of one core each gets a ten-thousandth at least
 
 Engine = Literal["local", "ray"]
 ReportProgress = Callable[[str, int, int, int], object]
@@ -126,6 +128,8 @@ def prepare(
     source = photos if isinstance(photos, PhotoSet) else open_photos(photos)
     count = min(options.get("limit") or len(source), len(source))
     batch = options.get("batch") or _canonical_batch(infos, scanned, in_bytes(options.get("memory") or _MEMORY))
+    largest = max(info.channels * math.prod(info.size) for info in infos.values())
+    check_fits("batch", min(batch, count), "photo", 2 * largest * 4, loaded.device)
     return Build(
         attached, loaded, source, _name(photos), scanned, k, min(batch, count), count,
         workers=options.get("workers", 0),
@@ -176,6 +180,7 @@ def _check(k: int, options: Options) -> None:
         if name == "k" or value is not None:
             whole_number(name, value)
     engine, address = options.get("engine", "local"), options.get("ray_address")
+    whole_number("workers", options.get("workers", 0), 0, _MOST_ACTORS if engine == "ray" else MOST_WORKERS)
     if engine not in get_args(Engine) or (address is not None and engine != "ray"):
         raise ArgumentError(
             f"engine is one of {get_args(Engine)}, and an address is Ray's; got {engine!r}, {address!r}."

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from deconvnet.network import DeconvNet
 
 PANEL = "Model"
+_MOST_MAPS = 10**6
 MODEL_HELP = (
     "zfnet-mini (bundled), torchvision:NAME, timm:NAME (append @random for random weights), FILE.pt2, or "
     "FILE.py:FUNCTION. The last two are your own code and can run code."
@@ -194,9 +195,14 @@ def feature_maps(text: str) -> int | list[int] | str:
     """Channels as `project` takes them: indices and ranges such as 0-15,47, each once and in the order given.
 
     Any other text comes back as it is, such as "all" or "top:16"; `project` refuses what it does not know.
+
+    Raises:
+        ArgumentError: too many.
     """
-    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
+    if not re.fullmatch(r"\d{1,18}(-\d{1,18})?(,\d{1,18}(-\d{1,18})?)*", text):
         return text
     spans = [[int(end) for end in part.split("-")] for part in text.split(",")]
+    if sum(span[-1] - span[0] + 1 for span in spans) > _MOST_MAPS:
+        raise ArgumentError(f"--channel takes at most {_MOST_MAPS} feature maps; got {text!r}.")
     channels = list(dict.fromkeys(index for span in spans for index in range(span[0], span[-1] + 1)))
     return channels[0] if text.isdecimal() else channels

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from deconvnet._checks import real_number, whole_number
 from deconvnet._errors import ArgumentError
+from deconvnet._memory import check_fits
 from deconvnet.learn.pooling import Block
 
 Connectivity = Bool[Tensor, "m c"]
@@ -37,7 +38,7 @@ class DeconvLayer(nn.Module):
         usual: (pooled maps, positions in a block) how often each position was the strongest.
 
     Raises:
-        ArgumentError: numbers out of range; a map that is connected with nothing.
+        ArgumentError: numbers out of range, or larger than memory; a map that is connected with nothing.
     """
 
     filters: Float[Tensor, "m c k l"]
@@ -69,13 +70,15 @@ class DeconvLayer(nn.Module):
         if self.p > 1:
             raise ArgumentError(f"p is above 0 and at most 1; got {p}.")
         self.nonneg = bool(nonneg)
+        positions = 1 if self.pool is None else self.pool[0] * self.pool[1] * self.pool[2]
+        size = 4 * channels * kernel**2 + 8 * positions // (1 if self.pool is None else self.pool[2])
+        check_fits("maps", maps, "map", max(size, 1), torch.device("cpu"))
         connected = torch.ones(maps, channels, dtype=torch.bool) if connectivity is None else connectivity
         _check_connectivity(connected, (maps, channels))
         self.filters = nn.Parameter(torch.randn(maps, channels, kernel, kernel, generator=generator))
         self.register_buffer("connectivity", connected.clone())
         self.register_buffer("energy", torch.zeros(maps))
         self.register_buffer("updates", torch.tensor(0))
-        positions = 1 if self.pool is None else self.pool[0] * self.pool[1] * self.pool[2]
         self.register_buffer("usual", torch.zeros(self.pooled_maps, positions, dtype=torch.long))
         self.normalise()
 

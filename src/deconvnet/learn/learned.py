@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,11 +17,13 @@ from deconvnet._checks import whole_number
 from deconvnet._errors import ArgumentError, DeconvNetError, PhotoError
 from deconvnet._files import damaged, read_json, write_whole
 from deconvnet._folders import UNFINISHED, Held, has_unfinished, held, result_folder
+from deconvnet._memory import check_fits
 from deconvnet.learn.checkpoint import about_net, differences, load_net, save_net
 from deconvnet.learn.filters import Update
 from deconvnet.learn.net import AdaptiveDeconvNet, Solver
 from deconvnet.learn.photos import Batches, Prepare
 from deconvnet.learn.train import Progress, epochs_of_layers, fit
+from deconvnet.photos.batches import MOST_WORKERS
 from deconvnet.photos.photo import PhotoLike, load_photo
 from deconvnet.photos.sets import PhotoSet
 
@@ -161,7 +164,7 @@ def learn_photos(
         DeconvNetError: the disk refused, or a worker was killed.
     """
     count = _count(photos, batch, limit, workers)
-    _check_network(net, prepare, epochs)
+    _check_network(net, prepare, epochs, min(batch, count))
     batches = Batches(photos, prepare, batch, count, seed, workers)
     about = {
         "prepare": asdict(prepare), "batch": batch, "seed": seed,
@@ -204,17 +207,22 @@ def _finish(held_folder: Held, net: AdaptiveDeconvNet, about: dict[str, Any]) ->
 def _count(photos: PhotoSet, batch: int, limit: int | None, workers: int) -> int:
     """How many photos to learn from."""
     whole_number("batch", batch)
-    whole_number("workers", workers, least=0)
+    whole_number("workers", workers, 0, MOST_WORKERS)
     if not len(photos):
         raise PhotoError("the set of photos is empty.")
     return len(photos) if limit is None else min(whole_number("limit", limit), len(photos))
 
 
-def _check_network(net: AdaptiveDeconvNet, prepare: Prepare, epochs: int | Sequence[int]) -> None:
-    """Raise unless the network can learn from the prepared photos."""
+def _check_network(net: AdaptiveDeconvNet, prepare: Prepare, epochs: int | Sequence[int], batch: int) -> None:
+    """Raise unless the network can learn from the prepared photos, so many at a time."""
     if prepare.channels != net.channels:
         raise ArgumentError(f"photos become {prepare.channels} channels, but the network takes {net.channels}.")
-    net.geometries((prepare.size, prepare.size))
+    geometries = net.geometries((prepare.size, prepare.size))
+    for layer, geometry in zip(net.layers, geometries, strict=True):
+        size = layer.maps * math.prod(geometry.maps) * layer.filters.element_size()
+        check_fits(
+            "batch", batch, f"photo of size {prepare.size} with {layer.maps} feature maps", size, layer.filters.device
+        )
     if not any(epochs_of_layers(net, epochs)):
         raise ArgumentError(f"with epochs={epochs!r} nothing is learned. Give at least one.")
 

@@ -20,6 +20,7 @@ from deconvnet.learn.net import AdaptiveDeconvNet, Solver
 
 Loader: TypeAlias = Iterable[Any] | Callable[[int], Iterable[Any]]
 _SAVE_SECONDS = 60
+_MOST_EPOCHS = 10**6
 
 
 @dataclass(frozen=True)
@@ -206,11 +207,13 @@ def epochs_of_layers(net: AdaptiveDeconvNet, epochs: object) -> list[int]:
     """How often each layer goes through the images.
 
     Raises:
-        ArgumentError: neither a whole number nor one for each layer.
+        ArgumentError: neither a whole number nor one for each layer, or too many.
     """
     counts: list[Any] = list(epochs) if isinstance(epochs, Sequence) else [epochs] * len(net.layers)
     if len(counts) != len(net.layers) or not all(type(count) is int and count >= 0 for count in counts):
         raise ArgumentError(f"epochs is a whole number, or one for each of {len(net.layers)} layers; got {epochs!r}.")
+    if sum(counts) > _MOST_EPOCHS:
+        raise ArgumentError(f"epochs is at most {_MOST_EPOCHS} for all layers together; got {epochs!r}.")
     return counts
 
 
