@@ -525,12 +525,14 @@ def test_photos_of_which_none_can_be_read_are_told(net, loaded, tmp_path):
 
 def test_a_full_disk_is_told_and_it_goes_on_when_there_is_room(net, loaded, photos, whole, tmp_path, monkeypatch):
     def full(*args, **kwargs):
-        raise sqlite3.OperationalError("database or disk is full")
+        fault = sqlite3.OperationalError("database or disk is full")
+        fault.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise fault
 
     arguments = {"out": tmp_path / "a", "loaded": loaded, "batch": 4, "k": 3}
     with monkeypatch.context() as patch:
         patch.setattr(unfinished.Tiles, "add", full)
-        with pytest.raises(DeconvNetError, match="disk is full"):
+        with pytest.raises(DeconvNetError, match=r"cannot keep pictures .*disk is full"):
             build_atlas(net, photos, **arguments)
     with monkeypatch.context() as patch:
         patch.setattr("os.replace", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device")))

@@ -202,7 +202,7 @@ class Unfinished:
             finally:
                 database.close()
         except sqlite3.Error as fault:
-            if getattr(fault, "sqlite_errorcode", sqlite3.SQLITE_FULL) & 0xFF not in _DISK:
+            if getattr(fault, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in _DISK:
                 raise damaged(path, fault, _REMEDY, AtlasError) from fault
             raise DeconvNetError(f"cannot keep pictures in {str(path)!r}: {fault}.") from fault
 

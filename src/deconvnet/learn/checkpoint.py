@@ -136,20 +136,38 @@ def configuration(net: AdaptiveDeconvNet) -> dict[str, Any]:
     return {"layers": layers, "boundary": net.boundary, "target": net.target}
 
 
-def save_checkpoint(path: Path, net: AdaptiveDeconvNet, options: Mapping[str, Any], position: Position) -> None:
-    """Write a network in training and how far it has come."""
-    save_net(net, path, {"options": options, "position": vars(position)})
+def save_checkpoint(
+    path: Path, net: AdaptiveDeconvNet, options: Mapping[str, Any], position: Position, about: Mapping[str, Any]
+) -> None:
+    """Write a network in training and how far it has come.
+
+    Args:
+        path: of the file.
+        net: the network.
+        options: of `fit`.
+        position: how far.
+        about: what else to write down, as JSON.
+    """
+    save_net(net, path, {"options": options, "position": vars(position), **about})
 
 
-def load_checkpoint(path: Path, net: AdaptiveDeconvNet, options: Mapping[str, Any]) -> Position:
+def load_checkpoint(
+    path: Path, net: AdaptiveDeconvNet, options: Mapping[str, Any], about: Mapping[str, Any]
+) -> Position:
     """How far training had come; the network gets the state that it had.
 
+    Args:
+        path: of the file.
+        net: changed in place.
+        options, about: as in `save_checkpoint`; they have to be the same.
+
     Raises:
-        ArgumentError: the checkpoint is of another network, or of other options.
+        ArgumentError: the checkpoint is of another network, or was written with other options.
         DeconvNetError: it is damaged.
     """
     saved, meta, tensors = _read(path)
     changed = differences(meta["net"], configuration(net)) + differences(saved.options, options)
+    changed += differences(meta, about)
     for name, wanted in net.state_dict().items():
         before = tensors.get(name)
         if name.endswith("connectivity") and before is not None and not torch.equal(before, wanted.cpu()):

@@ -176,31 +176,36 @@ def learn_photos(
     }  # fmt: skip
     if (folder / NET).is_file():
         _check_finished(folder, about, resume=resume)
-        fit(net, [], epochs, **run, checkpoint=folder / NET, resume=True)
-        if has_unfinished(folder):
-            with held(folder, _NAMES, take_over=take_over) as held_folder:
-                held_folder.remove_unfinished(_WORKING)
+        fit(net, [], epochs, **run, checkpoint=folder / NET, resume=True)  # which is done: the network is read
+        _remove_working(folder, take_over=take_over)
         return Learned.open(folder)
     with held(folder, _NAMES, take_over=take_over) as held_folder:
         _start(held_folder, about, resume=resume)
         unfinished = held_folder.unfinished
         fit(
             net, _listing_skipped(batches, unfinished / SKIPPED), epochs, **run,
-            checkpoint=unfinished / _CHECKPOINT, resume=resume,
+            checkpoint=unfinished / _CHECKPOINT, resume=resume, about=about,
             progress=_recording_start(unfinished, about, progress),
         )  # fmt: skip
-        _finish(held_folder, net, about)
+        _finish(held_folder, net)
     return Learned.open(folder)
 
 
-def _finish(held_folder: Held, net: AdaptiveDeconvNet, about: dict[str, Any]) -> None:
+def _remove_working(folder: Path, *, take_over: bool) -> None:
+    """Remove what a run that had finished was killed before removing."""
+    if has_unfinished(folder):
+        with held(folder, _NAMES, take_over=take_over) as held_folder:
+            held_folder.remove_unfinished(_WORKING)
+
+
+def _finish(held_folder: Held, net: AdaptiveDeconvNet) -> None:
     """Write the result, the network last, and remove what it was made from."""
     held_folder.claim()
     folder, unfinished = held_folder.folder, held_folder.unfinished
     skipped = _read_skipped(unfinished / SKIPPED, "Remove it and continue (--resume, resume=True).")
     if skipped:
         _write_skipped(folder / SKIPPED, skipped.items())
-    save_net(net, folder / NET, {**about_net(unfinished / _CHECKPOINT), **about})
+    save_net(net, folder / NET, about_net(unfinished / _CHECKPOINT))
     held_folder.remove_unfinished(_WORKING)
 
 

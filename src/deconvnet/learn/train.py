@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,6 +98,7 @@ def fit(
     steps: int = 10,
     checkpoint: str | Path | None = None,
     resume: bool = False,
+    about: Mapping[str, Any] | None = None,
     progress: Callable[[Progress], object] | None = None,
 ) -> AdaptiveDeconvNet:
     """Learn all layers, one after the other from the lowest.
@@ -111,6 +112,7 @@ def fit(
         update_by, solver, tol, max_iter, steps: as in `partial_fit`.
         checkpoint: a safetensors file, written every minute and after every epoch, completely or not at all.
         resume: continue from the checkpoint, if there is one; batches that the epoch has learned from are passed over.
+        about: what else a checkpoint says of the run, as JSON; it has to say the same when the run is resumed.
         progress: called after every update.
 
     Returns:
@@ -136,7 +138,8 @@ def fit(
     options: dict[str, Any] = {
         "update_by": update_by, "solver": solver, "tol": tol, "max_iter": max_iter, "steps": steps
     }  # fmt: skip
-    writer = _Checkpoints(net, None if checkpoint is None else Path(checkpoint), {**options, "epochs": counts})
+    path = None if checkpoint is None else Path(checkpoint)
+    writer = _Checkpoints(net, path, {**options, "epochs": counts}, about or {})
     start = writer.start(resume=resume)
     turns = [layer for layer, count in enumerate(counts, 1) for _ in range(count)]
     for turn in range(start.turn, len(turns)):
@@ -179,8 +182,10 @@ def _epoch(
 class _Checkpoints:
     """Writes checkpoints of a network in training, if a path is given."""
 
-    def __init__(self, net: AdaptiveDeconvNet, path: Path | None, options: dict[str, Any]) -> None:
-        self._net, self._path, self._options = net, path, options
+    def __init__(
+        self, net: AdaptiveDeconvNet, path: Path | None, options: dict[str, Any], about: Mapping[str, Any]
+    ) -> None:
+        self._net, self._path, self._options, self._about = net, path, options, about
         self._written = time.monotonic()
 
     def start(self, *, resume: bool) -> Position:
@@ -191,7 +196,7 @@ class _Checkpoints:
             raise ArgumentError(
                 f"{str(self._path)!r} is there already. Continue from it with resume=True, or name another file."
             )
-        return load_checkpoint(self._path, self._net, self._options)
+        return load_checkpoint(self._path, self._net, self._options, self._about)
 
     def write_now_and_then(self, position: Position) -> None:
         if time.monotonic() - self._written > _SAVE_SECONDS:
@@ -199,7 +204,7 @@ class _Checkpoints:
 
     def write(self, position: Position) -> None:
         if self._path is not None:
-            save_checkpoint(self._path, self._net, self._options, position)
+            save_checkpoint(self._path, self._net, self._options, position, self._about)
         self._written = time.monotonic()
 
 
