@@ -415,5 +415,5 @@ def test_a_file_that_asks_for_more_memory_than_there_is_is_damaged(whole, tmp_pa
         text = file.metadata()["learned"]
     assert before in text
     save_file(tensors, tmp_path / "net.safetensors", {"learned": text.replace(before, after)})
-    with pytest.raises(DeconvNetError, match="is damaged, or holds no learned network: .* instead of"):
+    with pytest.raises(DeconvNetError, match=r"is damaged, or holds no learned network: .* instead of"):
         load_net(tmp_path / "net.safetensors")

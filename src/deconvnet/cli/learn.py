@@ -95,12 +95,13 @@ def learn(
     _check_solver_flags(solver, iterations, steps)
     counts = o.parse_numbers("--maps", maps, whole=True)
     block = None if pool == "none" else o.parse_numbers("--pool", pool, whole=True)
+    from deconvnet._folders import named_folder
     from deconvnet.learn.learned import NET, learn_photos
     from deconvnet.learn.net import AdaptiveDeconvNet
     from deconvnet.learn.photos import Prepare
     from deconvnet.photos.sets import open_photos
 
-    channels = 3 if colour else 1
+    folder, channels = named_folder(output), 3 if colour else 1
     net = AdaptiveDeconvNet.of(
         (counts,) if isinstance(counts, int) else counts,
         channels=channels,
@@ -112,10 +113,10 @@ def learn(
     )
     opened = open_photos(photos)
     batches = math.ceil(min(limit or len(opened), len(opened)) / batch)
-    was_finished = (Path(output) / NET).is_file()
+    was_finished = (folder / NET).is_file()
     with progress(quiet=quiet, lines=True) as report_progress:
         result = learn_photos(
-            opened, net, out=output, prepare=Prepare(size, channels),
+            opened, net, out=folder, prepare=Prepare(size, channels),
             epochs=o.parse_numbers("--epochs", epochs, whole=True), batch=batch, limit=limit, seed=seed,
             update_by=update, solver=solver, max_iter=iterations or _ITERATIONS, steps=steps or _STEPS,
             workers=workers, resume=resume, take_over=take_over,
@@ -145,7 +146,7 @@ def learned(
     force: o.Force = False,
 ) -> None:
     """Draw what was learned: the filters of every layer in pixels, and the reconstructions and parts of a photo."""
-    from deconvnet._files import named_folder
+    from deconvnet._folders import named_folder
     from deconvnet.cli.files import check_new, in_file_name, stem
     from deconvnet.learn.draw import draw_filters, draw_parts, draw_reconstructions
     from deconvnet.learn.learned import Learned
