@@ -115,9 +115,9 @@ def _checked(shard: object) -> tuple[int, int]:
     Raises:
         ArgumentError: anything else.
     """
-    numbers = tuple(shard) if isinstance(shard, Sequence) else ()
-    if len(numbers) == 2 and all(type(number) is int for number in numbers):
-        part, parts = numbers
+    values = tuple(shard) if isinstance(shard, Sequence) else ()
+    if len(values) == 2 and all(type(value) is int for value in values):
+        part, parts = values
         if 0 <= part < parts <= _MOST_PARTS:
             return part, parts
     raise ArgumentError(f"a shard is part i of n, i from 0 to n - 1 and n at most {_MOST_PARTS}; got {shard!r}.")

@@ -157,9 +157,9 @@ def _in_braces(pattern: str) -> Iterator[str]:
         raise ArgumentError(f"{match.group()} in {pattern!r} stands for {count} paths, of {_MOST_PATHS} at most.")
     if words is None and count < 1:
         raise ArgumentError(f"{match.group()} in {pattern!r} counts downwards. Give the lower number first.")
-    numbers = (str(int(low) + i).zfill(len(low)) for i in range(count))
+    values = (str(int(low) + i).zfill(len(low)) for i in range(count))
     before, after = pattern[: match.start()], pattern[match.end() :]
-    for value in numbers if words is None else words.split(","):
+    for value in values if words is None else words.split(","):
         yield from _in_braces(before + value + after)
 
 
