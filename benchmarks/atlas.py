@@ -25,9 +25,11 @@ from skimage import data
 from torch import nn
 
 from deconvnet import DeconvNet, LoadedModel, load_model, open_photos
+from deconvnet._folders import held
 from deconvnet.atlas.build import build_atlas, scan_photos
 from deconvnet.atlas.options import MOST_AT_ONCE as BATCH
 from deconvnet.atlas.options import prepare
+from deconvnet.atlas.store import NAMES
 from deconvnet.atlas.unfinished import Unfinished
 from deconvnet.engine.layers import rectifiers
 from deconvnet.network import attached
@@ -59,11 +61,11 @@ def bare(photos: Any, count: int, loaded: LoadedModel, layers: nn.Module) -> flo
 def scan(net: DeconvNet, loaded: LoadedModel, photos: Any, layers: Sequence[str], **options: Any) -> float:
     """Seconds for the scan."""
     build = prepare(attached(net), photos, layers, 9, loaded, {"batch": BATCH, **options})
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, held(Path(folder), NAMES) as held_folder:
         unfinished = Unfinished(Path(folder))
-        unfinished.start(build.key(), resume=False)
+        unfinished.start(held_folder, build.key(), resume=False)
         began = time.perf_counter()
-        scan_photos(build, unfinished, range(build.batches))
+        scan_photos(build, unfinished, range(build.count))
         return time.perf_counter() - began
 
 

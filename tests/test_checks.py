@@ -125,3 +125,9 @@ def test_names_spelt_alike_are_proposed_and_no_others():
     assert did_you_mean("relu", ["conv1", "ReLU1", "relu2"]) == " Did you mean 'relu2', 'ReLU1'?"
     assert did_you_mean("relu", ["conv1", "pool"]) == ""
     assert did_you_mean("", []) == ""
+
+
+def test_a_whole_number_may_have_a_largest():
+    assert whole_number("k", 3, 1, 3) == 3
+    with pytest.raises(ArgumentError, match="k is a whole number, 1 to 3; got 4"):
+        whole_number("k", 4, 1, 3)

@@ -1,115 +1,101 @@
-"""Folders that we write into and remove from: only what we wrote is ever overwritten or removed."""
+"""Files of ours: on the disk before they have their name, and what is read again is what it should be."""
 
-import re
+import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from msgspec import Meta
 
-from deconvnet import ArgumentError, DeconvNetError
-from deconvnet._files import UNFINISHED, remove_written, result_folder, write_whole
-
-PART = ".deconvnet-0123456789abcdef.part"
-
-
-def allowed(folder: str | Path) -> Path:
-    return result_folder(folder, key="key.json", is_result=lambda folder: (folder / "result").is_file())
+from deconvnet import AtlasError, DeconvNetError
+from deconvnet._files import read_json, sync_together, write_whole
 
 
-def tree(folder: Path) -> dict[str, bytes | None]:
-    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+@dataclass(frozen=True)
+class Number:
+    value: Annotated[int, Meta(ge=0)]
 
 
-def put(*paths: Path) -> None:
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_then_its_folder(tmp_path, monkeypatch):
+    steps: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(descriptor: int) -> None:
+        steps.append("folder" if os.path.samestat(os.fstat(descriptor), tmp_path.stat()) else "file")
+        fsync(descriptor)
+
+    monkeypatch.setattr("os.fsync", synced)
+    monkeypatch.setattr("os.replace", lambda *paths: (steps.append("name"), replace(*paths)))
+    write_whole(tmp_path / "a", lambda file: file.write(b"x"))
+    assert steps == ["file", "name", "folder"]
+    steps.clear()
+    write_whole(tmp_path / "a", lambda file: file.write(b"y"), sync=False)
+    assert steps == ["name"] and (tmp_path / "a").read_bytes() == b"y"
+
+
+def test_a_disk_that_refuses_to_keep_a_file_is_told(tmp_path, monkeypatch):
+    def refuses(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    (tmp_path / "a").write_bytes(b"before")
+    monkeypatch.setattr("os.fsync", refuses)
+    with pytest.raises(DeconvNetError, match=r"cannot write .*a': .*Input/output error"):
+        write_whole(tmp_path / "a", lambda file: file.write(b"x"))
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]
+
+
+@pytest.mark.parametrize("disk_at_once", [True, False])
+def test_many_files_are_synced_together(tmp_path, monkeypatch, disk_at_once):
+    paths = [tmp_path / "b" / str(i) for i in range(3)]
+    paths[0].parent.mkdir()
     for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"mine")
+        write_whole(path, lambda file: file.write(b"x"), sync=False)
+    if not disk_at_once:
+        monkeypatch.setattr("deconvnet._files._sync_disk", lambda folder: False)
+    sync_together(tmp_path, paths)
+    if not disk_at_once:
+        paths[1].unlink()
+        with pytest.raises(DeconvNetError, match="cannot write in"):
+            sync_together(tmp_path, paths)
 
 
-@pytest.mark.parametrize(
-    "names", [[], [PART], ["result", "more"], [f"{UNFINISHED}/key.json", "more"], [f"{UNFINISHED}/{PART}"]]
-)
-def test_a_folder_that_is_empty_or_ours_may_be_written(tmp_path, names):
-    put(*(tmp_path / name for name in names))
-    before = tree(tmp_path)
-    assert allowed(tmp_path) == allowed(str(tmp_path)) == tmp_path
-    assert tree(tmp_path) == before
-
-
-def test_a_new_folder_may_be_written_and_so_may_the_current_one_if_it_is_empty(tmp_path, monkeypatch):
+def test_a_name_that_is_none_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert allowed("new/folder") == Path("new/folder") and allowed(".") == allowed(Path()) == Path()
-    assert tree(tmp_path) == {}
+    with pytest.raises(DeconvNetError, match="cannot write"):
+        write_whole(Path(""), lambda file: file.write(b"x"))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("names", "words"),
+    ("content", "what"),
     [
-        (["work/a.jpg"], "holds 'work'. Give a new folder"),
-        ([".hidden"], "holds '.hidden'. Give"),
-        (["b", "a", "e", "d", "c"], "holds 'a', 'b', 'c' and 2 more. Give"),
-        ([".0123456789abcdef.part"], "holds '.0123456789abcdef.part'"),
-        ([f"{UNFINISHED}/key.txt"], f"holds '{UNFINISHED}'"),
-        ([UNFINISHED], f"holds '{UNFINISHED}'"),
-        (["key.json"], "holds 'key.json'"),
+        (b"", "Input data was truncated"),
+        (b"[]", "Expected `object`, got `array`"),
+        (b'"x"', "got `str`"),
+        (b"[" * 100_000, "got `array`"),
+        (b'{"a": ' * 100_000, "it is nested too deeply"),
+        (b"\xff", "JSON is malformed"),
+        (b'{"value": "1"}', "Expected `int`, got `str`"),
+        (b'{"value": true}', "got `bool`"),
+        (b'{"value": -1}', "Expected `int` >= 0"),
+        (b'{"value": NaN}', "JSON is malformed"),
+        (b'{"value": 1e999}', "Number out of range"),
+        (b"{}", "missing required field `value`"),
     ],
 )
-def test_a_folder_with_anything_else_in_it_is_refused_by_name_of_what_lies_there(tmp_path, names, words):
-    put(*(tmp_path / name for name in names))
-    before = tree(tmp_path)
-    with pytest.raises(ArgumentError, match=re.escape(f"{str(tmp_path)!r} is not empty: it {words}")):
-        allowed(tmp_path)
-    assert tree(tmp_path) == before
+def test_json_of_another_kind_is_damaged(tmp_path, content, what):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(AtlasError, match=rf"a\.json' is damaged: .*{what}.* Remove it\."):
+        read_json(path, Number, "Remove it.", AtlasError)
 
 
-def test_a_link_in_place_of_our_unfinished_folder_is_refused(tmp_path):
-    put(tmp_path / "elsewhere" / "key.json")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / UNFINISHED).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ArgumentError, match=f"is not empty: it holds '{UNFINISHED}'"):
-        allowed(tmp_path / "out")
-
-
-def test_no_name_at_all_is_not_the_current_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ArgumentError, match=r'name of the output folder is empty\. Give a new folder, or "\."'):
-        allowed("")
-
-
-def test_only_files_that_we_wrote_are_removed_and_then_their_folder(tmp_path):
-    folder = tmp_path / "out"
-    put(folder / "scan", folder / PART, folder / ".0123456789abcdef.part", folder / "mine.jpg", folder / "key" / "mine")
-    remove_written(folder, ("scan", "key", "absent"), folder_too=True)
-    assert tree(folder) == {".0123456789abcdef.part": b"mine", "mine.jpg": b"mine", "key": None, "key/mine": b"mine"}
-    put(tmp_path / "b" / "scan")
-    remove_written(tmp_path / "b", ("scan",))
-    assert (tmp_path / "b").is_dir()
-    remove_written(tmp_path / "b", ("scan",), folder_too=True)
-    assert not (tmp_path / "b").exists()
-    remove_written(tmp_path / "b", ("scan",), folder_too=True)
-
-
-def test_a_link_is_removed_and_what_it_leads_to_stays(tmp_path):
-    put(tmp_path / "photos" / "scan", tmp_path / "out" / "more")
-    (tmp_path / "out" / "scan").symlink_to(tmp_path / "photos" / "scan")
-    (tmp_path / "out" / "tiles").symlink_to(tmp_path / "photos")
-    (tmp_path / "link").symlink_to(tmp_path / "photos")
-    remove_written(tmp_path / "out", ("scan", "tiles"))
-    remove_written(tmp_path / "link", ("scan",), folder_too=True)
-    assert tree(tmp_path / "out") == {"more": b"mine"}
-    assert tree(tmp_path / "photos") == {"scan": b"mine"} and (tmp_path / "link").is_symlink()
-
-
-def test_a_disk_that_refuses_to_remove_is_told(tmp_path, monkeypatch):
-    put(tmp_path / "scan")
-    monkeypatch.setattr(Path, "unlink", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "not permitted")))
-    with pytest.raises(DeconvNetError, match=r"cannot remove .*not permitted"):
-        remove_written(tmp_path, ("scan",))
-
-
-def test_what_a_killed_run_leaves_has_a_name_that_is_removed(tmp_path):
-    left: list[str] = []
-    write_whole(tmp_path / "a", lambda file: left.extend(path.name for path in tmp_path.iterdir()))
-    (name,) = left
-    put(tmp_path / name)
-    remove_written(tmp_path)
-    assert tree(tmp_path) == {"a": b""}
+def test_json_comes_back_as_its_type(tmp_path, monkeypatch):
+    (tmp_path / "a.json").write_text('{"value": 3, "more": null}')
+    assert read_json(tmp_path / "a.json", Number, "") == Number(3)
+    with pytest.raises(DeconvNetError, match=r"is damaged: .*No such file"):
+        read_json(tmp_path / "b.json", Number, "")
+    monkeypatch.setattr("deconvnet._files._LARGEST_JSON", 5)
+    with pytest.raises(DeconvNetError, match="is damaged: it is larger than"):
+        read_json(tmp_path / "a.json", Number, "")

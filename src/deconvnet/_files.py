@@ -1,18 +1,24 @@
-"""Files that are written completely or not at all, and result folders in which only our own files are ever removed."""
+"""Files of ours: written completely or not at all, and checked when they are read again."""
 
+import ctypes
+import hashlib
 import os
 import re
 import secrets
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
+
+import msgspec
 
 from deconvnet._errors import ArgumentError, DeconvNetError
 
-UNFINISHED = ".deconvnet-unfinished"  # in the folder of a result: the folder of what is needed until it is finished
+PART = re.compile(r"\.deconvnet-[0-9a-f]{16}\.part")  # names of files that are not completely written yet
 
-_PART = re.compile(r"\.deconvnet-[0-9a-f]{16}\.part")
+_LARGEST_JSON = 2**26  # bytes
+_T = TypeVar("_T")
 
 
 def check_writable(path: Path, suffixes: Sequence[str], *, force: bool) -> None:
@@ -31,101 +37,136 @@ def check_writable(path: Path, suffixes: Sequence[str], *, force: bool) -> None:
         raise ArgumentError(f"{str(path)!r} is there already. Pass force=True to replace it.")
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_whole(path: Path, write: Callable[[BinaryIO], object], *, sync: bool = True) -> None:
     """Write a file under another name, then rename it, so that a partly written file is never seen.
+
+    Args:
+        path: of the file; what is there is replaced.
+        write: writes the content.
+        sync: wait until the disk has the file and its name, so that not even a power cut leaves part of it. Where many
+            files are written, `sync_together` waits for all of them at once.
 
     Raises:
         DeconvNetError: the disk refused, or the content cannot be written.
     """
-    part = path.with_name(f".deconvnet-{secrets.token_hex(8)}.part")
+    part = path.parent / f".deconvnet-{secrets.token_hex(8)}.part"
     try:
         with part.open("xb") as file:
             write(file)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(part, path)
+        if sync:
+            _sync_folder(path.parent)
     except (OSError, ValueError) as fault:
         raise DeconvNetError(f"cannot write {str(path)!r}: {fault}.") from fault
     finally:
         part.unlink(missing_ok=True)
 
 
-def named_folder(out: str | Path) -> Path:
-    """`out` as a path.
-
-    Raises:
-        ArgumentError: it is an empty text, which as a path would be the current folder.
-    """
-    if not str(out):
-        raise ArgumentError('the name of the output folder is empty. Give a new folder, or "." for the current one.')
-    return Path(out)
-
-
-def result_folder(out: str | Path, *, key: str, is_result: Callable[[Path], bool]) -> Path:
-    """The folder of a result, if it is new, empty or ours: finished, or unfinished with our key file.
+def sync_together(folder: Path, paths: Iterable[Path]) -> None:
+    """Wait until the disk has files that were written with `sync=False`.
 
     Args:
-        out: as the user gave it.
-        key: name of the file in the unfinished folder that says what is being made.
-        is_result: whether a folder holds a finished result.
-
-    Raises:
-        ArgumentError: the folder holds anything else, or is not named.
-        DeconvNetError: it cannot be read.
-    """
-    folder = named_folder(out)
-    unfinished = folder / UNFINISHED
-    if is_result(folder) or (not unfinished.is_symlink() and (unfinished / key).is_file()):
-        return folder
-    names = _names(folder)
-    if UNFINISHED in names and unfinished.is_dir() and not unfinished.is_symlink() and not _names(unfinished):
-        names.remove(UNFINISHED)
-    if names:
-        listed = ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        raise ArgumentError(f"{str(folder)!r} is not empty: it holds {listed}. Give a new folder.")
-    return folder
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, if need be.
+        folder: that holds all of them.
+        paths: the files.
 
     Raises:
         DeconvNetError: the disk refused.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not _sync_disk(folder):
+            paths = list(paths)
+            for path in paths:
+                _sync_file(path)
+            for parent in {path.parent for path in paths} | {folder}:
+                _sync_folder(parent)
     except OSError as fault:
-        raise DeconvNetError(f"cannot make the folder {str(folder)!r}: {fault}.") from fault
+        raise DeconvNetError(f"cannot write in {str(folder)!r}: {fault}.") from fault
 
 
-def remove_written(folder: Path, names: Sequence[str] = (), *, folder_too: bool = False) -> None:
-    """Remove files that we wrote, and nothing else. A link is removed, never followed.
+def digest(parts: Iterable[str | bytes | memoryview]) -> str:
+    """A hash that tells content from content that was damaged."""
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(part.encode() if isinstance(part, str) else part)
+    return whole.hexdigest()
+
+
+def read_json(path: Path, kind: type[_T], remedy: str, error: type[DeconvNetError] = DeconvNetError) -> _T:
+    """The content of a JSON file as the type that it should have.
 
     Args:
-        folder: in which they lie; nothing is done if it is missing or is a link.
-        names: of the files, removed in this order, after what killed runs were in the middle of writing there.
-        folder_too: remove the folder as well, unless something else lies in it.
+        path: of the file.
+        kind: a type that msgspec knows, such as a dataclass.
+        remedy: what to do if the file is damaged, a sentence.
+        error: raised then.
 
     Raises:
-        DeconvNetError: the disk refused.
+        DeconvNetError: `error`, if the file cannot be read or holds anything else.
     """
-    if folder.is_symlink() or not folder.is_dir():
-        return
     try:
-        parts = [path.name for path in folder.iterdir() if _PART.fullmatch(path.name)]
-        for path in (folder / name for name in (*parts, *names)):
-            if path.is_symlink() or path.is_file():
-                path.unlink(missing_ok=True)
-    except OSError as fault:
-        raise DeconvNetError(f"cannot remove unfinished files in {str(folder)!r}: {fault}.") from fault
-    if folder_too:
-        with suppress(OSError):
-            folder.rmdir()
+        if path.stat().st_size > _LARGEST_JSON:
+            raise ValueError(f"it is larger than {_LARGEST_JSON >> 20} MiB")
+        return decode_json(path.read_bytes(), kind)
+    except (OSError, ValueError) as fault:
+        raise damaged(path, fault, remedy, error) from fault
 
 
-def _names(folder: Path) -> list[str]:
-    """Names in a folder, if it exists, without the unfinished files of killed runs."""
+def decode_json(data: str | bytes, kind: type[_T]) -> _T:
+    """JSON as the type that it should have.
+
+    Raises:
+        ValueError: it is not JSON, or holds anything else.
+    """
     try:
-        return sorted(path.name for path in folder.iterdir() if not _PART.fullmatch(path.name))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as fault:
-        raise DeconvNetError(f"cannot read the folder {str(folder)!r}: {fault}.") from fault
+        return msgspec.json.decode(data, type=kind)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except msgspec.MsgspecError as fault:
+        raise ValueError(str(fault)) from fault
+
+
+def damaged(path: Path, what: object, remedy: str, error: type[DeconvNetError] = DeconvNetError) -> DeconvNetError:
+    """The error for a file that is not what it should be.
+
+    Args:
+        path: of the file.
+        what: is wrong with it.
+        remedy: what to do, a sentence.
+        error: its type.
+    """
+    return error(f"{str(path)!r} is damaged: {str(what).rstrip('.')}. {remedy}")
+
+
+def _sync_disk(folder: Path) -> bool:
+    """Wait for all that is written on a folder's file system; False where only single files can be waited for."""
+    if not sys.platform.startswith("linux"):
+        return False
+    libc: Any = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "syncfs"):
+        return False
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if libc.syncfs(descriptor):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as file:  # Windows takes no descriptor that cannot be written
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait for the names in a folder, where the system can: Windows cannot, nor can some network disks."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -4,6 +4,7 @@ import re
 
 import psutil
 import torch
+from rich.filesize import decimal
 
 from deconvnet._checks import as_index, short
 from deconvnet._errors import ArgumentError
@@ -30,3 +31,25 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 4
     return int(psutil.virtual_memory().available) // 4
+
+
+def check_fits(name: str, count: int, what: str, size: int, device: torch.device) -> None:
+    """Raise unless so many fit the memory that is free.
+
+    Args:
+        name: of the argument.
+        count: its value.
+        what: it counts.
+        size: bytes that each takes at least.
+        device: where.
+
+    Raises:
+        ArgumentError: they do not.
+    """
+    free = 4 * free_bytes(device)
+    if count * size <= free:
+        return
+    needs = f"each {what} takes {decimal(size)} and {decimal(free)} of memory are free"
+    if size > free:
+        raise ArgumentError(f"{name} is {count}, but not even one fits: {needs}.")
+    raise ArgumentError(f"{name} is at most {free // size} here, as {needs}; got {count}.")

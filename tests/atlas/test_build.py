@@ -22,7 +22,7 @@ from torch import nn
 
 import deconvnet
 from deconvnet import ArgumentError, DeconvNet, DeconvNetError, LoadedModel, MemoryBudgetError, PhotoError
-from deconvnet._files import UNFINISHED
+from deconvnet._folders import UNFINISHED
 from deconvnet.atlas import build, jobs, top_pictures, unfinished, write
 from deconvnet.atlas.build import build_atlas
 from deconvnet.atlas.jobs import merge_shards, scan_shard
@@ -333,7 +333,7 @@ def test_after_a_crash_while_unfinished_files_are_removed_it_goes_on(
         patch.setattr(Path, "unlink", unlink)
         with pytest.raises(Crash):
             build_atlas(net, photos, out=tmp_path, loaded=loaded, batch=4, k=3)
-    assert (tmp_path / UNFINISHED).is_dir()
+    assert (tmp_path / UNFINISHED).is_dir() == (name != "key.json")  # the last of them
     build_atlas(net, photos, out=tmp_path, loaded=loaded, batch=4, k=3, resume=True)
     assert_same(tmp_path, whole)
     assert not (tmp_path / UNFINISHED).exists()
@@ -500,6 +500,14 @@ def test_the_manifest_says_how_it_was_made_and_no_place_or_time(whole, tmp_path)
     ("arguments", "error", "words"),
     [
         ({"k": 0}, ArgumentError, "k is a whole number, 1 or more; got 0"),
+        (
+            {"k": 10**9},
+            ArgumentError,
+            "k is at most 255 with layer '8', whose tiles are 64 .*got 1000000000",
+        ),
+        ({"k": 512, "layers": ["1"]}, ArgumentError, "k is at most 511 with layer '1'"),
+        ({"workers": 10**9}, ArgumentError, "workers is a whole number, 0 to 1024; got 1000000000"),
+        ({"workers": 10**9, "engine": "ray"}, ArgumentError, "workers is a whole number, 0 to 10000"),
         ({"limit": True}, ArgumentError, "limit is a whole number"),
         ({"batch": 2.5}, ArgumentError, "batch is a whole number"),
         ({"layers": ["x"]}, ArgumentError, "no layer 'x'"),
@@ -525,12 +533,14 @@ def test_photos_of_which_none_can_be_read_are_told(net, loaded, tmp_path):
 
 def test_a_full_disk_is_told_and_it_goes_on_when_there_is_room(net, loaded, photos, whole, tmp_path, monkeypatch):
     def full(*args, **kwargs):
-        raise sqlite3.OperationalError("database or disk is full")
+        fault = sqlite3.OperationalError("database or disk is full")
+        fault.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise fault
 
     arguments = {"out": tmp_path / "a", "loaded": loaded, "batch": 4, "k": 3}
     with monkeypatch.context() as patch:
         patch.setattr(unfinished.Tiles, "add", full)
-        with pytest.raises(DeconvNetError, match="disk is full"):
+        with pytest.raises(DeconvNetError, match=r"cannot keep pictures .*disk is full"):
             build_atlas(net, photos, **arguments)
     with monkeypatch.context() as patch:
         patch.setattr("os.replace", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device")))
@@ -683,3 +693,23 @@ def test_reconstructions_that_do_not_fit_together_go_down_in_groups(
     assert_alike(tmp_path / "a", tmp_path / "whole")
     signals = sum(3 * 4 * whole.signals(layer).windows[:, 0].size for layer in layers)
     assert max(sizes) <= budget and sum(sizes) == signals
+
+
+def test_a_batch_that_is_larger_than_memory_is_refused_with_the_largest(net, loaded, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("deconvnet._memory.free_bytes", lambda device: 100_000)
+    words = r"batch is at most \d+ here, as each photo takes .* kB and 400.0 kB of memory are free; got 24"
+    with pytest.raises(ArgumentError, match=words):
+        build_atlas(net, photos, out=tmp_path / "a", loaded=loaded, batch=10**9)
+
+
+@pytest.mark.parametrize("shard", [(0, 10**9), (2, 2), (-1, 2), (0, 0), (0,), "0/2", (0.5, 2), None])
+def test_a_shard_that_is_none_is_told(net, loaded, photos, tmp_path, shard):
+    with pytest.raises(ArgumentError, match="a shard is part i of n, i from 0 to n - 1 and n at most 999999999; got"):
+        scan_shard(net, photos, shard=shard, out=tmp_path / "a", loaded=loaded)
+
+
+def test_many_missing_parts_are_counted_and_not_all_listed(net, loaded, photos, tmp_path):
+    scan_shard(net, photos, ["1"], shard=(0, 10**8), out=tmp_path / "a", loaded=loaded, batch=4)
+    words = r"99999999 of 100000000 parts are missing: 1, 2, .*, 20, \.\.\."
+    with pytest.raises(ArgumentError, match=words):
+        merge_shards(net, photos, [tmp_path / "a"], out=tmp_path / "b", loaded=loaded)

@@ -43,22 +43,22 @@ def test_a_newer_format_is_refused_with_what_to_do(folder):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda m: m.pop("k"), "the manifest lacks k"),
-        (lambda m: m.pop("format_version"), "format_version"),
-        (lambda m: m.update(format_version="1"), "format_version is '1'"),
+        (lambda m: m.pop("k"), "missing required field `k`"),
+        (lambda m: m.pop("format_version"), "missing required field `format_version`"),
+        (lambda m: m.update(format_version="1"), r"Expected `int`, got `str` - at `\$\.format_version`"),
         (lambda m: m.update(layers=[]), "at least one layer"),
-        (lambda m: m["layers"][0].update(channels="3"), "channels is '3'"),
-        (lambda m: m["layers"][0].update(tile=0), "0 pixels for each"),
+        (lambda m: m["layers"][0].update(channels="3"), r"got `str` - at `\$\.layers\[0\]\.channels`"),
+        (lambda m: m["layers"][0].update(tile=0), r"Expected `int` >= 1 - at `\$\.layers\[0\]\.tile`"),
         (lambda m: m["layers"][1].update(name="relu1"), "each name once"),
-        (lambda m: m.update(k=True), "k is True"),
-        (lambda m: m.update(model=None), "model is None"),
+        (lambda m: m.update(k=True), r"Expected `int`, got `bool` - at `\$\.k`"),
+        (lambda m: m.update(model=None), r"Expected `object`, got `null` - at `\$\.model`"),
     ],
 )
 def test_a_manifest_that_says_something_else_is_damaged(folder, change, words):
     data = json.loads((folder / MANIFEST).read_text())
     change(data)
     (folder / MANIFEST).write_text(json.dumps(data))
-    with pytest.raises(AtlasError, match=rf"manifest\.json' is damaged .*{words}.* build it anew"):
+    with pytest.raises(AtlasError, match=rf"manifest\.json' is damaged: .*{words}.* build it anew"):
         Atlas.open(folder)
 
 

@@ -14,7 +14,7 @@ from support.atlases import DEAD, FLAT, LAYER, PHOTOS, SKIPPED, network, stats_c
 import deconvnet
 from deconvnet import ArgumentError, AtlasError, LayerNotFoundError
 from deconvnet._types import Box, TopActivation
-from deconvnet.atlas.manifest import MANIFEST, AtlasLayer, write_manifest
+from deconvnet.atlas.manifest import MANIFEST, AtlasLayer, Counts, PhotoSource, write_manifest
 from deconvnet.atlas.reader import Atlas
 from deconvnet.atlas.store import strip_path
 from deconvnet.atlas.tables import write_skipped, write_stats, write_top
@@ -43,9 +43,9 @@ def test_top_gives_the_strongest_activations_of_a_map(atlas):
 
 def test_a_row_without_spatial_axes_has_no_position(tmp_path, made):
     write_top(tmp_path, [LAYER, FLAT], 2, top_columns())
-    write_stats(tmp_path, [LAYER, FLAT], stats_columns())
+    write_stats(tmp_path, [LAYER, FLAT], stats_columns(max=[3.0, 1.0, 5.0], dead=[False] * 3))
     write_skipped(tmp_path, [])
-    write_manifest(tmp_path, replace(made[1], layers=(LAYER, FLAT), k=2))
+    write_manifest(tmp_path, replace(made[1], layers=(LAYER, FLAT), k=2, counts=Counts(3, 0)))
     atlas = Atlas.open(str(tmp_path))
     assert atlas.top("b", 0) == (TopActivation("b", 0, 0, 5.0, "é 猫.jpg", 2, (), Box((0, 0), (8, 8))),)
     assert atlas.top("a", 0)[0] == TopActivation("a", 0, 0, 3.0, "x.jpg", 0, (3, 0), Box((-1, -2), (5, 5)))
@@ -145,15 +145,17 @@ def test_a_large_atlas_is_looked_at_quickly(tmp_path, made):
     write_top(tmp_path, [layer], k, {
         "layer": np.full(rows, "big"), "channel": np.repeat(np.arange(maps), k), "rank": np.tile(np.arange(k), maps),
         "activation": np.tile(np.arange(k, 0, -1.0), maps), "image": np.char.add("photo", index.astype(str)),
-        "index": index, **dict.fromkeys(("y", "x", "top", "left", "bottom", "right"), zeros),
+        "index": index, **dict.fromkeys(("y", "x", "top", "left"), zeros),
+        **dict.fromkeys(("bottom", "right"), zeros + 1),
     })  # fmt: skip
-    numbers = dict.fromkeys(("mean", "max", "active", "q10", "q50", "q90", "q99"), np.ones(maps))
+    numbers = dict.fromkeys(("mean", "max", "active", "q10", "q50", "q90", "q99"), np.full(maps, float(k)))
     write_stats(tmp_path, [layer], {
         "layer": np.full(maps, "big"), "channel": np.arange(maps), "photos": np.full(maps, 50_000), **numbers,
         "dead": np.zeros(maps, bool),
     })  # fmt: skip
     write_skipped(tmp_path, [])
-    write_manifest(tmp_path, replace(made[1], layers=(layer,)))
+    photos = PhotoSource("many", 50_000, "")
+    write_manifest(tmp_path, replace(made[1], layers=(layer,), photos=photos, counts=Counts(50_000, 0)))
     atlas = Atlas.open(tmp_path)
     for channel in range(0, maps, 10):
         assert len(atlas.top("big", channel)) == k

@@ -28,13 +28,13 @@ def test_tables_without_rows_are_tables(tmp_path):
     write_top(tmp_path, [LAYER], 2, {name: [] for name in top_columns()})
     write_skipped(tmp_path, [])
     assert read_top(tmp_path, [LAYER], 2)[0].num_rows == 0
-    assert read_skipped(tmp_path) == ()
+    assert read_skipped(tmp_path, 0) == ()
 
 
 def test_skipped_photos_are_sorted_by_their_numbers(tmp_path):
     rows = [SkippedPhoto(7, "b", "cut off"), SkippedPhoto(2, "a", "not an image")]
     write_skipped(tmp_path, rows)
-    assert read_skipped(tmp_path) == (rows[1], rows[0])
+    assert read_skipped(tmp_path, 2) == (rows[1], rows[0])
 
 
 def test_other_programs_read_the_tables(made):
@@ -52,7 +52,7 @@ def test_missing_and_truncated_tables_are_named(folder, table):
     whole = (folder / table).read_bytes()
     for length in (0, 3, len(whole) // 2, len(whole) - 1):
         (folder / table).write_bytes(whole[:length])
-        with pytest.raises(AtlasError, match=rf"{table}' is damaged .* Fetch the atlas again, or build it anew"):
+        with pytest.raises(AtlasError, match=rf"{table}' is damaged: .* Fetch the atlas again, or build it anew"):
             Atlas.open(folder)
     (folder / table).unlink()
     with pytest.raises(AtlasError, match=rf"{table}' is missing\. Fetch the atlas again"):
@@ -79,16 +79,41 @@ def test_flipped_bits_in_the_rows_are_found(folder, table):
 
 def test_a_table_of_other_columns_is_damaged(folder):
     pq.write_table(pa.table({"layer": ["relu1"]}), folder / "stats.parquet")
-    with pytest.raises(AtlasError, match=r"stats\.parquet' is damaged \(its columns are layer"):
+    with pytest.raises(AtlasError, match=r"stats\.parquet' is damaged: its columns are layer"):
         Atlas.open(folder)
 
 
 def test_tables_of_another_atlas_are_refused(folder, tmp_path):
     little_atlas(tmp_path / "other", ("relu1",), 2)
     shutil.copy(tmp_path / "other" / "stats.parquet", folder)
-    with pytest.raises(
-        AtlasError, match=r"stats\.parquet' is damaged .*does not have one row for each of the 9 feature maps"
-    ):
+    with pytest.raises(AtlasError, match=r"stats\.parquet' is damaged: it has 2 rows, where 9 belong"):
+        Atlas.open(folder)
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value", "words"),
+    [
+        ("stats", "photos", 13, "stats.parquet' is damaged: it counts other photos"),
+        ("stats", "dead", True, "top.parquet' is damaged: its maps are not those that respond"),
+        ("stats", "max", 99.0, "top.parquet' is damaged: its strongest activations are not those of stats.parquet"),
+        ("top", "index", 15, "top.parquet' is damaged: a photo is not one of the set's"),
+        ("top", "index", -1, "top.parquet' is damaged: a photo is not one of the set's"),
+        ("top", "bottom", -999, "top.parquet' is damaged: a box is empty"),
+    ],
+)
+def test_tables_that_contradict_one_another_are_refused(folder, table, column, value, words):
+    path = folder / f"{table}.parquet"
+    rows = pq.read_table(path)
+    changed = [value, *rows[column].to_pylist()[1:]]
+    index = rows.schema.get_field_index(column)
+    pq.write_table(rows.set_column(index, rows.schema.field(column), pa.array(changed, rows[column].type)), path)
+    with pytest.raises(AtlasError, match=words):
+        Atlas.open(folder)
+
+
+def test_photos_that_were_skipped_are_counted(folder):
+    write_skipped(folder, [])
+    with pytest.raises(AtlasError, match=r"skipped\.parquet' is damaged: it has 0 rows, where 1 belong"):
         Atlas.open(folder)
 
 

@@ -22,7 +22,7 @@ from torch import nn
 from typer.main import get_command
 
 import deconvnet as package
-from deconvnet import DeconvNet, LoadedModel, load_model
+from deconvnet import ArgumentError, DeconvNet, LoadedModel, load_model
 from deconvnet.capture import trace as capture
 from deconvnet.cli import main
 from deconvnet.cli.commands import app
@@ -281,6 +281,27 @@ def test_numbers_of_a_flag_are_one_alone_or_several(text, whole, values):
 )
 def test_feature_maps_are_indices_ranges_or_words(text, channels):
     assert feature_maps(text) == channels
+
+
+@pytest.mark.parametrize("text", ["0-999999999999", "0-999999,7", "3,0-1000000"])
+def test_more_feature_maps_than_any_layer_has_are_refused_at_once(text):
+    with pytest.raises(ArgumentError, match="--channel takes at most 1000000 feature maps"):
+        feature_maps(text)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("explain", "sample:chelsea"), ("project", "sample:chelsea", "-l", "a"), ("responsible", "sample:chelsea"),
+        ("steps", "sample:chelsea"), ("report", "sample:chelsea"),
+        ("compare", "a", "b", "sample:chelsea", "-l", "a", "-c", "1"),
+        ("demo",), ("sheet", ".", "-l", "a"), ("atlas", "."), ("atlas-merge", ".", "--photos", "."), ("learn", "."),
+        ("learned", "."),
+    ],
+)  # fmt: skip
+def test_an_empty_name_is_not_the_current_folder(deconvnet, arguments, tmp_path):
+    told(deconvnet(*arguments, "-o", ""), 'or "." for the current one')
+    assert names(tmp_path) == []
 
 
 def keys(value: object) -> set[str]:
@@ -1114,7 +1135,10 @@ def test_resuming_a_finished_atlas_leaves_it_and_says_so(deconvnet, spec, tmp_pa
     first = deconvnet(*arguments, "-k", 1)
     assert first.code == 0
     written = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
-    again = deconvnet(*arguments, "-k", 1, "--resume")
+    again = deconvnet(*arguments, "-k", 1, "--resume", "--take-over")
     assert again.code == 0 and again.out.startswith(first.out) and again.out.endswith("it was already finished\n")
     told(deconvnet(*arguments, "-k", 2, "--resume"), "'out' holds an atlas that was built with k=1, now k=2. Use the")
+    part = [*arguments[:-1], "../part", "--shard", "0/1"]
+    assert deconvnet(*part).out == "part 0/1 of photos -> ../part\n"
+    assert deconvnet(*part, "--resume").out == "part 0/1 of photos -> ../part\n  it was already finished\n"
     assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == written

@@ -1,12 +1,14 @@
 """Networks in files and checkpoints: the same bytes after any interruption, and never half a file."""
 
 import json
+import math
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from deconvnet.learn import (
     AdaptiveDeconvNet,
     DeconvLayer,
     Progress,
+    checkpoint,
     fit,
     load_net,
     save_net,
@@ -360,3 +363,57 @@ def test_killed_at_random_moments_it_goes_on_to_the_same_bytes(whole, tmp_path):
                 break
             kills += 1
         assert path.read_bytes() == whole.read_bytes()
+
+
+def rewritten(whole: Path, path: Path, name: str, change: Callable[[torch.Tensor], object], *, sealed: bool) -> None:
+    """A network in a file in which a tensor was changed; with the hash of what was changed, if it is sealed."""
+    with safe_open(whole, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        about = json.loads(file.metadata()["learned"])
+    change(tensors[name])
+    if sealed:
+        del about["digest"]
+        about["digest"] = checkpoint._digest(json.dumps(about), tensors)
+    save_file(tensors, path, {"learned": json.dumps(about)})
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "what"),
+    [
+        ("layers.0.filters", lambda tensor: tensor[0].fill_(math.nan), "layers.0.filters holds NaN or infinity"),
+        ("layers.1.energy", lambda tensor: tensor[0].fill_(math.inf), "layers.1.energy holds NaN or infinity"),
+        ("layers.1.energy", lambda tensor: tensor[0].fill_(-1), "layers.1.energy holds numbers below zero"),
+        ("layers.0.usual", lambda tensor: tensor[0].fill_(-1), "layers.0.usual holds numbers below zero"),
+    ],
+)
+def test_a_checkpoint_of_numbers_that_cannot_be_is_not_resumed(whole, tmp_path, name, change, what):
+    path = tmp_path / "net.safetensors"
+    rewritten(whole, path, name, change, sealed=True)
+    for read in (load_net, lambda path: learn(network(), checkpoint=path, resume=True)):
+        with pytest.raises(DeconvNetError, match=f"is damaged, or holds no learned network: {what}"):
+            read(path)
+
+
+def test_a_filter_that_changed_on_the_disk_is_told(whole, tmp_path):
+    path = tmp_path / "net.safetensors"
+    rewritten(whole, path, "layers.0.filters", lambda tensor: tensor[0, 0, 0, 0].add_(1e-6), sealed=False)
+    with pytest.raises(DeconvNetError, match="it does not hold what was written"):
+        load_net(path)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"maps": 4', '"maps": 400000000'),
+        ('"pool": [2, 2, 2]', '"pool": [99999, 99999, 2]'),
+        ('"kernel": 3', '"kernel": 99999'),
+    ],
+)
+def test_a_file_that_asks_for_more_memory_than_there_is_is_damaged(whole, tmp_path, before, after):
+    with safe_open(whole, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        text = file.metadata()["learned"]
+    assert before in text
+    save_file(tensors, tmp_path / "net.safetensors", {"learned": text.replace(before, after)})
+    with pytest.raises(DeconvNetError, match=r"is damaged, or holds no learned network: .* instead of"):
+        load_net(tmp_path / "net.safetensors")

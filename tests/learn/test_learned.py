@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from deconvnet import ArgumentError, DeconvNetError, PhotoError
-from deconvnet._files import UNFINISHED
+from deconvnet._folders import UNFINISHED, held
 from deconvnet.learn import (
     AdaptiveDeconvNet,
     Codes,
@@ -335,12 +335,66 @@ def test_what_is_there_is_not_overwritten(photos, whole, tmp_path):
         run(photos, tmp_path)
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", ""])
+@pytest.mark.parametrize("text", ["{", "[1]", "", '"x"', "[" * 100_000, '{"prepare": ' * 100_000, '{"batch": 2}'])
 def test_a_damaged_list_of_what_was_begun_is_told(photos, tmp_path, text):
     (tmp_path / UNFINISHED).mkdir()
     (tmp_path / UNFINISHED / "about.json").write_text(text)
-    with pytest.raises(DeconvNetError, match=r"about.json' is damaged .*\. Give a new folder"):
+    with pytest.raises(DeconvNetError, match=r"about.json' is damaged: .*\. Give a new folder"):
         run(photos, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_second_run_is_refused_by_name_and_disturbs_nothing(photos, whole, tmp_path, resume, finished):
+    if finished and not resume:
+        pytest.skip("refused before the lock is tried")
+    if finished:
+        shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    with held(tmp_path, ("learned.safetensors", "skipped.csv")):
+        (tmp_path / UNFINISHED / ".deconvnet-0123456789abcdef.part").write_bytes(b"being written")
+        before = files(tmp_path)
+        with pytest.raises(ArgumentError, match=r"another run is at work in .* \(process \d+ on '.*', since 2"):
+            run(photos, tmp_path, resume=resume)
+        assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["skipped.csv", "learned.safetensors"])
+def test_a_file_of_the_user_that_comes_while_it_learns_is_not_overwritten(photos, tmp_path, name, whole):
+    def put(_: Progress) -> None:
+        (tmp_path / name).write_bytes(b"mine")
+
+    with pytest.raises(ArgumentError, match=f"{name}' is there already and is not from this run. Move it elsewhere"):
+        run(photos, tmp_path, progress=put)
+    assert (tmp_path / name).read_bytes() == b"mine"
+    (tmp_path / name).unlink()
+    run(photos, tmp_path, resume=True)
+    assert files(tmp_path) == files(whole)
+
+
+def test_a_folder_that_is_removed_while_it_learns_is_told(photos, tmp_path):
+    with pytest.raises(DeconvNetError, match=r"cannot write|was removed"):
+        run(photos, tmp_path / "out", progress=lambda _: shutil.rmtree(tmp_path / "out", ignore_errors=True))
+    assert not (tmp_path / "out" / "learned.safetensors").exists()
+
+
+def test_a_checkpoint_of_a_run_from_other_photos_is_refused(photos, tmp_path):
+    shutil.copytree(photos, tmp_path / "photos")
+    (tmp_path / "photos" / "0.png").unlink()
+    with pytest.raises(Crash):
+        run(tmp_path / "photos", tmp_path / "a", progress=crash_at(5))
+    with pytest.raises(Crash):
+        run(photos, tmp_path / "b", progress=crash_at(5))
+    shutil.copy(*(tmp_path / name / UNFINISHED / "checkpoint.safetensors" for name in "ab"))
+    with pytest.raises(ArgumentError, match=r"was started with photos=.*, now photos="):
+        run(photos, tmp_path / "b", resume=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"photo", b"photo,reason\na", b"a,b\nc,d", b"\xff", b'photo,reason\n"a'])
+def test_a_damaged_list_of_skipped_photos_is_told(whole, tmp_path, content):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "skipped.csv").write_bytes(content)
+    with pytest.raises(DeconvNetError, match=r"skipped\.csv' is damaged: .* Remove it\."):
+        Learned.open(tmp_path).skipped()
 
 
 # What goes wrong.
@@ -351,10 +405,16 @@ def test_a_damaged_list_of_what_was_begun_is_told(photos, tmp_path, text):
     [
         ({"batch": 0}, "batch is a whole number, 1 or more; got 0"),
         ({"limit": True}, "limit is a whole number"),
-        ({"workers": -1}, "workers is a whole number, 0 or more; got -1"),
+        ({"workers": -1}, "workers is a whole number, 0 to 1024; got -1"),
         ({"prepare": Prepare(24, 3)}, "photos become 3 channels, but the network takes 1"),
         ({"net": network(kernel=25)}, "layer 1: images of 24x24 are smaller than filters of 25x25"),
         ({"epochs": 0}, "with epochs=0 nothing is learned"),
+        ({"epochs": 10**12}, "epochs is at most 1000000 for all layers together"),
+        ({"workers": 10**6}, "workers is a whole number, 0 to 1024; got 1000000"),
+        (
+            {"prepare": Prepare(10**9)},
+            "batch is 2, but not even one fits: each photo of size 1000000000 with 3 feature",
+        ),
         ({"epochs": [1, 1, 1]}, "one for each of 2 layers"),
         ({"solver": "dr"}, "solver 'dr' is for"),
         ({"update_by": "magic"}, "update_by is one of"),
@@ -423,7 +483,9 @@ def test_what_holds_no_learned_network_is_told(whole, tmp_path):
         Learned.open(tmp_path / "nowhere")
     path = tmp_path / "learned.safetensors"
     save_net(network(), path)
-    with pytest.raises(DeconvNetError, match="is damaged, or not from `deconvnet learn`: 'prepare'"):
+    with pytest.raises(
+        DeconvNetError, match=r"is damaged, or not from `deconvnet learn`: .*missing required field `prepare`"
+    ):
         Learned.open(tmp_path)
     for prepare in ({"size": 2}, {"colour": 1}, None):
         save_net(network(), path, {"prepare": prepare})

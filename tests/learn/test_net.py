@@ -430,3 +430,11 @@ def test_what_cannot_be_reconstructed_is_told(changed, words):
     codes = net.infer(numbers(1, 1, 9, 9), max_iter=2)
     with pytest.raises(ArgumentError, match=words):
         net.reconstruct(codes, **changed)
+
+
+@pytest.mark.parametrize("options", [{"kernel": 10**6}, {"pool": (10**5, 10**5, 2)}])
+def test_layers_larger_than_memory_are_refused(options):
+    with pytest.raises(ArgumentError, match=r"maps is 15, but not even one fits: each map takes .* of memory are free"):
+        AdaptiveDeconvNet.of([15], **options)
+    with pytest.raises(ArgumentError, match=r"maps is at most \d+ here, as each map takes .*; got 1000000000000"):
+        AdaptiveDeconvNet.of([10**12])

@@ -663,3 +663,20 @@ def test_a_run_that_is_stopped_leaves_no_process_behind(tmp_path: Path, how: sig
     gone, alive = psutil.wait_procs(workers, timeout=10)
     assert len(gone) == 2 and not alive
     assert words.count(b"Traceback") == (1 if how is signal.SIGINT else 0), words.decode()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("s-{0..999999999}.tar", "stands for 1000000000 paths, of 1000000 at most"),
+        ("s-{0..99999999999999999999999999}.tar", "stands for 100000000000000000000000000 paths, of 1000000 at most"),
+        ("{0..9999}-{0..9999}.tar", "stands for more than 1000000 paths"),
+        ("{3..1}.tar", "counts downwards"),
+    ],
+)
+def test_patterns_that_stand_for_too_many_paths_are_refused_at_once(pattern, words, monkeypatch):
+    if "more than" in words:
+        monkeypatch.setattr("deconvnet.photos.files._MOST_PATHS", 10_000)
+        words = words.replace("1000000", "10000")
+    with pytest.raises(ArgumentError, match=words):
+        in_braces(pattern)

@@ -18,7 +18,7 @@ import deconvnet
 from deconvnet import DeconvNet, LoadedModel, Preprocess, load_model
 from deconvnet._types import Unit
 from deconvnet.atlas.manifest import AtlasLayer, Counts, Manifest, ModelSource, PhotoSource, write_manifest
-from deconvnet.atlas.store import Signals, start_atlas, write_signals, write_strip
+from deconvnet.atlas.store import Signals, write_signals, write_strip
 from deconvnet.atlas.tables import SkippedPhoto, write_skipped, write_stats, write_top
 from deconvnet.photos.photo import Photo, load_photo
 
@@ -50,7 +50,7 @@ def little_atlas(
         AtlasLayer(info.name, min(maps, info.channels), info.size, info.stride, info.receptive_field, tile)
         for info in infos
     )
-    start_atlas(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     top: Columns = {}
     stats: Columns = {}
     for layer in of_atlas:

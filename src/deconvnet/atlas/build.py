@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from deconvnet._checks import file_path, flag
 from deconvnet._errors import ArgumentError, PhotoError
+from deconvnet._folders import Held, has_unfinished, held
 from deconvnet.atlas.manifest import is_atlas, key_of
 from deconvnet.atlas.options import Build, Options, prepare
 from deconvnet.atlas.reader import Atlas
 from deconvnet.atlas.scan import Scan
-from deconvnet.atlas.store import atlas_folder, signals_folder, start_atlas
+from deconvnet.atlas.store import NAMES, atlas_folder, check_no_atlas, signals_folder
 from deconvnet.atlas.tables import SkippedPhoto
 from deconvnet.atlas.top_memory import TopMemory
 from deconvnet.atlas.top_pictures import draw_top_units
@@ -37,6 +38,7 @@ def build_atlas(
     out: str | Path,
     loaded: LoadedModel,
     resume: bool = False,
+    take_over: bool = False,
     **options: Unpack[Options],
 ) -> Atlas:
     """What every feature map of some layers looks for, over a set of photos (figure 2 of the paper).
@@ -54,6 +56,8 @@ def build_atlas(
         loaded: how photos become the network's input.
         resume: go on with what an interrupted run left in `out`; the result is that of an uninterrupted run. A
             finished atlas of the same options is returned as it is.
+        take_over: take the place of a run on another machine that has not ended properly; only where it is known to be
+            gone. Of one on this machine that is seen, and told with a warning.
         workers: processes that read photos, 0 (the default) or more. On Ray, which reads photos wherever it has room,
             processes that run the network, each on one core or GPU; 0 is one.
         engine: "local" (the default), or "ray" to scan on Ray Data (the extra `ray`). The result is the same.
@@ -73,7 +77,8 @@ def build_atlas(
 
     Raises:
         ArgumentError: wrong arguments; `out` holds an atlas or an unfinished one, without `resume` or of other
-            options, or files that are not of an atlas.
+            options, or files that are not of an atlas; or another run is at work in it.
+        AtlasError: what an interrupted run left is damaged.
         PhotoError: no photos, or none that can be read. Single ones that cannot be are listed in the atlas. Or a photo
             that has changed when it is read again, for its pictures or to go on with an interrupted scan.
         LayerNotFoundError, UnsupportedOperationError, NotFiniteError: as `DeconvNet.project`.
@@ -82,44 +87,47 @@ def build_atlas(
     folder, resume = atlas_folder(file_path("the name of the output folder", out)), flag("resume", resume)
     build = prepare(attached(net), photos, layers, k, loaded, options)
     if resume and is_atlas(folder):
-        return finished_atlas(build, folder)
-    start_atlas(folder)
-    unfinished = Unfinished(folder)
-    unfinished.start(build.key(), resume=resume)
-    memory = TopMemory.of(build.attached, build.layers, build.k)
-    beside_scan = memory if memory is not None and memory.pays(build.count) else None
-    scan, skipped = scan_photos(build, unfinished, range(build.batches), beside_scan)
-    return finish_atlas(build, folder, scan, skipped, memory)
+        return finished_atlas(build, folder, take_over=take_over)
+    check_no_atlas(folder)
+    with held(folder, NAMES, take_over=take_over) as held_folder:
+        unfinished = Unfinished(folder)
+        unfinished.start(held_folder, build.key(), resume=resume)
+        memory = TopMemory.of(build.attached, build.layers, build.k)
+        beside_scan = memory if memory is not None and memory.pays(build.count) else None
+        scan, skipped, _ = scan_photos(build, unfinished, range(build.count), beside_scan)
+        return finish_atlas(build, held_folder, scan, skipped, memory)
 
 
 def scan_photos(
-    build: Build, unfinished: Unfinished, batch_range: range, memory: TopMemory | None = None
-) -> tuple[Scan, list[SkippedPhoto]]:
-    """The scan of these batches, resumed and saved now and then, and the photos that could not be read.
+    build: Build, unfinished: Unfinished, of_scan: range, memory: TopMemory | None = None
+) -> tuple[Scan, list[SkippedPhoto], bool]:
+    """The scan of these photos, resumed and saved now and then; what could not be read; whether any photo was left.
 
     Args:
         build: what is built.
         unfinished: where the scan is saved.
-        batch_range: indices of the batches.
+        of_scan: indices of the photos.
         memory: filled beside the scan.
     """
-    scan, done, skipped = unfinished.load_scan(build.layers, build.k)
+    scan, done, skipped = unfinished.load_scan(build.layers, build.k, of_scan, build.batch)
     scan.digests.check(build.photos)
-    first, last = (min(index * build.batch, build.count) for index in (batch_range.start, batch_range.stop))
-    photos = np.arange(min(first + done * build.batch, last), last)
-    build.report_progress("scan", last - first - len(photos), last - first, len(skipped))
+    count, left = len(of_scan), of_scan[done * build.batch :]
+    photos = np.arange(left.start, left.stop)
+    build.report_progress("scan", count - len(photos), count, len(skipped))
+    if done and not len(photos):
+        return scan, skipped, False
     saved, unsaved = time.monotonic(), 0
     with closing(_scan(build, scan, photos, memory)) as skipped_of_batches:
         for skipped_of_batch in skipped_of_batches:
             skipped += [SkippedPhoto(i, build.photos.name(i), reason) for i, reason in skipped_of_batch]
             done += 1
             unsaved += build.batch
-            build.report_progress("scan", min(done * build.batch, last - first), last - first, len(skipped))
+            build.report_progress("scan", min(done * build.batch, count), count, len(skipped))
             if unsaved >= _SAVE_PHOTOS or time.monotonic() - saved > _SAVE_SECONDS:
                 unfinished.save_scan(scan, done, skipped)
                 saved, unsaved = time.monotonic(), 0
     unfinished.save_scan(scan, done, skipped)
-    return scan, skipped
+    return scan, skipped, True
 
 
 def _scan(
@@ -143,13 +151,13 @@ def _scan(
 
 
 def finish_atlas(
-    build: Build, folder: Path, scan: Scan, skipped: Sequence[SkippedPhoto], memory: TopMemory | None
+    build: Build, held_folder: Held, scan: Scan, skipped: Sequence[SkippedPhoto], memory: TopMemory | None
 ) -> Atlas:
     """The atlas of a whole scan: carry its top units down, write all files, remove the unfinished ones.
 
     Args:
         build: what is built.
-        folder: of the atlas.
+        held_folder: of the atlas.
         scan: of all photos.
         skipped: photos that could not be read.
         memory: what the units' ways down need, if there is room for it.
@@ -159,19 +167,19 @@ def finish_atlas(
     """
     if len(skipped) == build.count:
         raise PhotoError(f"none of the {build.count} photos can be read; the first: {skipped[0].reason}")
-    units, unfinished = scan.top_units(), Unfinished(folder)
+    units, unfinished = scan.top_units(), Unfinished(held_folder.folder)
     with unfinished.tiles() as tiles:
         draw_top_units(build, scan, units, memory, tiles)
-        write_atlas(build, folder, scan, units, skipped, tiles)
-    unfinished.remove()
-    return Atlas.open(folder)
+        write_atlas(build, held_folder, scan, units, skipped, tiles)
+    unfinished.remove(held_folder)
+    return Atlas.open(held_folder.folder)
 
 
-def finished_atlas(build: Build, folder: Path) -> Atlas:
-    """The atlas that a folder already holds.
+def finished_atlas(build: Build, folder: Path, *, take_over: bool) -> Atlas:
+    """The atlas that a folder already holds; what its run was killed before removing is removed.
 
     Raises:
-        ArgumentError: it was built with other options.
+        ArgumentError: it was built with other options, or another run is at work there.
     """
     atlas = Atlas.open(folder)
     changed = differences(key_of(atlas.manifest, keep_signal=signals_folder(folder).is_dir()), build.key())
@@ -180,5 +188,7 @@ def finished_atlas(build: Build, folder: Path) -> Atlas:
             f"{str(folder)!r} holds an atlas that was built with {'; '.join(changed)}. Use the same options or a new "
             "folder."
         )
-    Unfinished(folder).remove()
+    if has_unfinished(folder):
+        with held(folder, NAMES, take_over=take_over) as held_folder:
+            Unfinished(folder).remove(held_folder)
     return atlas

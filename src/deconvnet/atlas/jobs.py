@@ -1,22 +1,28 @@
 """Atlases of many jobs: each scans a part of the photos, one merges the parts."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Unpack
 
 from deconvnet._checks import as_index, as_list, file_path, flag, short
 from deconvnet._errors import ArgumentError
+from deconvnet._folders import held
 from deconvnet.atlas.build import finish_atlas, finished_atlas, scan_photos
-from deconvnet.atlas.manifest import is_atlas
+from deconvnet.atlas.manifest import Key, is_atlas
 from deconvnet.atlas.options import Build, Options, ReportProgress, prepare
 from deconvnet.atlas.reader import Atlas
 from deconvnet.atlas.scan import Scan
-from deconvnet.atlas.store import atlas_folder, start_atlas
+from deconvnet.atlas.store import NAMES, atlas_folder, check_no_atlas
 from deconvnet.atlas.tables import SkippedPhoto
 from deconvnet.atlas.top_memory import TopMemory
-from deconvnet.atlas.unfinished import Key, Unfinished, differences
+from deconvnet.atlas.unfinished import Unfinished, differences
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet, attached
+
+_MOST_PARTS = 10**9 - 1
+_MOST_NAMED = 20  # of parts that are missing
 
 
 def scan_shard(
@@ -29,15 +35,19 @@ def scan_shard(
     out: str | Path,
     loaded: LoadedModel,
     resume: bool = False,
+    take_over: bool = False,
     **options: Unpack[Options],
-) -> None:
+) -> bool:
     """Scan a part of the photos, as one job of many; `merge_shards` makes the atlas of all parts.
 
     Args:
         shard: (i, n), part i of n, counted from 0.
         out: a folder for this part alone.
-        net, photos, layers, k, loaded, resume, workers, engine, ray_address, allow_outside, suffix, limit, batch,
-            memory, keep_signal, progress: as in `build_atlas`, the same for all parts.
+        net, photos, layers, k, loaded, resume, take_over, workers, engine, ray_address, allow_outside, suffix, limit,
+            batch, memory, keep_signal, progress: as in `build_atlas`, the same for all parts.
+
+    Returns:
+        Whether anything was left to scan: not if the part was finished before, and is resumed.
 
     Raises:
         As `build_atlas`.
@@ -45,10 +55,12 @@ def scan_shard(
     part, parts = checked_shard(shard)
     folder, resume = atlas_folder(file_path("the name of the output folder", out)), flag("resume", resume)
     build = prepare(attached(net), photos, layers, k, loaded, options)
-    start_atlas(folder)
-    unfinished = Unfinished(folder)
-    unfinished.start({**build.key(), "shard": f"{part}/{parts}"}, resume=resume)
-    scan_photos(build, unfinished, _batches_of_shard(build, part, parts))
+    check_no_atlas(folder)
+    with held(folder, NAMES, take_over=take_over) as held_folder:
+        unfinished = Unfinished(folder)
+        unfinished.start(held_folder, replace(build.key(), shard=f"{part}/{parts}"), resume=resume)
+        *_, scanned = scan_photos(build, unfinished, _photos_of_shard(build, part, parts))
+    return scanned
 
 
 def merge_shards(
@@ -62,13 +74,14 @@ def merge_shards(
     allow_outside: bool = False,
     suffix: str | None = None,
     resume: bool = False,
+    take_over: bool = False,
     progress: ReportProgress | None = None,
 ) -> Atlas:
     """The atlas of photos that `scan_shard` scanned in parts. It has the bytes of one that was scanned at once.
 
     Args:
-        net, photos, loaded, workers, allow_outside, suffix, resume, progress: as in `build_atlas`; the same network and
-            photos as for the parts, because nothing that a folder says is ever loaded.
+        net, photos, loaded, workers, allow_outside, suffix, resume, take_over, progress: as in `build_atlas`; the same
+            network and photos as for the parts, because nothing that a folder says is ever loaded.
         shards: the folders of all parts, in any order; they stay as they are.
         out: folder of the atlas.
 
@@ -85,18 +98,21 @@ def merge_shards(
         raise ArgumentError("the list of parts to merge is empty: give their folders.")
     key = next(iter(keys.values()))
     options: Options = {
-        "workers": workers, "limit": key["photos"]["looked at"], "batch": key["batch"],
-        "keep_signal": key["signals kept"], "progress": progress, "allow_outside": allow_outside, "suffix": suffix,
+        "workers": workers, "limit": key.photos.looked_at, "batch": key.batch, "keep_signal": key.signals_kept,
+        "progress": progress, "allow_outside": allow_outside, "suffix": suffix,
     }  # fmt: skip
-    build = prepare(attached(net), photos, key["layers"], key["k"], loaded, options)
-    scan, skipped = _merged(build, keys)
+    build = prepare(attached(net), photos, key.layers, key.k, loaded, options)
+    _check_parts(build, keys)
     if resume and is_atlas(folder):
-        return finished_atlas(build, folder)
-    start_atlas(folder)
-    unfinished = Unfinished(folder)
-    unfinished.start(build.key(), resume=resume)
-    unfinished.save_scan(scan, build.batches, skipped)
-    return finish_atlas(build, folder, scan, skipped, TopMemory.of(build.attached, build.layers, build.k))
+        return finished_atlas(build, folder, take_over=take_over)
+    check_no_atlas(folder)
+    scan, skipped = _merged(build, keys)
+    with held(folder, NAMES, take_over=take_over) as held_folder:
+        unfinished = Unfinished(folder)
+        unfinished.start(held_folder, build.key(), resume=resume)
+        unfinished.save_scan(scan, build.batches, skipped)
+        memory = TopMemory.of(build.attached, build.layers, build.k)
+        return finish_atlas(build, held_folder, scan, skipped, memory)
 
 
 def checked_shard(shard: tuple[int, int]) -> tuple[int, int]:
@@ -106,42 +122,58 @@ def checked_shard(shard: tuple[int, int]) -> tuple[int, int]:
         ArgumentError: it is not.
     """
     part, parts = (as_index(value) for value in ((as_list(shard) or []) + [None] * 2)[:2])
-    if part is None or parts is None or not 0 <= part < parts or len(shard) != 2:
-        raise ArgumentError(f"a shard is part i of n, i from 0 to n - 1; got {short(shard)}.")
+    if part is None or parts is None or not 0 <= part < parts <= _MOST_PARTS or len(shard) != 2:
+        raise ArgumentError(
+            f"a shard is part i of n, i from 0 to n - 1 and n at most {_MOST_PARTS}; got {short(shard)}."
+        )
     return part, parts
 
 
 def _key_of_shard(folder: Path) -> Key:
     key = Unfinished(folder).key()
-    if key is None or "shard" not in key:
+    if key is None or key.shard is None:
         raise ArgumentError(f"{str(folder)!r} does not hold a scanned part of an atlas.")
     return key
 
 
-def _merged(build: Build, keys: Mapping[Path, Key]) -> tuple[Scan, list[SkippedPhoto]]:
-    """The scans of all parts as one, and the photos that could not be read."""
-    merged, skipped, folder_of = Scan(build.layers, build.k), list[SkippedPhoto](), dict[int, Path]()
-    parts = int(next(iter(keys.values()))["shard"].split("/")[1])
+def _check_parts(build: Build, keys: Mapping[Path, Key]) -> None:
+    """Raise unless these are the keys of all parts of an atlas.
+
+    Raises:
+        ArgumentError: they are not.
+    """
+    folder_of = dict[int, Path]()
+    _, parts = next(iter(keys.values())).part()
     for folder, key in keys.items():
-        part, parts_here = map(int, key["shard"].split("/"))
+        part, parts_here = key.part()
         if parts_here != parts:
-            raise ArgumentError(f"{str(folder)!r} holds part {key['shard']}, but another folder holds one of {parts}.")
-        changed = differences({name: value for name, value in key.items() if name != "shard"}, build.key())
+            raise ArgumentError(f"{str(folder)!r} holds part {key.shard}, but another folder holds one of {parts}.")
+        changed = differences(replace(key, shard=None), build.key())
         if changed:
             raise ArgumentError(f"the part in {str(folder)!r} was scanned with {'; '.join(changed)}.")
         if part in folder_of:
-            raise ArgumentError(f"{str(folder_of[part])!r} and {str(folder)!r} both hold part {key['shard']}.")
+            raise ArgumentError(f"{str(folder_of[part])!r} and {str(folder)!r} both hold part {key.shard}.")
         folder_of[part] = folder
-        scan, done, skipped_of_part = Unfinished(folder).load_scan(build.layers, build.k)
-        if done < len(_batches_of_shard(build, part, parts)):
+    count = parts - len(folder_of)
+    if count:
+        absent = ", ".join(map(str, islice((part for part in range(parts) if part not in folder_of), _MOST_NAMED)))
+        raise ArgumentError(f"{count} of {parts} parts are missing: {absent}{', ...' if count > _MOST_NAMED else ''}.")
+
+
+def _merged(build: Build, keys: Mapping[Path, Key]) -> tuple[Scan, list[SkippedPhoto]]:
+    """The scans of all parts as one, and the photos that could not be read."""
+    merged, skipped = Scan(build.layers, build.k), list[SkippedPhoto]()
+    for folder, key in keys.items():
+        photos = _photos_of_shard(build, *key.part())
+        scan, done, skipped_of_part = Unfinished(folder).load_scan(build.layers, build.k, photos, build.batch)
+        if done * build.batch < len(photos):
             raise ArgumentError(f"the part in {str(folder)!r} is unfinished: run it again with --resume.")
         merged.merge(scan)
         skipped += skipped_of_part
-    absent = [part for part in range(parts) if part not in folder_of]
-    if absent:
-        raise ArgumentError(f"{len(absent)} of {parts} parts are missing: {', '.join(map(str, absent[:20]))}.")
     return merged, sorted(skipped, key=lambda photo: photo.index)
 
 
-def _batches_of_shard(build: Build, part: int, parts: int) -> range:
-    return range(part * build.batches // parts, (part + 1) * build.batches // parts)
+def _photos_of_shard(build: Build, part: int, parts: int) -> range:
+    """Indices of the photos of a part, which is so many whole batches."""
+    first, last = (index * build.batches // parts * build.batch for index in (part, part + 1))
+    return range(min(first, build.count), min(last, build.count))

@@ -2,18 +2,27 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeAlias
 
-from deconvnet._errors import ArgumentError, AtlasError
-from deconvnet._files import write_whole
+import msgspec
+from msgspec import Meta
+
+from deconvnet._errors import ArgumentError, AtlasError, DeconvNetError
+from deconvnet._files import damaged, decode_json, read_json, write_whole
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+WIDEST = 16383  # pixels of a WebP image's side
+REMEDY = "Fetch the atlas again, or build it anew."
 
-_WIDEST = 16383  # pixels of a WebP image's side
+Scalar: TypeAlias = bool | int | float | str | None
+Plain: TypeAlias = Scalar | tuple[Scalar | tuple[Scalar, ...], ...]
+"""The value of an option, as JSON holds it."""
+
+_Count = Annotated[int, Meta(ge=0, lt=2**53)]
+_Positive = Annotated[int, Meta(ge=1, lt=2**53)]
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,7 @@ class ModelSource:
     """
 
     spec: str
-    options: Mapping[str, Any]
+    options: Mapping[str, Plain]
     weights: str
 
 
@@ -41,11 +50,11 @@ class AtlasLayer:
     """
 
     name: str
-    channels: int
-    size: tuple[int, ...]
+    channels: Annotated[int, Meta(ge=1, lt=2**31)]
+    size: tuple[_Positive, ...]
     stride: tuple[float, ...] | None
-    receptive_field: tuple[int, ...]
-    tile: int
+    receptive_field: tuple[_Positive, ...]
+    tile: Annotated[int, Meta(ge=1, le=WIDEST)]
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,7 @@ class PhotoSource:
     """
 
     name: str
-    count: int
+    count: _Count
     fingerprint: str
 
 
@@ -67,8 +76,8 @@ class PhotoSource:
 class Counts:
     """How many photos were used, and how many could not be read."""
 
-    photos: int
-    skipped: int
+    photos: _Count
+    skipped: _Count
 
 
 @dataclass(frozen=True)
@@ -90,12 +99,12 @@ class Manifest:
 
     deconvnet: str
     model: ModelSource
-    rules: Mapping[str, Any]
+    rules: Mapping[str, Plain]
     layers: tuple[AtlasLayer, ...]
     photos: PhotoSource
-    preprocess: Mapping[str, Any]
-    k: int
-    batch: int
+    preprocess: Mapping[str, Plain]
+    k: Annotated[int, Meta(ge=1, le=WIDEST)]
+    batch: _Positive
     counts: Counts
     libraries: Mapping[str, str]
 
@@ -103,37 +112,106 @@ class Manifest:
         names = [layer.name for layer in self.layers]
         if not names or len(set(names)) < len(names):
             raise ArgumentError(f"an atlas has at least one layer, each name once; got {names}.")
-        if self.k < 1 or self.batch < 1:
-            raise ArgumentError(f"k={self.k} and batch={self.batch}, but at least 1 is needed.")
-        for layer in self.layers:
-            if layer.channels < 1 or not 1 <= layer.tile * self.k <= _WIDEST:
-                raise ArgumentError(
-                    f"layer {layer.name!r} has {layer.channels} feature maps and {self.k} tiles of {layer.tile} pixels"
-                    f" for each; at least one map, and {_WIDEST} pixels in all, is what a strip can hold."
-                )
+        if self.counts.photos + self.counts.skipped > self.photos.count:
+            raise ArgumentError(f"{self.counts} are more photos than the {self.photos.count} of the set.")
+        check_k(self.k, self.layers)
+
+
+@dataclass(frozen=True)
+class LookedAt:
+    """The photos of a set that are used.
+
+    Attributes:
+        name, fingerprint: of the set.
+        looked_at: how many, from the first.
+    """
+
+    name: str
+    looked_at: _Count
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Key:
+    """What the bytes of an atlas depend on: a run is resumed only where all of it is the same.
+
+    Attributes:
+        format_version: of the atlas.
+        deconvnet, model, rules, preprocess, k, batch, libraries: as in `Manifest`.
+        layers: their names.
+        photos: those that are used.
+        signals_kept: whether the signed signals are kept.
+        shard: which part of the photos, such as "3/64"; None for all.
+    """
+
+    format_version: int
+    deconvnet: str
+    model: ModelSource
+    rules: Mapping[str, Plain]
+    layers: tuple[str, ...]
+    photos: LookedAt
+    preprocess: Mapping[str, Plain]
+    k: Annotated[int, Meta(ge=1, le=WIDEST)]
+    batch: _Positive
+    signals_kept: bool
+    libraries: Mapping[str, str]
+    shard: Annotated[str, Meta(pattern=r"^\d{1,9}/\d{1,9}$")] | None = None
+
+    def __post_init__(self) -> None:
+        part, parts = self.part()
+        if part >= parts:
+            raise ArgumentError(f"a shard is part i of n, i from 0 to n - 1; got {self.shard}.")
+
+    def part(self) -> tuple[int, int]:
+        """Part i of n, 0 of 1 for all."""
+        part, parts = map(int, (self.shard or "0/1").split("/"))
+        return part, parts
+
+
+def check_k(k: int, layers: tuple[AtlasLayer, ...]) -> None:
+    """Raise unless a strip holds k tiles of each layer.
+
+    Raises:
+        ArgumentError: `k` is too large.
+    """
+    widest = max(layers, key=lambda layer: layer.tile)
+    most = WIDEST // widest.tile
+    if k > most:
+        raise ArgumentError(
+            f"k is at most {most} with layer {widest.name!r}, whose tiles are {widest.tile} pixels wide: a picture "
+            f"holds {WIDEST} pixels side by side; got {k}."
+        )
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json`, which makes the folder an atlas: the last file to be written.
 
     Raises:
-        ArgumentError: the manifest holds what JSON cannot.
+        ArgumentError: the manifest holds what JSON cannot, or what it may not.
         DeconvNetError: the disk refused.
     """
     try:
         text = json.dumps({"format_version": FORMAT_VERSION, **asdict(manifest)}, indent=2, allow_nan=False)
+        decode_json(text, Manifest)
     except (TypeError, ValueError) as fault:
         raise ArgumentError(f"the manifest holds what JSON cannot: {fault}.") from fault
     write_whole(folder / MANIFEST, lambda file: file.write(f"{text}\n".encode("ascii")))
 
 
+class _Head(msgspec.Struct):
+    """What manifests of all versions begin with."""
+
+    format_version: int
+    deconvnet: Any = None
+
+
 def is_atlas(folder: Path) -> bool:
     """Whether the folder holds the manifest of an atlas, of any version."""
+    path = folder / MANIFEST
     try:
-        data = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return path.is_file() and read_json(path, _Head, REMEDY, AtlasError).deconvnet is not None
+    except AtlasError:
         return False
-    return isinstance(data, dict) and {"format_version", "deconvnet"} <= data.keys()
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -150,44 +228,36 @@ def read_manifest(folder: Path) -> Manifest:
             f"{str(folder)!r} is not an atlas: {MANIFEST}, which is written last, is missing. If an atlas was being "
             "built there, finish it first (--resume, resume=True)."
         )
-    try:
-        data = json.loads(path.read_bytes())
-        version = _built(int, data["format_version"], "format_version")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as fault:
-        raise damaged(path, fault) from fault
+    version = read_json(path, _Head, REMEDY, AtlasError).format_version
     if version != FORMAT_VERSION:
         raise AtlasError(
             f"{str(path)!r} has format_version {version}, and this is deconvnet for version {FORMAT_VERSION}. Install "
             "the deconvnet that made the atlas, or a newer one: pip install --upgrade deconvnet."
         )
-    try:
-        manifest: Manifest = _built(Manifest, data, "the manifest")
-    except ValueError as fault:
-        raise damaged(path, fault) from fault
-    return manifest
+    return read_json(path, Manifest, REMEDY, AtlasError)
 
 
-def key_of(manifest: Manifest, *, keep_signal: bool) -> dict[str, Any]:
-    """What the bytes of an atlas depend on: a run is resumed only where all of it is the same.
+def key_of(manifest: Manifest, *, keep_signal: bool) -> Key:
+    """The key of an atlas.
 
     Args:
         manifest: of the atlas.
         keep_signal: whether its signals are kept.
     """
     count = manifest.counts.photos + manifest.counts.skipped
-    return {
-        "format_version": FORMAT_VERSION,
-        "deconvnet": manifest.deconvnet,
-        "model": asdict(manifest.model),
-        "rules": dict(manifest.rules),
-        "layers": [layer.name for layer in manifest.layers],
-        "photos": {"name": manifest.photos.name, "looked at": count, "fingerprint": manifest.photos.fingerprint},
-        "preprocess": dict(manifest.preprocess),
-        "k": manifest.k,
-        "batch": manifest.batch,
-        "signals kept": keep_signal,
-        "libraries": dict(manifest.libraries),
-    }
+    return Key(
+        format_version=FORMAT_VERSION,
+        deconvnet=manifest.deconvnet,
+        model=manifest.model,
+        rules=manifest.rules,
+        layers=tuple(layer.name for layer in manifest.layers),
+        photos=LookedAt(manifest.photos.name, count, manifest.photos.fingerprint),
+        preprocess=manifest.preprocess,
+        k=manifest.k,
+        batch=manifest.batch,
+        signals_kept=keep_signal,
+        libraries=manifest.libraries,
+    )
 
 
 def missing(path: Path) -> AtlasError:
@@ -195,32 +265,6 @@ def missing(path: Path) -> AtlasError:
     return AtlasError(f"{str(path)!r} is missing. Fetch the atlas again, or build it anew.")
 
 
-def damaged(path: Path, fault: object) -> AtlasError:
+def damaged_atlas(path: Path, fault: object) -> DeconvNetError:
     """The error for a file that is not what it should be."""
-    return AtlasError(f"{str(path)!r} is damaged ({fault}). Fetch the atlas again, or build it anew.")
-
-
-def _built(kind: Any, value: Any, where: str) -> Any:
-    """A value that came from JSON as the type that it should have.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    origin, inner = get_origin(kind) or kind, get_args(kind)
-    if kind is Any:
-        return tuple(value) if isinstance(value, list) else value
-    if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, dict):
-        hints = get_type_hints(kind)
-        lacking = sorted(hints.keys() - value.keys())
-        if lacking:
-            raise ValueError(f"{where} lacks {', '.join(lacking)}")
-        return kind(**{name: _built(hint, value[name], f"{where}'s {name}") for name, hint in hints.items()})
-    if origin is UnionType:
-        return None if value is None and NoneType in inner else _built(inner[0], value, where)
-    if origin is tuple and isinstance(value, list):
-        return tuple(_built(inner[0], part, where) for part in value)
-    if origin is Mapping and isinstance(value, dict):
-        return {name: _built(inner[1], part, where) for name, part in value.items()}
-    if type(value) is kind or (kind is float and type(value) is int):
-        return value
-    raise ValueError(f"{where} is {value!r}"[:200])
+    return damaged(path, fault, REMEDY, AtlasError)

@@ -14,21 +14,23 @@ import torch
 
 from deconvnet._checks import callback, flag, instance, is_one_of, short, whole_number
 from deconvnet._errors import ArgumentError
-from deconvnet._memory import in_bytes
+from deconvnet._memory import check_fits, in_bytes
 from deconvnet._types import LayerInfo
 from deconvnet._version import __version__
-from deconvnet.atlas.manifest import AtlasLayer, Counts, Manifest, ModelSource, PhotoSource, key_of
+from deconvnet.atlas.manifest import AtlasLayer, Counts, Key, Manifest, ModelSource, PhotoSource, Plain, check_k, key_of
 from deconvnet.engine.activations import layer_names
 from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.layers import layer_infos, rectifiers, value_of
 from deconvnet.models.load import LoadedModel
+from deconvnet.photos.batches import MOST_WORKERS
 from deconvnet.photos.sets import PhotoSet, open_photos
 
 MOST_AT_ONCE = 8  # more are slower: their maps are too large for the caches, and for memory that is used again
 
 _MEMORY = "2GB"  # for a batch; not what is free, so that all machines choose the same
-_MOST_WORKERS, _MOST_KEPT = 1024, 10_000
+_MOST_KEPT = 10_000
 _SMALLEST, _LARGEST = 32, 128  # pixels of a tile
+_MOST_ACTORS = 10**4  # of Ray: of one core each gets a ten-thousandth at least
 
 Engine = Literal["local", "ray"]
 ReportProgress = Callable[[str, int, int, int], object]
@@ -89,7 +91,7 @@ class Build:
         """How many batches the photos make."""
         return math.ceil(self.count / self.batch)
 
-    def key(self) -> dict[str, Any]:
+    def key(self) -> Key:
         """What the atlas depends on, for resuming it: free memory and the number of workers do not matter."""
         return key_of(self.manifest(0), keep_signal=self.keep_signal)
 
@@ -127,6 +129,7 @@ def prepare(
     scanned = scan_layers(attached, infos, layers)
     for info in scanned:
         attached.costs(attached.own_graph(), info.name)  # refused now rather than after the scan
+    check_k(k, tuple(map(_atlas_layer, scanned)))
     source = photos
     if not isinstance(source, PhotoSet):
         source = open_photos(photos, allow_outside=options.get("allow_outside", False), suffix=options.get("suffix"))
@@ -134,6 +137,8 @@ def prepare(
     count = min(options.get("limit") or len(source), len(source))
     memory = options.get("memory")
     batch = options.get("batch") or _canonical_batch(infos, scanned, in_bytes(_MEMORY if memory is None else memory))
+    largest = max(info.channels * math.prod(info.size) for info in infos.values())
+    check_fits("batch", min(batch, count), "photo", 2 * largest * 4, loaded.device)
     return Build(
         attached, loaded, source, _name(photos), scanned, k, min(batch, count), count,
         workers=options.get("workers", 0),
@@ -190,7 +195,8 @@ def checked_options(options: Options) -> Options:
     limit, batch = options.get("limit"), options.get("batch")
     result["limit"] = None if limit is None else whole_number("limit", limit)
     result["batch"] = None if batch is None else whole_number("batch", batch)
-    result["workers"] = whole_number("workers", options.get("workers", 0), least=0, most=_MOST_WORKERS)
+    most = _MOST_ACTORS if is_one_of(options.get("engine"), ("ray",)) else MOST_WORKERS
+    result["workers"] = whole_number("workers", options.get("workers", 0), least=0, most=most)
     result["keep_signal"] = flag("keep_signal", options.get("keep_signal", False))
     callback("progress", options.get("progress"))
     engine, address = options.get("engine", "local"), options.get("ray_address")
@@ -215,7 +221,7 @@ def _atlas_layer(info: LayerInfo) -> AtlasLayer:
 
 
 def _model_source(loaded: LoadedModel, model: torch.nn.Module) -> ModelSource:
-    options = {name: _plain(value) for name, value in loaded.options.items()}
+    options: dict[str, Plain] = {name: _plain(value) for name, value in loaded.options.items()}
     spec = Path(loaded.spec).name if loaded.spec else type(model).__name__
     return ModelSource(spec, options, _weights_hash(model))
 
@@ -241,12 +247,12 @@ def _name(photos: Any) -> str:
     return type(photos).__name__
 
 
-def _plain(value: object) -> object:
+def _plain(value: object) -> Any:
     """A value of an option as JSON holds it, without the folder of a file."""
     if isinstance(value, str | Path):
         return Path(value).name
     if isinstance(value, Sequence):
-        return [_plain(part) for part in value]
+        return tuple(_plain(part) for part in value)
     return value if isinstance(value, int | float) or value is None else str(value)
 
 

@@ -19,7 +19,7 @@ from deconvnet._errors import ArgumentError, LayerNotFoundError
 from deconvnet._types import Box, TopActivation
 from deconvnet.atlas.manifest import AtlasLayer, Manifest, read_manifest
 from deconvnet.atlas.store import Kind, Signals, read_signals, read_strip
-from deconvnet.atlas.tables import MapStats, SkippedPhoto, read_skipped, read_stats, read_top
+from deconvnet.atlas.tables import MapStats, SkippedPhoto, check_together, read_skipped, read_stats, read_top
 
 _PALE, _FAINT = (236, 236, 236), (200, 200, 200)
 
@@ -50,7 +50,9 @@ class Atlas:
         folder = file_path("folder", folder)
         manifest = read_manifest(folder)
         top, map_indices = read_top(folder, manifest.layers, manifest.k)
-        return cls(folder, manifest, top, map_indices, read_stats(folder, manifest.layers), read_skipped(folder))
+        stats = read_stats(folder, manifest.layers)
+        check_together(folder, manifest, top, map_indices, stats)
+        return cls(folder, manifest, top, map_indices, stats, read_skipped(folder, manifest.counts.skipped))
 
     def __len__(self) -> int:
         """How many feature maps it has."""
@@ -123,8 +125,9 @@ class Atlas:
             LayerNotFoundError: an unknown layer.
             AtlasError: they were not kept, or the file is damaged.
         """
-        self._index(layer, 0)
-        return read_signals(self.folder, layer)
+        index = self._index(layer, 0)
+        first, last = self._rows(index)[0], self._rows(index + self.layers[layer].channels - 1)[1]
+        return read_signals(self.folder, layer, last - first)
 
     def find(self, *, image: str) -> tuple[TopActivation, ...]:
         """Where a photo is among the strongest, in the order of layers and channels; rank 0 where it leads.

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,15 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from deconvnet._errors import ArgumentError, AtlasError
-from deconvnet._files import make_folder, remove_written, result_folder, write_whole
-from deconvnet.atlas.manifest import MANIFEST, AtlasLayer, damaged, is_atlas, missing
+from deconvnet._files import write_whole
+from deconvnet._folders import make_folder, remove_written, result_folder
+from deconvnet.atlas.manifest import MANIFEST, AtlasLayer, damaged_atlas, is_atlas, missing
 
 Kind = Literal["signal", "patch"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 KEY = "key.json"  # in the folder of unfinished files: what is being built
+NAMES = (MANIFEST, "top.parquet", "stats.parquet", "skipped.parquet", "pictures", "signals")  # of all that is written
 
 _WEBP = {"quality": 85, "method": 4}
 _LONGEST = 120  # letters of a layer's name in the name of a file
@@ -35,16 +38,14 @@ def atlas_folder(out: str | Path) -> Path:
     return result_folder(out, key=KEY, is_result=is_atlas)
 
 
-def start_atlas(folder: Path) -> None:
-    """Make the folder, if need be, in which an atlas will be written; files of an unfinished one stay.
+def check_no_atlas(folder: Path) -> None:
+    """Raise unless an atlas can be built in the folder.
 
     Raises:
-        ArgumentError: the folder holds an atlas already.
-        DeconvNetError: the disk refused.
+        ArgumentError: it holds one already.
     """
-    if (folder / MANIFEST).exists():
+    if is_atlas(folder):
         raise ArgumentError(f"{str(folder)!r} holds an atlas already. Give another folder, or remove it.")
-    make_folder(folder)
 
 
 def remove_interrupted(folder: Path) -> None:
@@ -100,7 +101,7 @@ def strip_path(folder: Path, layer: str, channel: int, kind: Kind) -> Path:
 
 
 def write_strip(folder: Path, layer: AtlasLayer, channel: int, kind: Kind, tiles: Image.Image) -> None:
-    """Write the strip of a feature map's signals or patches.
+    """Write the strip of a feature map's signals or patches; `sync_together` waits for the disk.
 
     Args:
         folder: of the atlas.
@@ -122,7 +123,7 @@ def write_strip(folder: Path, layer: AtlasLayer, channel: int, kind: Kind, tiles
         raise ArgumentError(f"layer {layer.name!r} has {layer.channels} feature maps; got channel {channel}.")
     path = strip_path(folder, layer.name, channel, kind)
     make_folder(path.parent)
-    write_whole(path, lambda file: tiles.save(file, "WEBP", **_WEBP))
+    write_whole(path, lambda file: tiles.save(file, "WEBP", **_WEBP), sync=False)
 
 
 def read_strip(folder: Path, layer: AtlasLayer, channel: int, kind: Kind, count: int) -> Image.Image:
@@ -138,15 +139,14 @@ def read_strip(folder: Path, layer: AtlasLayer, channel: int, kind: Kind, count:
     path = strip_path(folder, layer.name, channel, kind)
     try:
         with Image.open(path, formats=["WEBP"]) as file:
-            tiles = file.convert("RGB")
+            if file.size != (count * layer.tile, layer.tile):
+                expected = f"{layer.tile} x {count * layer.tile}"
+                raise ValueError(f"it has {file.height} x {file.width} pixels, and {expected} belong there")
+            return file.convert("RGB")
     except FileNotFoundError as fault:
         raise missing(path) from fault
-    except (OSError, ValueError, SyntaxError) as fault:
-        raise damaged(path, fault) from fault
-    if tiles.size != (count * layer.tile, layer.tile):
-        expected = f"{layer.tile} x {count * layer.tile}"
-        raise damaged(path, f"it has {tiles.height} x {tiles.width} pixels, and {expected} belong there")
-    return tiles
+    except Exception as fault:  # a decoder may raise anything
+        raise damaged_atlas(path, fault) from fault
 
 
 # ---- signals
@@ -211,18 +211,28 @@ def write_signals(folder: Path, layer: str, signals: Signals) -> None:
     write_whole(path, lambda file: file.write(save(arrays)))
 
 
-def read_signals(folder: Path, layer: str) -> Signals:
+def read_signals(folder: Path, layer: str, count: int) -> Signals:
     """The signals of a layer's top activations.
+
+    Args:
+        folder: of the atlas.
+        layer: its name.
+        count: of top activations.
 
     Raises:
         AtlasError: they were not kept, or the file is damaged.
     """
     path = signals_path(folder, layer)
     try:
-        return Signals(**load_file(path))
+        signals = Signals(**load_file(path))
+        if len(signals.windows) != count:
+            raise ValueError(f"it holds {len(signals.windows)} signals, and {count} belong there")
+        if not (np.isfinite(signals.windows).all() and np.isfinite(signals.scale).all()):
+            raise ValueError("it holds NaN or infinity")
     except FileNotFoundError as fault:
         raise AtlasError(
             f"this atlas does not hold signals of {layer!r}: {str(path)!r} is missing. Build it with keep_signal=True."
         ) from fault
     except (OSError, SafetensorError, ValueError, TypeError) as fault:
-        raise damaged(path, fault) from fault
+        raise damaged_atlas(path, fault) from fault
+    return signals

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deconvnet._errors import ArgumentError
 from deconvnet._files import write_whole
-from deconvnet.atlas.manifest import AtlasLayer, damaged, missing
+from deconvnet.atlas.manifest import AtlasLayer, Manifest, damaged_atlas, missing
 
 _AXES = ("y", "x")
 
@@ -129,7 +129,8 @@ def read_top(folder: Path, layers: Sequence[AtlasLayer], k: int) -> tuple[pa.Tab
     Raises:
         AtlasError: the file is missing or damaged.
     """
-    table = _read(folder, "top", lambda table: _check_top(table, layers, k))
+    most = k * sum(layer.channels for layer in layers)
+    table = _read(folder, "top", range(most + 1), lambda table: _check_top(table, layers, k))
     return table, _map_indices(table, layers)
 
 
@@ -139,16 +140,55 @@ def read_stats(folder: Path, layers: Sequence[AtlasLayer]) -> pa.Table:
     Raises:
         AtlasError: the file is missing or damaged.
     """
-    return _read(folder, "stats", lambda table: _check_stats(table, layers))
+    maps = sum(layer.channels for layer in layers)
+    return _read(folder, "stats", range(maps, maps + 1), lambda table: _check_stats(table, layers))
 
 
-def read_skipped(folder: Path) -> tuple[SkippedPhoto, ...]:
+def read_skipped(folder: Path, count: int) -> tuple[SkippedPhoto, ...]:
     """The photos that could not be read.
+
+    Args:
+        folder: of the atlas.
+        count: how many there should be.
 
     Raises:
         AtlasError: the file is missing or damaged.
     """
-    return tuple(SkippedPhoto(**row) for row in _read(folder, "skipped", lambda table: None).to_pylist())
+    table = _read(folder, "skipped", range(count, count + 1), lambda table: None)
+    return tuple(SkippedPhoto(**row) for row in table.to_pylist())
+
+
+def check_together(
+    folder: Path, manifest: Manifest, top: pa.Table, map_indices: NDArray[np.int64], stats: pa.Table
+) -> None:
+    """Raise unless the tables are of one atlas, that of the manifest.
+
+    Args:
+        folder: of the atlas.
+        manifest: of the atlas.
+        top, map_indices: from `read_top`.
+        stats: from `read_stats`.
+
+    Raises:
+        AtlasError: they contradict one another.
+    """
+    first = top["rank"].to_numpy() == 0
+    led = map_indices[first]  # maps that have rows
+    responds = ~stats["dead"].to_numpy(zero_copy_only=False)
+    try:
+        _require(_all(stats["photos"].to_numpy() == manifest.counts.photos), "it counts other photos")
+    except ValueError as fault:
+        raise damaged_atlas(folder / "stats.parquet", fault) from fault
+    try:
+        index = top["index"].to_numpy()
+        _require(_all((index >= 0) & (index < manifest.photos.count)), "a photo is not one of the set's")
+        for low, high in (("top", "bottom"), ("left", "right")):
+            _require(_all(top[low].to_numpy() < top[high].to_numpy()), "a box is empty")
+        _require(np.array_equal(led, np.flatnonzero(responds)), "its maps are not those that respond")
+        strongest, largest = top["activation"].to_numpy()[first], stats["max"].to_numpy()[led]
+        _require(_all(strongest == largest), "its strongest activations are not those of stats.parquet")
+    except ValueError as fault:
+        raise damaged_atlas(folder / "top.parquet", fault) from fault
 
 
 def _write(folder: Path, name: str, columns: Mapping[str, ArrayLike], check: Callable[[pa.Table], None]) -> None:
@@ -174,21 +214,25 @@ def _array(field: pa.Field, column: ArrayLike) -> pa.Array:
     return pa.array(values, mask=values < 0 if field.name in _AXES else None).cast(field.type)
 
 
-def _read(folder: Path, name: str, check: Callable[[pa.Table], None]) -> pa.Table:
-    """Read a table that passes the check."""
+def _read(folder: Path, name: str, rows: range, check: Callable[[pa.Table], None]) -> pa.Table:
+    """Read a table that has so many rows and passes the check."""
     path = folder / f"{name}.parquet"
     if not path.is_file():
         raise missing(path)
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            schema, count = file.schema_arrow, file.metadata.num_rows
+            if not schema.equals(_SCHEMAS[name]):
+                raise ValueError(f"its columns are {', '.join(schema.names)}, of other names or types than they should")
+            if count not in rows:
+                raise ValueError(f"it has {count} rows, where {rows[-1]} {'belong' if rows[0] else 'at most can be'}")
             table = file.read()
-        if not table.schema.equals(_SCHEMAS[name]):
-            raise ValueError(
-                f"its columns are {', '.join(table.schema.names)}, of other names or types than they should"
-            )
+        if len(table) != count:
+            raise ValueError(f"it has {len(table)} rows and says {count}")
+        table.validate(full=True)
         check(table)
     except (OSError, ValueError, pa.ArrowException) as fault:
-        raise damaged(path, fault) from fault
+        raise damaged_atlas(path, fault) from fault
     return table
 
 
@@ -207,7 +251,7 @@ def _map_indices(table: pa.Table, layers: Sequence[AtlasLayer]) -> NDArray[np.in
     channels = np.array([layer.channels for layer in layers])
     row_layer = np.array([index_of[name] for name in names], dtype=np.int64)[named.indices.to_numpy()]
     channel = table["channel"].to_numpy()
-    _require(bool(((channel >= 0) & (channel < channels[row_layer])).all()), "a channel is not one of its layer's")
+    _require(_all((channel >= 0) & (channel < channels[row_layer])), "a channel is not one of its layer's")
     indices: NDArray[np.int64] = (np.cumsum(channels) - channels)[row_layer] + channel
     return indices
 
@@ -217,15 +261,13 @@ def _check_top(table: pa.Table, layers: Sequence[AtlasLayer], k: int) -> None:
     indices = _map_indices(table, layers)
     _check_finite(table)
     same = np.diff(indices) == 0
-    _require(bool((np.diff(indices) >= 0).all()), "rows are not sorted by layer and channel")
+    _require(_all(np.diff(indices) >= 0), "rows are not sorted by layer and channel")
     rank, activation = table["rank"].to_numpy(), table["activation"].to_numpy()
     starts = np.flatnonzero(np.concatenate([[True], ~same])) if len(rank) else np.array([], dtype=np.int64)
     lengths = np.diff(np.append(starts, len(rank)))
     expected = np.arange(len(rank)) - np.repeat(starts, lengths)
-    _require(
-        bool((rank == expected).all() and (rank < k).all()), f"ranks of a map do not run from 0 to {k - 1} at most"
-    )
-    _require(bool((np.diff(activation)[same] <= 0).all()), "activations of a map rise with their rank")
+    _require(_all((rank == expected) & (rank < k)), f"ranks of a map do not run from 0 to {k - 1} at most")
+    _require(_all(np.diff(activation)[same] <= 0), "activations of a map rise with their rank")
 
 
 def _check_stats(table: pa.Table, layers: Sequence[AtlasLayer]) -> None:
@@ -240,6 +282,10 @@ def _check_finite(table: pa.Table) -> None:
     for field in table.schema:
         if pa.types.is_floating(field.type):
             _require(bool(np.isfinite(table[field.name].to_numpy()).all()), f"{field.name} holds NaN or infinity")
+
+
+def _all(condition: NDArray[np.bool_]) -> bool:
+    return bool(condition.all())
 
 
 def _require(holds: bool, otherwise: str) -> None:

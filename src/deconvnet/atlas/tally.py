@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-from deconvnet.atlas.ranking import Ranking
+from deconvnet.atlas.ranking import NONE, Ranking
 
 QUANTILES = (0.1, 0.5, 0.9, 0.99)
 
@@ -140,14 +140,59 @@ class Tally:
         of_ranking = {"activations": ranking.activations, "images": ranking.images, "places": ranking.positions}
         return {**of_ranking, **self._state}
 
-    @staticmethod
-    def of_arrays(map_positions: int, arrays: Mapping[str, np.ndarray]) -> "Tally":
-        """What `arrays` gave, as a tally again."""
-        channels, k = arrays["activations"].shape
-        tally = Tally(channels, map_positions, k)
-        tally._ranking = Ranking(arrays["activations"], arrays["images"], arrays["places"])
-        tally._state = {name: np.array(arrays[name]) for name in tally._state}
-        return tally
+    def restore(self, arrays: Mapping[str, np.ndarray], seen: range, count: int) -> None:
+        """Take what `arrays` of an equal tally gave in place of what is here.
+
+        Args:
+            arrays: all of them.
+            seen: indices of the photos that it has seen, also those that could not be read.
+            count: how many could be.
+
+        Raises:
+            ValueError: another tally's, or one that cannot be.
+        """
+        expected = self.arrays()
+        if arrays.keys() != expected.keys():
+            raise ValueError(f"it holds {', '.join(sorted(arrays))} of a layer instead of {', '.join(expected)}")
+        for name, array in arrays.items():
+            if (array.dtype, array.shape) != (expected[name].dtype, expected[name].shape):
+                raise ValueError(
+                    f"{name} is {array.dtype} of shape {array.shape} instead of {expected[name].dtype} of shape "
+                    f"{expected[name].shape}"
+                )
+        ranking = Ranking(arrays["activations"], arrays["images"], arrays["places"])
+        state = {name: np.array(arrays[name]) for name in self._state}
+        _check_state(state, count, self.map_positions)
+        _check_ranking(ranking, state, seen, self.map_positions)
+        self._ranking, self._state, self._waiting = ranking, state, []
+
+
+def _check_state(state: Mapping[str, np.ndarray], count: int, map_positions: int) -> None:
+    """Raise ValueError unless the statistics can be those of so many photos."""
+    bins, positive = state["bins"], state["positive"]
+    if state["photos"][0] != count or (bins < 0).any() or (bins.sum(1) != count).any():
+        raise ValueError(f"it does not count the {count} photos that it has seen")
+    if (positive < 0).any() or (positive > count * map_positions).any():
+        raise ValueError("it counts more active positions than there are")
+    if count and not np.isfinite(state["largest"]).all():
+        raise ValueError("the largest activations are not finite")
+
+
+def _check_ranking(ranking: Ranking, state: Mapping[str, np.ndarray], seen: range, map_positions: int) -> None:
+    """Raise ValueError unless the ranking agrees with the statistics, and is of photos that were seen."""
+    full, activations = ranking.images != NONE, ranking.activations
+    active_photos = state["bins"][:, 1:].sum(1)  # a photo is ranked if the map is active on it
+    if (full != (np.arange(ranking.k) < active_photos[:, None])).any():
+        raise ValueError("it does not rank as many photos as feature maps are active on")
+    images, positions = ranking.images[full], ranking.positions[full]
+    if images.size and not (seen.start <= images.min() and images.max() < seen.stop):
+        raise ValueError("it ranks photos that it has not seen")
+    if positions.size and not (positions.min() >= 0 and positions.max() < map_positions):
+        raise ValueError("it ranks positions outside of the feature maps")
+    if not (activations[full] > 0).all() or not np.isneginf(activations[~full]).all():
+        raise ValueError("the activations that it ranks are not above zero")
+    if (activations[:, 1:] > activations[:, :-1]).any() or (activations[:, 0] > state["largest"]).any():
+        raise ValueError("the activations that it ranks are not in order")
 
 
 def _bins(values: Float32[np.ndarray, "n c"]) -> Int64[np.ndarray, "n c"]:

@@ -4,35 +4,63 @@ DIR/.deconvnet-unfinished/key.json           what is being built; --resume with 
 DIR/.deconvnet-unfinished/scan.safetensors   the scan as far as it has come, written anew now and then
 DIR/.deconvnet-unfinished/tiles.sqlite       the top units' pictures, a transaction for each batch of photos
 
-Only these files are ever removed, the key last; the folder goes with them unless something else lies in it.
+Only these files are ever removed, the key last; the folder goes with them unless something else lies in it. Scan and
+pictures carry a hash of the key, so that those of another run are known, and of their content.
 """
 
 import json
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from deconvnet._errors import ArgumentError, AtlasError, DeconvNetError
-from deconvnet._files import UNFINISHED, make_folder, remove_written, write_whole
+from deconvnet._files import damaged, decode_json, digest, read_json, write_whole
+from deconvnet._folders import UNFINISHED, Held
 from deconvnet._types import Box, LayerInfo
 from deconvnet.atlas.digests import DIGESTS, STAMP, Digests
+from deconvnet.atlas.manifest import Key
 from deconvnet.atlas.scan import Scan
 from deconvnet.atlas.store import KEY, remove_interrupted
 from deconvnet.atlas.tables import SkippedPhoto
-from deconvnet.atlas.tally import Tally
-
-Key = Mapping[str, Any]
 
 _SCAN, _TILES = "scan.safetensors", "tiles.sqlite"
 _SQLITE = tuple(f"{_TILES}-{ending}" for ending in ("journal", "wal", "shm"))  # what SQLite puts beside it
+_REMEDY = "Remove it and continue (--resume, resume=True): what it held is made again."
+_NEW = "Give a new folder."
+_DISK = (  # faults of the disk; all others are the file's
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY
+)  # fmt: skip
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS run (key TEXT PRIMARY KEY);"
+    "CREATE TABLE IF NOT EXISTS done (batch INTEGER PRIMARY KEY);"
+    "CREATE TABLE IF NOT EXISTS tiles (layer INTEGER, channel INTEGER, rank INTEGER, top INTEGER, "
+    '"left" INTEGER, bottom INTEGER, "right" INTEGER, signal BLOB, patch BLOB, window BLOB, digest TEXT, '
+    "PRIMARY KEY (layer, channel, rank));"
+)
+_COLUMNS = 'layer, channel, rank, top, "left", bottom, "right", signal, patch, window, digest'
+
+
+class _State(msgspec.Struct):
+    """What a saved scan says of itself.
+
+    Attributes:
+        run: hash of the key of its run.
+        done: batches that are in it.
+        skipped: photos that could not be read.
+    """
+
+    run: str
+    done: Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+    skipped: tuple[SkippedPhoto, ...]
 
 
 @dataclass(frozen=True)
@@ -63,34 +91,39 @@ class Unfinished:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / UNFINISHED
 
-    def start(self, key: Key, *, resume: bool) -> None:
-        """Make the folder, or go on in it.
+    def start(self, held: Held, key: Key, *, resume: bool) -> None:
+        """Begin, or go on.
+
+        Args:
+            held: the folder of the atlas.
+            key: what is being built.
+            resume: go on.
 
         Raises:
-            ArgumentError: it exists already and `resume` is not given, or what is built has changed.
+            ArgumentError: it was begun already and `resume` is not given, or what is built has changed; or files lie
+                in the folder that are not of the atlas.
             AtlasError: its key is damaged.
             DeconvNetError: the disk refused.
         """
         before = self.key()
         if before is not None and not resume:
             raise ArgumentError(
-                f"{str(self.folder.parent)!r} holds an unfinished atlas. Continue it (--resume, resume=True), "
+                f"{str(held.folder)!r} holds an unfinished atlas. Continue it (--resume, resume=True), "
                 "or give a new folder."
             )
         changed = [] if before is None else differences(before, key)
         if changed:
             raise ArgumentError(
-                f"{str(self.folder.parent)!r} was started with {'; '.join(changed)}. Use the same options or a new "
-                "folder."
+                f"{str(held.folder)!r} was started with {'; '.join(changed)}. Use the same options or a new folder."
             )
-        remove_interrupted(self.folder.parent)
-        remove_written(self.folder)
+        held.check()
+        if held.claimed:
+            remove_interrupted(held.folder)
         if before is None:
-            make_folder(self.folder)
-            text = json.dumps(key, indent=2)
+            text = json.dumps(asdict(key), indent=2)
             write_whole(self.folder / KEY, lambda file: file.write(text.encode()))
 
-    def key(self) -> dict[str, Any] | None:
+    def key(self) -> Key | None:
         """What is being built here; None if nothing is, or the folder is a link.
 
         Raises:
@@ -99,11 +132,7 @@ class Unfinished:
         path = self.folder / KEY
         if self.folder.is_symlink() or not path.is_file():
             return None
-        try:
-            key: dict[str, Any] = json.loads(path.read_bytes())
-        except (OSError, ValueError) as fault:
-            raise _damaged(path, fault) from fault
-        return key
+        return read_json(path, Key, _NEW, AtlasError)
 
     def save_scan(self, scan: Scan, done: int, skipped: Sequence[SkippedPhoto]) -> None:
         """Save a scan.
@@ -119,12 +148,19 @@ class Unfinished:
             for name, array in scan.tallies[layer.name].arrays().items()
         }
         arrays |= scan.digests.arrays()
-        state = {"done": done, "skipped": [vars(photo) for photo in skipped]}
-        data = save(arrays, {"scan": json.dumps(state)})
+        state = json.dumps({"run": self._run(), "done": done, "skipped": [vars(photo) for photo in skipped]})
+        data = save(arrays, {"scan": state, "digest": _digest(state, arrays)})
         write_whole(self.folder / _SCAN, lambda file: file.write(data))
 
-    def load_scan(self, layers: Sequence[LayerInfo], k: int) -> tuple[Scan, int, list[SkippedPhoto]]:
+    def load_scan(
+        self, layers: Sequence[LayerInfo], k: int, photos: range, batch: int
+    ) -> tuple[Scan, int, list[SkippedPhoto]]:
         """The scan as it was saved, how many batches are in it, and the photos that could not be read.
+
+        Args:
+            layers, k: of the scan.
+            photos: indices of all that it will have seen.
+            batch: photos in each batch.
 
         Raises:
             AtlasError: the file is damaged.
@@ -133,47 +169,58 @@ class Unfinished:
         if not path.is_file():
             return scan, 0, []
         try:
-            with safe_open(path, "np") as file:
-                state = json.loads(file.metadata()["scan"])
-                for index, layer in enumerate(layers):
-                    names = [name for name in file.keys() if name.startswith(f"{index}/")]  # noqa: SIM118
-                    arrays = {name.partition("/")[2]: file.get_tensor(name) for name in names}
-                    scan.tallies[layer.name] = Tally.of_arrays(math.prod(layer.size), arrays)
-                scan.digests = Digests.of_arrays({name: file.get_tensor(name) for name in (DIGESTS, STAMP)})
+            state, arrays = _read_scan(path)
+            if state.run != self._run():
+                raise ValueError("it belongs to another run")
+            if state.done > math.ceil(len(photos) / batch):
+                raise ValueError(f"it holds {state.done} batches of {batch} photos, but there are {len(photos)} photos")
+            seen = photos[: state.done * batch]
+            skipped = [photo.index for photo in state.skipped]
+            if skipped != sorted(set(skipped)) or any(index not in seen for index in skipped):
+                raise ValueError("the photos that it skipped are not among those that it has seen")
+            for index, layer in enumerate(layers):
+                of_layer = {name.partition("/")[2]: a for name, a in arrays.items() if name.startswith(f"{index}/")}
+                scan.tallies[layer.name].restore(of_layer, seen, len(seen) - len(skipped))
+            scan.digests = Digests.of_arrays({name: arrays[name] for name in (DIGESTS, STAMP)})
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as fault:
-            raise _damaged(path, fault) from fault
-        return scan, int(state["done"]), [SkippedPhoto(**photo) for photo in state["skipped"]]
+            raise damaged(path, fault, _REMEDY, AtlasError) from fault
+        return scan, state.done, list(state.skipped)
 
     @contextmanager
     def tiles(self) -> Iterator["Tiles"]:
         """The pictures so far.
 
         Raises:
-            DeconvNetError: the disk refused, or the file is damaged.
+            AtlasError: the file is damaged, or of another run.
+            DeconvNetError: the disk refused.
         """
         path = self.folder / _TILES
         try:
             database = sqlite3.connect(path, isolation_level=None)
             try:
-                database.executescript(
-                    "CREATE TABLE IF NOT EXISTS done (batch INTEGER PRIMARY KEY);"
-                    "CREATE TABLE IF NOT EXISTS tiles (layer INTEGER, channel INTEGER, rank INTEGER, top INTEGER, "
-                    '"left" INTEGER, bottom INTEGER, "right" INTEGER, signal BLOB, patch BLOB, window BLOB, '
-                    "PRIMARY KEY (layer, channel, rank));"
-                )
-                yield Tiles(database)
+                database.executescript(_TABLES)
+                tiles = Tiles(database, path)
+                tiles.start(self._run())
+                yield tiles
             finally:
                 database.close()
-        except sqlite3.DatabaseError as fault:
+        except sqlite3.Error as fault:
+            if getattr(fault, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in _DISK:
+                raise damaged(path, fault, _REMEDY, AtlasError) from fault
             raise DeconvNetError(f"cannot keep pictures in {str(path)!r}: {fault}.") from fault
 
-    def remove(self) -> None:
+    def remove(self, held: Held) -> None:
         """Remove the unfinished files, as the atlas is finished; what else lies beside them stays.
 
         Raises:
             DeconvNetError: the disk refused.
         """
-        remove_written(self.folder, (*_SQLITE, _TILES, _SCAN, KEY), folder_too=True)
+        held.remove_unfinished((*_SQLITE, _TILES, _SCAN, KEY))
+
+    def _run(self) -> str:
+        """Tells this run from others."""
+        key = self.key()
+        return digest([json.dumps(None if key is None else asdict(key), sort_keys=True)])
 
 
 class Tiles:
@@ -181,10 +228,23 @@ class Tiles:
 
     Args:
         database: open.
+        path: of its file.
     """
 
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
+    def __init__(self, database: sqlite3.Connection, path: Path) -> None:
+        self._database, self._path = database, path
+
+    def start(self, run: str) -> None:
+        """Write down whose pictures these are.
+
+        Raises:
+            AtlasError: they are another run's.
+        """
+        runs = [key for (key,) in self._database.execute("SELECT key FROM run")]
+        if not runs:
+            self._database.execute("INSERT INTO run VALUES (?)", (run,))
+        elif runs != [run]:
+            raise damaged(self._path, "it belongs to another run", _REMEDY, AtlasError)
 
     def done(self) -> set[int]:
         """Indices of the batches whose pictures are complete."""
@@ -201,30 +261,50 @@ class Tiles:
             (layer, channel, tile.rank, *tile.box.low, *tile.box.high, tile.signal, tile.patch, tile.window)
             for layer, channel, tile in rows
         ]
+        marked = [(*row, _digest_of_row(row)) for row in values]
         with self._database:
             self._database.execute("BEGIN")
-            self._database.executemany("INSERT OR REPLACE INTO tiles VALUES (?,?,?,?,?,?,?,?,?,?)", values)
+            self._database.executemany("INSERT OR REPLACE INTO tiles VALUES (?,?,?,?,?,?,?,?,?,?,?)", marked)
             self._database.execute("INSERT INTO done VALUES (?)", (batch,))
 
-    def of_map(self, layer: int, channel: int) -> list[Tile]:
-        """The pictures of a feature map, the strongest first."""
+    def of_map(self, layer: int, channel: int, ranks: int) -> list[Tile]:
+        """The pictures of a feature map, the strongest first.
+
+        Args:
+            layer: its index.
+            channel: of the map.
+            ranks: how many there should be.
+
+        Raises:
+            AtlasError: others are there.
+        """
         rows = self._database.execute(
-            "SELECT * FROM tiles WHERE layer = ? AND channel = ? ORDER BY rank", (layer, channel)
-        )
+            f"SELECT {_COLUMNS} FROM tiles WHERE layer = ? AND channel = ? ORDER BY rank", (layer, channel)
+        ).fetchall()
+        of_map = f"map {channel} of layer {layer}"
+        if [row[2] for row in rows] != list(range(ranks)):
+            what = f"it has {len(rows)} pictures for {of_map}, which should have {ranks}"
+            raise damaged(self._path, what, _REMEDY, AtlasError)
+        if any(row[-1] != _digest_of_row(row[:-1]) for row in rows):
+            raise damaged(self._path, f"a picture for {of_map} is not what was written", _REMEDY, AtlasError)
         return [
             Tile(rank, Box((top, left), (bottom, right)), signal, patch, window)
-            for _, _, rank, top, left, bottom, right, signal, patch, window in rows
+            for _, _, rank, top, left, bottom, right, signal, patch, window, _ in rows
         ]
 
 
-def differences(before: Key, now: Key, path: str = "") -> list[str]:
+def differences(before: Key, now: Key) -> list[str]:
     """What differs between two keys, in words: "k=9, now k=4"."""
+    return _differences(asdict(before), asdict(now), "")
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -> list[str]:
     changed = []
     for name in sorted({*before, *now}):
         a, b = (json.loads(json.dumps(key.get(name))) for key in (before, now))
-        words = path + name.replace(" ", "_")
+        words = path + name
         if isinstance(a, dict) and isinstance(b, dict):
-            changed += differences(a, b, f"{words}.")
+            changed += _differences(a, b, f"{words}.")
         elif a != b:
             changed.append(f"{words}={_short(a)}, now {words}={_short(b)}")
     return changed
@@ -235,5 +315,31 @@ def _short(value: object) -> str:
     return text if len(text) < 80 else f"{text[:77]}..."
 
 
-def _damaged(path: Path, fault: object) -> AtlasError:
-    return AtlasError(f"{str(path)!r} is damaged ({fault}). Give a new folder.")
+def _read_scan(path: Path) -> tuple[_State, dict[str, np.ndarray]]:
+    """What a saved scan says of itself, and its arrays.
+
+    Raises:
+        OSError, SafetensorError, ValueError, KeyError, TypeError: it is damaged.
+    """
+    with safe_open(path, "np") as file:
+        metadata = file.metadata()
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    state = decode_json(metadata["scan"], _State)
+    if metadata["digest"] != _digest(metadata["scan"], arrays):
+        raise ValueError("it does not hold what was written")
+    return state, arrays
+
+
+def _digest(state: str, arrays: Mapping[str, np.ndarray]) -> str:
+    def parts() -> Iterable[str | bytes | memoryview]:
+        yield state
+        for name, array in sorted(arrays.items()):
+            yield f"{name} {array.dtype} {array.shape}"
+            yield array.reshape(-1).view(np.uint8).data
+
+    return digest(parts())
+
+
+def _digest_of_row(row: Sequence[object]) -> str:
+    """A hash of a row of the table of tiles, whatever types it holds."""
+    return digest(part if isinstance(part, bytes) else repr(part) for part in row)

@@ -1,7 +1,9 @@
 """Writing a finished atlas: strips, signals, tables, and last the manifest."""
 
 import io
-from collections.abc import Iterator, Sequence
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from deconvnet._errors import DeconvNetError
+from deconvnet._files import sync_together
+from deconvnet._folders import Held
 from deconvnet.atlas.manifest import AtlasLayer, write_manifest
 from deconvnet.atlas.options import Build
 from deconvnet.atlas.scan import Scan, TopUnit
-from deconvnet.atlas.store import Signals, write_signals, write_strip
+from deconvnet.atlas.store import KINDS, Signals, strip_path, write_signals, write_strip
 from deconvnet.atlas.tables import SkippedPhoto, write_skipped, write_stats, write_top
 from deconvnet.atlas.unfinished import Tile, Tiles
 
@@ -23,7 +28,7 @@ _COLUMNS = ("layer", "channel", "rank", "activation", "image", "index", "y", "x"
 
 def write_atlas(
     build: Build,
-    folder: Path,
+    held: Held,
     scan: Scan,
     units: Sequence[TopUnit],
     skipped: Sequence[SkippedPhoto],
@@ -33,18 +38,24 @@ def write_atlas(
 
     Args:
         build: what is built.
-        folder: of the atlas.
+        held: the folder of the atlas.
         scan: of all photos.
         units: its top units.
         skipped: photos that could not be read.
         tiles: the pictures of all top units.
+
+    Raises:
+        AtlasError: `tiles` is damaged.
+        DeconvNetError: the disk refused, or files were removed meanwhile.
     """
+    held.claim()
+    folder, ranks = held.folder, Counter((unit.layer, unit.channel) for unit in units)
     manifest, rows = build.manifest(len(skipped)), list[tuple[Any, ...]]()
     unit_of = {(unit.layer, unit.channel, unit.rank): unit for unit in units}
     for index, layer in enumerate(manifest.layers):
         build.report_progress("write", index, len(manifest.layers), 0)
         windows = []
-        for channel, pictures in _with_strips(folder, layer, index, tiles):
+        for channel, pictures in _with_strips(folder, layer, index, tiles, ranks):
             for tile in pictures:
                 unit = unit_of[layer.name, channel, tile.rank]
                 rows.append(_row(unit, build.photos.name(unit.photo), tile))
@@ -55,7 +66,33 @@ def write_atlas(
     write_stats(folder, manifest.layers, _statistics(scan))
     write_skipped(folder, skipped)
     build.report_progress("write", len(manifest.layers), len(manifest.layers), 0)
+    sync_together(folder, _strips(folder, manifest.layers, ranks))
+    held.check()
     write_manifest(folder, manifest)
+
+
+def _strips(folder: Path, layers: Sequence[AtlasLayer], ranks: Mapping[tuple[str, int], int]) -> list[Path]:
+    """The strips of all feature maps that have pictures.
+
+    Raises:
+        DeconvNetError: one is not there.
+    """
+    paths = []
+    for layer in layers:
+        channels = [channel for channel in range(layer.channels) if ranks[layer.name, channel]]
+        expected = [strip_path(folder, layer.name, channel, kind) for channel in channels for kind in KINDS]
+        try:
+            there = set(os.listdir(expected[0].parent)) if expected else set()
+        except FileNotFoundError:
+            there = set()
+        lost = [path for path in expected if path.name not in there]
+        if lost:
+            raise DeconvNetError(
+                f"{str(lost[0])!r} was removed while the atlas was being written, so the atlas is not finished. "
+                "Continue (--resume, resume=True)."
+            )
+        paths += expected
+    return paths
 
 
 def _row(unit: TopUnit, image: str, tile: Tile) -> tuple[Any, ...]:
@@ -65,7 +102,9 @@ def _row(unit: TopUnit, image: str, tile: Tile) -> tuple[Any, ...]:
     return *of_unit, *tile.box.low, *tile.box.high
 
 
-def _with_strips(folder: Path, layer: AtlasLayer, index: int, tiles: Tiles) -> Iterator[tuple[int, list[Tile]]]:
+def _with_strips(
+    folder: Path, layer: AtlasLayer, index: int, tiles: Tiles, ranks: Mapping[tuple[str, int], int]
+) -> Iterator[tuple[int, list[Tile]]]:
     """Each feature map of a layer and its pictures, whose strips are written; several at once, as WebP takes long."""
 
     def write(channel: int, pictures: list[Tile]) -> None:
@@ -76,7 +115,7 @@ def _with_strips(folder: Path, layer: AtlasLayer, index: int, tiles: Tiles) -> I
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for first in range(0, layer.channels, _STRIPS):
             channels = range(first, min(first + _STRIPS, layer.channels))
-            pictures_of_maps = [tiles.of_map(index, channel) for channel in channels]
+            pictures_of_maps = [tiles.of_map(index, channel, ranks[layer.name, channel]) for channel in channels]
             list(pool.map(write, channels, pictures_of_maps))
             yield from zip(channels, pictures_of_maps, strict=True)
 

@@ -1,5 +1,6 @@
 """`deconvnet atlas` and `deconvnet atlas-merge`: the strongest activations of every feature map over a data set."""
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,6 +11,7 @@ from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
 from deconvnet.cli.network import open_network
 from deconvnet.cli.progress import ReportProgress, progress
+from deconvnet.cli.result import ALREADY_FINISHED
 
 if TYPE_CHECKING:
     from deconvnet.atlas.options import Options
@@ -71,6 +73,7 @@ def atlas(
     ray_address: RayAddress = None,
     shard: Shard = None,
     resume: o.Resume = False,
+    take_over: o.TakeOver = False,
     limit: Limit = None,
     batch: Batch = None,
     keep_signal: KeepSignal = False,
@@ -99,13 +102,19 @@ def atlas(
             "progress": partial(_report_stage, report_progress),
         }  # fmt: skip
         if part is not None:
-            scan_shard(
-                network.net, photos, layers, k, shard=part, out=output, loaded=network.loaded, resume=resume, **options
-            )
+            scanned = scan_shard(
+                network.net, photos, layers, k, shard=part, out=output, loaded=network.loaded, resume=resume,
+                take_over=take_over, **options,
+            )  # fmt: skip
             print(f"part {shard} of {photos} -> {output}")
+            if not scanned:
+                print(ALREADY_FINISHED)
             return
         was_finished = is_atlas(Path(output))
-        built = build_atlas(network.net, photos, layers, k, out=output, loaded=network.loaded, resume=resume, **options)
+        built = build_atlas(
+            network.net, photos, layers, k, out=output, loaded=network.loaded, resume=resume, take_over=take_over,
+            **options,
+        )  # fmt: skip
     _print(built, was_finished)
 
 
@@ -118,6 +127,7 @@ def atlas_merge(
     allow_outside: o.AllowOutside = False,
     suffix: o.Suffix = None,
     resume: o.Resume = False,
+    take_over: o.TakeOver = False,
     quiet: o.Quiet = False,
     *,
     flags: o.ModelFlags,
@@ -134,17 +144,17 @@ def atlas_merge(
     with progress(quiet=quiet, lines=True) as report_progress:
         merged = merge_shards(
             network.net, photos, shards, out=output, loaded=network.loaded, workers=workers,
-            allow_outside=allow_outside, suffix=suffix, resume=resume,
+            allow_outside=allow_outside, suffix=suffix, resume=resume, take_over=take_over,
             progress=partial(_report_stage, report_progress),
         )  # fmt: skip
     _print(merged, was_finished)
 
 
 def _shard(text: str) -> tuple[int, int]:
-    parts = text.split("/")
-    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
-        raise ArgumentError(f"--shard takes i/n, such as 3/64; got {text!r}.")
-    return int(parts[0]), int(parts[1])
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if match is None:
+        raise ArgumentError(f"--shard takes i/n, such as 3/64, of nine digits at most; got {text!r}.")
+    return int(match[1]), int(match[2])
 
 
 def _print(atlas: "Atlas", was_finished: bool) -> None:
@@ -152,7 +162,7 @@ def _print(atlas: "Atlas", was_finished: bool) -> None:
     dead = sum(stats.dead for layer in atlas.layers for stats in atlas.stats(layer))
     print(f"{len(atlas)} feature maps in {len(atlas.layers)} layers, {counts.photos} photos -> {atlas.folder}")
     if was_finished:
-        print("  it was already finished")
+        print(ALREADY_FINISHED)
     if dead:
         print(f"  {dead} maps respond to none of the photos")
     if counts.skipped:

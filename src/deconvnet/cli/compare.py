@@ -75,9 +75,7 @@ def compare(
         Literal["common", "own"],
         typer.Option(help="Scale of the pictures: common to a pair, or each picture's own, for faint ones."),
     ] = "common",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Picture file.", show_default="./NAME.LAYER.compare.png")
-    ] = None,
+    output: Annotated[str | None, o.output("Picture file.", "./NAME.LAYER.compare.png")] = None,
     force: o.Force = False,
     as_json: o.Json = False,
     *,

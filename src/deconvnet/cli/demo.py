@@ -13,11 +13,11 @@ from deconvnet.cli.files import output_paths
 from deconvnet.cli.network import open_network
 from deconvnet.cli.result import Result, print_drawn
 
-_PICTURE = Path("deconvnet-demo.png")
+_PICTURE = "deconvnet-demo.png"
 
 
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Picture file.")] = _PICTURE,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="PATH", help="Picture file.")] = _PICTURE,
     force: o.Force = False,
     as_json: o.Json = False,
 ) -> None:

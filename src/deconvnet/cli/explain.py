@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from deconvnet.cli import options as o
 from deconvnet.cli.classes import answer_words, check_target, class_facts, class_words
 from deconvnet.cli.files import output_paths, stem
@@ -16,15 +14,7 @@ from deconvnet.cli.result import Result, print_each
 def explain(
     photos: o.Photos,
     target: o.Target = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Picture file; a folder for several photos.",
-            show_default="./NAME.explain.png",
-        ),
-    ] = None,
+    output: Annotated[str | None, o.output("Picture file; a folder for several photos.", "./NAME.explain.png")] = None,
     force: o.Force = False,
     as_json: o.Json = False,
     *,

@@ -11,7 +11,7 @@ from deconvnet._errors import ArgumentError
 
 def output_paths(
     stems: Sequence[str],
-    output: Path | None,
+    output: str | None,
     suffix: str,
     *,
     force: bool,
@@ -21,19 +21,22 @@ def output_paths(
 
     Args:
         stems: one for each result, without a suffix.
-        output: a file, or a folder; None for the current folder.
+        output: name of a file or of a folder; None for the current folder.
         suffix: what follows a stem.
         force: files may be replaced.
         formats: suffixes that a file may have; those of pictures by default.
 
     Raises:
-        ArgumentError: a folder is missing, a format is unknown, or a file exists already.
+        ArgumentError: the name is empty, a folder is missing, a format is unknown, or a file exists already.
     """
-    in_folder = len(stems) > 1 or (output is not None and output.is_dir())
-    folder = Path() if output is None else output if in_folder else output.parent
+    if output == "":  # as a path it would be the current folder
+        raise ArgumentError('-o is an empty name. Give a file or a folder, or "." for the current one.')
+    path = None if output is None else Path(output)
+    in_folder = len(stems) > 1 or (path is not None and path.is_dir())
+    folder = Path() if path is None else path if in_folder else path.parent
     if not folder.is_dir():
-        raise ArgumentError(f"-o {str(output)!r}: the folder {str(folder)!r} does not exist. Make it first.")
-    names = _names(stems, suffix) if in_folder or output is None else [output.name]
+        raise ArgumentError(f"-o {output!r}: the folder {str(folder)!r} does not exist. Make it first.")
+    names = _names(stems, suffix) if in_folder or path is None else [path.name]
     _check_format(names[0], formats)
     paths = [folder / name for name in names]
     if not force:

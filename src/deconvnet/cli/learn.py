@@ -11,6 +11,7 @@ import typer
 from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
 from deconvnet.cli.progress import ReportProgress, progress
+from deconvnet.cli.result import ALREADY_FINISHED
 
 _ITERATIONS, _STEPS = 30, 10  # as `learn_photos` has them
 
@@ -84,6 +85,7 @@ def learn(
     allow_outside: o.AllowOutside = False,
     suffix: o.Suffix = None,
     resume: o.Resume = False,
+    take_over: o.TakeOver = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Learn filters from photos without labels: a deconvolutional network, layer by layer.
@@ -95,12 +97,13 @@ def learn(
     _check_solver_flags(solver, iterations, steps)
     counts = o.parse_numbers("--maps", maps, whole=True)
     block = None if pool == "none" else o.parse_numbers("--pool", pool, whole=True)
-    from deconvnet.learn.learned import learn_photos
+    from deconvnet._folders import named_folder
+    from deconvnet.learn.learned import NET, learn_photos
     from deconvnet.learn.net import AdaptiveDeconvNet
     from deconvnet.learn.photos import Prepare
     from deconvnet.photos.sets import open_photos
 
-    channels = 3 if colour else 1
+    folder, channels = named_folder(output), 3 if colour else 1
     net = AdaptiveDeconvNet.of(
         (counts,) if isinstance(counts, int) else counts,
         channels=channels,
@@ -112,16 +115,20 @@ def learn(
     )
     opened = open_photos(photos, allow_outside=allow_outside, suffix=suffix)
     batches = math.ceil(min(limit or len(opened), len(opened)) / batch)
+    was_finished = (folder / NET).is_file()
     with progress(quiet=quiet, lines=True) as report_progress:
         result = learn_photos(
-            opened, net, out=output, prepare=Prepare(size, channels),
+            opened, net, out=folder, prepare=Prepare(size, channels),
             epochs=o.parse_numbers("--epochs", epochs, whole=True), batch=batch, limit=limit, seed=seed,
             update_by=update, solver=solver, max_iter=iterations or _ITERATIONS, steps=steps or _STEPS,
-            workers=workers, resume=resume, progress=partial(_report_batch, report_progress, batches),
+            workers=workers, resume=resume, take_over=take_over,
+            progress=partial(_report_batch, report_progress, batches),
         )  # fmt: skip
     skipped = len(result.skipped())
     count = result.about["photos"]["learned from"] - skipped
     print(f"{' and '.join(str(layer.maps) for layer in result.net.layers)} maps from {count} photos -> {result.folder}")
+    if was_finished:
+        print(ALREADY_FINISHED)
     if skipped:
         print(f"  {skipped} photo{'' if skipped == 1 else 's'} could not be read: see skipped.csv")
 
@@ -141,7 +148,7 @@ def learned(
     force: o.Force = False,
 ) -> None:
     """Draw what was learned: the filters of every layer in pixels, and the reconstructions and parts of a photo."""
-    from deconvnet._files import named_folder
+    from deconvnet._folders import named_folder
     from deconvnet.cli.files import check_new, in_file_name, stem
     from deconvnet.learn.draw import draw_filters, draw_parts, draw_reconstructions
     from deconvnet.learn.learned import Learned

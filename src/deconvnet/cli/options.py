@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from deconvnet.network import DeconvNet
 
 PANEL = "Model"
+_MOST_MAPS = 10**6
 MODEL_HELP = (
     "zfnet-mini (bundled), torchvision:NAME, timm:NAME (append @random for random weights), FILE.pt2, or "
     "FILE.py:FUNCTION. The last two are your own code and can run code."
@@ -167,8 +168,22 @@ Target = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run; a finished one stays as it is.")]
+TakeOver = Annotated[
+    bool,
+    typer.Option("--take-over", help="Take the place of a run on another machine that is known to be gone."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
+
+
+def output(words: str, default: str) -> Any:
+    """The flag that says where a picture goes; a text, because as a path an empty one would be the current folder.
+
+    Args:
+        words: help.
+        default: where it goes otherwise, in words.
+    """
+    return typer.Option("--output", "-o", metavar="PATH", help=words, show_default=default)
 
 
 def parse_numbers(flag: str, text: str | None, *, whole: bool = False) -> Any:
@@ -195,9 +210,14 @@ def feature_maps(text: str) -> int | list[int] | str:
     """Channels as `project` takes them: indices and ranges such as 0-15,47, each once and in the order given.
 
     Any other text comes back as it is, such as "all" or "top:16"; `project` refuses what it does not know.
+
+    Raises:
+        ArgumentError: too many.
     """
-    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
+    if not re.fullmatch(r"\d{1,18}(-\d{1,18})?(,\d{1,18}(-\d{1,18})?)*", text):
         return text
     spans = [[int(end) for end in part.split("-")] for part in text.split(",")]
+    if sum(span[-1] - span[0] + 1 for span in spans) > _MOST_MAPS:
+        raise ArgumentError(f"--channel takes at most {_MOST_MAPS} feature maps; got {text!r}.")
     channels = list(dict.fromkeys(index for span in spans for index in range(span[0], span[-1] + 1)))
     return channels[0] if text.isdecimal() else channels

@@ -27,9 +27,7 @@ def project(
         Literal["energy", "field", "none"],
         typer.Option(help="Part of the input in each picture: 99 % of the energy, the receptive field, or everything."),
     ] = "energy",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Picture file.", show_default="./NAME.LAYER.png")
-    ] = None,
+    output: Annotated[str | None, o.output("Picture file.", "./NAME.LAYER.png")] = None,
     force: o.Force = False,
     as_json: o.Json = False,
     *,

@@ -1,6 +1,5 @@
 """`deconvnet report`: a page to click through and to hand on."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,9 +27,7 @@ def report(
     ] = None,
     maps: Annotated[int, typer.Option("--maps", help="Maximum number of feature maps of each layer.", min=1)] = 48,
     page_size: Annotated[str, typer.Option("--page-size", help="Maximum size of the page's file.")] = "10MB",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Page file, .html.", show_default="./NAME.report.html")
-    ] = None,
+    output: Annotated[str | None, o.output("Page file, .html.", "./NAME.report.html")] = None,
     force: o.Force = False,
     as_json: o.Json = False,
     *,

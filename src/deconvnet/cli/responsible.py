@@ -31,13 +31,7 @@ def responsible(
     ] = None,
     k: Annotated[int, typer.Option("-k", help="Number of units.")] = 9,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Picture file; a folder for several photos.",
-            show_default="./NAME.responsible.png",
-        ),
+        str | None, o.output("Picture file; a folder for several photos.", "./NAME.responsible.png")
     ] = None,
     force: o.Force = False,
     as_json: o.Json = False,

@@ -21,6 +21,8 @@ from deconvnet.cli.stderr import prints_on_stderr, say
 
 _OF_ALL = (CaptureError, LayerNotFoundError, TargetError, UnsupportedOperationError)  # no photo could be better
 
+ALREADY_FINISHED = "  it was already finished"
+
 
 @dataclass(frozen=True)
 class Result:

@@ -16,13 +16,7 @@ def sheet(
     channel: Annotated[str, typer.Option(*o.CHANNEL, help="Feature maps: 3,5,8, or 0-15; or all.")] = "all",
     columns: Annotated[int, typer.Option(help="Number of feature maps side by side.")] = 3,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Picture file: .png for one long picture, .pdf for A4 pages.",
-            show_default="./DIR.LAYER.sheet.png",
-        ),
+        str | None, o.output("Picture file: .png for one long picture, .pdf for A4 pages.", "./DIR.LAYER.sheet.png")
     ] = None,
     force: o.Force = False,
 ) -> None:

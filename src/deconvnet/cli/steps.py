@@ -34,9 +34,7 @@ def steps(
     to: Annotated[
         str | None, typer.Option("--to", help="Layer to stop at, below the unit.", show_default="the pixels")
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Picture file.", show_default="./NAME.LAYER.steps.png")
-    ] = None,
+    output: Annotated[str | None, o.output("Picture file.", "./NAME.LAYER.steps.png")] = None,
     force: o.Force = False,
     as_json: o.Json = False,
     *,

@@ -4,20 +4,26 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import torch
+from msgspec import Meta
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from deconvnet._checks import file_path, instance, short
 from deconvnet._errors import ArgumentError, DeconvNetError
-from deconvnet._files import write_whole
+from deconvnet._files import decode_json, digest, write_whole
 from deconvnet._version import __version__
+from deconvnet.learn.convolve import Boundary
 from deconvnet.learn.layer import DeconvLayer
-from deconvnet.learn.net import AdaptiveDeconvNet
+from deconvnet.learn.net import AdaptiveDeconvNet, Target
 
 FORMAT_VERSION = 1
+
+_Count = Annotated[int, Meta(ge=0, lt=2**53)]
+_Length = Annotated[int, Meta(ge=1, lt=2**31)]
 
 
 @dataclass(frozen=True)
@@ -29,8 +35,54 @@ class Position:
         batches: how many batches of the next epoch are done.
     """
 
-    turn: int
-    batches: int
+    turn: _Count
+    batches: _Count
+
+
+class _Layer(msgspec.Struct, forbid_unknown_fields=True):
+    """What a layer is built from, as `DeconvLayer` takes it."""
+
+    channels: _Length
+    maps: _Length
+    kernel: _Length
+    pool: tuple[_Length, _Length, _Length] | None
+    lam: float
+    p: float
+    nonneg: bool
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of its tensors, by name."""
+        pooled, positions = self.maps, 1
+        if self.pool is not None:
+            pooled, positions = -(-self.maps // self.pool[2]), self.pool[0] * self.pool[1] * self.pool[2]
+        return {
+            "filters": (self.maps, self.channels, self.kernel, self.kernel), "connectivity": (self.maps, self.channels),
+            "energy": (self.maps,), "updates": (), "usual": (pooled, positions),
+        }  # fmt: skip
+
+
+class _Net(msgspec.Struct):
+    """What a network is built from."""
+
+    layers: Annotated[tuple[_Layer, ...], Meta(min_length=1)]
+    boundary: Boundary
+    target: Target
+
+
+class _Saved(msgspec.Struct):
+    """What a file says of the network in it; files of versions before 0.2 have no digest."""
+
+    deconvnet: str
+    net: _Net
+    options: dict[str, Any] = {}
+    position: Position | None = None
+    digest: str | None = None
+
+
+class _Head(msgspec.Struct):
+    """What files of all versions begin with."""
+
+    format_version: int
 
 
 def save_net(net: AdaptiveDeconvNet, path: str | Path, about: Mapping[str, Any] | None = None) -> None:
@@ -51,10 +103,10 @@ def save_net(net: AdaptiveDeconvNet, path: str | Path, about: Mapping[str, Any] 
     meta = {"format_version": FORMAT_VERSION, "deconvnet": __version__, "net": configuration(net), **(about or {})}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     try:
-        text = json.dumps(meta)
+        text = json.dumps(meta)  # the digest stands in it, and last: safetensors does not keep the order of several
     except (TypeError, ValueError) as fault:
         raise ArgumentError(f"about holds what JSON cannot: {fault}.") from fault
-    data = save(tensors, {"learned": text})
+    data = save(tensors, {"learned": json.dumps({**meta, "digest": _digest(text, tensors)})})
     write_whole(path, lambda file: file.write(data))
 
 
@@ -65,16 +117,14 @@ def load_net(path: str | Path) -> AdaptiveDeconvNet:
         DeconvNetError: the file does not exist, is damaged, or newer than this package.
     """
     path = file_path("path", path)
-    meta, tensors = _read(path)
+    saved, _, tensors = _read(path)
     try:
-        built = meta["net"]
         layers = [
-            DeconvLayer(**{**options, "pool": options["pool"] and tuple(options["pool"])}, generator=torch.Generator())
-            for options in built["layers"]
+            DeconvLayer(**msgspec.structs.asdict(layer), generator=torch.Generator()) for layer in saved.net.layers
         ]
-        net = AdaptiveDeconvNet(layers, boundary=built["boundary"], target=built["target"])
+        net = AdaptiveDeconvNet(layers, boundary=saved.net.boundary, target=saved.net.target)
         net.to(tensors["layers.0.filters"].dtype).load_state_dict(tensors)
-    except (KeyError, TypeError, RuntimeError, ArgumentError) as fault:
+    except (TypeError, RuntimeError, ArgumentError) as fault:
         raise _damaged(path, fault) from fault
     return net
 
@@ -85,7 +135,7 @@ def about_net(path: str | Path) -> dict[str, Any]:
     Raises:
         DeconvNetError: as `load_net`.
     """
-    return _read(file_path("path", path))[0]
+    return _read(file_path("path", path))[1]
 
 
 def configuration(net: AdaptiveDeconvNet) -> dict[str, Any]:
@@ -95,31 +145,51 @@ def configuration(net: AdaptiveDeconvNet) -> dict[str, Any]:
     return {"layers": layers, "boundary": net.boundary, "target": net.target}
 
 
-def save_checkpoint(path: Path, net: AdaptiveDeconvNet, options: Mapping[str, Any], position: Position) -> None:
-    """Write a network in training and how far it has come."""
-    save_net(net, path, {"options": options, "position": vars(position)})
+def save_checkpoint(
+    path: Path, net: AdaptiveDeconvNet, options: Mapping[str, Any], position: Position, about: Mapping[str, Any]
+) -> None:
+    """Write a network in training and how far it has come.
+
+    Args:
+        path: of the file.
+        net: the network.
+        options: of `fit`.
+        position: how far.
+        about: what else to write down, as JSON.
+    """
+    save_net(net, path, {"options": options, "position": vars(position), **about})
 
 
-def load_checkpoint(path: Path, net: AdaptiveDeconvNet, options: Mapping[str, Any]) -> Position:
+def load_checkpoint(
+    path: Path, net: AdaptiveDeconvNet, options: Mapping[str, Any], about: Mapping[str, Any]
+) -> Position:
     """How far training had come; the network gets the state that it had.
 
+    Args:
+        path: of the file.
+        net: changed in place.
+        options, about: as in `save_checkpoint`; they have to be the same.
+
     Raises:
-        ArgumentError: the checkpoint is of another network, or of other options.
+        ArgumentError: the checkpoint is of another network, or was written with other options.
         DeconvNetError: it is damaged.
     """
-    meta, tensors = _read(path)
-    changed = differences(meta.get("net", {}), configuration(net)) + differences(meta.get("options", {}), options)
+    saved, meta, tensors = _read(path)
+    changed = differences(meta["net"], configuration(net)) + differences(saved.options, options)
+    changed += differences(meta, about)
     for name, wanted in net.state_dict().items():
         before = tensors.get(name)
         if name.endswith("connectivity") and before is not None and not torch.equal(before, wanted.cpu()):
             changed.append(f"another {name}")
     if changed:
         raise ArgumentError(f"{str(path)!r} was started with {'; '.join(changed)}. Use the same options or a new file.")
+    if saved.position is None:
+        raise _damaged(path, "it does not say how far training had come")
     try:
         net.load_state_dict(tensors)
-        return Position(**meta["position"])
-    except (KeyError, TypeError, RuntimeError) as fault:
+    except RuntimeError as fault:
         raise _damaged(path, fault) from fault
+    return saved.position
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -131,22 +201,62 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def _read(path: Path) -> tuple[_Saved, dict[str, Any], dict[str, torch.Tensor]]:
+    """What a file says of the network in it, checked and as it stands there, and the network's tensors."""
     if not path.is_file():
         raise DeconvNetError(f"the file {str(path)!r} does not exist.")
     try:
         with safe_open(path, "pt") as file:
-            meta: dict[str, Any] = dict(json.loads(file.metadata()["learned"]))
+            text = file.metadata()["learned"]
+            version = decode_json(text, _Head).format_version
+            if version != FORMAT_VERSION:
+                raise DeconvNetError(
+                    f"{str(path)!r} has format_version {version}, but this deconvnet reads version {FORMAT_VERSION}. "
+                    "Install the deconvnet that wrote it, or a newer one."
+                )
+            saved = decode_json(text, _Saved)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as fault:
+        meta: dict[str, Any] = json.loads(text)
+        _check(saved, tensors)
+        before = meta.pop("digest", None)
+        if before is not None and before != _digest(json.dumps(meta), tensors):
+            raise ValueError("it does not hold what was written")
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as fault:
         raise _damaged(path, fault) from fault
-    if meta.get("format_version") != FORMAT_VERSION:
-        raise DeconvNetError(
-            f"{str(path)!r} has format_version {meta.get('format_version')}, but this deconvnet reads version "
-            f"{FORMAT_VERSION}. Install the deconvnet that wrote it, or a newer one."
-        )
-    return meta, tensors
+    return saved, meta, tensors
+
+
+def _check(saved: _Saved, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Raise ValueError unless these are the tensors of the network, before one of its size is made."""
+    layers = enumerate(saved.net.layers)
+    shapes = {f"layers.{i}.{name}": shape for i, layer in layers for name, shape in layer.shapes().items()}
+    if shapes.keys() != tensors.keys():
+        raise ValueError(f"it holds {', '.join(sorted(tensors)) or 'nothing'} instead of {', '.join(sorted(shapes))}")
+    for name, tensor in tensors.items():
+        if tuple(tensor.shape) != shapes[name]:
+            raise ValueError(f"{name} is {tuple(tensor.shape)} instead of {shapes[name]}")
+        kind = name.rpartition(".")[2]
+        if kind in ("filters", "energy"):
+            right = tensor.is_floating_point()
+        else:
+            right = tensor.dtype == (torch.bool if kind == "connectivity" else torch.long)
+        if not right:
+            raise ValueError(f"{name} is {tensor.dtype}")
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"{name} holds NaN or infinity")
+        if kind != "filters" and (tensor < 0).any():
+            raise ValueError(f"{name} holds numbers below zero")
+
+
+def _digest(text: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    parts: list[str | bytes | memoryview] = [text]
+    for name, tensor in sorted(tensors.items()):
+        raw = tensor.contiguous().reshape(-1).view(torch.uint8) if tensor.numel() else torch.empty(0)
+        parts += [f"{name} {tensor.dtype} {tuple(tensor.shape)}", raw.numpy().data]
+    return digest(parts)
 
 
 def _damaged(path: Path, fault: object) -> DeconvNetError:
-    return DeconvNetError(f"{str(path)!r} is damaged, or holds no learned network: {fault}.")
+    return DeconvNetError(
+        f"{str(path)!r} is damaged, or holds no learned network: {str(fault).rstrip('.')}. Remove it and learn again."
+    )

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from deconvnet._checks import as_index, as_list, flag, instance, real_number, short, whole_number
 from deconvnet._errors import ArgumentError
+from deconvnet._memory import check_fits
 from deconvnet.learn.convolve import dense
 from deconvnet.learn.pooling import Block
 
 Connectivity = Bool[Tensor, "m c"]
 
-_MOST_WEIGHTS, _MOST_CHANNELS, _LONGEST_BLOCK = 2**30, 2**12, 2**16
+_MOST_CHANNELS, _LONGEST_BLOCK = 2**12, 2**16
 
 
 class DeconvLayer(nn.Module):
@@ -40,7 +41,7 @@ class DeconvLayer(nn.Module):
         usual: (pooled maps, positions in a block) how often each position was the strongest.
 
     Raises:
-        ArgumentError: numbers out of range; a map that is connected with nothing.
+        ArgumentError: numbers out of range, or larger than memory; a map that is connected with nothing.
     """
 
     filters: Float[Tensor, "m c k l"]
@@ -75,18 +76,15 @@ class DeconvLayer(nn.Module):
         if generator is not None:
             instance("generator", generator, torch.Generator)
         maps, channels, kernel = self.maps, self.channels, self.kernel
-        if maps * channels * kernel * kernel > _MOST_WEIGHTS:
-            raise ArgumentError(
-                f"{maps} filters of {channels} channels and {kernel} x {kernel} pixels are more than {_MOST_WEIGHTS:,} "
-                "weights. Choose fewer or smaller ones."
-            )
+        positions = 1 if self.pool is None else self.pool[0] * self.pool[1] * self.pool[2]
+        size = 4 * channels * kernel**2 + 8 * positions // (1 if self.pool is None else self.pool[2])
+        check_fits("maps", maps, "map", max(size, 1), torch.device("cpu"))
         connected = torch.ones(maps, channels, dtype=torch.bool) if connectivity is None else connectivity
         _check_connectivity(connected, (maps, channels))
         self.filters = nn.Parameter(torch.randn(maps, channels, kernel, kernel, generator=generator))
         self.register_buffer("connectivity", connected.clone())
         self.register_buffer("energy", torch.zeros(maps))
         self.register_buffer("updates", torch.tensor(0))
-        positions = 1 if self.pool is None else self.pool[0] * self.pool[1] * self.pool[2]
         self.register_buffer("usual", torch.zeros(self.pooled_maps, positions, dtype=torch.long))
         self.normalise()
 

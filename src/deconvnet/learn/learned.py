@@ -3,28 +3,57 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 from jaxtyping import Float
 from torch import Tensor
 
 from deconvnet._checks import callback, file_path, flag, instance, whole_number
 from deconvnet._errors import ArgumentError, DeconvNetError, PhotoError
-from deconvnet._files import UNFINISHED, make_folder, remove_written, result_folder, write_whole
+from deconvnet._files import damaged, read_json, write_whole
+from deconvnet._folders import UNFINISHED, Held, has_unfinished, held, result_folder
+from deconvnet._memory import check_fits
 from deconvnet.learn.checkpoint import about_net, differences, load_net, save_net
 from deconvnet.learn.filters import Update
 from deconvnet.learn.net import AdaptiveDeconvNet, Solver
 from deconvnet.learn.photos import Batches, Prepare
 from deconvnet.learn.train import Progress, epochs_of_layers, fit
+from deconvnet.photos.batches import MOST_WORKERS
 from deconvnet.photos.photo import PhotoLike, load_photo
 from deconvnet.photos.sets import PhotoSet
 
-_MOST_WORKERS = 1024
 NET, SKIPPED = "learned.safetensors", "skipped.csv"
 _CHECKPOINT, _ABOUT = "checkpoint.safetensors", "about.json"  # in the folder of unfinished files
+_NAMES = (NET, SKIPPED)  # of all that is written
+_WORKING = (_CHECKPOINT, SKIPPED, _ABOUT)  # in the order in which they are removed
+_COLUMNS = ["photo", "reason"]
+_NEW = "Give a new folder."
+
+
+class _LearnedFrom(msgspec.Struct):
+    """The photos that were learned from.
+
+    Attributes:
+        count: how many.
+        fingerprint: tells their set from others.
+    """
+
+    count: Annotated[int, msgspec.Meta(ge=0)] = msgspec.field(name="learned from")
+    fingerprint: str
+
+
+class _About(msgspec.Struct):
+    """How a run was started, besides the network and the options of `fit`."""
+
+    prepare: Prepare
+    batch: Annotated[int, msgspec.Meta(ge=1)]
+    seed: Annotated[int, msgspec.Meta(ge=0)]
+    photos: _LearnedFrom
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,18 +91,18 @@ class Learned:
             raise DeconvNetError(f"{str(folder)!r} holds no learned network: {why}.")
         about = about_net(path)
         try:
-            prepare = Prepare(**about["prepare"])
-        except (KeyError, TypeError, ArgumentError) as fault:
+            prepare = msgspec.convert(about, _About).prepare
+        except msgspec.ValidationError as fault:
             raise DeconvNetError(f"{str(path)!r} is damaged, or not from `deconvnet learn`: {fault}.") from fault
         return Learned(folder, load_net(path), prepare, about)
 
     def skipped(self) -> dict[str, str]:
-        """The photos that could not be read, by name, and why."""
-        path = self.folder / SKIPPED
-        if not path.is_file():
-            return {}
-        with path.open(encoding="utf-8", newline="") as file:
-            return dict(list(csv.reader(file))[1:])
+        """The photos that could not be read, by name, and why.
+
+        Raises:
+            DeconvNetError: the list is damaged.
+        """
+        return _read_skipped(self.folder / SKIPPED, "Remove it.")
 
     def images(self, photo: PhotoLike) -> Float[Tensor, "1 c side side"]:
         """A photo as the network takes it.
@@ -101,6 +130,7 @@ def learn_photos(
     steps: int = 10,
     workers: int = 0,
     resume: bool = False,
+    take_over: bool = False,
     progress: Callable[[Progress], object] | None = None,
 ) -> Learned:
     """Learn from photos, layer by layer; memory does not grow with their number.
@@ -119,7 +149,9 @@ def learn_photos(
         seed: of the orders in which photos are gone through.
         update_by, solver, tol, max_iter, steps: as in `partial_fit`.
         workers: processes that decode and prepare photos; 0 does it here. The result is the same.
-        resume: continue an interrupted run.
+        resume: continue an interrupted run; what is finished is returned as it is.
+        take_over: take the place of a run on another machine that has not ended properly; only where it is known to be
+            gone. Of one on this machine that is seen, and told with a warning.
         progress: called after every update.
 
     Returns:
@@ -127,7 +159,7 @@ def learn_photos(
 
     Raises:
         ArgumentError: wrong arguments; `out` holds a network, or an unfinished one without `resume`, or one that was
-            started with other options, or files that are not of a learned network.
+            started with other options, or files that are not of a learned network; or another run is at work in it.
         PhotoError: no photos, or none that can be read.
         DeconvNetError: the disk refused, or a worker was killed.
     """
@@ -135,26 +167,53 @@ def learn_photos(
     instance("prepare", prepare, Prepare)
     seed, resume = whole_number("seed", seed, least=-(2**62), most=2**62), flag("resume", resume)
     callback("progress", progress)
-    batch, workers = whole_number("batch", batch), whole_number("workers", workers, least=0, most=_MOST_WORKERS)
+    batch, workers = whole_number("batch", batch), whole_number("workers", workers, least=0, most=MOST_WORKERS)
     count = _count(photos, limit)
-    _check_network(net, prepare, epochs)
+    _check_network(net, prepare, epochs, min(batch, count))
     batches = Batches(photos, prepare, batch, count, seed, workers)
     about = {
         "prepare": asdict(prepare), "batch": batch, "seed": seed,
         "photos": {"learned from": count, "fingerprint": photos.fingerprint},
     }  # fmt: skip
-    folder = _start(file_path("the name of the output folder", out), about, resume=resume)
-    unfinished, finished = folder / UNFINISHED, (folder / NET).is_file()
-    fit(
-        net, _listing_skipped(batches, folder / SKIPPED), epochs,
-        update_by=update_by, solver=solver, tol=tol, max_iter=max_iter, steps=steps,
-        checkpoint=folder / NET if finished else unfinished / _CHECKPOINT, resume=resume,
-        progress=_recording_start(folder, about, progress),
-    )  # fmt: skip
-    if not finished:
-        save_net(net, folder / NET, {**about_net(unfinished / _CHECKPOINT), **about})
-    remove_written(unfinished, (_CHECKPOINT, _ABOUT), folder_too=True)
+    folder = result_folder(
+        file_path("the name of the output folder", out), key=_ABOUT, is_result=lambda folder: (folder / NET).is_file()
+    )
+    run: dict[str, Any] = {
+        "update_by": update_by, "solver": solver, "tol": tol, "max_iter": max_iter, "steps": steps,
+    }  # fmt: skip
+    if (folder / NET).is_file():
+        _check_finished(folder, about, resume=resume)
+        fit(net, [], epochs, **run, checkpoint=folder / NET, resume=True)  # which is done: the network is read
+        _remove_working(folder, take_over=take_over)
+        return Learned.open(folder)
+    with held(folder, _NAMES, take_over=take_over) as held_folder:
+        _start(held_folder, about, resume=resume)
+        unfinished = held_folder.unfinished
+        fit(
+            net, _listing_skipped(batches, unfinished / SKIPPED), epochs, **run,
+            checkpoint=unfinished / _CHECKPOINT, resume=resume, about=about,
+            progress=_recording_start(unfinished, about, progress),
+        )  # fmt: skip
+        _finish(held_folder, net)
     return Learned.open(folder)
+
+
+def _remove_working(folder: Path, *, take_over: bool) -> None:
+    """Remove what a run that had finished was killed before removing."""
+    if has_unfinished(folder):
+        with held(folder, _NAMES, take_over=take_over) as held_folder:
+            held_folder.remove_unfinished(_WORKING)
+
+
+def _finish(held_folder: Held, net: AdaptiveDeconvNet) -> None:
+    """Write the result, the network last, and remove what it was made from."""
+    held_folder.claim()
+    folder, unfinished = held_folder.folder, held_folder.unfinished
+    skipped = _read_skipped(unfinished / SKIPPED, "Remove it and continue (--resume, resume=True).")
+    if skipped:
+        _write_skipped(folder / SKIPPED, skipped.items())
+    save_net(net, folder / NET, about_net(unfinished / _CHECKPOINT))
+    held_folder.remove_unfinished(_WORKING)
 
 
 def _count(photos: PhotoSet, limit: int | None) -> int:
@@ -164,40 +223,37 @@ def _count(photos: PhotoSet, limit: int | None) -> int:
     return len(photos) if limit is None else min(whole_number("limit", limit), len(photos))
 
 
-def _check_network(net: AdaptiveDeconvNet, prepare: Prepare, epochs: int | Sequence[int]) -> None:
-    """Raise unless the network can learn from the prepared photos."""
+def _check_network(net: AdaptiveDeconvNet, prepare: Prepare, epochs: int | Sequence[int], batch: int) -> None:
+    """Raise unless the network can learn from the prepared photos, so many at a time."""
     if prepare.channels != instance("net", net, AdaptiveDeconvNet).channels:
         raise ArgumentError(f"photos become {prepare.channels} channels, but the network takes {net.channels}.")
-    net.geometries((prepare.size, prepare.size))
+    geometries = net.geometries((prepare.size, prepare.size))
+    for layer, geometry in zip(net.layers, geometries, strict=True):
+        size = layer.maps * math.prod(geometry.maps) * layer.filters.element_size()
+        check_fits(
+            "batch", batch, f"photo of size {prepare.size} with {layer.maps} feature maps", size, layer.filters.device
+        )
     if not any(epochs_of_layers(net, epochs)):
         raise ArgumentError(f"with epochs={epochs!r} nothing is learned. Give at least one.")
 
 
-def _start(out: str | Path, about: dict[str, Any], *, resume: bool) -> Path:
-    """The folder, checked to be empty or to hold a run to resume that was started with the same options."""
-    folder = result_folder(out, key=_ABOUT, is_result=lambda folder: (folder / NET).is_file())
-    finished, unfinished = (folder / NET).is_file(), folder / UNFINISHED
-    if finished and not resume:
+def _check_finished(folder: Path, about: dict[str, Any], *, resume: bool) -> None:
+    """Raise unless a finished run is resumed that was started like this one."""
+    if not resume:
         raise ArgumentError(f"{str(folder)!r} already holds a learned network. Name another folder.")
-    started = (unfinished / _ABOUT).is_file()
-    if started and not resume:
-        raise ArgumentError(
-            f"{str(folder)!r} holds an unfinished run. Continue it (--resume, resume=True), or give a new folder."
-        )
-    make_folder(folder)
-    if finished or started:
-        _check_same(folder, about_net(folder / NET) if finished else _interrupted(unfinished / _ABOUT), about)
-    for inside in (folder.resolve(), unfinished):
-        remove_written(inside)  # what a killed run was in the middle of writing
-    return folder
+    _check_same(folder, about_net(folder / NET), about)
 
 
-def _interrupted(path: Path) -> dict[str, Any]:
-    """What an interrupted run was learning from."""
-    try:
-        return dict(json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError) as fault:
-        raise DeconvNetError(f"{str(path)!r} is damaged ({fault}). Give a new folder.") from fault
+def _start(held_folder: Held, about: dict[str, Any], *, resume: bool) -> None:
+    """Raise unless the folder holds nothing, or a run to resume that was started like this one."""
+    folder, path = held_folder.folder, held_folder.unfinished / _ABOUT
+    if path.is_file():
+        if not resume:
+            raise ArgumentError(
+                f"{str(folder)!r} holds an unfinished run. Continue it (--resume, resume=True), or give a new folder."
+            )
+        _check_same(folder, msgspec.to_builtins(read_json(path, _About, _NEW)), about)
+    held_folder.check()
 
 
 def _check_same(folder: Path, before: dict[str, Any], about: dict[str, Any]) -> None:
@@ -215,22 +271,21 @@ def _listing_skipped(batches: Batches, path: Path) -> Callable[[int], Iterator[T
     def epoch_of(epoch: int) -> Iterator[Tensor]:
         yield from batches(epoch)
         if batches.skipped:  # before the checkpoint that goes on behind them
-            _write_skipped(path, batches)
+            skipped = sorted(batches.skipped.items())
+            _write_skipped(path, [(batches.photos.name(i), reason) for i, reason in skipped])
 
     return epoch_of
 
 
 def _recording_start(
-    folder: Path, about: dict[str, Any], progress: Callable[[Progress], object] | None
+    unfinished: Path, about: dict[str, Any], progress: Callable[[Progress], object] | None
 ) -> Callable[[Progress], None]:
     """The progress function, which first saves the options for resuming the run."""
-    unfinished = folder / UNFINISHED
-    started = (folder / NET).is_file() or (unfinished / _ABOUT).is_file()
+    started = (unfinished / _ABOUT).is_file()
 
     def report_progress(report: Progress) -> None:
         nonlocal started
         if not started:
-            make_folder(unfinished)
             text = json.dumps(about, indent=2)
             write_whole(unfinished / _ABOUT, lambda file: file.write(text.encode()))
             started = True
@@ -240,9 +295,23 @@ def _recording_start(
     return report_progress
 
 
-def _write_skipped(path: Path, batches: Batches) -> None:
+def _write_skipped(path: Path, skipped: Iterable[tuple[str, str]]) -> None:
     text = io.StringIO(newline="")
     rows = csv.writer(text)
-    rows.writerow(["photo", "reason"])
-    rows.writerows([batches.photos.name(i), reason] for i, reason in sorted(batches.skipped.items()))
-    write_whole(path, lambda file: file.write(text.getvalue().encode()))
+    rows.writerow(_COLUMNS)
+    rows.writerows(skipped)
+    write_whole(path, lambda file: file.write(text.getvalue().encode(errors="backslashreplace")))
+
+
+def _read_skipped(path: Path, remedy: str) -> dict[str, str]:
+    """The photos that could not be read, by name, and why; none if there is no list."""
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            head, *rows = csv.reader(file, strict=True)
+            if head != _COLUMNS or any(len(row) != len(_COLUMNS) for row in rows):
+                raise ValueError(f"its columns are not {' and '.join(_COLUMNS)}")
+            return dict(rows)
+    except (OSError, ValueError, csv.Error) as fault:
+        raise damaged(path, fault, remedy) from fault

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +31,7 @@ from deconvnet.learn.filters import Fit, Update, reseed, update
 from deconvnet.learn.net import AdaptiveDeconvNet, Solver, checked_layer
 
 Loader: TypeAlias = Iterable[Any] | Callable[[int], Iterable[Any]]
-_SAVE_SECONDS, _MOST_EPOCHS = 60, 1_000_000
+_SAVE_SECONDS, _MOST_EPOCHS = 60, 10**6
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,7 @@ def fit(
     steps: int = 10,
     checkpoint: str | Path | None = None,
     resume: bool = False,
+    about: Mapping[str, Any] | None = None,
     progress: Callable[[Progress], object] | None = None,
 ) -> AdaptiveDeconvNet:
     """Learn all layers, one after the other from the lowest.
@@ -122,6 +123,7 @@ def fit(
         update_by, solver, tol, max_iter, steps: as in `partial_fit`.
         checkpoint: a safetensors file, written every minute and after every epoch, completely or not at all.
         resume: continue from the checkpoint, if there is one; batches that the epoch has learned from are passed over.
+        about: what else a checkpoint says of the run, as JSON; it has to say the same when the run is resumed.
         progress: called after every update.
 
     Returns:
@@ -153,9 +155,8 @@ def fit(
     options: dict[str, Any] = {
         "update_by": update_by, "solver": solver, "tol": tol, "max_iter": max_iter, "steps": steps
     }  # fmt: skip
-    writer = _Checkpoints(
-        net, None if checkpoint is None else file_path("checkpoint", checkpoint), {**options, "epochs": counts}
-    )
+    path = None if checkpoint is None else file_path("checkpoint", checkpoint)
+    writer = _Checkpoints(net, path, {**options, "epochs": counts}, about or {})
     start = writer.start(resume=resume)
     turns = [layer for layer, count in enumerate(counts, 1) for _ in range(count)]
     for turn in range(start.turn, len(turns)):
@@ -198,8 +199,10 @@ def _epoch(
 class _Checkpoints:
     """Writes checkpoints of a network in training, if a path is given."""
 
-    def __init__(self, net: AdaptiveDeconvNet, path: Path | None, options: dict[str, Any]) -> None:
-        self._net, self._path, self._options = net, path, options
+    def __init__(
+        self, net: AdaptiveDeconvNet, path: Path | None, options: dict[str, Any], about: Mapping[str, Any]
+    ) -> None:
+        self._net, self._path, self._options, self._about = net, path, options, about
         self._written = time.monotonic()
 
     def start(self, *, resume: bool) -> Position:
@@ -210,7 +213,7 @@ class _Checkpoints:
             raise ArgumentError(
                 f"{str(self._path)!r} is there already. Continue from it with resume=True, or name another file."
             )
-        return load_checkpoint(self._path, self._net, self._options)
+        return load_checkpoint(self._path, self._net, self._options, self._about)
 
     def write_now_and_then(self, position: Position) -> None:
         if time.monotonic() - self._written > _SAVE_SECONDS:
@@ -218,7 +221,7 @@ class _Checkpoints:
 
     def write(self, position: Position) -> None:
         if self._path is not None:
-            save_checkpoint(self._path, self._net, self._options, position)
+            save_checkpoint(self._path, self._net, self._options, position, self._about)
         self._written = time.monotonic()
 
 
@@ -226,15 +229,18 @@ def epochs_of_layers(net: AdaptiveDeconvNet, epochs: object) -> list[int]:
     """How often each layer goes through the images.
 
     Raises:
-        ArgumentError: neither a whole number nor one for each layer.
+        ArgumentError: neither a whole number nor one for each layer, or too many.
     """
     listed = as_list(epochs)
     counts = [as_index(count) for count in ([epochs] * len(net.layers) if listed is None else listed)]
-    if len(counts) != len(net.layers) or any(count is None or not 0 <= count <= _MOST_EPOCHS for count in counts):
+    if len(counts) != len(net.layers) or any(count is None or count < 0 for count in counts):
         raise ArgumentError(
             f"epochs is a whole number, or one for each of {len(net.layers)} layers; got {short(epochs)}."
         )
-    return [count for count in counts if count is not None]
+    result = [count for count in counts if count is not None]
+    if sum(result) > _MOST_EPOCHS:
+        raise ArgumentError(f"epochs is at most {_MOST_EPOCHS} for all layers together; got {short(epochs)}.")
+    return result
 
 
 def _batches(loader: Loader, turn: int) -> Generator[Tensor, None, None]:

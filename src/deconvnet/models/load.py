@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from deconvnet._checks import as_index, as_list, as_number, did_you_mean, file_path, instance, short, whole_number
 from deconvnet._errors import ArgumentError, ModelLoadError, TargetError
+from deconvnet._memory import check_fits
 from deconvnet.models._classes import class_counts
 from deconvnet.models._files import from_function, from_program
 from deconvnet.models._weights import fit, read_weights
@@ -198,6 +199,9 @@ def load_model(
     names = given_labels if given_labels is not None or spec_labels is None else _labels(spec_labels)
     if target is not None:
         model = model.to(target)
+    height, width = preprocess.size
+    row = 2 * 4 * preprocess.channels * width  # of the input and what the network makes of it first
+    check_fits("the height in size", height, f"row of {width} pixels", row, _device_of(model))
     arguments = {"weights": weights, **overrides, "labels": labels, "device": device}
     options = {name: value for name, value in arguments.items() if value is not None}
     return LoadedModel(model, preprocess, names, spec, _device_of(model), options)

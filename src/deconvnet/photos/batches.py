@@ -28,6 +28,8 @@ from deconvnet._errors import ArgumentError, DeconvNetError, PhotoError
 from deconvnet.photos.photo import Photo
 from deconvnet.photos.sets import PhotoSet
 
+MOST_WORKERS = 1024  # processes: each holds a batch, and pipes to all others are open while they start
+
 Skipped: TypeAlias = tuple[tuple[int, str], ...]
 _Images: TypeAlias = Float32[np.ndarray, "size c h w"]
 _Report: TypeAlias = tuple[NDArray[np.int64], NDArray[np.uint64], Skipped]
@@ -79,7 +81,7 @@ def batches(
         workers: processes that decode and prepare, each with one thread; 0 does it here, with one thread as well.
 
     Raises:
-        ArgumentError: an index outside the set, a size below 1, workers below 0.
+        ArgumentError: an index outside the set, a size below 1, workers below 0 or too many.
         DeconvNetError: a worker was killed.
     """
     order = np.asarray(indices)
@@ -88,7 +90,7 @@ def batches(
     if order.size and (order.min() < 0 or order.max() >= len(photos)):
         raise ArgumentError(f"indices from {order.min()} to {order.max()}, but the photos are 0 to {len(photos) - 1}.")
     job = Job(photos, order.astype(np.int64), prepare, whole_number("size", size))
-    return _batches(job, whole_number("workers", workers, least=0))
+    return _batches(job, whole_number("workers", workers, 0, MOST_WORKERS))
 
 
 @dataclass(frozen=True, eq=False)

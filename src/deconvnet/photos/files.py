@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote
@@ -21,6 +21,8 @@ LARGEST = "DECONVNET_LARGEST_PHOTO"  # environment variable that raises or lower
 _LARGEST = "1GB"
 _LOCAL = ("file://", "local://")
 _VERSIONS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")  # as file systems call it
+
+_MOST_PATHS = 10**6  # that a pattern with braces may stand for
 
 
 @dataclass(frozen=True)
@@ -242,19 +244,31 @@ def in_braces(pattern: str) -> list[str]:
     Example:
         >>> in_braces("{a,b}-{08..10}.tar")[2:4]
         ['a-10.tar', 'b-08.tar']
+
+    Raises:
+        ArgumentError: it counts downwards, or stands for too many.
     """
-    match = re.search(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}", pattern)
+    paths = list(islice(_in_braces(pattern), _MOST_PATHS + 1))
+    if len(paths) > _MOST_PATHS:
+        raise ArgumentError(f"{pattern!r} stands for more than {_MOST_PATHS} paths, which is the most that can be had.")
+    return paths
+
+
+def _in_braces(pattern: str) -> Iterator[str]:
+    match = re.search(r"\{(?:(\d{1,4000})\.\.(\d{1,4000})|([^{}]*,[^{}]*))\}", pattern)
     if match is None:
-        return [pattern]
+        yield pattern
+        return
     low, high, words = match.groups()
-    if words is None:
-        values = [str(n).zfill(len(low)) for n in range(int(low), int(high) + 1)]
-        if not values:
-            raise ArgumentError(f"{match.group()} in {pattern!r} counts downwards. Give the lower number first.")
-    else:
-        values = words.split(",")
+    count = 0 if words is not None else int(high) - int(low) + 1
+    if count > _MOST_PATHS:
+        raise ArgumentError(f"{match.group()} in {pattern!r} stands for {count} paths, of {_MOST_PATHS} at most.")
+    if words is None and count < 1:
+        raise ArgumentError(f"{match.group()} in {pattern!r} counts downwards. Give the lower number first.")
+    values = (str(int(low) + i).zfill(len(low)) for i in range(count))
     before, after = pattern[: match.start()], pattern[match.end() :]
-    return [path for value in values for path in in_braces(before + value + after)]
+    for value in values if words is None else words.split(","):
+        yield from _in_braces(before + value + after)
 
 
 def in_words(fault: BaseException) -> str:

@@ -1,0 +1,199 @@
+"""The folder of a result that takes long: only our own files in it are ever replaced or removed."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from deconvnet._errors import ArgumentError, DeconvNetError
+from deconvnet._files import PART, write_whole
+from deconvnet._lock import Lock, locked
+
+UNFINISHED = ".deconvnet-unfinished"  # in the folder of a result: the folder of what is needed until it is finished
+
+_LOCK, _CLAIM = "lock", "claimed"  # in the unfinished folder: who is at work, and that results are being written
+
+
+def named_folder(out: str | Path) -> Path:
+    """`out` as a path.
+
+    Raises:
+        ArgumentError: it is an empty text, which as a path would be the current folder.
+    """
+    if not str(out):
+        raise ArgumentError('the name of the output folder is empty. Give a new folder, or "." for the current one.')
+    return Path(out)
+
+
+def result_folder(out: str | Path, *, key: str, is_result: Callable[[Path], bool]) -> Path:
+    """The folder of a result, if it is new, empty or ours: finished, or unfinished with our key file.
+
+    Args:
+        out: as the user gave it.
+        key: name of the file in the unfinished folder that says what is being made.
+        is_result: whether a folder holds a finished result.
+
+    Raises:
+        ArgumentError: the folder holds anything else, or is not named.
+        DeconvNetError: it cannot be read.
+    """
+    folder = named_folder(out)
+    unfinished = folder / UNFINISHED
+    if is_result(folder) or (not unfinished.is_symlink() and (unfinished / key).is_file()):
+        return folder
+    names = _names(folder)
+    if UNFINISHED in names and _is_folder(unfinished) and set(_names(unfinished)) <= {_LOCK}:
+        names.remove(UNFINISHED)
+    if names:
+        listed = ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        raise ArgumentError(f"{str(folder)!r} is not empty: it holds {listed}. Give a new folder.")
+    return folder
+
+
+def has_unfinished(folder: Path) -> bool:
+    """Whether a run is at work in the folder of a result, or has left files that it needed until it was finished."""
+    return _is_folder(folder / UNFINISHED)
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """The folder of a result in which this run, and no other, is at work.
+
+    Attributes:
+        folder: of the result.
+        names: of the files and folders that become the result.
+        lock: of the folder.
+    """
+
+    folder: Path
+    names: Sequence[str]
+    lock: Lock
+
+    @property
+    def unfinished(self) -> Path:
+        """The folder of what is needed until the result is finished."""
+        return self.folder / UNFINISHED
+
+    @property
+    def claimed(self) -> bool:
+        """Whether this run, or the one that it goes on with, has begun to write the result."""
+        return (self.unfinished / _CLAIM).is_file()
+
+    def check(self) -> None:
+        """Raise unless the result can be written: its names are free or claimed, and no other run is at work.
+
+        Raises:
+            ArgumentError: a file of that name lies there that is not of this run.
+            DeconvNetError: the folder was removed, or another run has taken it.
+        """
+        if not self.lock.holds():
+            raise DeconvNetError(
+                f"{str(self.folder)!r} was removed, or another run has taken it over, while this run was at work in "
+                "it. This run has ended, and the result is not complete."
+            )
+        taken = [] if self.claimed else [name for name in self.names if os.path.lexists(self.folder / name)]
+        if taken:
+            raise ArgumentError(
+                f"{str(self.folder / taken[0])!r} is there already and is not from this run. Move it elsewhere, then "
+                "continue (--resume, resume=True)."
+            )
+
+    def claim(self) -> None:
+        """Write down that what lies in the folder under the names of the result is ours, which then may be replaced.
+
+        Raises:
+            ArgumentError, DeconvNetError: as `check`.
+        """
+        self.check()
+        if not self.claimed:
+            write_whole(self.unfinished / _CLAIM, lambda file: file.write(b""))
+
+    def remove_unfinished(self, names: Sequence[str]) -> None:
+        """Remove what was needed until the result was finished; what else lies beside it stays.
+
+        Args:
+            names: of the files, in the order of their removal.
+
+        Raises:
+            DeconvNetError: the disk refused.
+        """
+        remove_written(self.unfinished, (_CLAIM, *names))
+
+
+@contextmanager
+def held(folder: Path, names: Sequence[str], *, take_over: bool = False) -> Iterator[Held]:
+    """Hold the folder of a result, so that no other run works in it; it is made if need be.
+
+    Args:
+        folder: from `result_folder`.
+        names: of the files and folders that become the result.
+        take_over: take the place of a run on another machine, of which cannot be known whether it still runs.
+
+    Raises:
+        ArgumentError: another run is at work there, or may be.
+        DeconvNetError: the disk refused.
+
+    Warns:
+        DeconvNetWarning: a run that was at work there was killed.
+    """
+    unfinished = folder / UNFINISHED
+    if unfinished.is_symlink():
+        raise ArgumentError(f"{str(unfinished)!r} is a link. Remove it, or give a new folder.")
+    make_folder(folder)
+    make_folder(unfinished)
+    try:
+        with locked(unfinished / _LOCK, folder, take_over=take_over) as lock:
+            for inside in (folder.resolve(), unfinished):
+                remove_written(inside)  # what a killed run was in the middle of writing
+            yield Held(folder, names, lock)
+    finally:
+        with suppress(OSError):
+            unfinished.rmdir()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, if need be.
+
+    Raises:
+        DeconvNetError: the disk refused.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise DeconvNetError(f"cannot make the folder {str(folder)!r}: {fault}.") from fault
+
+
+def remove_written(folder: Path, names: Sequence[str] = ()) -> None:
+    """Remove files that we wrote, and nothing else. A link is removed, never followed.
+
+    Args:
+        folder: in which they lie; nothing is done if it is missing or is a link.
+        names: of the files, removed in this order, after what killed runs were in the middle of writing there.
+
+    Raises:
+        DeconvNetError: the disk refused.
+    """
+    if not _is_folder(folder):
+        return
+    try:
+        parts = [path.name for path in folder.iterdir() if PART.fullmatch(path.name)]
+        for path in (folder / name for name in (*parts, *names)):
+            if path.is_symlink() or path.is_file():
+                path.unlink(missing_ok=True)
+    except OSError as fault:
+        raise DeconvNetError(f"cannot remove unfinished files in {str(folder)!r}: {fault}.") from fault
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _names(folder: Path) -> list[str]:
+    """Names in a folder, if it exists, without the unfinished files of killed runs."""
+    try:
+        return sorted(path.name for path in folder.iterdir() if not PART.fullmatch(path.name))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as fault:
+        raise DeconvNetError(f"cannot read the folder {str(folder)!r}: {fault}.") from fault
