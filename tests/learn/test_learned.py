@@ -411,10 +411,6 @@ def test_a_damaged_list_of_skipped_photos_is_told(whole, tmp_path, content):
         ({"epochs": 0}, "with epochs=0 nothing is learned"),
         ({"epochs": 10**12}, "epochs is at most 1000000 for all layers together"),
         ({"workers": 10**6}, "workers is a whole number, 0 to 1024; got 1000000"),
-        (
-            {"prepare": Prepare(10**9)},
-            "batch is 2, but not even one fits: each photo of size 1000000000 with 3 feature",
-        ),
         ({"epochs": [1, 1, 1]}, "one for each of 2 layers"),
         ({"solver": "dr"}, "solver 'dr' is for"),
         ({"update_by": "magic"}, "update_by is one of"),
