@@ -19,22 +19,12 @@ from deconvnet.engine import activations as engine_activations
 from deconvnet.engine import responsible as engine_responsible
 from deconvnet.engine import steps as engine_steps
 from deconvnet.engine.activations import WatchActivations
-from deconvnet.engine.attachment import Attachment, dense
+from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.costs import Costs
-from deconvnet.engine.layers import (
-    Layer,
-    check_outputs,
-    class_scores,
-    html_table,
-    layer_infos,
-    output_name,
-    table,
-    value_of,
-)
+from deconvnet.engine.layers import Layer, html_table, layer_infos, output_name, table, value_of
 from deconvnet.engine.passes import by_images, passes_of
 from deconvnet.engine.project import Watch, check_route, collected
 from deconvnet.engine.seeds import Channel, Choice, Seeds, Start, Target, class_seeds
-from deconvnet.models.load import LoadedModel, check_label_count
 from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.results.responsible import Responsible
 from deconvnet.results.steps import Steps
@@ -91,8 +81,8 @@ class DeconvNet:
         self.rules = rule_set(rules, smooth)
         self.output = output_name(output)
         budget = None if memory is None else in_bytes(memory)
-        self._attached = Attachment(Captures(model, dense(example_input)), self.rules, operations, self.output, budget)
-        check_outputs(self._attached.captures.graph(self._attached.captures.example))
+        self._attached = Attachment(Captures(model, example_input), self.rules, operations, self.output, budget)
+        self._attached.graph(self._attached.captures.example)
 
     @property
     def model(self) -> nn.Module:
@@ -346,18 +336,6 @@ def attached(net: DeconvNet) -> Attachment:
 def layers_of(net: DeconvNet, x: Float[Tensor, "n c *spatial"]) -> Mapping[str, LayerInfo]:
     """As `DeconvNet.layers`, for images of another size than the example's."""
     return layer_infos(net._attached.graph(x), net.rules, net._attached.operations.rows)
-
-
-def check_labels(net: DeconvNet, loaded: LoadedModel) -> None:
-    """Raise unless a model's labels are one for each class of the output that the network is explained by.
-
-    Raises:
-        ArgumentError: they are not.
-    """
-    attachment = attached(net)
-    if loaded.labels is not None:
-        scores = class_scores(attachment.own_graph(), net.output, attachment.operations.rows).value
-        check_label_count(loaded.labels, [scores.maps])
 
 
 @computing()

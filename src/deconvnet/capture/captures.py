@@ -274,10 +274,12 @@ def checked_images(x: Any) -> Tensor:
     """Images as they came.
 
     Raises:
-        ArgumentError: not a floating-point tensor (n, c, *spatial) with one to three spatial axes.
+        ArgumentError: not a dense floating-point tensor (n, c, *spatial) with one to three spatial axes.
     """
     if not isinstance(x, Tensor):
         raise ArgumentError(f"images come as one tensor (n, c, *spatial); got {type(x).__name__}.")
+    if x.layout != torch.strided or x.is_quantized or x.is_meta:
+        raise ArgumentError(f"images are dense tensors with values; got {x.layout} on {x.device}: pass x.to_dense().")
     if not x.is_floating_point():
         raise ArgumentError(f"images are floating-point numbers; got {x.dtype}: preprocess them first.")
     if not 3 <= x.ndim <= 5 or 0 in x.shape:

@@ -67,6 +67,11 @@ class ProgramReader:
             if node.op == "call_function":
                 self._read(node)
         outputs, layers = self._names()
+        if not outputs:
+            raise CaptureError(
+                "the model's forward returns None, or nothing with a tensor in it: is a `return` missing? It has to "
+                "return its scores as a tensor, or as a tuple, list or dictionary that holds them."
+            )
         wanted = [value.name for value in (*outputs.values(), *layers.values())]
         steps = towards(recognise(self.steps, self._content), wanted)
         layers, cut_off = _all_names(layers, self.values[entry], steps)

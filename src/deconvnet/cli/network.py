@@ -56,12 +56,12 @@ def open_network(flags: ModelFlags, target: str | None = None) -> Network:
         ArgumentError: labels that are not one for each class.
         DeconvNetError: as `load_model` and `DeconvNet`.
     """
-    from deconvnet.network import check_labels
+    from deconvnet.network import attached
 
     loaded = flags.load()
     index = None if target is None else class_target(loaded, target)
     net = flags.attach(loaded)
-    check_labels(net, loaded)
+    attached(net).check_labels(loaded.labels)
     return Network(loaded, net, index)
 
 

@@ -1,8 +1,8 @@
 """A deconvnet attached to a network: its captures, its rules, and the ways down found so far."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -15,19 +15,7 @@ from deconvnet.core.operations import OperationTable
 from deconvnet.core.rules import RuleSet
 from deconvnet.engine.costs import Costs
 from deconvnet.engine.layers import ClassScores, Layer, class_scores, layer_name, maps_of
-
-
-def dense(x: Tensor) -> Tensor:
-    """The images, unless their values are stored sparsely, quantized, or not at all.
-
-    Raises:
-        ArgumentError: they are.
-    """
-    if isinstance(x, Tensor) and (x.layout != torch.strided or x.is_quantized or x.is_meta):
-        raise ArgumentError(
-            f"images are dense tensors that hold values: not {x.layout} on {x.device}. Pass x.to_dense()."
-        )
-    return x
+from deconvnet.models.load import check_label_count
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +47,7 @@ class Attachment:
 
     def graph(self, x: Float[Tensor, "n c *spatial"]) -> Graph:
         """The capture for these images; as `Captures.graph`."""
-        return self.captures.graph(dense(x))
+        return self.captures.graph(x)
 
     def layer_name(self, layer: Layer) -> str:
         """A layer's name."""
@@ -86,6 +74,16 @@ class Attachment:
         scores = class_scores(graph, self.output, self.operations.rows)
         name = next((n for n, value in graph.layers.items() if value == scores.value), "output")
         return self._costs(graph, name, scores.value, to), scores
+
+    def check_labels(self, labels: Sequence[str] | None) -> None:
+        """Raise unless there is a label for each class of the output that the network is explained by.
+
+        Raises:
+            ArgumentError: there is not.
+        """
+        if labels is not None:
+            scores = class_scores(self.own_graph(), self.output, self.operations.rows)
+            check_label_count(labels, [scores.value.maps])
 
     def _costs(self, graph: Graph, name: str, start: Value, to: Layer | None) -> Costs:
         stop = graph.input if to is None else maps_of(graph, self.layer_name(to))

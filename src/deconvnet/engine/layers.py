@@ -185,15 +185,6 @@ def output_name(output: str | int | None) -> str | None:
     return output if index is None else str(index)  # type: ignore[return-value]  # a text, or None
 
 
-def check_outputs(graph: Graph) -> None:
-    """Raise CaptureError if a model returns nothing that can be carried down."""
-    if not graph.outputs:
-        raise CaptureError(
-            "the model's forward returns None, or nothing with a tensor in it: is a `return` missing? It has to return "
-            "its scores as a tensor, or as a tuple, list or dictionary that holds them."
-        )
-
-
 def layer_infos(graph: Graph, rules: RuleSet, rows: Mapping[str, Operation]) -> dict[str, LayerInfo]:
     """What is known about each layer before an image is seen."""
     words, blocked = {graph.input.name: "the input"}, {}

@@ -13,7 +13,7 @@ from deconvnet._memory import in_bytes
 from deconvnet._version import __version__
 from deconvnet.capture.untouched import unwrap
 from deconvnet.models.load import LoadedModel
-from deconvnet.network import DeconvNet, check_labels
+from deconvnet.network import DeconvNet, attached
 from deconvnet.photos.photo import PhotoLike
 from deconvnet.viewer.look import look, name_of
 from deconvnet.viewer.pages import ClassView, LayerView, PageView, PhotoView, page_html
@@ -142,7 +142,7 @@ def _checked_layers(net: DeconvNet, loaded: LoadedModel, layers: Sequence[str] |
     instance("net", net, DeconvNet)
     if unwrap(instance("loaded", loaded, LoadedModel).model) is not net.model:
         raise ArgumentError("loaded holds another network than net: attach DeconvNet(loaded.model, ...).")
-    check_labels(net, loaded)
+    attached(net).check_labels(loaded.labels)
     if layers is None:
         return None
     names = [layers] if isinstance(layers, str) else as_list(layers)
