@@ -22,7 +22,6 @@ from support.networks import Wired
 from torch import Tensor, nn
 
 from deconvnet import (
-    ArgumentError,
     CaptureError,
     DeconvNet,
     LayerNotFoundError,
@@ -296,14 +295,12 @@ def test_a_model_of_several_inputs_is_refused():
         DeconvNet(Two(), images())
 
 
-def test_a_model_that_returns_nothing_can_be_projected_but_not_explained():
+def test_a_model_that_returns_nothing_is_refused():
     def wiring(m: Any, x: Tensor) -> None:
         m.conv(x)
 
-    net = DeconvNet(wired(wiring), images())
-    assert net.project(images(), "conv", channel=1).full().any()
-    with pytest.raises(ArgumentError, match="the model returns no tensor"):
-        net.explain(images(), 0)
+    with pytest.raises(CaptureError, match=r"forward returns None.*is a `return` missing"):
+        DeconvNet(wired(wiring), images())
 
 
 def test_an_operation_without_a_rule_is_refused_by_layer_operation_and_remedy():

@@ -405,7 +405,7 @@ def test_a_damaged_list_of_skipped_photos_is_told(whole, tmp_path, content):
     [
         ({"batch": 0}, "batch is a whole number, 1 or more; got 0"),
         ({"limit": True}, "limit is a whole number"),
-        ({"workers": -1}, "workers is a whole number, 0 to 1024; got -1"),
+        ({"workers": -1}, "workers is a whole number, 0 or more; got -1"),
         ({"prepare": Prepare(24, 3)}, "photos become 3 channels, but the network takes 1"),
         ({"net": network(kernel=25)}, "layer 1: images of 24x24 are smaller than filters of 25x25"),
         ({"epochs": 0}, "with epochs=0 nothing is learned"),

@@ -432,7 +432,7 @@ def test_what_cannot_be_reconstructed_is_told(changed, words):
         net.reconstruct(codes, **changed)
 
 
-@pytest.mark.parametrize("options", [{"kernel": 10**6}, {"pool": (10**5, 10**5, 2)}])
+@pytest.mark.parametrize("options", [{"kernel": 10**6}, {"pool": (2**16, 2**16, 2)}])
 def test_layers_larger_than_memory_are_refused(options):
     with pytest.raises(ArgumentError, match=r"maps is 15, but not even one fits: each map takes .* of memory are free"):
         AdaptiveDeconvNet.of([15], **options)

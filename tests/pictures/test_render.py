@@ -140,9 +140,9 @@ def test_signals_that_are_not_finite_are_refused(value: float) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"limit": 0.0}, "limit=0.0"),
-        ({"limit": -1.0}, "limit=-1.0"),
-        ({"limit": math.nan}, "limit=nan"),
+        ({"limit": 0.0}, "limit is a number above 0; got 0.0"),
+        ({"limit": -1.0}, "limit is a number above 0; got -1.0"),
+        ({"limit": math.nan}, "limit is a number above 0; got nan"),
         ({"scale": "log"}, "scale='log'"),
         ({"scale": "log", "limit": 1.0}, "scale='log'"),
     ],

@@ -28,7 +28,6 @@ from deconvnet.photos.sets import PhotoSet, open_photos
 MOST_AT_ONCE = 8  # more are slower: their maps are too large for the caches, and for memory that is used again
 
 _MEMORY = "2GB"  # for a batch; not what is free, so that all machines choose the same
-_MOST_KEPT = 10_000
 _SMALLEST, _LARGEST = 32, 128  # pixels of a tile
 _MOST_ACTORS = 10**4  # of Ray: of one core each gets a ten-thousandth at least
 
@@ -124,7 +123,7 @@ def prepare(
         ArgumentError, PhotoError, LayerNotFoundError, UnsupportedOperationError: as `build_atlas`.
     """
     instance("loaded", loaded, LoadedModel)
-    k, options = whole_number("k", k, most=_MOST_KEPT), checked_options(options)
+    k, options = whole_number("k", k), checked_options(options)
     infos = layer_infos(attached.own_graph(), attached.rules, attached.operations.rows)
     scanned = scan_layers(attached, infos, layers)
     for info in scanned:

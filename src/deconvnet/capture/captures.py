@@ -19,11 +19,12 @@ from weakref import WeakKeyDictionary
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from deconvnet._errors import ArgumentError, CaptureError, NotFiniteError
+from deconvnet._stand_in import stand_in, with_own
 from deconvnet.capture import trace as tracing
 from deconvnet.capture import untouched
-from deconvnet.capture.stand_in import stand_in
 from deconvnet.core.finite import all_finite
 from deconvnet.core.graph import Graph
 from deconvnet.core.rules import RuleSet
@@ -179,12 +180,18 @@ class Captures:
         return True
 
     def _agrees(self, graph: Graph, x: Tensor) -> bool:
-        """Whether the steps give what the model gives; the attributes that the model writes are noted."""
-        copy = stand_in(self.model)
+        """Whether the steps give what the model gives."""
+        if self._agrees_with(graph, x, stand_in(self.model)):
+            return True
+        # the weights may have changed in between, if another thread trains the model
+        return self._agrees_with(graph, x, with_own(stand_in(self.model), "_parameters", "_buffers"))
+
+    def _agrees_with(self, graph: Graph, x: Tensor, copy: nn.Module) -> bool:
+        """Whether the steps give what a stand-in gives, with its weights; the attributes that it writes are noted."""
         before = untouched.attributes(copy)
         truth = _run(copy, x)
         self._written |= untouched.changed(before, untouched.attributes(copy))
-        outputs = self._outputs(graph, x)
+        outputs = _outputs(graph, copy, x)
         if outputs is None or truth.keys() != graph.outputs.keys():
             return False
         return all(_close(outputs[name], truth[name]) for name in graph.outputs)
@@ -192,8 +199,8 @@ class Captures:
     def _keeps_images_apart(self, graph: Graph, x: Tensor) -> bool:
         """Whether an image in a batch gives the same as alone, in the steps and in the model."""
         others = _random_like(x[:1].expand(3, *x.shape[1:]))
-        alone = self._outputs(graph, x[:1])
-        among = self._outputs(graph, torch.cat([others[:1], x[:1], others[1:]]))
+        alone = _outputs(graph, self.model, x[:1])
+        among = _outputs(graph, self.model, torch.cat([others[:1], x[:1], others[1:]]))
         if alone is None or among is None:
             return False
         try:
@@ -205,26 +212,17 @@ class Captures:
 
     def _unmoved_by_the_rest(self, graph: Graph, x: Tensor) -> bool:
         """Whether the first and the last image give the same when all the others are changed."""
-        before, rest = self._outputs(graph, x), x.flip(0) + 1
+        before, rest = _outputs(graph, self.model, x), x.flip(0) + 1
         for image in (0, -1):
             changed = rest.clone()
             changed[image] = x[image]
-            after = self._outputs(graph, changed)
+            after = _outputs(graph, self.model, changed)
             if before is None or after is None:
                 return False
             for name in graph.outputs:
                 if len(before[name]) != len(x) or not _close(before[name][image], after[name][image]):
                     return False
         return True
-
-    def _outputs(self, graph: Graph, x: Tensor) -> Mapping[str, Tensor] | None:
-        """What the steps give, by output name; None if they do not run on these images."""
-        wanted = frozenset(value.name for value in graph.outputs.values())
-        try:
-            trace = forward(graph, self.model, x, wanted, RuleSet(), {})
-        except (RuntimeError, IndexError, ValueError):
-            return None
-        return {name: trace.values[value.name] for name, value in graph.outputs.items()}
 
     def _refuse_hooks_that_matter(self, graph: Graph, x: Tensor, hooked: list[str]) -> None:
         if not hooked:
@@ -278,8 +276,9 @@ def checked_images(x: Any) -> Tensor:
     """
     if not isinstance(x, Tensor):
         raise ArgumentError(f"images come as one tensor (n, c, *spatial); got {type(x).__name__}.")
-    if x.layout != torch.strided or x.is_quantized or x.is_meta:
-        raise ArgumentError(f"images are dense tensors with values; got {x.layout} on {x.device}: pass x.to_dense().")
+    if x.is_meta or x.is_quantized or x.layout != torch.strided:
+        kind = "on meta" if x.is_meta else "that is quantized" if x.is_quantized else f"that is {x.layout}"
+        raise ArgumentError(f"images come as a dense tensor of numbers; got one {kind}.")
     if not x.is_floating_point():
         raise ArgumentError(f"images are floating-point numbers; got {x.dtype}: preprocess them first.")
     if not 3 <= x.ndim <= 5 or 0 in x.shape:
@@ -288,6 +287,16 @@ def checked_images(x: Any) -> Tensor:
             f"{tuple(x.shape)}."
         )
     return x
+
+
+def _outputs(graph: Graph, model: nn.Module, x: Tensor) -> Mapping[str, Tensor] | None:
+    """What the steps give, by output name; None if they do not run on these images."""
+    wanted = frozenset(value.name for value in graph.outputs.values())
+    try:
+        trace = forward(graph, model, x, wanted, RuleSet(), {})
+    except (RuntimeError, IndexError, ValueError):
+        return None
+    return {name: trace.values[value.name] for name, value in graph.outputs.items()}
 
 
 def _random_like(x: Tensor) -> Tensor:
@@ -304,14 +313,20 @@ def _run(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """What a model returns for images, by output name.
 
     Raises:
-        CaptureError: it fails on them.
+        CaptureError: it fails on them, or returns what it kept of being traced.
     """
     try:
-        return dict(tracing.named_outputs(model(x.clone())))
+        outputs = dict(tracing.named_outputs(model(x.clone())))
     except Exception as reason:
         raise CaptureError(
             f"the model can be traced, but fails on images of shape {tuple(x.shape)}: {type(reason).__name__}: {reason}"
         ) from reason
+    if any(isinstance(output, FakeTensor) for output in outputs.values()):
+        raise CaptureError(
+            "the model keeps tensors outside its modules, and kept one of a trace: make what it keeps before it is "
+            "attached, or hold it in a module."
+        )
+    return outputs
 
 
 def _assumptions_hold(graph: Graph, model: nn.Module) -> bool:

@@ -1,10 +1,8 @@
-"""The user's model, left as it was found: its mode, its hooks, its weights, and what torch.export prints."""
+"""What is looked up in the user's model, and how it is computed with, without a trace in it."""
 
 import dis
 import inspect
-import logging
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -13,13 +11,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import prune
-from torch.nn.utils.spectral_norm import SpectralNorm
-from torch.nn.utils.weight_norm import WeightNorm
 
 from deconvnet._errors import CaptureError
+from deconvnet._stand_in import WEIGHT_HOOKS
 
-WEIGHT_HOOKS = (WeightNorm, SpectralNorm, prune.BasePruningMethod)
 _PLAIN = (bool, int, float, str, type(None))
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 _UNKNOWN = object()
@@ -195,22 +190,3 @@ def making_tensors_on(device: torch.device) -> Iterator[None]:
 def ordinary(x: Tensor) -> Tensor:
     """The same images as a plain tensor, outside autograd and inference mode."""
     return x.clone() if x.is_inference() else x.detach()
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep torch.export from logging, in this thread alone, what it has to say to its own developers."""
-    named = list(logging.root.manager.loggerDict.items())
-    loggers = [entry for name, entry in named if name.split(".")[0] == "torch" and isinstance(entry, logging.Logger)]
-    thread = threading.get_ident()
-
-    def from_elsewhere(record: logging.LogRecord) -> bool:
-        return record.thread != thread
-
-    try:
-        for logger in loggers:
-            logger.addFilter(from_elsewhere)
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(from_elsewhere)

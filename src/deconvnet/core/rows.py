@@ -130,7 +130,7 @@ def _extreme_of_maps(step: Step, rules: RuleSet, pick: Callable[..., Tensor]) ->
     def up(call: Call) -> tuple[Tensor, Memory]:
         output = call.compute()
         maps = torch.stack([each.to(output.dtype).expand_as(output) for each in call["maps"]])
-        return output, {"switches": pick(maps, 0).to(torch.uint8)}
+        return output, {"switches": pick(maps, 0).to(torch.uint8 if count <= 256 else torch.int32)}
 
     def down(call: Call, signal: Tensor) -> tuple[Tensor | None, ...]:
         if rules.unpool == "average":

@@ -76,14 +76,16 @@ class Attachment:
         return self._costs(graph, name, scores.value, to), scores
 
     def check_labels(self, labels: Sequence[str] | None) -> None:
-        """Raise unless there is a label for each class of the output that the network is explained by.
+        """Raise unless there is a label for each class of the output that holds them, or of one of several.
 
         Raises:
             ArgumentError: there is not.
         """
         if labels is not None:
-            scores = class_scores(self.own_graph(), self.output, self.operations.rows)
-            check_label_count(labels, [scores.value.maps])
+            graph = self.own_graph()
+            told = self.output is not None or len(graph.outputs) == 1
+            values = [class_scores(graph, self.output, self.operations.rows).value] if told else graph.outputs.values()
+            check_label_count(labels, {value.maps for value in values})
 
     def _costs(self, graph: Graph, name: str, start: Value, to: Layer | None) -> Costs:
         stop = graph.input if to is None else maps_of(graph, self.layer_name(to))

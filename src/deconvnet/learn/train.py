@@ -156,6 +156,8 @@ def fit(
         "update_by": update_by, "solver": solver, "tol": tol, "max_iter": max_iter, "steps": steps
     }  # fmt: skip
     path = None if checkpoint is None else file_path("checkpoint", checkpoint)
+    if not (about is None or isinstance(about, Mapping)):
+        raise ArgumentError(f"about is a dictionary; got {short(about)}.")
     writer = _Checkpoints(net, path, {**options, "epochs": counts}, about or {})
     start = writer.start(resume=resume)
     turns = [layer for layer, count in enumerate(counts, 1) for _ in range(count)]

@@ -3,9 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from logging import LogRecord, getLogger
 from pathlib import Path
-from threading import get_ident
 from traceback import extract_tb
 from types import ModuleType
 from typing import Any
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 
 from deconvnet._checks import file_path
 from deconvnet._errors import ModelLoadError
+from deconvnet._logs import quiet
 
 
 def from_program(path: Path) -> tuple[nn.Module, tuple[int, ...]]:
@@ -25,7 +24,7 @@ def from_program(path: Path) -> tuple[nn.Module, tuple[int, ...]]:
     """
     _require_file(path)
     try:
-        with _quiet(torch.export.__name__):
+        with quiet():  # what is wrong with the file is told by the exception
             program = torch.export.load(path)
     except Exception as fault:  # on broken data the reader raises whatever it meets
         raise ModelLoadError(
@@ -70,21 +69,6 @@ def from_function(path: Path, function: str) -> Any:
             return make()
         except (Exception, SystemExit) as fault:
             raise ModelLoadError(f"{function}() of {str(path)!r} raised {_in_words(fault, path)}.") from fault
-
-
-@contextmanager
-def _quiet(logger: str) -> Iterator[None]:
-    """Hold back what a logger says on this thread: what is wrong with a file is told by the exception."""
-    thread = get_ident()
-
-    def is_of_others(record: LogRecord) -> bool:
-        return record.thread != thread
-
-    getLogger(logger).addFilter(is_of_others)
-    try:
-        yield
-    finally:
-        getLogger(logger).removeFilter(is_of_others)
 
 
 @contextmanager

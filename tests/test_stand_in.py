@@ -2,6 +2,7 @@
 
 import types
 import weakref
+from collections import deque
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
@@ -103,6 +104,20 @@ def weakly(module: nn.Module) -> Callable[[Tensor], Tensor]:
     return lambda x: reference()(x)
 
 
+def by_proxy(module: nn.Module) -> Callable[[Tensor], Tensor]:
+    proxy = weakref.proxy(module)
+    return lambda x: proxy.forward(x)
+
+
+class Refusing(Plain):
+    def __copy__(self) -> "Refusing":
+        raise RuntimeError("it cannot be copied")
+
+
+class Table(dict[str, Any]):
+    pass
+
+
 def recursive(module: nn.Module) -> Callable[[Tensor], Tensor]:
     def call(x: Tensor, times: int = 2) -> Tensor:
         return module(x) if not times else call(x, times - 1)
@@ -160,6 +175,8 @@ ODD: dict[str, Callable[[], nn.Module]] = {
     "an object": lambda: Held(Plain),
     "an object with slots": lambda: Held(Slotted),
     "a weak reference": lambda: Held(weakly),
+    "a proxy": lambda: Held(by_proxy),
+    "a dictionary of a class of its own": lambda: Held(lambda module: Table(it=module).__getitem__("it")),
     "a function around it": lambda: Held(lambda module: lambda x: module(x)),
     "a function that calls itself": lambda: Held(recursive),
     "defaults of a function": lambda: Held(default),
@@ -176,7 +193,7 @@ ODD: dict[str, Callable[[], nn.Module]] = {
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("odd", ODD)
-def test_a_model_may_hold_its_modules_in_odd_ways(odd: str, training: bool, warm: None):
+def test_a_model_may_hold_its_modules_in_odd_ways(odd: str, training: bool):
     torch.manual_seed(0)
     x = images()
     model = ODD[odd]().double().eval()
@@ -187,6 +204,39 @@ def test_a_model_may_hold_its_modules_in_odd_ways(odd: str, training: bool, warm
         net = DeconvNet(model, x)
         torch.testing.assert_close(net.scores(x), truth, rtol=1e-10, atol=1e-10)
         net.explain(x, (1, 2, 2))
+
+
+def test_an_object_that_cannot_be_copied_is_shared():
+    model, x = Held(Refusing).double().eval(), images()
+    torch.testing.assert_close(DeconvNet(model, x).scores(x), model(x).detach(), rtol=1e-10, atol=1e-10)
+
+
+KEPT: dict[str, Tensor] = {}  # outside of any module
+
+
+def test_a_constant_that_is_made_once_outside_the_modules_is_a_tensor_with_numbers():
+    def forward(m: Any, x: Tensor) -> Tensor:
+        if "ones" not in KEPT:
+            KEPT["ones"] = torch.ones(4, 1, 1, dtype=x.dtype)
+        m.last.append(x.shape)
+        return m.conv(x) * KEPT["ones"]
+
+    model, x = wired(forward), images()
+    model.last = deque(maxlen=3)
+    net = DeconvNet(model, x)
+    assert type(KEPT["ones"]) is Tensor and not model.last
+    torch.testing.assert_close(net.scores(x), model(x).detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_what_a_model_keeps_of_a_trace_outside_its_modules_is_refused():
+    def forward(m: Any, x: Tensor) -> Tensor:
+        y = m.conv(x)
+        if torch.compiler.is_compiling():
+            KEPT["traced"] = y
+        return KEPT.get("traced", y)
+
+    with pytest.raises(CaptureError, match="keeps tensors outside its modules, and kept one of a trace"):
+        DeconvNet(wired(forward), images())
 
 
 def test_weights_held_in_odd_ways_are_read_as_they_are_now():

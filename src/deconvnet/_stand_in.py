@@ -1,18 +1,20 @@
 """A copy of the user's model that is run in its stead, so that the model itself can go on as it is."""
 
 import weakref
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from copy import copy as copy_of
 from functools import partial, update_wrapper
 from types import CellType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
+from torch.nn.utils import prune
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
-from deconvnet.capture.untouched import WEIGHT_HOOKS
-
+WEIGHT_HOOKS = (WeightNorm, SpectralNorm, prune.BasePruningMethod)
 _HOOKS = tuple(name for name in vars(nn.Module()) if name.endswith("_hooks") or name.endswith("_hooks_with_kwargs"))
 
 
@@ -34,6 +36,15 @@ def stand_in(model: nn.Module, *, hooks: bool = False) -> nn.Module:
                 vars(module)[name] = OrderedDict(
                     (k, hook) for k, hook in held.items() if isinstance(hook, WEIGHT_HOOKS)
                 )
+    return copy
+
+
+def with_own(copy: nn.Module, *tables: Literal["_parameters", "_buffers"]) -> nn.Module:
+    """A stand-in with copies of those weights, which stay as they are while the model's own change."""
+    for module in copy.modules():
+        for table in tables:
+            weights: dict[str, Tensor | None] = vars(module)[table]
+            weights.update({name: weight.detach().clone() for name, weight in weights.items() if weight is not None})
     return copy
 
 
@@ -61,17 +72,12 @@ def _copied(value: Any, copies: dict[int, Any]) -> Any:
     if id(value) in copies:
         return copies[id(value)]
     kind = type(value)
-    if isinstance(value, nn.Module):
+    copy: Any
+    if issubclass(kind, nn.Module):
         copy = copies[id(value)] = object.__new__(kind)
         vars(copy).update({name: _copied(part, copies) for name, part in list(vars(value).items())})
-    elif kind in (dict, OrderedDict, defaultdict):
-        copy = copies[id(value)] = value.copy()
-        copy.update({name: _copied(part, copies) for name, part in copy.items()})
-    elif kind is list:
-        copy = copies[id(value)] = value.copy()
-        copy[:] = [_copied(part, copies) for part in copy]
-    elif kind is set:
-        copy = copies[id(value)] = value.copy()
+    elif issubclass(kind, dict | list | deque | set):
+        copy = _copied_container(value, copies)
     elif kind is tuple or (isinstance(value, tuple) and hasattr(value, "_make")):
         parts = [_copied(part, copies) for part in value]
         copy = tuple(parts) if kind is tuple else value._make(parts)
@@ -81,19 +87,39 @@ def _copied(value: Any, copies: dict[int, Any]) -> Any:
         copy = MethodType(value.__func__, _copied(value.__self__, copies))
     elif kind is FunctionType and (value.__closure__ or value.__defaults__ or value.__kwdefaults__):
         copy = _copied_function(value, copies)
-    elif kind is weakref.ref and isinstance(value(), nn.Module):
-        copy = weakref.ref(_copied(value(), copies))
+    elif kind is weakref.ref:
+        copy = value if value() is None else weakref.ref(_copied(value(), copies))
+    elif kind in weakref.ProxyTypes:
+        copy = weakref.proxy(_copied(value.__dir__.__self__, copies))  # a method that is bound to what it stands for
     else:
         copy = _copied_object(value, copies)
     return copy
 
 
-def _copied_object(value: Any, copies: dict[int, Any]) -> Any:
-    """An object of any class, copied if it holds a module."""
-    held = _held_by(value)
-    if not any(isinstance(part, nn.Module) for part in held.values()):
+def _copied_container(value: Any, copies: dict[int, Any]) -> Any:
+    """A container of any class with copies of its parts."""
+    try:
+        copy = copies[id(value)] = copy_of(value)
+    except Exception:  # a class of the user's own
         return value
-    copy = copies[id(value)] = copy_of(value)
+    if isinstance(value, dict):
+        for name, part in list(value.items()):
+            dict.__setitem__(copy, name, _copied(part, copies))
+    elif not isinstance(value, set):
+        for i, part in enumerate(list(value)):
+            copy[i] = _copied(part, copies)
+    return copy
+
+
+def _copied_object(value: Any, copies: dict[int, Any]) -> Any:
+    """An object of any class, copied if it holds a module and can be copied."""
+    held = _held_by(value)
+    if not any(issubclass(type(part), nn.Module) for part in held.values()):
+        return value
+    try:
+        copy = copies[id(value)] = copy_of(value)
+    except Exception:  # a class of the user's own
+        return value
     for name, part in held.items():
         object.__setattr__(copy, name, _copied(part, copies))
     return copy
