@@ -192,3 +192,15 @@ def test_another_order_in_memory_is_no_reason_for_a_failure():
     plain = wired(lambda m, x: m.head(torch.relu(m.conv(x))), head=model.head, conv=model.conv)
     ours, theirs = (DeconvNet(m, x).project(x, "head", channel=0).full() for m in (model, plain))
     torch.testing.assert_close(ours, theirs)
+
+
+def test_the_largest_of_more_maps_than_a_byte_counts_is_found_again():
+    conv = nn.Conv2d(3, 300, 1, bias=False)
+    nn.init.normal_(conv.weight, generator=torch.Generator().manual_seed(0))
+    conv.weight.data[:256] /= 100
+    model, x = wired(lambda m, x: torch.stack(m.conv(x).unbind(1)).amax(0)[:, None], conv=conv), images(1)
+    net = DeconvNet(model, x)
+    maps = model.conv(x)[0, :, 2, 3].detach()
+    assert int(maps.argmax()) > 255
+    picture = net.project(x, next(reversed(net.layers)), channel=0, position=(2, 3)).full()[0, :, 2, 3]
+    torch.testing.assert_close(picture, maps.max() * model.conv.weight[int(maps.argmax()), :, 0, 0].detach())
