@@ -56,7 +56,7 @@ def test_a_photo_is_explained_as_the_paper_does(name: str):
     assert_equal(result.full(), truth)
 
 
-@pytest.mark.parametrize("layer", ["features.15", "features.29"])
+@pytest.mark.parametrize("layer", ["features.15", pytest.param("features.29", marks=pytest.mark.slow)])
 def test_a_unit_of_vgg_goes_down_as_the_paper_does(layer: str):
     one = loaded("VGG-16")
     (photo,) = (Path(DATA) / "imagenet1000").glob("0001_*.jpg")
@@ -87,7 +87,7 @@ def test_a_class_stopped_at_any_cut_and_started_again_is_the_class_straight_down
     # the least share of photos where signals are rectified on their way: docs/how-it-works.md has the figures
     ("name", "layer", "rectified"),
     [
-        ("SqueezeNet", "features.7", 0.6),
+        pytest.param("SqueezeNet", "features.7", 0.6, marks=pytest.mark.slow),
         ("SqueezeNet", "features.12", 0.9),
         pytest.param("GoogLeNet", "i4c", 0.6, marks=pytest.mark.slow),
         pytest.param("GoogLeNet", "i5b", 0.9, marks=pytest.mark.slow),

@@ -304,9 +304,9 @@ class AdaptiveDeconvNet(nn.Module):
         Raises:
             ArgumentError: no such layer, or a mask of another shape.
         """
-        layer = len(instance("codes", codes, Codes)) if layer is None else layer
+        instance("codes", codes, Codes)
+        layer = checked_layer(self, len(codes) if layer is None else layer)
         z = codes[layer].z
-        layer = checked_layer(self, layer)
         if keep is not None:
             z = z * _mask(z, keep)
         geometries = self.geometries(codes.size, layer)
