@@ -10,7 +10,7 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from deconvnet import DeconvNetError, Preprocess, load_photo, open_photos
+from deconvnet import DeconvNetError, Photo, Preprocess, load_photo, open_photos
 from fuzz.mutate import mutated
 from fuzz.photo_files import PhotoFile, written
 from fuzz.table import Fault
@@ -24,13 +24,13 @@ def attempt(random: Random, folder: Path) -> str:
     data = file.data if whole else mutated(random, file.data)
     path = folder / f"photo{file.suffix}"
     path.write_bytes(data)
-    pixels = _read(path)
+    photo = _read(path)
     if whole:
-        check(file, pixels)
-    same(pixels, _from_set(path), f"{file.what}: a path and bytes")
+        check(file, None if photo is None else photo.pixels)
+    same(_levels(photo), _levels(_from_set(path)), f"{file.what}: a path and bytes")
     if random.random() < 0.2:
         _other_doors(random, path)
-    if pixels is None:
+    if photo is None:
         return "refused"
     return "whole" if whole else "damaged, read"
 
@@ -51,26 +51,30 @@ def check(file: PhotoFile, pixels: np.ndarray | None) -> None:
         raise Fault(f"{file.what} is off by {off:.3f} of the range, {file.tolerance:.3f} may be")
 
 
-def same(pixels: np.ndarray | None, others: np.ndarray | None, what: str) -> None:
+def same(levels: np.ndarray | None, others: np.ndarray | None, what: str) -> None:
     """Raise if two ways of reading a file gave two results."""
-    if (pixels is None) != (others is None):
+    if (levels is None) != (others is None):
         raise Fault(f"{what}: one is refused, the other read")
-    if pixels is not None and not np.array_equal(pixels, others):
+    if levels is not None and not (levels.dtype == others.dtype and np.array_equal(levels, others)):
         raise Fault(f"{what} give different pixels")
 
 
-def _read(path: Path) -> np.ndarray | None:
+def _levels(photo: Photo | None) -> np.ndarray | None:
+    return None if photo is None else photo.levels
+
+
+def _read(path: Path) -> Photo | None:
     try:
-        return _checked(load_photo(path).pixels)
+        return _checked(load_photo(path))
     except DeconvNetError:
         return None
 
 
-def _from_set(path: Path) -> np.ndarray | None:
+def _from_set(path: Path) -> Photo | None:
     """The file among the photos of a set, which reads its bytes."""
     photos = open_photos([path])
     try:
-        return _checked(photos.read(0).pixels)
+        return _checked(photos.read(0))
     except DeconvNetError:
         return None
 
@@ -93,8 +97,9 @@ def _opened(path: Path) -> Image.Image:
         return Image.new("L", (1, 1))
 
 
-def _checked(pixels: np.ndarray) -> np.ndarray:
+def _checked(photo: Photo) -> Photo:
+    pixels = photo.pixels
     fine = pixels.dtype == np.float32 and pixels.ndim == 3 and pixels.shape[2] in (1, 3)
     if not fine or not pixels.size or not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 1:
         raise Fault(f"not a photo: {pixels.dtype} {pixels.shape}")
-    return pixels
+    return photo
