@@ -10,7 +10,8 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from deconvnet import DeconvNetError, Photo, Preprocess, load_photo, open_photos
+from deconvnet import DeconvNetError, Preprocess, load_photo, open_photos
+from deconvnet.photos.photo import Photo
 from fuzz.mutate import mutated
 from fuzz.photo_files import PhotoFile, written
 from fuzz.table import Fault
