@@ -148,7 +148,8 @@ class Steps:
         """
         text("title", title)
         if photo is not None:
-            instance("photo", photo, Image.Image)
+            if not all(instance("photo", photo, Image.Image).size):
+                raise ArgumentError(f"the photo is empty: {photo.width} x {photo.height} pixels.")
         for step in self.changing:
             if step.signal.ndim not in (1, 3):
                 raise ArgumentError(
