@@ -147,9 +147,8 @@ class Steps:
             ArgumentError: maps with one or three spatial axes; `photo` is not a PIL image.
         """
         text("title", title)
-        if photo is not None:
-            if not all(instance("photo", photo, Image.Image).size):
-                raise ArgumentError(f"the photo is empty: {photo.width} x {photo.height} pixels.")
+        if photo is not None and not all(instance("photo", photo, Image.Image).size):
+            raise ArgumentError(f"the photo is empty: {photo.width} x {photo.height} pixels.")
         for step in self.changing:
             if step.signal.ndim not in (1, 3):
                 raise ArgumentError(
