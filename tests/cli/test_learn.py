@@ -245,7 +245,7 @@ def test_no_name_for_the_output_folder_is_told_and_nothing_is_written(deconvnet,
     deconvnet("learn", "photos", "-o", "out", *SMALL, "-q")
     before = names()
     arguments = {"learn": ["photos", *SMALL], "learned": ["out"]}[command]
-    told(deconvnet(command, *arguments, "-o", ""), 'the name of the output folder is empty. Give a new folder, or "."')
+    told(deconvnet(command, *arguments, "-o", ""), 'the name of the output folder is empty. Give a path, or "."')
     assert names() == before
 
 
@@ -278,7 +278,7 @@ def test_learned_overwrites_nothing_without_force(deconvnet):
     before = Path("out/filters-2.png").read_bytes()
     Path("out/filters-1.png").unlink()
     Path("out/filters-2.png").write_bytes(b"mine")
-    told(deconvnet("learned", "out"), "filters-2.png' already exists. Pass --force to overwrite")
+    told(deconvnet("learned", "out"), "filters-2.png' already exists. Replace it (--force, force=True)")
     assert names(Path("out")) == ["filters-2.png", "learned.safetensors"]
     assert deconvnet("learned", "out", "--force").code == 0
     assert Path("out/filters-2.png").read_bytes() == before
