@@ -7,7 +7,7 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -142,24 +142,6 @@ def digest(parts: Iterable[str | bytes | memoryview]) -> str:
     for part in parts:
         whole.update(part.encode() if isinstance(part, str) else part)
     return whole.hexdigest()
-
-
-def digest_of_arrays(text: str, arrays: Mapping[str, Any], content: Callable[[Any], memoryview]) -> str:
-    """A hash of a text and of named arrays: of their types, shapes and content.
-
-    Args:
-        text: what stands beside them.
-        arrays: of NumPy or PyTorch.
-        content: the bytes of one.
-    """
-
-    def parts() -> Iterable[str | memoryview]:
-        yield text
-        for name, array in sorted(arrays.items()):
-            yield f"{name} {array.dtype} {tuple(array.shape)}"
-            yield content(array)
-
-    return digest(parts())
 
 
 def read_json(path: Path, kind: type[_T], remedy: str, error: type[DeconvNetError] = DeconvNetError) -> _T:

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors import safe_open
-from safetensors.numpy import save_file
 from support.atlases import files, small_network
 
 from deconvnet import ArgumentError, AtlasError, DeconvNet, DeconvNetError, LoadedModel
+from deconvnet._arrays import read_arrays, write_arrays
 from deconvnet._folders import UNFINISHED, held
 from deconvnet._types import Box
 from deconvnet.atlas import build, write
@@ -287,13 +286,10 @@ def test_working_files_of_another_run_are_told(run, folder, tmp_path, name, whol
 
 
 def rewritten(path: Path, change: Callable[[dict], object], words: Callable[[str], str] = str) -> None:
-    from deconvnet.atlas.unfinished import _digest
-
-    with safe_open(path, "np") as file:
-        arrays = {name: file.get_tensor(name).copy() for name in file.keys()}  # noqa: SIM118
-        state = words(file.metadata()["scan"])
+    text, arrays = read_arrays(path)
+    arrays = {name: array.copy() for name, array in arrays.items()}
     change(arrays)
-    save_file(arrays, path, {"scan": state, "digest": _digest(state, arrays)})
+    write_arrays(path, words(text), arrays)
 
 
 @pytest.mark.parametrize(

@@ -11,19 +11,17 @@ pictures carry a hash of the key, so that those of another run are known, and of
 import json
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
-import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
+from deconvnet._arrays import read_arrays, write_arrays
 from deconvnet._errors import AtlasError, DeconvNetError
-from deconvnet._files import damaged, decode_json, digest, digest_of_arrays, is_file, read_json, write_whole
+from deconvnet._files import damaged, decode_json, digest, is_file, read_json, write_whole
 from deconvnet._folders import UNFINISHED, Held, check_resumed
 from deconvnet._types import Box, LayerInfo
 from deconvnet.atlas.manifest import Key
@@ -139,14 +137,12 @@ class Unfinished:
         """
         held.check()
         arrays = {
-            f"{index}/{name}": np.ascontiguousarray(array)
+            f"{index}/{name}": array
             for index, layer in enumerate(scan.layers)
             for name, array in scan.tallies[layer.name].arrays().items()
         }
-        arrays |= scan.digests.arrays()
-        state = json.dumps({"run": self._run(), "done": done, "skipped": [vars(photo) for photo in skipped]})
-        data = save(arrays, {"scan": state, "digest": _digest(state, arrays)})
-        write_whole(self.folder / _SCAN, lambda file: file.write(data))
+        state = {"run": self._run(), "done": done, "skipped": [vars(photo) for photo in skipped]}
+        write_arrays(self.folder / _SCAN, json.dumps(state), arrays | scan.digests.arrays())
 
     def load_scan(
         self, layers: Sequence[LayerInfo], k: int, photos: range, batch: int
@@ -165,7 +161,8 @@ class Unfinished:
         if not is_file(path):
             return scan, 0, []
         try:
-            state, arrays = _read_scan(path)
+            text, arrays = read_arrays(path)
+            state = decode_json(text, _State)
             if state.run != self._run():
                 raise ValueError("it belongs to another run")
             if state.done > math.ceil(len(photos) / batch):
@@ -178,7 +175,7 @@ class Unfinished:
                 of_layer = {name.partition("/")[2]: a for name, a in arrays.items() if name.startswith(f"{index}/")}
                 scan.tallies[layer.name].restore(of_layer, seen, len(seen) - len(skipped))
             scan.digests = Digests.of_arrays({name: arrays[name] for name in (DIGESTS, STAMP)})
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as fault:
+        except (OSError, ValueError, KeyError, TypeError) as fault:
             raise damaged(path, fault, _REMEDY, AtlasError) from fault
         return scan, state.done, list(state.skipped)
 
@@ -295,25 +292,6 @@ class Tiles:
             Tile(rank, Box((top, left), (bottom, right)), signal, patch, window)
             for _, _, rank, top, left, bottom, right, signal, patch, window, _ in rows
         ]
-
-
-def _read_scan(path: Path) -> tuple[_State, dict[str, np.ndarray]]:
-    """What a saved scan says of itself, and its arrays.
-
-    Raises:
-        OSError, SafetensorError, ValueError, KeyError, TypeError: it is damaged.
-    """
-    with safe_open(path, "np") as file:
-        metadata = file.metadata()
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    state = decode_json(metadata["scan"], _State)
-    if metadata["digest"] != _digest(metadata["scan"], arrays):
-        raise ValueError("it does not hold what was written")
-    return state, arrays
-
-
-def _digest(state: str, arrays: Mapping[str, np.ndarray]) -> str:
-    return digest_of_arrays(state, arrays, lambda array: array.reshape(-1).view(np.uint8).data)
 
 
 def _digest_of_row(row: Sequence[object]) -> str:
