@@ -62,10 +62,9 @@ def scan(net: DeconvNet, loaded: LoadedModel, photos: Any, layers: Sequence[str]
     """Seconds for the scan."""
     build = prepare(attached(net), photos, layers, 9, loaded, {"batch": BATCH, **options})
     with tempfile.TemporaryDirectory() as folder, held(Path(folder), NAMES) as held_folder:
-        unfinished = Unfinished(Path(folder))
-        unfinished.start(held_folder, build.key(), resume=False)
+        Unfinished(Path(folder)).start(held_folder, build.key(), resume=False)
         began = time.perf_counter()
-        scan_photos(build, unfinished, range(build.count))
+        scan_photos(build, held_folder, range(build.count))
         return time.perf_counter() - began
 
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import pytest
 from msgspec import Meta
 
-from deconvnet import AtlasError, DeconvNetError
-from deconvnet._files import read_json, sync_together, write_whole
+from deconvnet import ArgumentError, AtlasError, DeconvNetError
+from deconvnet._files import check_new, is_file, is_folder, read_json, sync_together, write_whole
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,40 @@ def test_a_name_that_is_none_is_told(tmp_path, monkeypatch):
     with pytest.raises(DeconvNetError, match="cannot write"):
         write_whole(Path(""), lambda file: file.write(b"x"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["file/a", "a\0b", "a" * 300, "a" * 300 + "/b", "missing/a"])
+def test_a_name_that_the_disk_cannot_have_is_told(tmp_path, name):
+    (tmp_path / "file").touch()
+    with pytest.raises(DeconvNetError, match="cannot write"):
+        write_whole(tmp_path / name, lambda file: file.write(b"x"))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("what", [is_file, is_folder])
+def test_what_cannot_be_looked_at_is_told_and_not_taken_for_missing(tmp_path, monkeypatch, what):
+    (tmp_path / "file").touch()
+    assert what(tmp_path / "file") == (what is is_file) and what(tmp_path) == (what is is_folder)
+    assert not what(tmp_path / "missing") and not what(tmp_path / "file" / "below")
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("loop", "a\0b", "a" * 300):
+        with pytest.raises(DeconvNetError, match="cannot read"):
+            what(tmp_path / name)
+    refused = PermissionError(13, "Permission denied")
+    monkeypatch.setattr(Path, "stat", lambda *_, **__: (_ for _ in ()).throw(refused))
+    with pytest.raises(DeconvNetError, match=r"cannot read .*Permission denied"):
+        what(tmp_path / "file")
+
+
+def test_files_that_exist_are_named_with_their_count(tmp_path):
+    paths = [tmp_path / name for name in "abc"]
+    check_new(paths)
+    paths[1].touch()
+    with pytest.raises(ArgumentError, match=r"b' already exists\. Replace it \(--force, force=True\), or give another"):
+        check_new(paths)
+    paths[2].symlink_to("nowhere")
+    with pytest.raises(ArgumentError, match=r"b' and 1 more files already exist\. Replace"):
+        check_new(paths)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Folders that we write into and remove from: only what we wrote is ever overwritten or removed."""
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -7,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from deconvnet import ArgumentError, DeconvNetError
-from deconvnet._files import write_whole
-from deconvnet._folders import UNFINISHED, held, remove_written, result_folder
+from deconvnet._files import is_file, write_whole
+from deconvnet._folders import UNFINISHED, check_resumed, differences, held, remove_written, result_folder
 
 PART = ".deconvnet-0123456789abcdef.part"
 
 
 def allowed(folder: str | Path) -> Path:
-    return result_folder(folder, key="key.json", is_result=lambda folder: (folder / "result").is_file())
+    return result_folder(folder, key="key.json", is_result=lambda folder: is_file(folder / "result"))
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
@@ -77,8 +78,40 @@ def test_a_link_in_place_of_our_unfinished_folder_is_refused(tmp_path):
 
 def test_no_name_at_all_is_not_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ArgumentError, match=r'name of the output folder is empty\. Give a new folder, or "\."'):
+    with pytest.raises(ArgumentError, match=r'name of the output folder is empty\. Give a path, or "\."'):
         allowed("")
+
+
+def test_a_folder_that_cannot_be_looked_at_is_told(tmp_path, monkeypatch):
+    stat, refused = Path.stat, PermissionError(13, "Permission denied")
+
+    def refuses(path: Path, **options: bool) -> os.stat_result:
+        if path.parent == tmp_path:
+            raise refused
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refuses)
+    with pytest.raises(DeconvNetError, match=r"cannot read .*Permission denied"):
+        allowed(tmp_path)
+
+
+def test_what_differs_between_two_runs_is_named_wherever_it_lies():
+    before = {"k": 9, "photos": {"name": "a", "count": 3}, "layers": (1, 2), "gone": 1, "long": "a" * 100}
+    now = {"k": 4, "photos": {"name": "a", "count": 5}, "layers": [1, 2], "long": "b" * 100}
+    assert differences(before, now) == [
+        "gone=1, now gone=null", "k=9, now k=4", f'long="{"a" * 76}..., now long="{"b" * 76}...',
+        "photos.count=3, now photos.count=5",
+    ]  # fmt: skip
+    assert differences(now, now) == []
+
+
+def test_a_run_is_gone_on_with_only_on_request_and_only_if_it_was_started_alike():
+    check_resumed(Path("out"), None, {"k": 1}, resume=False)
+    check_resumed(Path("out"), {"k": 1}, {"k": 1}, resume=True)
+    with pytest.raises(ArgumentError, match=r"'out' holds an unfinished run\. Continue it"):
+        check_resumed(Path("out"), {"k": 1}, {"k": 1}, resume=False)
+    with pytest.raises(ArgumentError, match=r"'out' was started with k=1, now k=2\. Use the same"):
+        check_resumed(Path("out"), {"k": 1}, {"k": 2}, resume=True)
 
 
 def test_only_files_that_we_wrote_are_removed(tmp_path):

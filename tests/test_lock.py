@@ -157,6 +157,68 @@ def test_where_the_disk_knows_no_locks_the_process_is_looked_for(path, monkeypat
         pass
 
 
+def test_a_run_that_has_opened_what_a_killed_one_left_does_not_remove_the_lock_of_one_that_was_faster(
+    path, monkeypatch
+):
+    elsewhere(path, socket.gethostname())
+    opened, faster = os.open, locked(path, Path("out"))
+    locks = []
+
+    def open_late(*args, **options):
+        descriptor = opened(*args, **options)
+        monkeypatch.setattr(os, "open", opened)
+        with pytest.warns(DeconvNetWarning, match="takes its place"):
+            locks.append(faster.__enter__())
+        return descriptor
+
+    # what is there already is opened first for a new file, which fails, then as it is
+    monkeypatch.setattr(
+        os, "open", lambda file, flags, *mode: (opened if flags & os.O_EXCL else open_late)(file, flags)
+    )
+    try:
+        with pytest.raises(ArgumentError, match=rf"another run is at work in 'out' \(process {os.getpid()} "):
+            take(path)
+        assert locks[0].holds()
+    finally:
+        faster.__exit__(None, None, None)
+    assert not path.exists()
+
+
+def test_where_the_disk_knows_no_locks_an_empty_file_is_of_another_run_unless_we_made_it(path, monkeypatch):
+    monkeypatch.setattr(_lock, "_alone", lambda descriptor: None)
+    path.touch()
+    with pytest.raises(ArgumentError, match=r"empty: it was just made.*--take-over"):
+        take(path)
+    with pytest.warns(DeconvNetWarning, match="takes its place"), locked(path, Path("out"), take_over=True) as lock:
+        assert lock.holds()
+    with locked(path, Path("out")) as lock:
+        assert lock.holds()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_that_leaves_the_run_closes_and_removes_nothing(path, tmp_path):
+    try:
+        with locked(path, Path("out")) as lock:
+            child = os.fork()
+            if not child:
+                mine = os.open(tmp_path / "mine", os.O_CREAT | os.O_RDWR)  # which gets the lock's descriptor
+                raise SystemExit
+            _, status = os.waitpid(child, 0)
+            assert os.waitstatus_to_exitcode(status) == 7 and lock.holds()
+    except SystemExit:
+        os._exit(7 if os.fstat(mine) else 0)
+    except OSError:
+        os._exit(1)
+
+
+def test_a_lock_file_that_cannot_be_removed_is_told_once(path, monkeypatch):
+    elsewhere(path, socket.gethostname())
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "not permitted")))
+    with pytest.raises(DeconvNetError, match=r"cannot write .*lock'.*not permitted"):
+        take(path)
+
+
 def test_a_disk_that_refuses_is_told(path):
     path.mkdir()
     with pytest.raises(DeconvNetError, match=r"cannot write .*lock'"):

@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -27,14 +28,62 @@ def check_writable(path: Path, suffixes: Sequence[str], *, force: bool) -> None:
     Raises:
         ArgumentError: an unknown suffix, a missing folder, or a file that is there already without `force`.
     """
+    check_suffix(path, suffixes)
+    if not is_folder(path.parent):
+        raise ArgumentError(f"the folder {str(path.parent)!r} does not exist. Make it first.")
+    if is_folder(path):
+        raise ArgumentError(f"{str(path)!r} is a folder. Give the name of a file.")
+    check_new([] if force else [path])
+
+
+def check_suffix(path: Path, suffixes: Sequence[str]) -> None:
+    """Raise unless a name ends in one of the suffixes.
+
+    Raises:
+        ArgumentError: it does not.
+    """
     if path.suffix.lower() not in suffixes:
         raise ArgumentError(f"{str(path)!r} does not end in one of {', '.join(suffixes)}.")
-    if not path.parent.is_dir():
-        raise ArgumentError(f"the folder {str(path.parent)!r} does not exist. Make it first.")
-    if path.is_dir():
-        raise ArgumentError(f"{str(path)!r} is a folder. Give the name of a file.")
-    if not force and os.path.lexists(path):
-        raise ArgumentError(f"{str(path)!r} is there already. Pass force=True to replace it.")
+
+
+def check_new(paths: Sequence[Path]) -> None:
+    """Raise unless none of the paths exists.
+
+    Raises:
+        ArgumentError: one does.
+    """
+    existing = [path for path in paths if os.path.lexists(path)]
+    if existing:
+        more = f" and {len(existing) - 1} more files already exist" if len(existing) > 1 else " already exists"
+        raise ArgumentError(f"{str(existing[0])!r}{more}. Replace it (--force, force=True), or give another name.")
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file of that name, or a link to one.
+
+    Raises:
+        DeconvNetError: the disk does not let us look.
+    """
+    return stat.S_ISREG(_mode(path))
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder of that name, or a link to one.
+
+    Raises:
+        DeconvNetError: the disk does not let us look.
+    """
+    return stat.S_ISDIR(_mode(path))
+
+
+def _mode(path: Path) -> int:
+    """What there is; 0 for nothing. `Path.is_file` raises on some versions of Python where others say no."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except (OSError, ValueError) as fault:  # ValueError: a character that paths cannot have
+        raise DeconvNetError(f"cannot read {str(path)!r}: {fault}.") from fault
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object], *, sync: bool = True) -> None:
@@ -62,7 +111,8 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], *, sync: bool =
     except (OSError, ValueError) as fault:
         raise DeconvNetError(f"cannot write {str(path)!r}: {fault}.") from fault
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError, ValueError):  # the fault of the file itself is the one to be told
+            part.unlink()
 
 
 def sync_together(folder: Path, paths: Iterable[Path]) -> None:

@@ -1,29 +1,21 @@
 """The folder of a result that takes long: only our own files in it are ever replaced or removed."""
 
+import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from deconvnet._checks import file_path
 from deconvnet._errors import ArgumentError, DeconvNetError
-from deconvnet._files import PART, write_whole
+from deconvnet._files import PART, is_file, is_folder, write_whole
 from deconvnet._lock import Lock, locked
 
 UNFINISHED = ".deconvnet-unfinished"  # in the folder of a result: the folder of what is needed until it is finished
 
 _LOCK, _CLAIM = "lock", "claimed"  # in the unfinished folder: who is at work, and that results are being written
-
-
-def named_folder(out: str | Path) -> Path:
-    """`out` as a path.
-
-    Raises:
-        ArgumentError: it is an empty text, which as a path would be the current folder.
-    """
-    if not str(out):
-        raise ArgumentError('the name of the output folder is empty. Give a new folder, or "." for the current one.')
-    return Path(out)
 
 
 def result_folder(out: str | Path, *, key: str, is_result: Callable[[Path], bool]) -> Path:
@@ -38,12 +30,12 @@ def result_folder(out: str | Path, *, key: str, is_result: Callable[[Path], bool
         ArgumentError: the folder holds anything else, or is not named.
         DeconvNetError: it cannot be read.
     """
-    folder = named_folder(out)
+    folder = file_path("the name of the output folder", out)
     unfinished = folder / UNFINISHED
-    if is_result(folder) or (not unfinished.is_symlink() and (unfinished / key).is_file()):
+    if is_result(folder) or (_is_own_folder(unfinished) and is_file(unfinished / key)):
         return folder
     names = _names(folder)
-    if UNFINISHED in names and _is_folder(unfinished) and set(_names(unfinished)) <= {_LOCK}:
+    if UNFINISHED in names and _is_own_folder(unfinished) and set(_names(unfinished)) <= {_LOCK}:
         names.remove(UNFINISHED)
     if names:
         listed = ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
@@ -51,9 +43,57 @@ def result_folder(out: str | Path, *, key: str, is_result: Callable[[Path], bool
     return folder
 
 
+def check_resumed(folder: Path, before: Mapping[str, Any] | None, now: Mapping[str, Any], *, resume: bool) -> None:
+    """Raise unless a run may begin in a folder, or go on with the one that was begun there.
+
+    Args:
+        folder: of the result.
+        before: how the run in it was started; None if there is none.
+        now: how this one is.
+        resume: go on.
+
+    Raises:
+        ArgumentError: a run was begun there and `resume` is not given, or it was started in another way.
+    """
+    if before is None:
+        return
+    if not resume:
+        raise ArgumentError(
+            f"{str(folder)!r} holds an unfinished run. Continue it (--resume, resume=True), or give a new folder."
+        )
+    changed = differences(before, now)
+    if changed:
+        raise ArgumentError(
+            f"{str(folder)!r} was started with {'; '.join(changed)}. Use the same options or a new folder."
+        )
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
+    """What differs between the options of two runs, in words: "k=9, now k=4".
+
+    Args:
+        before, now: the options, as JSON.
+        path: what stands before each name.
+    """
+    changed = []
+    for name in sorted({*before, *now}):
+        a, b = (json.loads(json.dumps(options.get(name))) for options in (before, now))
+        words = path + name
+        if isinstance(a, dict) and isinstance(b, dict):
+            changed += differences(a, b, f"{words}.")
+        elif a != b:
+            changed.append(f"{words}={_short(a)}, now {words}={_short(b)}")
+    return changed
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) < 80 else f"{text[:77]}..."
+
+
 def has_unfinished(folder: Path) -> bool:
     """Whether a run is at work in the folder of a result, or has left files that it needed until it was finished."""
-    return _is_folder(folder / UNFINISHED)
+    return _is_own_folder(folder / UNFINISHED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +118,7 @@ class Held:
     @property
     def claimed(self) -> bool:
         """Whether this run, or the one that it goes on with, has begun to write the result."""
-        return (self.unfinished / _CLAIM).is_file()
+        return is_file(self.unfinished / _CLAIM)
 
     def check(self) -> None:
         """Raise unless the result can be written: its names are free or claimed, and no other run is at work.
@@ -174,7 +214,7 @@ def remove_written(folder: Path, names: Sequence[str] = ()) -> None:
     Raises:
         DeconvNetError: the disk refused.
     """
-    if not _is_folder(folder):
+    if not _is_own_folder(folder):
         return
     try:
         parts = [path.name for path in folder.iterdir() if PART.fullmatch(path.name)]
@@ -185,8 +225,9 @@ def remove_written(folder: Path, names: Sequence[str] = ()) -> None:
         raise DeconvNetError(f"cannot remove unfinished files in {str(folder)!r}: {fault}.") from fault
 
 
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
+def _is_own_folder(path: Path) -> bool:
+    """Whether there is a folder, and not a link to one."""
+    return is_folder(path) and not path.is_symlink()
 
 
 def _names(folder: Path) -> list[str]:

@@ -24,7 +24,6 @@ from deconvnet._errors import ArgumentError, DeconvNetError, DeconvNetWarning
 _REFUSED = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 _LONGEST = 4096  # bytes of a lock file
 _BYTE = 2**20  # of the file, which is what Windows locks: behind the content, so that others can read that
-_open_locks: set[int] = set()  # descriptors
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -53,11 +52,14 @@ class Lock:
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
-        self._path, self._descriptor = path, descriptor
+        self.path, self.descriptor = path, descriptor
 
     def holds(self) -> bool:
         """Whether the file is still there and no other run has taken its place."""
-        return _is_there(self._path, self._descriptor)
+        return _is_there(self.path, self.descriptor)
+
+
+_open_locks: set[Lock] = set()  # of this process
 
 
 @contextmanager
@@ -80,32 +82,41 @@ def locked(path: Path, what: Path, *, take_over: bool = False) -> Iterator[Lock]
         descriptor = _acquired(path, what, take_over)
     except OSError as fault:
         raise DeconvNetError(f"cannot write {str(path)!r}: {fault}.") from fault
-    _open_locks.add(descriptor)
+    lock = Lock(path, descriptor)
+    _open_locks.add(lock)
     try:
-        yield Lock(path, descriptor)
+        yield lock
     finally:
-        _open_locks.discard(descriptor)
-        if _is_there(path, descriptor):
-            _remove(path, descriptor)
-        else:
-            os.close(descriptor)
+        if lock in _open_locks:  # which it is not in a forked process: there the descriptor is closed already
+            _open_locks.discard(lock)
+            if lock.holds():
+                with suppress(OSError):
+                    _remove(path, descriptor)
+            else:
+                os.close(descriptor)
 
 
 def _acquired(path: Path, what: Path, take_over: bool) -> int:
-    """A descriptor of the lock file, which is ours."""
+    """A descriptor of the lock file, which is ours.
+
+    A run removes a lock file only while it holds the system's lock of the file that has the name. So once we hold that
+    lock and see that our file has the name, it keeps it: no other run can remove it, and none can put another in its
+    place. Before that, the file that we have opened may have been replaced.
+    """
     me = Holder(socket.gethostname(), os.getpid(), datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"))
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        descriptor, is_new = _opened(path)
         try:
-            before = _checked(descriptor, what, me, take_over)
-            if before is None and _is_there(path, descriptor):
+            before = _checked(descriptor, what, me, is_new=is_new, take_over=take_over)
+            is_there = _is_there(path, descriptor)
+            if before is None and is_there:
                 os.write(descriptor, msgspec.json.encode(me))
                 os.fsync(descriptor)
                 return descriptor
         except BaseException:
             os.close(descriptor)
             raise
-        if before is None:  # another run has removed it since it was opened
+        if not is_there:  # another run has removed or replaced it since it was opened
             os.close(descriptor)
             continue
         _remove(path, descriptor)  # a new file tells a run that is at work after all that its place was taken
@@ -117,7 +128,20 @@ def _acquired(path: Path, what: Path, take_over: bool) -> int:
         )
 
 
-def _checked(descriptor: int, what: Path, me: Holder, take_over: bool) -> Holder | str | None:
+def _opened(path: Path) -> tuple[int, bool]:
+    """A descriptor of the lock file, and whether we have made the file."""
+    flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
+    while True:
+        with suppress(FileExistsError):
+            return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666), True
+        try:
+            return os.open(path, flags), False
+        except FileNotFoundError:  # another run has removed it in between
+            if path.is_symlink():
+                raise
+
+
+def _checked(descriptor: int, what: Path, me: Holder, *, is_new: bool, take_over: bool) -> Holder | str | None:
     """The run that was killed and left the file; None if none did.
 
     Raises:
@@ -128,6 +152,8 @@ def _checked(descriptor: int, what: Path, me: Holder, take_over: bool) -> Holder
         before: Holder | str | None = msgspec.json.decode(content, type=Holder) if content else None
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         before = "its lock file is damaged"
+    if alone is None and not content and not is_new:
+        before = "its lock file is empty: it was just made, or its run was killed as it began"
     here = isinstance(before, Holder) and before.host == me.host
     runs = alone is None and here and isinstance(before, Holder) and psutil.pid_exists(before.process)
     if alone is False or (runs and not take_over):
@@ -178,20 +204,21 @@ def _is_there(path: Path, descriptor: int) -> bool:
 
 
 def _remove(path: Path, descriptor: int) -> None:
-    """Remove the file, then let go of it; Windows removes no file that is open."""
+    """Remove the file, then let go of it; Windows removes no file that is open, ours or another run's."""
     if os.name == "nt":
         os.close(descriptor)
-    with suppress(OSError):
-        path.unlink()
-    if os.name != "nt":
-        os.close(descriptor)
+    try:
+        path.unlink(missing_ok=True)
+    finally:
+        if os.name != "nt":
+            os.close(descriptor)
 
 
 def _let_go() -> None:
     """In a forked process: its copy of a descriptor would hold the lock when its parent is gone."""
-    for descriptor in _open_locks:
+    for lock in _open_locks:
         with suppress(OSError):
-            os.close(descriptor)
+            os.close(lock.descriptor)
     _open_locks.clear()
 
 

@@ -34,7 +34,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def check_fits(name: str, count: int, what: str, size: int, device: torch.device) -> None:
-    """Raise unless so many fit the memory that is free.
+    """Raise unless `count` items fit in free memory.
 
     Args:
         name: of the argument.

@@ -13,8 +13,8 @@ from support.atlases import files, small_network
 from deconvnet import ArgumentError, DeconvNet, LoadedModel, PhotoError
 from deconvnet.atlas import build
 from deconvnet.atlas.build import build_atlas
-from deconvnet.atlas.digests import Digests
 from deconvnet.atlas.jobs import merge_shards, scan_shard
+from deconvnet.photos.digests import Digests
 from deconvnet.photos.sets import open_photos
 
 

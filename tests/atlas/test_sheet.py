@@ -130,7 +130,7 @@ def test_the_command_names_its_file_after_atlas_and_layer(folder, tmp_path, monk
         "(3 pages)\n"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pdf", "my.atlas.relu1.sheet.png"]
-    with pytest.raises(ArgumentError, match=r"'a\.pdf' already exists\. Pass --force"):
+    with pytest.raises(ArgumentError, match=r"'a\.pdf' already exists\. Replace it \(--force,"):
         run(str(folder), "-l", "relu1", "-o", "a.pdf")
     assert run(str(folder), "-l", "relu1", "-o", "a.pdf", "--force") == f"relu1 of {folder} -> a.pdf\n"
 

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors import safe_open
-from safetensors.numpy import save_file
 from support.atlases import files, small_network
 
 from deconvnet import ArgumentError, AtlasError, DeconvNet, DeconvNetError, LoadedModel
+from deconvnet._arrays import read_arrays, write_arrays
 from deconvnet._folders import UNFINISHED, held
+from deconvnet._types import Box
 from deconvnet.atlas import build, write
 from deconvnet.atlas.build import build_atlas
 from deconvnet.atlas.jobs import merge_shards, scan_shard
 from deconvnet.atlas.manifest import MANIFEST
 from deconvnet.atlas.store import NAMES, strip_path
+from deconvnet.atlas.unfinished import Tile, Unfinished
 
 PHOTOS = [f"sample:{name}" for name in ("chelsea", "astronaut", "coffee", "rocket")]
 
@@ -113,7 +114,7 @@ def test_a_run_that_was_killed_behind_its_manifest_is_compared_too(run, whole, s
     (tmp_path / "a" / UNFINISHED).mkdir()
     shutil.copy(stopped / UNFINISHED / left, tmp_path / "a" / UNFINISHED)
     before = files(tmp_path / "a")
-    with pytest.raises(ArgumentError, match="was built with k=2, now k=1"):
+    with pytest.raises(ArgumentError, match="was started with k=2, now k=1"):
         run(tmp_path / "a", resume=True, k=1)
     assert files(tmp_path / "a") == before
     run(tmp_path / "a", resume=True)
@@ -214,6 +215,31 @@ def test_a_folder_that_another_run_took_over_gets_no_manifest_of_the_first(run, 
     assert not (folder / MANIFEST).exists()
 
 
+@pytest.mark.parametrize("saved", ["scan", "pictures"])
+def test_a_run_whose_place_was_taken_saves_nothing_more(run, tmp_path, monkeypatch, saved):
+    folder, before = tmp_path / "a", {}
+    monkeypatch.setattr(build, "_SAVE_PHOTOS", 1)
+    working = {"scan": "scan.safetensors", "pictures": "tiles.sqlite"}[saved]
+
+    def take(stage: str, done: int, *_: object) -> None:
+        if (stage, done) == (("scan", 4) if saved == "scan" else ("project", 0)):
+            (folder / UNFINISHED / "lock").unlink()
+            (folder / UNFINISHED / "lock").write_bytes(b"another run's")
+            before.update(files(folder))
+
+    with pytest.raises(DeconvNetError, match="another run has taken it over"):
+        run(folder, progress=take)
+    assert files(folder) == before and (saved == "pictures" or f"{UNFINISHED}/{working}" in before)
+
+
+def test_pictures_of_a_batch_that_are_kept_twice_do_no_harm(tmp_path):
+    with held(tmp_path, NAMES) as folder, Unfinished(tmp_path).tiles(folder) as tiles:
+        tile = Tile(0, Box((0, 0), (4, 4)), b"signal", b"patch", None)
+        for _ in range(2):
+            tiles.add(0, [(0, 0, tile)])
+        assert tiles.done() == {0} and tiles.of_map(0, 0, 1) == [tile]
+
+
 @pytest.mark.parametrize(
     ("statement", "what"),
     [
@@ -260,13 +286,10 @@ def test_working_files_of_another_run_are_told(run, folder, tmp_path, name, whol
 
 
 def rewritten(path: Path, change: Callable[[dict], object], words: Callable[[str], str] = str) -> None:
-    from deconvnet.atlas.unfinished import _digest
-
-    with safe_open(path, "np") as file:
-        arrays = {name: file.get_tensor(name).copy() for name in file.keys()}  # noqa: SIM118
-        state = words(file.metadata()["scan"])
+    text, arrays = read_arrays(path)
+    arrays = {name: array.copy() for name, array in arrays.items()}
     change(arrays)
-    save_file(arrays, path, {"scan": state, "digest": _digest(state, arrays)})
+    write_arrays(path, words(text), arrays)
 
 
 @pytest.mark.parametrize(

@@ -300,7 +300,7 @@ def test_more_feature_maps_than_any_layer_has_are_refused_at_once(text):
     ],
 )  # fmt: skip
 def test_an_empty_name_is_not_the_current_folder(deconvnet, arguments, tmp_path):
-    told(deconvnet(*arguments, "-o", ""), 'or "." for the current one')
+    told(deconvnet(*arguments, "-o", ""), 'or "." for the current folder')
     assert names(tmp_path) == []
 
 
@@ -1123,7 +1123,7 @@ def test_an_atlas_is_not_built_over_what_lies_in_the_output_folder(deconvnet, sp
         (tmp_path / name).write_bytes(b"mine")
     model = ["-m", spec("colour"), "-q"]
     told(deconvnet(*arguments, *model, "-o", "out"), "'out' is not empty: it holds 'top.parquet', 'work'. Give a new")
-    told(deconvnet(*arguments, *model, "-o", ""), "the name of the output folder is empty. Give a new folder, or")
+    told(deconvnet(*arguments, *model, "-o", ""), "the name of the output folder is empty. Give a path, or")
     assert names(tmp_path) == ["out/top.parquet", "out/work/a.png"]
     assert {(tmp_path / name).read_bytes() for name in names(tmp_path)} == {b"mine"}
 
@@ -1137,7 +1137,7 @@ def test_resuming_a_finished_atlas_leaves_it_and_says_so(deconvnet, spec, tmp_pa
     written = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
     again = deconvnet(*arguments, "-k", 1, "--resume", "--take-over")
     assert again.code == 0 and again.out.startswith(first.out) and again.out.endswith("it was already finished\n")
-    told(deconvnet(*arguments, "-k", 2, "--resume"), "'out' holds an atlas that was built with k=1, now k=2. Use the")
+    told(deconvnet(*arguments, "-k", 2, "--resume"), "'out' was started with k=1, now k=2. Use the")
     part = [*arguments[:-1], "../part", "--shard", "0/1"]
     assert deconvnet(*part).out == "part 0/1 of photos -> ../part\n"
     assert deconvnet(*part, "--resume").out == "part 0/1 of photos -> ../part\n  it was already finished\n"

@@ -203,7 +203,7 @@ def test_a_command_line_that_is_wrong_in_itself_ends_with_2(deconvnet, flags):
 def test_after_control_c_resume_goes_on_to_the_same_file(deconvnet, monkeypatch, seconds):
     assert deconvnet("learn", "photos", "-o", "whole", *SMALL, "-q").code == 0
     monkeypatch.setattr(train, "_SAVE_SECONDS", seconds)
-    real, calls = train.partial_fit, [0]
+    real, calls = train._improve, [0]
 
     def interrupted(*arguments: object, **options: object) -> object:
         calls[0] += 1
@@ -212,7 +212,7 @@ def test_after_control_c_resume_goes_on_to_the_same_file(deconvnet, monkeypatch,
         return real(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "partial_fit", interrupted)
+        patch.setattr(train, "_improve", interrupted)
         done = deconvnet("learn", "photos", "-o", "out", *SMALL, "-q")
     assert done.code not in (0, 1) and done.out == "" and "Traceback" not in done.err
     told(
@@ -245,7 +245,7 @@ def test_no_name_for_the_output_folder_is_told_and_nothing_is_written(deconvnet,
     deconvnet("learn", "photos", "-o", "out", *SMALL, "-q")
     before = names()
     arguments = {"learn": ["photos", *SMALL], "learned": ["out"]}[command]
-    told(deconvnet(command, *arguments, "-o", ""), 'the name of the output folder is empty. Give a new folder, or "."')
+    told(deconvnet(command, *arguments, "-o", ""), 'the name of the output folder is empty. Give a path, or "."')
     assert names() == before
 
 
@@ -278,7 +278,7 @@ def test_learned_overwrites_nothing_without_force(deconvnet):
     before = Path("out/filters-2.png").read_bytes()
     Path("out/filters-1.png").unlink()
     Path("out/filters-2.png").write_bytes(b"mine")
-    told(deconvnet("learned", "out"), "filters-2.png' already exists. Pass --force to overwrite")
+    told(deconvnet("learned", "out"), "filters-2.png' already exists. Replace it (--force, force=True)")
     assert names(Path("out")) == ["filters-2.png", "learned.safetensors"]
     assert deconvnet("learned", "out", "--force").code == 0
     assert Path("out/filters-2.png").read_bytes() == before

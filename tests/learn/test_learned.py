@@ -164,7 +164,7 @@ def test_after_a_crash_anywhere_it_goes_on_to_the_same_bytes(photos, whole, tmp_
     ("where", "name", "call"),
     [
         (train, "save_checkpoint", 1), (train, "save_checkpoint", 3), (learned, "_write_skipped", 1),
-        (learned, "_write_skipped", 3), (learned, "save_net", 1), (Path, "unlink", -2), (Path, "unlink", -1),
+        (learned, "_write_skipped", 3), (learned, "write_net", 1), (Path, "unlink", -2), (Path, "unlink", -1),
     ],
 )  # fmt: skip
 def test_after_a_crash_between_two_files_it_goes_on_to_the_same_files(
@@ -267,7 +267,10 @@ def test_a_link_to_an_unfinished_run_is_not_followed(photos, tmp_path):
 
 def test_a_network_of_the_user_is_not_overwritten(photos, tmp_path):
     (tmp_path / "learned.safetensors").write_bytes(b"mine")
-    for resume, error in ((False, "already holds a learned network"), (True, "holds no learned network")):
+    for resume, error in (
+        (False, "already holds a learned network"),
+        (True, "is damaged: .* Give what deconvnet.learn wrote"),
+    ):
         with pytest.raises(DeconvNetError, match=error):
             run(photos, tmp_path, resume=resume)
     assert files(tmp_path) == {"learned.safetensors": b"mine"}
@@ -288,10 +291,10 @@ def test_a_finished_run_is_not_gone_through_again(photos, whole):
 
 
 CHANGES = [
-    ({"prepare": Prepare(25)}, "was started with prepare=.*24.*, now prepare=.*25"),
+    ({"prepare": Prepare(25)}, r"was started with prepare\.size=24, now prepare\.size=25"),
     ({"seed": 1}, r"was started with seed=0, now seed=1\. Use the same options or a new folder"),
     ({"batch": 3}, "batch=2, now batch=3"),
-    ({"limit": 2}, "photos=.*9,.*, now photos=.*2,"),
+    ({"limit": 2}, "photos.learned from=9, now photos.learned from=2"),
     ({"epochs": 3}, r"was started with epochs=\[2, 1\], now epochs=\[3, 3\]"),
     ({"max_iter": 6}, "max_iter=5, now max_iter=6"),
     ({"net": network(lam=0.1)}, '"lam": 0.3.*, now .*"lam": 0.1'),
@@ -318,7 +321,7 @@ def test_other_photos_are_refused(photos, tmp_path):
         run(photos, tmp_path / "out", progress=crash_at(1))
     shutil.copytree(photos, tmp_path / "photos")
     (tmp_path / "photos" / "0.png").unlink()
-    with pytest.raises(ArgumentError, match=r"was started with photos=.*, now photos="):
+    with pytest.raises(ArgumentError, match=r"was started with photos\..*, now photos\."):
         run(tmp_path / "photos", tmp_path / "out", resume=True)
 
 
@@ -377,6 +380,81 @@ def test_a_folder_that_is_removed_while_it_learns_is_told(photos, tmp_path):
     assert not (tmp_path / "out" / "learned.safetensors").exists()
 
 
+def test_a_run_whose_place_was_taken_saves_nothing_more(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "_SAVE_SECONDS", -1)
+    before = {}
+
+    def take(progress: Progress) -> None:
+        if progress.batch == 2:
+            (tmp_path / UNFINISHED / "lock").unlink()
+            (tmp_path / UNFINISHED / "lock").write_bytes(b"another run's")
+            before.update(files(tmp_path))
+
+    with pytest.raises(DeconvNetError, match="another run has taken it over"):
+        run(photos, tmp_path, progress=take)
+    assert files(tmp_path) == before and f"{UNFINISHED}/checkpoint.safetensors" in before
+
+
+# Photos that change.
+
+
+def change_unseen(photo: Path) -> None:
+    """Other pixels in a file of the same size and time."""
+    before = photo.stat()
+    data = photo.read_bytes()
+    Image.open(photo).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(photo, "bmp")
+    assert len(photo.read_bytes()) == len(data) and photo.read_bytes() != data
+    os.utime(photo, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.fixture
+def bitmaps(photos, tmp_path) -> Path:
+    folder = tmp_path / "bitmaps"
+    folder.mkdir()
+    for i in range(6):
+        Image.open(photos / f"{i}.png").save(folder / f"{i}.bmp")
+    return folder
+
+
+def test_a_photo_that_changes_between_two_epochs_is_named(bitmaps, tmp_path):
+    def change(progress: Progress) -> None:
+        if (progress.epoch, progress.batch) == (0, 2):
+            change_unseen(bitmaps / "1.bmp")
+
+    with pytest.raises(PhotoError, match=r"'1\.bmp' has changed since it was read first\. Restore it, or start again"):
+        run(bitmaps, tmp_path / "out", progress=change)
+    change_unseen(bitmaps / "1.bmp")
+    run(bitmaps, tmp_path / "out", resume=True)
+    run(bitmaps, tmp_path / "again")
+    assert files(tmp_path / "out") == files(tmp_path / "again")
+
+
+@pytest.mark.parametrize("update", [2, 4, 7])  # in the first epoch, of three batches, and in later ones
+def test_a_photo_that_changed_while_a_run_was_interrupted_is_named(bitmaps, tmp_path, monkeypatch, update):
+    monkeypatch.setattr(train, "_SAVE_SECONDS", -1)
+    with pytest.raises(Crash):
+        run(bitmaps, tmp_path / "out", progress=crash_at(update - 1))
+    first = torch.randperm(6, generator=torch.Generator().manual_seed(0)).tolist()[0]
+    change_unseen(bitmaps / f"{first}.bmp")
+    with pytest.raises(PhotoError, match=rf"'{first}\.bmp' has changed since it was read first"):
+        run(bitmaps, tmp_path / "out", resume=True)
+
+
+@pytest.mark.parametrize("change", ["cut off", "another run's"])
+def test_damaged_digests_of_photos_are_told(bitmaps, tmp_path, change):
+    with pytest.raises(Crash):
+        run(bitmaps, tmp_path / "out", progress=crash_at(4))
+    path = tmp_path / "out" / UNFINISHED / "digests.safetensors"
+    if change == "cut off":
+        path.write_bytes(path.read_bytes()[:-8])
+    else:
+        with pytest.raises(Crash):
+            run(bitmaps, tmp_path / "other", seed=1, progress=crash_at(4))
+        shutil.copy(tmp_path / "other" / UNFINISHED / path.name, path)
+    with pytest.raises(DeconvNetError, match=r"digests\.safetensors' is damaged: .*\. Give a new folder"):
+        run(bitmaps, tmp_path / "out", resume=True)
+
+
 def test_a_checkpoint_of_a_run_from_other_photos_is_refused(photos, tmp_path):
     shutil.copytree(photos, tmp_path / "photos")
     (tmp_path / "photos" / "0.png").unlink()
@@ -385,7 +463,7 @@ def test_a_checkpoint_of_a_run_from_other_photos_is_refused(photos, tmp_path):
     with pytest.raises(Crash):
         run(photos, tmp_path / "b", progress=crash_at(5))
     shutil.copy(*(tmp_path / name / UNFINISHED / "checkpoint.safetensors" for name in "ab"))
-    with pytest.raises(ArgumentError, match=r"was started with photos=.*, now photos="):
+    with pytest.raises(ArgumentError, match=r"was started with photos\..*, now photos\."):
         run(photos, tmp_path / "b", resume=True)
 
 
@@ -479,13 +557,11 @@ def test_what_holds_no_learned_network_is_told(whole, tmp_path):
         Learned.open(tmp_path / "nowhere")
     path = tmp_path / "learned.safetensors"
     save_net(network(), path)
-    with pytest.raises(
-        DeconvNetError, match=r"is damaged, or not from `deconvnet learn`: .*missing required field `prepare`"
-    ):
+    with pytest.raises(DeconvNetError, match=r"is damaged: .*missing required field `prepare`. Give what"):
         Learned.open(tmp_path)
     for prepare in ({"size": 2}, {"colour": 1}, None):
         save_net(network(), path, {"prepare": prepare})
-        with pytest.raises(DeconvNetError, match="is damaged, or not from `deconvnet learn`"):
+        with pytest.raises(DeconvNetError, match=r"is damaged: .* Give what deconvnet\.learn wrote"):
             Learned.open(tmp_path)
     path.write_bytes((whole / "learned.safetensors").read_bytes()[:-9])
     with pytest.raises(DeconvNetError, match="is damaged"):

@@ -205,7 +205,7 @@ def test_a_picture_that_is_there_is_kept_unless_forced(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     save_picture(solid(3, 3), str(path))
     before = path.read_bytes()
-    with pytest.raises(ArgumentError, match=r"a\.png' is there already. Pass force=True"):
+    with pytest.raises(ArgumentError, match=r"a\.png' already exists\. Replace it \(--force, force=True\)"):
         save_picture(solid(4, 4), path)
     assert path.read_bytes() == before
     save_picture(solid(4, 4), path, force=True)

@@ -512,7 +512,7 @@ def test_a_network_with_no_way_down_is_refused():
 def test_a_file_that_is_there_stays_unless_forced(net, loaded, tmp_path):
     path = tmp_path / "page.html"
     path.write_text("mine")
-    with pytest.raises(ArgumentError, match="is there already"):
+    with pytest.raises(ArgumentError, match="already exists"):
         report(net, "sample:rocket", path, loaded=loaded)
     assert path.read_text() == "mine"
     assert report(net, "sample:rocket", path, loaded=loaded, layers=["relu1"], maps=1, force=True).path == path

@@ -3,15 +3,17 @@
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deconvnet._checks import file_path, flag
-from deconvnet._errors import ArgumentError, PhotoError
-from deconvnet._folders import Held, has_unfinished, held
+from deconvnet._checks import flag
+from deconvnet._errors import PhotoError
+from deconvnet._files import is_folder
+from deconvnet._folders import Held, check_resumed, has_unfinished, held
 from deconvnet.atlas.manifest import is_atlas, key_of
 from deconvnet.atlas.options import Build, Options, prepare
 from deconvnet.atlas.reader import Atlas
@@ -20,7 +22,7 @@ from deconvnet.atlas.store import NAMES, atlas_folder, check_no_atlas, signals_f
 from deconvnet.atlas.tables import SkippedPhoto
 from deconvnet.atlas.top_memory import TopMemory
 from deconvnet.atlas.top_pictures import draw_top_units
-from deconvnet.atlas.unfinished import Unfinished, differences
+from deconvnet.atlas.unfinished import Unfinished
 from deconvnet.atlas.write import write_atlas
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet, attached
@@ -57,7 +59,7 @@ def build_atlas(
         resume: go on with what an interrupted run left in `out`; the result is that of an uninterrupted run. A
             finished atlas of the same options is returned as it is.
         take_over: take the place of a run on another machine that has not ended properly; only where it is known to be
-            gone. Of one on this machine that is seen, and told with a warning.
+            gone. A killed run on this machine is recognised and replaced with a warning.
         workers: processes that read photos, 0 (the default) or more. On Ray, which reads photos wherever it has room,
             processes that run the network, each on one core or GPU; 0 is one.
         engine: "local" (the default), or "ray" to scan on Ray Data (the extra `ray`). The result is the same.
@@ -79,12 +81,12 @@ def build_atlas(
         ArgumentError: wrong arguments; `out` holds an atlas or an unfinished one, without `resume` or of other
             options, or files that are not of an atlas; or another run is at work in it.
         AtlasError: what an interrupted run left is damaged.
-        PhotoError: no photos, or none that can be read. Single ones that cannot be are listed in the atlas. Or a photo
-            that has changed when it is read again, for its pictures or to go on with an interrupted scan.
+        PhotoError: no photos, or none that can be read; if only some cannot be, the atlas lists them. Or a photo that
+            has changed when it is read again, for its pictures or to go on with an interrupted scan.
         LayerNotFoundError, UnsupportedOperationError, NotFiniteError: as `DeconvNet.project`.
         DeconvNetError: the disk refused.
     """
-    folder, resume = atlas_folder(file_path("the name of the output folder", out)), flag("resume", resume)
+    folder, resume = atlas_folder(out), flag("resume", resume)
     build = prepare(attached(net), photos, layers, k, loaded, options)
     if resume and is_atlas(folder):
         return finished_atlas(build, folder, take_over=take_over)
@@ -94,21 +96,22 @@ def build_atlas(
         unfinished.start(held_folder, build.key(), resume=resume)
         memory = TopMemory.of(build.attached, build.layers, build.k)
         beside_scan = memory if memory is not None and memory.pays(build.count) else None
-        scan, skipped, _ = scan_photos(build, unfinished, range(build.count), beside_scan)
+        scan, skipped, _ = scan_photos(build, held_folder, range(build.count), beside_scan)
         return finish_atlas(build, held_folder, scan, skipped, memory)
 
 
 def scan_photos(
-    build: Build, unfinished: Unfinished, of_scan: range, memory: TopMemory | None = None
+    build: Build, held_folder: Held, of_scan: range, memory: TopMemory | None = None
 ) -> tuple[Scan, list[SkippedPhoto], bool]:
     """The scan of these photos, resumed and saved now and then; what could not be read; whether any photo was left.
 
     Args:
         build: what is built.
-        unfinished: where the scan is saved.
+        held_folder: of the atlas, where the scan is saved.
         of_scan: indices of the photos.
         memory: filled beside the scan.
     """
+    unfinished = Unfinished(held_folder.folder)
     scan, done, skipped = unfinished.load_scan(build.layers, build.k, of_scan, build.batch)
     scan.digests.check(build.photos)
     count, left = len(of_scan), of_scan[done * build.batch :]
@@ -124,9 +127,9 @@ def scan_photos(
             unsaved += build.batch
             build.report_progress("scan", min(done * build.batch, count), count, len(skipped))
             if unsaved >= _SAVE_PHOTOS or time.monotonic() - saved > _SAVE_SECONDS:
-                unfinished.save_scan(scan, done, skipped)
+                unfinished.save_scan(held_folder, scan, done, skipped)
                 saved, unsaved = time.monotonic(), 0
-    unfinished.save_scan(scan, done, skipped)
+    unfinished.save_scan(held_folder, scan, done, skipped)
     return scan, skipped, True
 
 
@@ -168,7 +171,7 @@ def finish_atlas(
     if len(skipped) == build.count:
         raise PhotoError(f"none of the {build.count} photos can be read; the first: {skipped[0].reason}")
     units, unfinished = scan.top_units(), Unfinished(held_folder.folder)
-    with unfinished.tiles() as tiles:
+    with unfinished.tiles(held_folder) as tiles:
         draw_top_units(build, scan, units, memory, tiles)
         write_atlas(build, held_folder, scan, units, skipped, tiles)
     unfinished.remove(held_folder)
@@ -182,12 +185,8 @@ def finished_atlas(build: Build, folder: Path, *, take_over: bool) -> Atlas:
         ArgumentError: it was built with other options, or another run is at work there.
     """
     atlas = Atlas.open(folder)
-    changed = differences(key_of(atlas.manifest, keep_signal=signals_folder(folder).is_dir()), build.key())
-    if changed:
-        raise ArgumentError(
-            f"{str(folder)!r} holds an atlas that was built with {'; '.join(changed)}. Use the same options or a new "
-            "folder."
-        )
+    before = key_of(atlas.manifest, keep_signal=is_folder(signals_folder(folder)))
+    check_resumed(folder, asdict(before), asdict(build.key()), resume=True)
     if has_unfinished(folder):
         with held(folder, NAMES, take_over=take_over) as held_folder:
             Unfinished(folder).remove(held_folder)

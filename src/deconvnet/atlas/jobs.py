@@ -1,27 +1,27 @@
 """Atlases of many jobs: each scans a part of the photos, one merges the parts."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Unpack
 
 from deconvnet._checks import as_index, as_list, file_path, flag, short
 from deconvnet._errors import ArgumentError
-from deconvnet._folders import held
+from deconvnet._folders import differences, held
 from deconvnet.atlas.build import finish_atlas, finished_atlas, scan_photos
-from deconvnet.atlas.manifest import Key, is_atlas
+from deconvnet.atlas.manifest import SHARD, Key, is_atlas
 from deconvnet.atlas.options import Build, Options, ReportProgress, prepare
 from deconvnet.atlas.reader import Atlas
 from deconvnet.atlas.scan import Scan
 from deconvnet.atlas.store import NAMES, atlas_folder, check_no_atlas
 from deconvnet.atlas.tables import SkippedPhoto
 from deconvnet.atlas.top_memory import TopMemory
-from deconvnet.atlas.unfinished import Unfinished, differences
+from deconvnet.atlas.unfinished import Unfinished
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet, attached
 
-_MOST_PARTS = 10**9 - 1
 _MOST_NAMED = 20  # of parts that are missing
 
 
@@ -53,13 +53,12 @@ def scan_shard(
         As `build_atlas`.
     """
     part, parts = checked_shard(shard)
-    folder, resume = atlas_folder(file_path("the name of the output folder", out)), flag("resume", resume)
+    folder, resume = atlas_folder(out), flag("resume", resume)
     build = prepare(attached(net), photos, layers, k, loaded, options)
     check_no_atlas(folder)
     with held(folder, NAMES, take_over=take_over) as held_folder:
-        unfinished = Unfinished(folder)
-        unfinished.start(held_folder, replace(build.key(), shard=f"{part}/{parts}"), resume=resume)
-        *_, scanned = scan_photos(build, unfinished, _photos_of_shard(build, part, parts))
+        Unfinished(folder).start(held_folder, replace(build.key(), shard=f"{part}/{parts}"), resume=resume)
+        *_, scanned = scan_photos(build, held_folder, _photos_of_shard(build, part, parts))
     return scanned
 
 
@@ -89,13 +88,17 @@ def merge_shards(
         ArgumentError: parts are missing, listed twice, unfinished, or of something else.
         As `build_atlas`.
     """
-    folder, resume = atlas_folder(file_path("the name of the output folder", out)), flag("resume", resume)
+    folder, resume = atlas_folder(out), flag("resume", resume)
     listed = as_list(shards)
     if listed is None:
         raise ArgumentError(f"shards is a list of folders; got {short(shards)}.")
-    keys = {path: _key_of_shard(path) for path in (file_path("a folder of shards", shard) for shard in listed)}
-    if not keys:
+    folders = [file_path("a folder of shards", shard) for shard in listed]
+    if not folders:
         raise ArgumentError("the list of parts to merge is empty: give their folders.")
+    twice = [shard for shard, count in Counter(folders).items() if count > 1]
+    if twice:
+        raise ArgumentError(f"{str(twice[0])!r} is listed twice. Give the folder of each part once.")
+    keys = {shard: _key_of_shard(shard) for shard in folders}
     key = next(iter(keys.values()))
     options: Options = {
         "workers": workers, "limit": key.photos.looked_at, "batch": key.batch, "keep_signal": key.signals_kept,
@@ -110,7 +113,7 @@ def merge_shards(
     with held(folder, NAMES, take_over=take_over) as held_folder:
         unfinished = Unfinished(folder)
         unfinished.start(held_folder, build.key(), resume=resume)
-        unfinished.save_scan(scan, build.batches, skipped)
+        unfinished.save_scan(held_folder, scan, build.batches, skipped)
         memory = TopMemory.of(build.attached, build.layers, build.k)
         return finish_atlas(build, held_folder, scan, skipped, memory)
 
@@ -122,10 +125,10 @@ def checked_shard(shard: tuple[int, int]) -> tuple[int, int]:
         ArgumentError: it is not.
     """
     part, parts = (as_index(value) for value in ((as_list(shard) or []) + [None] * 2)[:2])
-    if part is None or parts is None or not 0 <= part < parts <= _MOST_PARTS or len(shard) != 2:
-        raise ArgumentError(
-            f"a shard is part i of n, i from 0 to n - 1 and n at most {_MOST_PARTS}; got {short(shard)}."
-        )
+    if part is None or parts is None or not 0 <= part < parts or len(shard) != 2:
+        raise ArgumentError(f"a shard is part i of n, i from 0 to n - 1; got {short(shard)}.")
+    if not SHARD.fullmatch(f"{part}/{parts}"):
+        raise ArgumentError(f"a shard is part i of n, each of nine digits at most; got {short(shard)}.")
     return part, parts
 
 
@@ -148,7 +151,7 @@ def _check_parts(build: Build, keys: Mapping[Path, Key]) -> None:
         part, parts_here = key.part()
         if parts_here != parts:
             raise ArgumentError(f"{str(folder)!r} holds part {key.shard}, but another folder holds one of {parts}.")
-        changed = differences(replace(key, shard=None), build.key())
+        changed = differences(asdict(replace(key, shard=None)), asdict(build.key()))
         if changed:
             raise ArgumentError(f"the part in {str(folder)!r} was scanned with {'; '.join(changed)}.")
         if part in folder_of:

@@ -1,6 +1,7 @@
 """What an atlas says of itself: `manifest.json`, as frozen values. It is written last and read first."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,11 +11,12 @@ import msgspec
 from msgspec import Meta
 
 from deconvnet._errors import ArgumentError, AtlasError, DeconvNetError
-from deconvnet._files import damaged, decode_json, read_json, write_whole
+from deconvnet._files import damaged, decode_json, is_file, is_folder, read_json, write_whole
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 WIDEST = 16383  # pixels of a WebP image's side
+SHARD = re.compile(r"(\d{1,9})/(\d{1,9})", re.ASCII)  # part i of n, "i/n"
 REMEDY = "Fetch the atlas again, or build it anew."
 
 Scalar: TypeAlias = bool | int | float | str | None
@@ -155,7 +157,7 @@ class Key:
     batch: _Positive
     signals_kept: bool
     libraries: Mapping[str, str]
-    shard: Annotated[str, Meta(pattern=r"^\d{1,9}/\d{1,9}$")] | None = None
+    shard: Annotated[str, Meta(pattern=f"^{SHARD.pattern}$")] | None = None
 
     def __post_init__(self) -> None:
         part, parts = self.part()
@@ -206,10 +208,14 @@ class _Head(msgspec.Struct):
 
 
 def is_atlas(folder: Path) -> bool:
-    """Whether the folder holds the manifest of an atlas, of any version."""
+    """Whether the folder holds the manifest of an atlas, of any version.
+
+    Raises:
+        DeconvNetError: the folder cannot be read.
+    """
     path = folder / MANIFEST
     try:
-        return path.is_file() and read_json(path, _Head, REMEDY, AtlasError).deconvnet is not None
+        return is_file(path) and read_json(path, _Head, REMEDY, AtlasError).deconvnet is not None
     except AtlasError:
         return False
 
@@ -219,11 +225,12 @@ def read_manifest(folder: Path) -> Manifest:
 
     Raises:
         AtlasError: it is not an atlas, or its manifest is damaged or newer than this package.
+        DeconvNetError: the folder cannot be read.
     """
     path = folder / MANIFEST
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise AtlasError(f"the folder {str(folder)!r} does not exist. Check the path of the atlas.")
-    if not path.is_file():
+    if not is_file(path):
         raise AtlasError(
             f"{str(folder)!r} is not an atlas: {MANIFEST}, which is written last, is missing. If an atlas was being "
             "built there, finish it first (--resume, resume=True)."

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from deconvnet._errors import NotFiniteError
 from deconvnet._types import LayerInfo, Unit
-from deconvnet.atlas.digests import Digests
 from deconvnet.atlas.ranking import NONE, Ranking
 from deconvnet.atlas.tally import Tally
 from deconvnet.core.operations import RELU
@@ -20,6 +19,7 @@ from deconvnet.core.rules import Rule
 from deconvnet.core.up import Trace
 from deconvnet.engine.activations import watch_activations
 from deconvnet.engine.attachment import Attachment
+from deconvnet.photos.digests import Digests
 
 _CACHE_NUMBERS = 2**19  # that stay near the processor
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from deconvnet._errors import ArgumentError, AtlasError
-from deconvnet._files import write_whole
+from deconvnet._files import is_folder, write_whole
 from deconvnet._folders import make_folder, remove_written, result_folder
 from deconvnet.atlas.manifest import MANIFEST, AtlasLayer, damaged_atlas, is_atlas, missing
 
@@ -55,7 +55,7 @@ def remove_interrupted(folder: Path) -> None:
         DeconvNetError: the disk refused.
     """
     pictures = folder / "pictures"
-    of_layers = list(pictures.iterdir()) if pictures.is_dir() and not pictures.is_symlink() else []
+    of_layers = list(pictures.iterdir()) if is_folder(pictures) and not pictures.is_symlink() else []
     for inside in (folder.resolve(), signals_folder(folder), *of_layers):
         remove_written(inside)
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
 from deconvnet._errors import ArgumentError
-from deconvnet._files import write_whole
+from deconvnet._files import is_file, write_whole
 from deconvnet.atlas.manifest import AtlasLayer, Manifest, damaged_atlas, missing
 
 _AXES = ("y", "x")
@@ -217,7 +217,7 @@ def _array(field: pa.Field, column: ArrayLike) -> pa.Array:
 def _read(folder: Path, name: str, rows: range, check: Callable[[pa.Table], None]) -> pa.Table:
     """Read a table that has so many rows and passes the check."""
     path = folder / f"{name}.parquet"
-    if not path.is_file():
+    if not is_file(path):
         raise missing(path)
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:

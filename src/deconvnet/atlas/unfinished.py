@@ -11,26 +11,24 @@ pictures carry a hash of the key, so that those of another run are known, and of
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from deconvnet._errors import ArgumentError, AtlasError, DeconvNetError
-from deconvnet._files import damaged, decode_json, digest, read_json, write_whole
-from deconvnet._folders import UNFINISHED, Held
+from deconvnet._arrays import read_arrays, write_arrays
+from deconvnet._errors import AtlasError, DeconvNetError
+from deconvnet._files import damaged, decode_json, digest, is_file, read_json, write_whole
+from deconvnet._folders import UNFINISHED, Held, check_resumed
 from deconvnet._types import Box, LayerInfo
-from deconvnet.atlas.digests import DIGESTS, STAMP, Digests
 from deconvnet.atlas.manifest import Key
 from deconvnet.atlas.scan import Scan
 from deconvnet.atlas.store import KEY, remove_interrupted
 from deconvnet.atlas.tables import SkippedPhoto
+from deconvnet.photos.digests import DIGESTS, STAMP, Digests
 
 _SCAN, _TILES = "scan.safetensors", "tiles.sqlite"
 _SQLITE = tuple(f"{_TILES}-{ending}" for ending in ("journal", "wal", "shm"))  # what SQLite puts beside it
@@ -106,16 +104,7 @@ class Unfinished:
             DeconvNetError: the disk refused.
         """
         before = self.key()
-        if before is not None and not resume:
-            raise ArgumentError(
-                f"{str(held.folder)!r} holds an unfinished atlas. Continue it (--resume, resume=True), "
-                "or give a new folder."
-            )
-        changed = [] if before is None else differences(before, key)
-        if changed:
-            raise ArgumentError(
-                f"{str(held.folder)!r} was started with {'; '.join(changed)}. Use the same options or a new folder."
-            )
+        check_resumed(held.folder, None if before is None else asdict(before), asdict(key), resume=resume)
         held.check()
         if held.claimed:
             remove_interrupted(held.folder)
@@ -130,27 +119,30 @@ class Unfinished:
             AtlasError: the file is damaged.
         """
         path = self.folder / KEY
-        if self.folder.is_symlink() or not path.is_file():
+        if not is_file(path) or self.folder.is_symlink():
             return None
         return read_json(path, Key, _NEW, AtlasError)
 
-    def save_scan(self, scan: Scan, done: int, skipped: Sequence[SkippedPhoto]) -> None:
+    def save_scan(self, held: Held, scan: Scan, done: int, skipped: Sequence[SkippedPhoto]) -> None:
         """Save a scan.
 
         Args:
+            held: the folder of the atlas.
             scan: as far as it has come.
             done: batches that are in it.
             skipped: photos that could not be read.
+
+        Raises:
+            ArgumentError, DeconvNetError: as `Held.check`, or the disk refused.
         """
+        held.check()
         arrays = {
-            f"{index}/{name}": np.ascontiguousarray(array)
+            f"{index}/{name}": array
             for index, layer in enumerate(scan.layers)
             for name, array in scan.tallies[layer.name].arrays().items()
         }
-        arrays |= scan.digests.arrays()
-        state = json.dumps({"run": self._run(), "done": done, "skipped": [vars(photo) for photo in skipped]})
-        data = save(arrays, {"scan": state, "digest": _digest(state, arrays)})
-        write_whole(self.folder / _SCAN, lambda file: file.write(data))
+        state = {"run": self._run(), "done": done, "skipped": [vars(photo) for photo in skipped]}
+        write_arrays(self.folder / _SCAN, json.dumps(state), arrays | scan.digests.arrays())
 
     def load_scan(
         self, layers: Sequence[LayerInfo], k: int, photos: range, batch: int
@@ -166,10 +158,11 @@ class Unfinished:
             AtlasError: the file is damaged.
         """
         scan, path = Scan(layers, k), self.folder / _SCAN
-        if not path.is_file():
+        if not is_file(path):
             return scan, 0, []
         try:
-            state, arrays = _read_scan(path)
+            text, arrays = read_arrays(path)
+            state = decode_json(text, _State)
             if state.run != self._run():
                 raise ValueError("it belongs to another run")
             if state.done > math.ceil(len(photos) / batch):
@@ -182,13 +175,16 @@ class Unfinished:
                 of_layer = {name.partition("/")[2]: a for name, a in arrays.items() if name.startswith(f"{index}/")}
                 scan.tallies[layer.name].restore(of_layer, seen, len(seen) - len(skipped))
             scan.digests = Digests.of_arrays({name: arrays[name] for name in (DIGESTS, STAMP)})
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as fault:
+        except (OSError, ValueError, KeyError, TypeError) as fault:
             raise damaged(path, fault, _REMEDY, AtlasError) from fault
         return scan, state.done, list(state.skipped)
 
     @contextmanager
-    def tiles(self) -> Iterator["Tiles"]:
+    def tiles(self, held: Held) -> Iterator["Tiles"]:
         """The pictures so far.
+
+        Args:
+            held: the folder of the atlas.
 
         Raises:
             AtlasError: the file is damaged, or of another run.
@@ -199,7 +195,7 @@ class Unfinished:
             database = sqlite3.connect(path, isolation_level=None)
             try:
                 database.executescript(_TABLES)
-                tiles = Tiles(database, path)
+                tiles = Tiles(database, path, held)
                 tiles.start(self._run())
                 yield tiles
             finally:
@@ -229,10 +225,11 @@ class Tiles:
     Args:
         database: open.
         path: of its file.
+        held: the folder of the atlas.
     """
 
-    def __init__(self, database: sqlite3.Connection, path: Path) -> None:
-        self._database, self._path = database, path
+    def __init__(self, database: sqlite3.Connection, path: Path, held: Held) -> None:
+        self._database, self._path, self._held = database, path, held
 
     def start(self, run: str) -> None:
         """Write down whose pictures these are.
@@ -256,7 +253,11 @@ class Tiles:
         Args:
             batch: its index.
             rows: index of the layer, feature map, and pictures.
+
+        Raises:
+            ArgumentError, DeconvNetError: as `Held.check`.
         """
+        self._held.check()
         values = [
             (layer, channel, tile.rank, *tile.box.low, *tile.box.high, tile.signal, tile.patch, tile.window)
             for layer, channel, tile in rows
@@ -265,7 +266,7 @@ class Tiles:
         with self._database:
             self._database.execute("BEGIN")
             self._database.executemany("INSERT OR REPLACE INTO tiles VALUES (?,?,?,?,?,?,?,?,?,?,?)", marked)
-            self._database.execute("INSERT INTO done VALUES (?)", (batch,))
+            self._database.execute("INSERT OR IGNORE INTO done VALUES (?)", (batch,))
 
     def of_map(self, layer: int, channel: int, ranks: int) -> list[Tile]:
         """The pictures of a feature map, the strongest first.
@@ -291,53 +292,6 @@ class Tiles:
             Tile(rank, Box((top, left), (bottom, right)), signal, patch, window)
             for _, _, rank, top, left, bottom, right, signal, patch, window, _ in rows
         ]
-
-
-def differences(before: Key, now: Key) -> list[str]:
-    """What differs between two keys, in words: "k=9, now k=4"."""
-    return _differences(asdict(before), asdict(now), "")
-
-
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -> list[str]:
-    changed = []
-    for name in sorted({*before, *now}):
-        a, b = (json.loads(json.dumps(key.get(name))) for key in (before, now))
-        words = path + name
-        if isinstance(a, dict) and isinstance(b, dict):
-            changed += _differences(a, b, f"{words}.")
-        elif a != b:
-            changed.append(f"{words}={_short(a)}, now {words}={_short(b)}")
-    return changed
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) < 80 else f"{text[:77]}..."
-
-
-def _read_scan(path: Path) -> tuple[_State, dict[str, np.ndarray]]:
-    """What a saved scan says of itself, and its arrays.
-
-    Raises:
-        OSError, SafetensorError, ValueError, KeyError, TypeError: it is damaged.
-    """
-    with safe_open(path, "np") as file:
-        metadata = file.metadata()
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    state = decode_json(metadata["scan"], _State)
-    if metadata["digest"] != _digest(metadata["scan"], arrays):
-        raise ValueError("it does not hold what was written")
-    return state, arrays
-
-
-def _digest(state: str, arrays: Mapping[str, np.ndarray]) -> str:
-    def parts() -> Iterable[str | bytes | memoryview]:
-        yield state
-        for name, array in sorted(arrays.items()):
-            yield f"{name} {array.dtype} {array.shape}"
-            yield array.reshape(-1).view(np.uint8).data
-
-    return digest(parts())
 
 
 def _digest_of_row(row: Sequence[object]) -> str:

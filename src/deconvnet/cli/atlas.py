@@ -1,6 +1,5 @@
 """`deconvnet atlas` and `deconvnet atlas-merge`: the strongest activations of every feature map over a data set."""
 
-import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -151,7 +150,9 @@ def atlas_merge(
 
 
 def _shard(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    from deconvnet.atlas.manifest import SHARD
+
+    match = SHARD.fullmatch(text)
     if match is None:
         raise ArgumentError(f"--shard takes i/n, such as 3/64, of nine digits at most; got {text!r}.")
     return int(match[1]), int(match[2])

@@ -1,12 +1,13 @@
 """Where results go."""
 
 import itertools
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from deconvnet._checks import file_path
 from deconvnet._errors import ArgumentError
+from deconvnet._files import check_new, check_suffix, is_folder
 
 
 def output_paths(
@@ -29,31 +30,16 @@ def output_paths(
     Raises:
         ArgumentError: the name is empty, a folder is missing, a format is unknown, or a file exists already.
     """
-    if output == "":  # as a path it would be the current folder
-        raise ArgumentError('-o is an empty name. Give a file or a folder, or "." for the current one.')
-    path = None if output is None else Path(output)
-    in_folder = len(stems) > 1 or (path is not None and path.is_dir())
+    path = None if output is None else file_path("-o", output)
+    in_folder = len(stems) > 1 or (path is not None and is_folder(path))
     folder = Path() if path is None else path if in_folder else path.parent
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise ArgumentError(f"-o {output!r}: the folder {str(folder)!r} does not exist. Make it first.")
     names = _names(stems, suffix) if in_folder or path is None else [path.name]
     _check_format(names[0], formats)
     paths = [folder / name for name in names]
-    if not force:
-        check_new(paths)
+    check_new([] if force else paths)
     return paths
-
-
-def check_new(paths: Sequence[Path]) -> None:
-    """Raise unless none of the paths exists.
-
-    Raises:
-        ArgumentError: one does.
-    """
-    existing = [path for path in paths if os.path.lexists(path)]
-    if existing:
-        more = f" and {len(existing) - 1} more files already exist" if len(existing) > 1 else " already exists"
-        raise ArgumentError(f"{str(existing[0])!r}{more}. Pass --force to overwrite, or choose another -o.")
 
 
 def stem(photo: str) -> str:
@@ -79,5 +65,4 @@ def _names(stems: Sequence[str], suffix: str) -> list[str]:
 def _check_format(name: str, formats: Sequence[str] | None) -> None:
     from deconvnet.pictures.sheets import SUFFIXES
 
-    if Path(name).suffix.lower() not in (formats or SUFFIXES):
-        raise ArgumentError(f"{name!r} does not end in one of {', '.join(formats or SUFFIXES)}.")
+    check_suffix(Path(name), formats or SUFFIXES)

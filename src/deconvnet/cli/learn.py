@@ -97,13 +97,14 @@ def learn(
     _check_solver_flags(solver, iterations, steps)
     counts = o.parse_numbers("--maps", maps, whole=True)
     block = None if pool == "none" else o.parse_numbers("--pool", pool, whole=True)
-    from deconvnet._folders import named_folder
+    from deconvnet._checks import file_path
+    from deconvnet._files import is_file
     from deconvnet.learn.learned import NET, learn_photos
     from deconvnet.learn.net import AdaptiveDeconvNet
     from deconvnet.learn.photos import Prepare
     from deconvnet.photos.sets import open_photos
 
-    folder, channels = named_folder(output), 3 if colour else 1
+    folder, channels = file_path("the name of the output folder", output), 3 if colour else 1
     net = AdaptiveDeconvNet.of(
         (counts,) if isinstance(counts, int) else counts,
         channels=channels,
@@ -115,7 +116,7 @@ def learn(
     )
     opened = open_photos(photos, allow_outside=allow_outside, suffix=suffix)
     batches = math.ceil(min(limit or len(opened), len(opened)) / batch)
-    was_finished = (folder / NET).is_file()
+    was_finished = is_file(folder / NET)
     with progress(quiet=quiet, lines=True) as report_progress:
         result = learn_photos(
             opened, net, out=folder, prepare=Prepare(size, channels),
@@ -148,15 +149,16 @@ def learned(
     force: o.Force = False,
 ) -> None:
     """Draw what was learned: the filters of every layer in pixels, and the reconstructions and parts of a photo."""
-    from deconvnet._folders import named_folder
-    from deconvnet.cli.files import check_new, in_file_name, stem
+    from deconvnet._checks import file_path
+    from deconvnet._files import check_new, is_folder
+    from deconvnet.cli.files import in_file_name, stem
     from deconvnet.learn.draw import draw_filters, draw_parts, draw_reconstructions
     from deconvnet.learn.learned import Learned
     from deconvnet.pictures.sheets import save_picture
 
-    target = folder if output is None else named_folder(output)
+    target = folder if output is None else file_path("the name of the output folder", output)
     result = Learned.open(folder)
-    if not target.is_dir():
+    if not is_folder(target):
         raise ArgumentError(f"-o {str(target)!r}: this folder does not exist. Make it first.")
     pictures: dict[str, Callable[[], Image]] = {
         f"filters-{layer}.png": partial(draw_filters, result, layer) for layer in range(1, len(result.net.layers) + 1)
@@ -165,8 +167,7 @@ def learned(
         name = in_file_name(stem(photo))
         pictures[f"{name}.reconstructions.png"] = partial(draw_reconstructions, result, photo)
         pictures[f"{name}.parts.png"] = partial(draw_parts, result, photo)
-    if not force:
-        check_new([target / name for name in pictures])
+    check_new([] if force else [target / name for name in pictures])
     for name, picture in {name: draw() for name, draw in pictures.items()}.items():
         save_picture(picture, target / name, force=force)
         print(f"-> {target / name}")

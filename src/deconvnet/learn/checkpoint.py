@@ -12,15 +12,18 @@ from msgspec import Meta
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from deconvnet._checks import file_path, instance, short
+from deconvnet._arrays import digest_of_arrays
+from deconvnet._checks import file_path, instance, printable, short
 from deconvnet._errors import ArgumentError, DeconvNetError
-from deconvnet._files import decode_json, digest, write_whole
+from deconvnet._files import damaged, decode_json, is_file, write_whole
+from deconvnet._folders import differences
 from deconvnet._version import __version__
 from deconvnet.learn.convolve import Boundary
 from deconvnet.learn.layer import DeconvLayer
 from deconvnet.learn.net import AdaptiveDeconvNet, Target
 
 FORMAT_VERSION = 1
+REMEDY = "Give what deconvnet.learn wrote, or learn again."
 
 _Count = Annotated[int, Meta(ge=0, lt=2**53)]
 _Length = Annotated[int, Meta(ge=1, lt=2**31)]
@@ -79,6 +82,9 @@ class _Saved(msgspec.Struct):
     digest: str | None = None
 
 
+_RESERVED = frozenset(field.name for field in msgspec.structs.fields(_Saved)) | {"format_version"}
+
+
 class _Head(msgspec.Struct):
     """What files of all versions begin with."""
 
@@ -94,18 +100,36 @@ def save_net(net: AdaptiveDeconvNet, path: str | Path, about: Mapping[str, Any] 
         about: what else to write down, as JSON.
 
     Raises:
+        ArgumentError: `about` holds what JSON cannot, or a name that the file has for itself; or the network holds NaN
+            or infinity.
         DeconvNetError: the disk refused.
     """
-    instance("net", net, AdaptiveDeconvNet)
-    path = file_path("path", path)
     if about is not None and not isinstance(about, Mapping):
         raise ArgumentError(f"about is a dictionary; got {short(about)}.")
-    meta = {"format_version": FORMAT_VERSION, "deconvnet": __version__, "net": configuration(net), **(about or {})}
+    reserved = sorted(_RESERVED & {*(about or {})})
+    if reserved:
+        raise ArgumentError(f"about has {reserved[0]!r}, which the file has for itself. Use another name.")
+    write_net(instance("net", net, AdaptiveDeconvNet), file_path("path", path), about or {})
+
+
+def write_net(net: AdaptiveDeconvNet, path: Path, about: Mapping[str, Any]) -> None:
+    """Write a network with metadata, in which also names that the file has for itself may stand.
+
+    Raises:
+        ArgumentError, DeconvNetError: as `save_net`.
+    """
+    meta = {"format_version": FORMAT_VERSION, "deconvnet": __version__, "net": configuration(net), **about}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     try:
+        meta = json.loads(json.dumps(printable(meta), allow_nan=False))  # as it will be read
         text = json.dumps(meta)  # the digest stands in it, and last: safetensors does not keep the order of several
-    except (TypeError, ValueError) as fault:
+        saved = decode_json(text, _Saved)
+    except (TypeError, ValueError, RecursionError) as fault:
         raise ArgumentError(f"about holds what JSON cannot: {fault}.") from fault
+    try:
+        _check(saved, tensors)
+    except ValueError as fault:
+        raise ArgumentError(f"the network cannot be saved: {fault}.") from fault
     data = save(tensors, {"learned": json.dumps({**meta, "digest": _digest(text, tensors)})})
     write_whole(path, lambda file: file.write(data))
 
@@ -125,7 +149,7 @@ def load_net(path: str | Path) -> AdaptiveDeconvNet:
         net = AdaptiveDeconvNet(layers, boundary=saved.net.boundary, target=saved.net.target)
         net.to(tensors["layers.0.filters"].dtype).load_state_dict(tensors)
     except (TypeError, RuntimeError, ArgumentError) as fault:
-        raise _damaged(path, fault) from fault
+        raise damaged(path, fault, REMEDY) from fault
     return net
 
 
@@ -157,13 +181,13 @@ def save_checkpoint(
         position: how far.
         about: what else to write down, as JSON.
     """
-    save_net(net, path, {"options": options, "position": vars(position), **about})
+    write_net(net, path, {"options": options, "position": vars(position), **about})
 
 
 def load_checkpoint(
     path: Path, net: AdaptiveDeconvNet, options: Mapping[str, Any], about: Mapping[str, Any]
 ) -> Position:
-    """How far training had come; the network gets the state that it had.
+    """How far training has come; the network gets the state that it had then.
 
     Args:
         path: of the file.
@@ -176,7 +200,7 @@ def load_checkpoint(
     """
     saved, meta, tensors = _read(path)
     changed = differences(meta["net"], configuration(net)) + differences(saved.options, options)
-    changed += differences(meta, about)
+    changed += differences({name: meta.get(name) for name in about}, about)
     for name, wanted in net.state_dict().items():
         before = tensors.get(name)
         if name.endswith("connectivity") and before is not None and not torch.equal(before, wanted.cpu()):
@@ -184,26 +208,17 @@ def load_checkpoint(
     if changed:
         raise ArgumentError(f"{str(path)!r} was started with {'; '.join(changed)}. Use the same options or a new file.")
     if saved.position is None:
-        raise _damaged(path, "it does not say how far training had come")
+        raise damaged(path, "it does not say how far training has come", REMEDY)
     try:
         net.load_state_dict(tensors)
     except RuntimeError as fault:
-        raise _damaged(path, fault) from fault
+        raise damaged(path, fault, REMEDY) from fault
     return saved.position
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The options in which a resumed run differs from how it was started, in words."""
-    return [
-        f"{name}={json.dumps(before.get(name))}, now {name}={json.dumps(value)}"
-        for name, value in json.loads(json.dumps(dict(now))).items()
-        if before.get(name) != value
-    ]
 
 
 def _read(path: Path) -> tuple[_Saved, dict[str, Any], dict[str, torch.Tensor]]:
     """What a file says of the network in it, checked and as it stands there, and the network's tensors."""
-    if not path.is_file():
+    if not is_file(path):
         raise DeconvNetError(f"the file {str(path)!r} does not exist.")
     try:
         with safe_open(path, "pt") as file:
@@ -222,7 +237,7 @@ def _read(path: Path) -> tuple[_Saved, dict[str, Any], dict[str, torch.Tensor]]:
         if before is not None and before != _digest(json.dumps(meta), tensors):
             raise ValueError("it does not hold what was written")
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as fault:
-        raise _damaged(path, fault) from fault
+        raise damaged(path, fault, REMEDY) from fault
     return saved, meta, tensors
 
 
@@ -249,14 +264,9 @@ def _check(saved: _Saved, tensors: Mapping[str, torch.Tensor]) -> None:
 
 
 def _digest(text: str, tensors: Mapping[str, torch.Tensor]) -> str:
-    parts: list[str | bytes | memoryview] = [text]
-    for name, tensor in sorted(tensors.items()):
-        raw = tensor.contiguous().reshape(-1).view(torch.uint8) if tensor.numel() else torch.empty(0)
-        parts += [f"{name} {tensor.dtype} {tuple(tensor.shape)}", raw.numpy().data]
-    return digest(parts)
+    return digest_of_arrays(text, tensors, _content)
 
 
-def _damaged(path: Path, fault: object) -> DeconvNetError:
-    return DeconvNetError(
-        f"{str(path)!r} is damaged, or holds no learned network: {str(fault).rstrip('.')}. Remove it and learn again."
-    )
+def _content(tensor: torch.Tensor) -> memoryview:
+    raw = tensor.contiguous().reshape(-1).view(torch.uint8) if tensor.numel() else torch.empty(0)
+    return raw.numpy().data

@@ -4,8 +4,9 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,24 +14,27 @@ import msgspec
 from jaxtyping import Float
 from torch import Tensor
 
+from deconvnet._arrays import read_arrays, write_arrays
 from deconvnet._checks import callback, file_path, flag, instance, whole_number
 from deconvnet._errors import ArgumentError, DeconvNetError, PhotoError
-from deconvnet._files import damaged, read_json, write_whole
-from deconvnet._folders import UNFINISHED, Held, has_unfinished, held, result_folder
+from deconvnet._files import damaged, is_file, read_json, write_whole
+from deconvnet._folders import UNFINISHED, Held, check_resumed, has_unfinished, held, result_folder
 from deconvnet._memory import check_fits
-from deconvnet.learn.checkpoint import about_net, differences, load_net, save_net
+from deconvnet.learn.checkpoint import REMEDY, about_net, load_net, write_net
 from deconvnet.learn.filters import Update
 from deconvnet.learn.net import AdaptiveDeconvNet, Solver
 from deconvnet.learn.photos import Batches, Prepare
 from deconvnet.learn.train import Progress, epochs_of_layers, fit
 from deconvnet.photos.batches import MOST_WORKERS
+from deconvnet.photos.digests import Digests
 from deconvnet.photos.photo import PhotoLike, load_photo
 from deconvnet.photos.sets import PhotoSet
 
 NET, SKIPPED = "learned.safetensors", "skipped.csv"
 _CHECKPOINT, _ABOUT = "checkpoint.safetensors", "about.json"  # in the folder of unfinished files
+_DIGESTS = "digests.safetensors"  # of the photos, there as well
 _NAMES = (NET, SKIPPED)  # of all that is written
-_WORKING = (_CHECKPOINT, SKIPPED, _ABOUT)  # in the order in which they are removed
+_WORKING = (_CHECKPOINT, SKIPPED, _DIGESTS, _ABOUT)  # in the order in which they are removed
 _COLUMNS = ["photo", "reason"]
 _NEW = "Give a new folder."
 
@@ -81,8 +85,8 @@ class Learned:
         """
         folder = file_path("folder", folder)
         path = folder / NET
-        if not path.is_file():
-            unfinished = (folder / UNFINISHED / _ABOUT).is_file()
+        if not is_file(path):
+            unfinished = is_file(folder / UNFINISHED / _ABOUT)
             why = (
                 "learning is not finished: continue with --resume"
                 if unfinished
@@ -93,7 +97,7 @@ class Learned:
         try:
             prepare = msgspec.convert(about, _About).prepare
         except msgspec.ValidationError as fault:
-            raise DeconvNetError(f"{str(path)!r} is damaged, or not from `deconvnet learn`: {fault}.") from fault
+            raise damaged(path, fault, REMEDY) from fault
         return Learned(folder, load_net(path), prepare, about)
 
     def skipped(self) -> dict[str, str]:
@@ -151,7 +155,7 @@ def learn_photos(
         workers: processes that decode and prepare photos; 0 does it here. The result is the same.
         resume: continue an interrupted run; what is finished is returned as it is.
         take_over: take the place of a run on another machine that has not ended properly; only where it is known to be
-            gone. Of one on this machine that is seen, and told with a warning.
+            gone. A killed run on this machine is recognised and replaced with a warning.
         progress: called after every update.
 
     Returns:
@@ -160,7 +164,8 @@ def learn_photos(
     Raises:
         ArgumentError: wrong arguments; `out` holds a network, or an unfinished one without `resume`, or one that was
             started with other options, or files that are not of a learned network; or another run is at work in it.
-        PhotoError: no photos, or none that can be read.
+        PhotoError: no photos, or none that can be read; or one that has changed since it was read first, when it is
+            read again in a later epoch or to go on with an interrupted run.
         DeconvNetError: the disk refused, or a worker was killed.
     """
     instance("photos", photos, PhotoSet)
@@ -170,18 +175,15 @@ def learn_photos(
     batch, workers = whole_number("batch", batch), whole_number("workers", workers, least=0, most=MOST_WORKERS)
     count = _count(photos, limit)
     _check_network(net, prepare, epochs, min(batch, count))
-    batches = Batches(photos, prepare, batch, count, seed, workers)
     about = {
         "prepare": asdict(prepare), "batch": batch, "seed": seed,
         "photos": {"learned from": count, "fingerprint": photos.fingerprint},
     }  # fmt: skip
-    folder = result_folder(
-        file_path("the name of the output folder", out), key=_ABOUT, is_result=lambda folder: (folder / NET).is_file()
-    )
+    folder = result_folder(out, key=_ABOUT, is_result=lambda folder: is_file(folder / NET))
     run: dict[str, Any] = {
         "update_by": update_by, "solver": solver, "tol": tol, "max_iter": max_iter, "steps": steps,
     }  # fmt: skip
-    if (folder / NET).is_file():
+    if is_file(folder / NET):
         _check_finished(folder, about, resume=resume)
         fit(net, [], epochs, **run, checkpoint=folder / NET, resume=True)  # which is done: the network is read
         _remove_working(folder, take_over=take_over)
@@ -189,10 +191,12 @@ def learn_photos(
     with held(folder, _NAMES, take_over=take_over) as held_folder:
         _start(held_folder, about, resume=resume)
         unfinished = held_folder.unfinished
+        digests = _read_digests(unfinished / _DIGESTS, about)
+        batches = Batches(photos, prepare, batch, count, seed, workers, digests=digests)
         fit(
-            net, _listing_skipped(batches, unfinished / SKIPPED), epochs, **run,
-            checkpoint=unfinished / _CHECKPOINT, resume=resume, about=about,
-            progress=_recording_start(unfinished, about, progress),
+            net, batches, epochs, **run, checkpoint=unfinished / _CHECKPOINT, resume=resume, about=about,
+            before_checkpoint=partial(_save_beside, held_folder, batches, about),
+            progress=_recording_start(held_folder, about, progress),
         )  # fmt: skip
         _finish(held_folder, net)
     return Learned.open(folder)
@@ -212,7 +216,7 @@ def _finish(held_folder: Held, net: AdaptiveDeconvNet) -> None:
     skipped = _read_skipped(unfinished / SKIPPED, "Remove it and continue (--resume, resume=True).")
     if skipped:
         _write_skipped(folder / SKIPPED, skipped.items())
-    save_net(net, folder / NET, about_net(unfinished / _CHECKPOINT))
+    write_net(net, folder / NET, about_net(unfinished / _CHECKPOINT))
     held_folder.remove_unfinished(_WORKING)
 
 
@@ -241,53 +245,57 @@ def _check_finished(folder: Path, about: dict[str, Any], *, resume: bool) -> Non
     """Raise unless a finished run is resumed that was started like this one."""
     if not resume:
         raise ArgumentError(f"{str(folder)!r} already holds a learned network. Name another folder.")
-    _check_same(folder, about_net(folder / NET), about)
+    before = about_net(folder / NET)
+    check_resumed(folder, {name: before.get(name) for name in about}, about, resume=True)
 
 
 def _start(held_folder: Held, about: dict[str, Any], *, resume: bool) -> None:
     """Raise unless the folder holds nothing, or a run to resume that was started like this one."""
-    folder, path = held_folder.folder, held_folder.unfinished / _ABOUT
-    if path.is_file():
-        if not resume:
-            raise ArgumentError(
-                f"{str(folder)!r} holds an unfinished run. Continue it (--resume, resume=True), or give a new folder."
-            )
-        _check_same(folder, msgspec.to_builtins(read_json(path, _About, _NEW)), about)
+    path = held_folder.unfinished / _ABOUT
+    before = msgspec.to_builtins(read_json(path, _About, _NEW)) if is_file(path) else None
+    check_resumed(held_folder.folder, before, about, resume=resume)
     held_folder.check()
 
 
-def _check_same(folder: Path, before: dict[str, Any], about: dict[str, Any]) -> None:
-    """Raise unless a run was started like this one."""
-    changed = differences(before, about)
-    if changed:
-        raise ArgumentError(
-            f"{str(folder)!r} was started with {'; '.join(changed)}. Use the same options or a new folder."
-        )
+def _save_beside(held_folder: Held, batches: Batches, about: dict[str, Any]) -> None:
+    """Save what a run that goes on with a checkpoint has to know of the photos, before that is written."""
+    held_folder.check()
+    if batches.skipped:
+        skipped = sorted(batches.skipped.items())
+        _write_skipped(held_folder.unfinished / SKIPPED, [(batches.photos.name(i), reason) for i, reason in skipped])
+    write_arrays(held_folder.unfinished / _DIGESTS, json.dumps(about), batches.digests.arrays())
 
 
-def _listing_skipped(batches: Batches, path: Path) -> Callable[[int], Iterator[Tensor]]:
-    """The batches of an epoch, after which the photos that could not be read are written down."""
+def _read_digests(path: Path, about: dict[str, Any]) -> Digests:
+    """The digests of the photos that an interrupted run has read; none if it has saved none.
 
-    def epoch_of(epoch: int) -> Iterator[Tensor]:
-        yield from batches(epoch)
-        if batches.skipped:  # before the checkpoint that goes on behind them
-            skipped = sorted(batches.skipped.items())
-            _write_skipped(path, [(batches.photos.name(i), reason) for i, reason in skipped])
-
-    return epoch_of
+    Raises:
+        DeconvNetError: the file is damaged.
+    """
+    if not is_file(path):
+        return Digests()
+    try:
+        text, arrays = read_arrays(path)
+        if text != json.dumps(about):
+            raise ValueError("it belongs to another run")
+        return Digests.of_arrays(arrays)
+    except (OSError, ValueError, KeyError) as fault:
+        raise damaged(path, fault, _NEW) from fault
 
 
 def _recording_start(
-    unfinished: Path, about: dict[str, Any], progress: Callable[[Progress], object] | None
+    held_folder: Held, about: dict[str, Any], progress: Callable[[Progress], object] | None
 ) -> Callable[[Progress], None]:
     """The progress function, which first saves the options for resuming the run."""
-    started = (unfinished / _ABOUT).is_file()
+    path = held_folder.unfinished / _ABOUT
+    started = is_file(path)
 
     def report_progress(report: Progress) -> None:
         nonlocal started
         if not started:
+            held_folder.check()
             text = json.dumps(about, indent=2)
-            write_whole(unfinished / _ABOUT, lambda file: file.write(text.encode()))
+            write_whole(path, lambda file: file.write(text.encode()))
             started = True
         if progress is not None:
             progress(report)
@@ -305,7 +313,7 @@ def _write_skipped(path: Path, skipped: Iterable[tuple[str, str]]) -> None:
 
 def _read_skipped(path: Path, remedy: str) -> dict[str, str]:
     """The photos that could not be read, by name, and why; none if there is no list."""
-    if not path.is_file():
+    if not is_file(path):
         return {}
     try:
         with path.open(encoding="utf-8", newline="") as file:

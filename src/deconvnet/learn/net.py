@@ -182,10 +182,7 @@ class AdaptiveDeconvNet(nn.Module):
             NotFiniteError: NaN or infinity.
         """
         check_images(images, self.channels)
-        tol = real_number("tol", tol, least=0)
-        if not is_one_of(solver, get_args(Solver)):
-            raise ArgumentError(f"solver is one of {get_args(Solver)}; got {short(solver)}.")
-        max_iter, steps = whole_number("max_iter", max_iter), whole_number("steps", steps)
+        options = checked_inference(solver, tol, max_iter, steps)
         last = checked_layer(self, upto)
         for i, layer in enumerate(self.layers[:last], 1):
             _check_layer(i, layer, images, solver)
@@ -199,7 +196,7 @@ class AdaptiveDeconvNet(nn.Module):
             codes: list[LayerCodes] = []
             for i in range(1, last + 1):
                 below = Codes(tuple(codes), size)
-                solution = self._solve(i, batch, below, geometries, solver, tol, max_iter, steps)
+                solution = self._solve(i, batch, below, geometries, **options)
                 codes.append(pooled_codes(solution, self.layers[i - 1].pool))
             parts.append(codes)
         return Codes(tuple(join_codes(of_layer) for of_layer in zip(*parts, strict=True)), size)
@@ -369,6 +366,14 @@ def _mask(z: Tensor, keep: object) -> Tensor:
     raise ArgumentError(
         f"keep is a number of activations, or a bool mask of shape {tuple(z.shape)}; got {short(keep)}."
     )
+
+
+def checked_inference(solver: object, tol: object, max_iter: object, steps: object) -> dict[str, Any]:
+    """The options of `AdaptiveDeconvNet.infer` by name, checked; raises ArgumentError."""
+    if not is_one_of(solver, get_args(Solver)):
+        raise ArgumentError(f"solver is one of {get_args(Solver)}; got {short(solver)}.")
+    tol, max_iter = real_number("tol", tol, least=0), whole_number("max_iter", max_iter)
+    return {"solver": solver, "tol": tol, "max_iter": max_iter, "steps": whole_number("steps", steps)}
 
 
 def _check_layer(index: int, layer: DeconvLayer, images: Tensor, solver: Solver) -> None:

@@ -17,6 +17,7 @@ from deconvnet._checks import as_index, instance, short, whole_number
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet.learn.contrast import Form, LocalContrastNorm
 from deconvnet.photos.batches import batches
+from deconvnet.photos.digests import Digests
 from deconvnet.photos.photo import Photo, planes
 from deconvnet.photos.sets import PhotoSet
 
@@ -88,6 +89,7 @@ class Batches:
         seed: of the orders.
         workers: processes that decode and prepare photos; 0 does it here. The batches are the same.
         skipped: filled with the index of each photo that could not be read, and why.
+        digests: filled with the digest of each photo that was read, which it has in all later epochs as well.
     """
 
     photos: PhotoSet
@@ -97,6 +99,7 @@ class Batches:
     seed: int
     workers: int = 0
     skipped: dict[int, str] = field(default_factory=dict)
+    digests: Digests = field(default_factory=Digests)
 
     def __len__(self) -> int:
         return math.ceil(self.count / self.batch)
@@ -105,7 +108,7 @@ class Batches:
         """The batches of an epoch, without photos that cannot be read; empty batches are left out.
 
         Raises:
-            PhotoError: none of the photos can be read.
+            PhotoError: none of the photos can be read, or one has changed since it was read first.
             DeconvNetError: a worker was killed.
         """
         photos = _without(self.photos, self.skipped)
@@ -113,6 +116,7 @@ class Batches:
             for batch in stream:
                 for index, reason in batch.skipped:
                     self.skipped.setdefault(index, reason)
+                self.digests.add_same(self.photos, batch.indices.tolist(), batch.digests)
                 if len(batch.slots):
                     yield batch.images[batch.slots]
         if len(self.skipped) == self.count:

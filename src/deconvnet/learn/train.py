@@ -20,15 +20,13 @@ from deconvnet._checks import (
     flag,
     instance,
     is_one_of,
-    real_number,
     short,
-    whole_number,
 )  # fmt: skip
 from deconvnet._errors import ArgumentError, DeconvNetWarning
 from deconvnet.learn.checkpoint import Position, load_checkpoint, save_checkpoint
 from deconvnet.learn.convolve import check_images
 from deconvnet.learn.filters import Fit, Update, reseed, update
-from deconvnet.learn.net import AdaptiveDeconvNet, Solver, checked_layer
+from deconvnet.learn.net import AdaptiveDeconvNet, Solver, checked_inference, checked_layer
 
 Loader: TypeAlias = Iterable[Any] | Callable[[int], Iterable[Any]]
 _SAVE_SECONDS, _MOST_EPOCHS = 60, 10**6
@@ -82,16 +80,31 @@ def partial_fit(
     Raises:
         ArgumentError, NotFiniteError: as `infer`.
     """
+    layer = checked_layer(instance("net", net, AdaptiveDeconvNet), layer)
+    return _improve(net, images, layer, _checked_options(update_by, solver, tol, max_iter, steps))
+
+
+def _checked_options(update_by: object, *inference: object) -> dict[str, Any]:
+    """The options of `partial_fit` by name, checked.
+
+    Raises:
+        ArgumentError: wrong types or values.
+    """
     if not is_one_of(update_by, get_args(Update)):
         raise ArgumentError(f"update_by is one of {get_args(Update)}; got {short(update_by)}.")
-    layer = checked_layer(instance("net", net, AdaptiveDeconvNet), layer)
-    codes = net.infer(images, layer, solver=solver, tol=tol, max_iter=max_iter, steps=steps)
+    return {"update_by": update_by, **checked_inference(*inference)}
+
+
+def _improve(net: AdaptiveDeconvNet, images: Tensor, layer: int, options: Mapping[str, Any]) -> Progress:
+    """Improve a layer's filters on one batch."""
+    inference = {name: value for name, value in options.items() if name != "update_by"}
+    codes = net.infer(images, layer, **inference)
     problem = Fit(net, layer, images, codes, net.geometries(codes.size, layer))
     with torch.no_grad():
         missed = problem.target - problem.painted(net.layers[layer - 1].filters)
         energy = float(problem.target.square().sum())
         error = float(missed.square().sum()) / energy if energy else 0.0
-    update(problem, update_by)
+    update(problem, options["update_by"])
     reseeded = reseed(problem)
     objective, active = float(codes[layer].solution.objective.mean()), float((codes[layer].z != 0).float().mean())
     return Progress(layer, 0, 0, len(images), objective, error, active, reseeded)
@@ -110,6 +123,7 @@ def fit(
     checkpoint: str | Path | None = None,
     resume: bool = False,
     about: Mapping[str, Any] | None = None,
+    before_checkpoint: Callable[[], object] | None = None,
     progress: Callable[[Progress], object] | None = None,
 ) -> AdaptiveDeconvNet:
     """Learn all layers, one after the other from the lowest.
@@ -124,6 +138,7 @@ def fit(
         checkpoint: a safetensors file, written every minute and after every epoch, completely or not at all.
         resume: continue from the checkpoint, if there is one; batches that the epoch has learned from are passed over.
         about: what else a checkpoint says of the run, as JSON; it has to say the same when the run is resumed.
+        before_checkpoint: called before each checkpoint is written, to save what a resumed run needs beside it.
         progress: called after every update.
 
     Returns:
@@ -145,20 +160,14 @@ def fit(
     """
     counts = epochs_of_layers(instance("net", net, AdaptiveDeconvNet), epochs)
     callback("progress", progress)
-    for name, value, choices in (("update_by", update_by, Update), ("solver", solver, Solver)):
-        if not is_one_of(value, get_args(choices)):
-            raise ArgumentError(f"{name} is one of {get_args(choices)}; got {short(value)}.")
-    max_iter, steps = whole_number("max_iter", max_iter), whole_number("steps", steps)
-    tol, resume = real_number("tol", tol, least=0), flag("resume", resume)
+    callback("before_checkpoint", before_checkpoint)
+    options, resume = _checked_options(update_by, solver, tol, max_iter, steps), flag("resume", resume)
     if solver == "dr" and net.target == "input" and any(counts[1:]):
         raise ArgumentError("solver 'dr' is for a circular convolution; upper layers have switches below them.")
-    options: dict[str, Any] = {
-        "update_by": update_by, "solver": solver, "tol": tol, "max_iter": max_iter, "steps": steps
-    }  # fmt: skip
     path = None if checkpoint is None else file_path("checkpoint", checkpoint)
     if not (about is None or isinstance(about, Mapping)):
         raise ArgumentError(f"about is a dictionary; got {short(about)}.")
-    writer = _Checkpoints(net, path, {**options, "epochs": counts}, about or {})
+    writer = _Checkpoints(net, path, {**options, "epochs": counts}, about or {}, before_checkpoint)
     start = writer.start(resume=resume)
     turns = [layer for layer, count in enumerate(counts, 1) for _ in range(count)]
     for turn in range(start.turn, len(turns)):
@@ -189,7 +198,7 @@ def _epoch(
     for index, images in enumerate(batches):
         if index >= passed:
             net.geometries((images.shape[2], images.shape[3]), turns[-1])  # the last layer's fault is raised now
-            report = partial_fit(net, images, turns[turn], **options)
+            report = _improve(net, images, turns[turn], options)
             yield replace(report, epoch=turns[:turn].count(turns[turn]), batch=index), images
     if index < 0:
         raise ArgumentError(
@@ -202,9 +211,14 @@ class _Checkpoints:
     """Writes checkpoints of a network in training, if a path is given."""
 
     def __init__(
-        self, net: AdaptiveDeconvNet, path: Path | None, options: dict[str, Any], about: Mapping[str, Any]
+        self,
+        net: AdaptiveDeconvNet,
+        path: Path | None,
+        options: dict[str, Any],
+        about: Mapping[str, Any],
+        before: Callable[[], object] | None,
     ) -> None:
-        self._net, self._path, self._options, self._about = net, path, options, about
+        self._net, self._path, self._options, self._about, self._before = net, path, options, about, before
         self._written = time.monotonic()
 
     def start(self, *, resume: bool) -> Position:
@@ -223,6 +237,8 @@ class _Checkpoints:
 
     def write(self, position: Position) -> None:
         if self._path is not None:
+            if self._before is not None:
+                self._before()
             save_checkpoint(self._path, self._net, self._options, position, self._about)
         self._written = time.monotonic()
 

@@ -65,7 +65,7 @@ class PhotoSet:
             PhotoError: whatever is wrong with this photo, or it has changed since that reading.
         """
         photo = photo_of(partial(self.fetch, i), self.name(i))
-        self._check(i, digest, photo.digest)
+        self.check_same(i, digest, photo.digest)
         return photo
 
     def check_unchanged(self, i: int, digest: int) -> None:
@@ -74,7 +74,7 @@ class PhotoSet:
         Raises:
             PhotoError: it has another one, or cannot be read any more.
         """
-        self._check(i, digest, digest_of(content_of(partial(self.fetch, i), self.name(i)), self.name(i)))
+        self.check_same(i, digest, digest_of(content_of(partial(self.fetch, i), self.name(i)), self.name(i)))
 
     def check_repeatable(self) -> None:
         """Raise if the first photo is another one when it is read a second time.
@@ -91,7 +91,12 @@ class PhotoSet:
                 f"photo {self.name(0)!r} is another one each time it is read. Leave out what changes photos at random."
             )
 
-    def _check(self, i: int, digest: int, now: int) -> None:
+    def check_same(self, i: int, digest: int, now: int) -> None:
+        """Raise unless what was read of photo i has the digest that it had before, 0 for any.
+
+        Raises:
+            PhotoError: it has another one.
+        """
         if digest and digest != now:
             raise PhotoError(
                 f"{self.name(i)!r} has changed since it was read first. Restore it, or start again in a new folder; a "

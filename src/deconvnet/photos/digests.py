@@ -1,4 +1,4 @@
-"""Digests of the photos that a scan has seen: a photo that is read again must still be the same."""
+"""Digests of the photos that a run has seen: a photo that is read again must still be the same."""
 
 from collections.abc import Mapping, Sequence
 
@@ -32,6 +32,21 @@ class Digests:
     def of(self, photo: int) -> int:
         """The digest of a photo; 0 if it was not seen."""
         return int(self._digests[photo]) if photo < len(self._digests) else 0
+
+    def add_same(self, photos: PhotoSet, indices: Sequence[int], digests: UInt64[np.ndarray, " n"]) -> None:
+        """Write down the digests of photos, of which those that were read before must be the same.
+
+        Args:
+            photos: the set, for names.
+            indices: of the photos.
+            digests: as they were read now.
+
+        Raises:
+            PhotoError: the first that has changed.
+        """
+        for photo, digest in zip(indices, digests, strict=True):
+            photos.check_same(photo, self.of(photo), int(digest))
+        self.add(indices, digests)
 
     def check(self, photos: PhotoSet) -> None:
         """Raise if a photo has changed, before a scan goes on; photos are read only if their files were written anew.

@@ -1,0 +1,68 @@
+"""Named arrays in a file, beside a text that says what they are, with a hash of both."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from deconvnet._files import digest, write_whole
+
+_TEXT, _DIGEST = "about", "digest"  # in the file's metadata
+
+
+def write_arrays(path: Path, text: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays and a text, completely or not at all.
+
+    Args:
+        path: of a safetensors file.
+        text: says what they are.
+        arrays: by name.
+
+    Raises:
+        DeconvNetError: the disk refused.
+    """
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    data = save(whole, {_TEXT: text, _DIGEST: digest_of_arrays(text, whole, _content)})
+    write_whole(path, lambda file: file.write(data))
+
+
+def read_arrays(path: Path) -> tuple[str, dict[str, np.ndarray]]:
+    """The text and the arrays that `write_arrays` wrote.
+
+    Raises:
+        OSError, ValueError: the file cannot be read, or is damaged.
+    """
+    try:
+        with safe_open(path, "np") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, TypeError, KeyError) as fault:
+        raise ValueError(str(fault)) from fault
+    if _TEXT not in metadata or metadata.get(_DIGEST) != digest_of_arrays(metadata[_TEXT], arrays, _content):
+        raise ValueError("it does not hold what was written")
+    return metadata[_TEXT], arrays
+
+
+def digest_of_arrays(text: str, arrays: Mapping[str, Any], content: Callable[[Any], memoryview]) -> str:
+    """A hash of a text and of named arrays: of their types, shapes and content.
+
+    Args:
+        text: what stands beside them.
+        arrays: of NumPy or PyTorch.
+        content: the bytes of one.
+    """
+
+    def parts() -> Iterable[str | memoryview]:
+        yield text
+        for name, array in sorted(arrays.items()):
+            yield f"{name} {array.dtype} {tuple(array.shape)}"
+            yield content(array)
+
+    return digest(parts())
+
+
+def _content(array: np.ndarray) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data

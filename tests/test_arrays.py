@@ -1,0 +1,29 @@
+"""Arrays in files of ours come back as they were written, or not at all."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from deconvnet._arrays import read_arrays, write_arrays
+
+
+def test_arrays_and_their_text_come_back(tmp_path):
+    arrays = {"a": np.arange(6, dtype=np.int64).reshape(2, 3), "none": np.zeros(0, np.float32), "b": np.eye(3)[:, ::2]}
+    write_arrays(tmp_path / "file", "their text", arrays)
+    text, found = read_arrays(tmp_path / "file")
+    assert text == "their text" and found.keys() == arrays.keys()
+    assert all(found[name].dtype == arrays[name].dtype and np.array_equal(found[name], arrays[name]) for name in found)
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"about": "text"}, {"about": "text", "digest": "0"}, {"digest": "0"}])
+def test_arrays_without_the_right_hash_are_damaged(tmp_path, metadata):
+    save_file({"a": np.zeros(3)}, tmp_path / "file", metadata)
+    with pytest.raises(ValueError, match="it does not hold what was written"):
+        read_arrays(tmp_path / "file")
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff" * 100, b"\x02\0\0\0\0\0\0\0{}"])
+def test_what_does_not_hold_arrays_is_damaged(tmp_path, content):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(ValueError):
+        read_arrays(tmp_path / "file")
