@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 from deconvnet._errors import PhotoError
 from deconvnet.photos.levels import Levels, frozen, in_bands, levels_of, over_white, upright, white
 
-_ORIENTATION = 0x0112
 _FEW_BITS = {"L;2": 85, "L;4": 17}  # by raw mode, what a level in the file is in 8 bits
 _HIGH, _LOW = ("L", "B") if sys.byteorder == "little" else ("B", "L")  # bytes of a native 16-bit number
 
@@ -32,7 +31,7 @@ def picture_levels(picture: Image.Image, what: str) -> Levels:
 def orientation(picture: Image.Image) -> object:
     """What EXIF says of a loaded picture; nothing where its block is broken, for that is not part of the picture."""
     try:
-        return picture.getexif().get(_ORIENTATION)
+        return picture.getexif().get(ExifTags.Base.Orientation)
     except Exception:
         return None
 
