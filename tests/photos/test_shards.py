@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import tarfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from PIL import Image
 from support.photo_files import encoded, folder_of, is_photo, names, picture, table_of, tar_of
 
 from deconvnet._errors import ArgumentError, PhotoError
+from deconvnet.photos import files
 from deconvnet.photos.batches import batches
 from deconvnet.photos.photo import load_photo
 from deconvnet.photos.preprocess import Preprocess
@@ -145,6 +148,70 @@ def test_a_suffix_is_for_tars_alone_and_is_a_text(masked: Path, tmp_path: Path) 
     for suffix in (3, "", "."):
         with pytest.raises(ArgumentError, match="suffix is a text such as"):
             open_photos(masked, suffix=suffix)  # type: ignore[arg-type]  # that is the test
+
+
+# ---- reading tables
+
+
+def opened_by(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tables that are opened from here on."""
+    opened: list[str] = []
+    table = pq.ParquetFile
+    monkeypatch.setattr(pq, "ParquetFile", lambda source, **more: opened.append(str(source)) or table(source, **more))
+    return opened
+
+
+def test_each_thread_opens_each_row_group_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = open_photos(table_of(tmp_path / "a.parquet", [encoded(i) for i in range(12)], row_group_size=3))
+    opened, threads = opened_by(monkeypatch), 8
+    together = threading.Barrier(threads)
+
+    def read_all(_: int) -> bool:
+        right = []
+        for i in range(12):
+            together.wait(10)
+            right.append(is_photo(photos, i, i))
+        return all(right)
+
+    with ThreadPoolExecutor(threads) as pool:
+        assert all(pool.map(read_all, range(threads)))
+    assert len(opened) == threads * 4
+
+
+def test_a_table_behind_a_url_is_closed_when_it_is_done_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory: Any = pytest.importorskip("fsspec").filesystem("memory")
+    table_of(tmp_path / "a.parquet", [encoded(i) for i in range(8)], row_group_size=1)
+    memory.pipe("/closed/a.parquet", (tmp_path / "a.parquet").read_bytes())
+    handed: list[Any] = []
+    open_file = files.open_file
+
+    def noted(location: str) -> Any:
+        handed.append(io.BytesIO(open_file(location).read()))  # kept here, so that only closing closes it
+        return handed[-1]
+
+    monkeypatch.setattr(files, "open_file", noted)
+    photos = open_photos("memory://closed/a.parquet")
+    assert all(is_photo(photos, i, i) for i in range(8))
+    assert len(handed) > 8 and sum(not file.closed for file in handed) <= 4
+    memory.store.clear()
+
+
+@pytest.mark.parametrize("kind", ["bytes", "struct"])
+def test_photos_in_a_table_are_held_against_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    large = [bytes(2**20)] * 3
+    cells: list[Any] = large if kind == "bytes" else [{"bytes": data, "path": "a.png"} for data in large]
+    small: list[Any] = [encoded(0) if kind == "bytes" else {"bytes": encoded(0), "path": "b.png"}]
+    table_of(tmp_path / "a.parquet", cells, compression="zstd", use_dictionary=False)
+    table_of(tmp_path / "b.parquet", small * 20 + cells[:1], compression="zstd")
+    monkeypatch.setenv("DECONVNET_LARGEST_PHOTO", "500KB")
+    opened, mixed = open_photos(tmp_path / "a.parquet"), open_photos(tmp_path / "b.parquet")
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", lambda *_, **__: pytest.fail("it was read"))
+    assert "a photo in its row group has at least 0.00105 GB, and the limit is 0.0005 GB" in caught(opened, 1)
+    monkeypatch.undo()
+    monkeypatch.setenv("DECONVNET_LARGEST_PHOTO", "500KB")
+    assert "it has 0.00105 GB, and the limit is 0.0005 GB" in caught(mixed, 20) and is_photo(mixed, 19, 0)
 
 
 # ---- what shards and lists may name

@@ -4,8 +4,9 @@ import os
 import secrets
 import tarfile
 import threading
+import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -20,7 +21,7 @@ from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet.photos import files
 from deconvnet.photos.files import File
 
-_ROWS = 16  # read at once, so that a row group of any size fits in memory
+_ROWS = 1  # read at once: a dictionary may make each of them as large as all that the file holds
 _BLOCK = 512  # bytes of a tar's header; two blocks of zeros close the tar
 
 
@@ -141,12 +142,12 @@ def row(groups: RowGroups, i: int) -> bytes | None:
     group = int(np.searchsorted(groups.start, i, "right")) - 1
     first, last = groups.start[group : group + 2].tolist()
     location = groups.locations[groups.file[group]]
-    reader = _reader(
-        location, groups.column, int(groups.group[group]), last - first, groups.opened, files.version(location),
-        os.getpid(), threading.get_ident(),
-    )  # fmt: skip
+    reader = _readers.reader(
+        location, groups.column, int(groups.group[group]), last - first, groups.opened, files.version(location)
+    )
     value = reader.at(i - first)
     data: bytes | None = value["bytes"] if isinstance(value, dict) else value
+    files.check_size(len(data or b""), "it has")
     if data is None and isinstance(value, dict) and value.get("path"):
         absolute = files.absolute if groups.allow_outside else files.below
         return files.read(absolute(value["path"], beside=location))
@@ -206,13 +207,17 @@ def _row_names(table: Any, column: str) -> list[str]:
 
 
 class _Reader:
-    """Reads one row group forward, a few rows at a time; going back starts again."""
+    """Reads one row group forward; going back starts again. What it opened is closed when it is let go."""
 
     def __init__(self, location: str, column: str, group: int, rows: int) -> None:
-        self._table, self._column, self._group = _table(location), column, group
-        groups = self._table.num_row_groups
-        if group >= groups or self._table.metadata.row_group(group).num_rows != rows:
+        opened = ExitStack()
+        weakref.finalize(self, opened.close)
+        self._table = opened.enter_context(_table(location))
+        self._column, self._group = column, group
+        if group >= self._table.num_row_groups or self._table.metadata.row_group(group).num_rows != rows:
             raise PhotoError("its table has changed since it was opened. Open the photos again.")
+        size = _size(self._table.metadata.row_group(group), column)
+        files.check_size(size / max(rows, 1), "a photo in its row group has at least")
         self._start = 0
         self._rows: Any = ()
         self._batches: Iterator[Any] = iter(())
@@ -234,15 +239,36 @@ class _Reader:
         self._batches = self._table.iter_batches(_ROWS, [self._group], [self._column], use_threads=False)
 
 
-@lru_cache(maxsize=4)
-def _reader(
-    location: str, column: str, group: int, rows: int, opened: str, version: str, process: int, thread: int
-) -> _Reader:
-    """The reader of this process and thread, which are the only ones to advance it, for the file as it is now."""
+def _new_reader(location: str, column: str, group: int, rows: int, opened: str, version: str) -> _Reader:
+    """A reader of the file as it is now, which `opened` and `version` tell from what it was."""
     return _Reader(location, column, group, rows)
 
 
-def _table(location: str) -> Any:
+class _Readers(threading.local):
+    """The readers of a thread, which alone advances them; a forked process has readers of its own."""
+
+    process = 0
+
+    def reader(self, *key: Any) -> _Reader:
+        if self.process != os.getpid():
+            self.process, self.cached = os.getpid(), lru_cache(maxsize=4)(_new_reader)
+        return self.cached(*key)
+
+
+_readers = _Readers()
+
+
+def _size(group: Any, column: str) -> int:
+    """Bytes of a column of a row group, as they are after decompressing."""
+    columns = (group.column(i) for i in range(group.num_columns))
+    return sum(part.total_uncompressed_size for part in columns if f"{part.path_in_schema}.".startswith(f"{column}."))
+
+
+@contextmanager
+def _table(location: str) -> Iterator[Any]:
     files.version(location)  # refuses what is not a regular file
-    source = files.open_file(location) if files.is_url(location) else location
-    return pq.ParquetFile(source, pre_buffer=False, buffer_size=2**16)
+    with ExitStack() as stack:
+        source: Any = location
+        if files.is_url(location):
+            source = stack.enter_context(files.open_file(location))
+        yield stack.enter_context(pq.ParquetFile(source, pre_buffer=False, buffer_size=2**16))
