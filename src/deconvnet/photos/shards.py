@@ -1,11 +1,13 @@
 """Many photos in one file: where each lies in tar shards, and how a row of Parquet is read."""
 
 import os
+import re
 import secrets
+import sys
 import tarfile
 import threading
 import weakref
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -84,6 +86,32 @@ def key_and_suffix(name: str) -> tuple[str, str]:
     folder, slash, base = name.rpartition("/")
     key, dot, suffix = base.partition(".")
     return folder + slash + key, (dot + suffix).lower()
+
+
+def check_samples(listed: Sequence[File], rows: Iterable[tuple[int, str, int, int]]) -> None:
+    """Raise if a sample holds several photos: one may be what is looked at, and another a mask.
+
+    Names that differ in digits alone do not say that: img.1.jpg and img.2.jpg are two photos.
+
+    Args:
+        listed: the tars.
+        rows: of each photo, the index of its tar, then what `members` says.
+
+    Raises:
+        ArgumentError: a sample holds several; says how to choose.
+    """
+    suffix_of: dict[tuple[int, str], str] = {}
+    for shard, name, _, _ in rows:
+        key, suffix = key_and_suffix(name)
+        first = suffix_of.setdefault((shard, key), sys.intern(suffix))
+        if first != suffix and re.sub(r"\d+", "0", first) != re.sub(r"\d+", "0", suffix):
+            ends = [ending.rpartition(".")[2] for ending in (first, suffix)]
+            both = f"*.{ends[0]}" if ends[0] == ends[1] else "*"
+            raise ArgumentError(
+                f"{listed[shard].name!r} holds several photos of the name {key!r}, {key + first!r} and "
+                f"{key + suffix!r}. Choose which: suffix={both!r} (--suffix {both!r}) takes both, and {first!r} or "
+                f"{suffix!r} one of them."
+            )
 
 
 # ---- Parquet
