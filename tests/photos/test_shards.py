@@ -239,6 +239,14 @@ def test_photos_in_a_table_are_held_against_the_limit(
     assert "it has 0.00105 GB, and the limit is 0.0005 GB" in caught(mixed, 20) and is_photo(mixed, 19, 0)
 
 
+def test_a_table_with_a_path_longer_than_any_is_refused(tmp_path: Path) -> None:
+    rows = [{"bytes": encoded(0), "path": "a.png"}] * 3 + [{"bytes": encoded(0), "path": "x" * 500_000}] * 30
+    path = table_of(tmp_path / "a.parquet", rows, dictionary_pagesize_limit=2**20)
+    assert path.stat().st_size < 10**5
+    with pytest.raises(PhotoError, match=r"'a\.parquet': row 3 has a path of 500000 characters"):
+        open_photos(path)
+
+
 # ---- what shards and lists may name
 
 

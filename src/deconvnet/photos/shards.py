@@ -23,7 +23,9 @@ from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet.photos import files
 from deconvnet.photos.files import File
 
-_ROWS = 1  # read at once: a dictionary may make each of them as large as all that the file holds
+_ROWS = 16  # read at once, so that a row group of any size fits in memory
+_PATHS = 1000  # read at once
+_LONGEST_PATH = 2**15  # characters; no system takes longer ones
 _BLOCK = 512  # bytes of a tar's header; two blocks of zeros close the tar
 
 
@@ -227,11 +229,18 @@ def _is_text(kind: Any) -> bool:
 def _row_names(table: Any, column: str) -> list[str]:
     """The names of the rows; of the table only the paths are read."""
     kind = table.schema_arrow.field(column).type
-    paths: list[str | None] = [None] * table.metadata.num_rows
-    if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0:
-        values = table.read(columns=[f"{column}.path"], use_threads=False).column(0).to_pylist()
-        paths = [value and value["path"] for value in values]
-    return [PurePosixPath(path or "").name or str(i) for i, path in enumerate(paths)]
+    if not (pa.types.is_struct(kind) and kind.get_field_index("path") >= 0):
+        return [str(i) for i in range(table.metadata.num_rows)]
+    names: list[str] = []
+    for group in range(table.num_row_groups):
+        at_once = _at_once(_PATHS, _size(table.metadata.row_group(group), f"{column}.path"))
+        for batch in table.iter_batches(at_once, [group], [f"{column}.path"], use_threads=False):
+            for value in batch.column(0).to_pylist():
+                path = (value and value["path"]) or ""
+                if len(path) > _LONGEST_PATH:
+                    raise PhotoError(f"row {len(names)} has a path of {len(path)} characters")
+                names.append(PurePosixPath(path).name or str(len(names)))
+    return names
 
 
 class _Reader:
@@ -246,6 +255,7 @@ class _Reader:
             raise PhotoError("its table has changed since it was opened. Open the photos again.")
         size = _size(self._table.metadata.row_group(group), column)
         files.check_size(size / max(rows, 1), "a photo in its row group has at least")
+        self._at_once = _at_once(_ROWS, size)
         self._start = 0
         self._rows: Any = ()
         self._batches: Iterator[Any] = iter(())
@@ -264,7 +274,7 @@ class _Reader:
 
     def _rewind(self) -> None:
         self._start, self._rows = 0, ()
-        self._batches = self._table.iter_batches(_ROWS, [self._group], [self._column], use_threads=False)
+        self._batches = self._table.iter_batches(self._at_once, [self._group], [self._column], use_threads=False)
 
 
 def _new_reader(location: str, column: str, group: int, rows: int, opened: str, version: str) -> _Reader:
@@ -290,6 +300,11 @@ def _size(group: Any, column: str) -> int:
     """Bytes of a column of a row group, as they are after decompressing."""
     columns = (group.column(i) for i in range(group.num_columns))
     return sum(part.total_uncompressed_size for part in columns if f"{part.path_in_schema}.".startswith(f"{column}."))
+
+
+def _at_once(most: int, size: int) -> int:
+    """How many rows are read at once, of a column of that size: a dictionary may make each of them as large as all."""
+    return min(most, max(1, files.largest() // max(1, size)))
 
 
 @contextmanager
