@@ -138,7 +138,7 @@ def open_photos(source: Any, *, allow_outside: bool = False, suffix: str | None 
             its name, or if there is none of that, how the name ends. With a star it is how names end in any case:
             "*.jpg" takes both 0001.jpg and 0001.mask.jpg, and "*" takes every photo. Needed where a sample holds
             several photos, that is, where their names are the same up to the first dot. Names that differ in digits
-            alone, such as img.1.jpg and img.2.jpg, are photos of their own.
+            and dots alone, such as img.1.jpg and img.2.jpg, are photos of their own.
 
     Raises:
         PhotoError: not found, or no photos in it; a list or shard that is damaged, or names what it must not.
