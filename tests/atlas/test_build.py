@@ -32,6 +32,7 @@ from deconvnet.engine import project as engine_project
 from deconvnet.engine import unit_memory
 from deconvnet.network import attached
 from deconvnet.photos.photo import load_photo
+from deconvnet.photos.sets import open_photos
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +219,14 @@ def test_killed_at_random_moments_it_goes_on_to_the_same_bytes(photos, whole, tm
         kills += killed_until_done(photos, tmp_path / str(run), moments)
         assert_same(tmp_path / str(run), whole)
         run += 1
+
+
+@pytest.mark.parametrize("options", [{"allow_outside": True}, {"suffix": ".png"}])
+def test_how_photos_are_opened_is_not_said_of_open_ones(net, loaded, photos, tmp_path, options):
+    with pytest.raises(ArgumentError, match="the photos are open already"):
+        build_atlas(net, open_photos(photos), out=tmp_path / "a", loaded=loaded, **options)
+    with pytest.raises(ArgumentError, match="allow_outside is True or False; got 'False'"):
+        build_atlas(net, photos, out=tmp_path / "a", loaded=loaded, allow_outside="False")
 
 
 def test_what_is_there_is_not_overwritten(net, loaded, photos, whole, tmp_path):

@@ -41,7 +41,7 @@ def test_photos_outside_the_folder_of_a_table_need_the_flag(
 def test_parts_and_their_merge_take_the_flags_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     tar = tar_of(tmp_path / "s.tar", {f"{i}{end}": encoded(i) for i in range(3) for end in (".png", ".mask.png")})
     code, words = run(monkeypatch, capsys, "atlas", tar, "-o", tmp_path / "0", *ATLAS)
-    assert code == 1 and "holds several photos of the name '0'" in words and "--suffix .png" in words
+    assert code == 1 and "holds several photos of the name '0'" in words and "--suffix '*.png'" in words
     chosen = ("--suffix", ".png", "--allow-outside")
     assert run(monkeypatch, capsys, "atlas", tar, "-o", tmp_path / "p", "--shard", "0/1", *chosen, *ATLAS)[0] == 0
     merge = ("atlas-merge", tmp_path / "p", "--photos", tar, "-o", tmp_path / "m", "-q")

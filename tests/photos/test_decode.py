@@ -79,6 +79,52 @@ def test_deep_png_is_turned_as_exif_says(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("clear", [False, True])
+@pytest.mark.parametrize(("depth", "colour"), [(2, 0), (4, 0), (8, 0), (16, 0), (8, 2), (16, 2), (16, 4), (16, 6)])
+def test_a_pil_image_of_a_png_gives_what_its_file_gives(tmp_path: Path, depth: int, colour: int, clear: bool) -> None:
+    values = np.random.default_rng(depth + colour).integers(0, 2**depth, (9, 11, CHANNELS[colour]))
+    extra = chunk(b"tRNS", values[2, 3].astype(">u2").tobytes()) if clear and colour in (0, 2) else b""
+    (tmp_path / "a.png").write_bytes(png(values, depth, colour, extra=extra))
+    whole = load_photo(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as picture:
+        for _ in range(2):
+            photo = load_photo(picture)
+            assert photo.levels.dtype == whole.levels.dtype
+            np.testing.assert_array_equal(photo.levels, whole.levels)
+        assert picture.convert("L").size == (11, 9)  # and can still be loaded
+
+
+def test_a_frame_of_an_animated_png_is_that_frame(tmp_path: Path) -> None:
+    first, second = Image.new("RGB", (4, 4), "red"), Image.new("RGB", (4, 4), "blue")
+    first.save(tmp_path / "a.png", save_all=True, append_images=[second])
+    with Image.open(tmp_path / "a.png") as picture:
+        assert load_photo(picture).levels[0, 0].tolist() == [255, 0, 0]
+        picture.seek(1)
+        assert load_photo(picture).levels[0, 0].tolist() == [0, 0, 255]
+
+
+@pytest.mark.parametrize(("depth", "colour", "refused"), [(2, 0, True), (4, 0, True), (8, 0, False), (16, 2, True)])
+def test_a_loaded_png_whose_transparent_colour_is_lost_is_refused(depth: int, colour: int, refused: bool) -> None:
+    values = np.full((4, 5, CHANNELS[colour]), 3 if depth < 16 else 1000)
+    values[0] = 1
+    extra = chunk(b"tRNS", values[1, 0].astype(">u2").tobytes())
+    with Image.open(io.BytesIO(png(values, depth, colour, extra=extra))) as picture:
+        picture.load()
+    if refused:
+        with pytest.raises(PhotoError, match=r"the PIL image is loaded, and its transparent colour, .*Pass the path"):
+            load_photo(picture)
+    else:
+        assert load_photo(picture).levels[:2, 0, 0].tolist() == [1, 255]
+
+
+def test_the_file_of_a_pil_image_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.BytesIO()
+    Image.effect_noise((60, 50), 50).save(file, "PNG")
+    monkeypatch.setenv("DECONVNET_LARGEST_PHOTO", "1KB")
+    with pytest.raises(PhotoError, match=r"the file of the PIL image has at least .* and the limit is 1e-06 GB"):
+        load_photo(Image.open(file))
+
+
 def raw_profile(text: bytes) -> bytes:
     return chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text))
 

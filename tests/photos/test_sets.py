@@ -23,6 +23,7 @@ from PIL import Image
 from support.photo_files import SAMPLES, encoded, folder_of, is_photo, names, picture, table_of, tar_of
 
 from deconvnet._errors import ArgumentError, DeconvNetError, PhotoError
+from deconvnet.photos import content, sets
 from deconvnet.photos.batches import Batch, batches
 from deconvnet.photos.files import in_braces
 from deconvnet.photos.photo import load_photo
@@ -429,6 +430,49 @@ def test_what_is_no_source_of_photos_is_refused_with_what_to_do(source: Any, wor
         open_photos(source)
 
 
+class NoLength(Rows):
+    def __len__(self) -> int:
+        raise RuntimeError("the length is behind a login")
+
+
+def test_a_length_that_is_not_known_is_told() -> None:
+    with pytest.raises(ArgumentError, match=r"length of the NoLength is not known: RuntimeError: .* behind a login"):
+        open_photos(NoLength(picture))
+
+
+def needs_memory(i: int) -> Any:
+    raise MemoryError
+
+
+def test_a_photo_that_does_not_fit_in_memory_is_that_photos_fault() -> None:
+    with pytest.raises(ArgumentError, match="'0': MemoryError: it does not fit in memory"):
+        open_photos(Rows(needs_memory))
+
+
+@pytest.mark.parametrize("kind", ["folder", "table", "images", "arrays"])
+def test_the_first_photo_is_read_once_to_open_a_set_and_once_to_see_that_it_stays(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source: Any = {"images": Rows(picture), "arrays": Rows(as_tensor)}.get(kind)
+    if source is None:
+        rows = [encoded(i) for i in range(5)]
+        folder_of(tmp_path / "f", *(f"{i}.png" for i in range(5)))
+        source = tmp_path / "f" if kind == "folder" else table_of(tmp_path / "a.parquet", rows)
+    read: list[int] = []
+    content_of = content.content_of
+
+    def counted(fetch: Any, name: str) -> object:
+        read.append(fetch.args[-1])
+        return content_of(fetch, name)
+
+    monkeypatch.setattr(content, "content_of", counted)
+    monkeypatch.setattr(sets, "content_of", counted)
+    photos = open_photos(source)
+    assert sorted(read) == [0, len(photos) // 2, len(photos) - 1]
+    photos.check_repeatable()
+    assert read.count(0) == 2 and len(read) == 4
+
+
 @pytest.mark.parametrize("source", [[], (), Rows(picture, 0)])
 def test_nothing_is_refused(source: Any) -> None:
     with pytest.raises(PhotoError, match="no photos in"):
@@ -602,15 +646,15 @@ def test_a_worker_killed_in_the_middle_of_handing_over_is_told(mixed: PhotoSet) 
         list(stream)
 
 
-def runs_out(i: int) -> Any:
-    if multiprocessing.parent_process() is not None:
+class RunsOut(Preprocess):
+    def image(self, photo: Any) -> Any:
         raise MemoryError("no room")
-    return picture(i)
 
 
 def test_what_fails_in_a_worker_is_told_with_its_traceback() -> None:
-    with pytest.raises(DeconvNetError, match=r"(?s)reads photos failed.*runs_out.*MemoryError: no room"):
-        list(batches(open_photos(Rows(runs_out)), range(5), RAW, 4, workers=2))
+    prepare = RunsOut(RAW.size, RAW.short_side, RAW.mean, RAW.std)
+    with pytest.raises(DeconvNetError, match=r"(?s)reads photos failed.*in image.*MemoryError: no room"):
+        list(batches(open_photos(Rows(picture)), range(5), prepare, 4, workers=2))
 
 
 def test_a_reader_that_stops_early_leaves_no_process_behind(mixed: PhotoSet) -> None:
@@ -668,9 +712,12 @@ def test_a_run_that_is_stopped_leaves_no_process_behind(tmp_path: Path, how: sig
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [
-        ("s-{0..999999999}.tar", "stands for 1000000000 paths, of 1000000 at most"),
-        ("s-{0..99999999999999999999999999}.tar", "stands for 100000000000000000000000000 paths, of 1000000 at most"),
-        ("{0..9999}-{0..9999}.tar", "stands for more than 1000000 paths"),
+        ("s-{0..999999999}.tar", "stands for 1000000000 paths; at most 1000000 are allowed"),
+        (
+            "s-{0..99999999999999999999999999}.tar",
+            "stands for 100000000000000000000000000 paths; at most 1000000 are allowed",
+        ),
+        ("{0..9999}-{0..9999}.tar", "stands for more than 1000000 paths; at most 1000000 are allowed"),
         ("{3..1}.tar", "counts downwards"),
     ],
 )

@@ -3,10 +3,13 @@
 import io
 import os
 import pickle
+import re
 import socket
 import subprocess
 import sys
 import tarfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from PIL import Image
 from support.photo_files import encoded, folder_of, is_photo, names, picture, table_of, tar_of
 
 from deconvnet._errors import ArgumentError, PhotoError
+from deconvnet.photos import files
 from deconvnet.photos.batches import batches
 from deconvnet.photos.photo import load_photo
 from deconvnet.photos.preprocess import Preprocess
@@ -114,10 +118,45 @@ def masked(tmp_path: Path) -> Path:
 
 def test_a_sample_with_several_photos_asks_which(masked: Path) -> None:
     words = (
-        r"'a\.tar' holds several photos of the name 'd/0', 'd/0\.seg\.png' and 'd/0\.png'.*suffix='\.seg\.png' \(--suf"
+        r"'a\.tar' holds several photos of the name 'd/0', 'd/0\.seg\.png' and 'd/0\.png'.*suffix='\*\.png' "
+        r"\(--suffix '\*\.png'\) takes both, and '\.seg\.png' or '\.png' one of them"
     )
     with pytest.raises(ArgumentError, match=words):
         open_photos(masked)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        ("a.jpg", "a.seg.png", "*"), ("a.jpg", "a.mask.jpg", "*.jpg"), ("a.image.png", "a.mask.png", "*.png"),
+        ("a.jpg", "a.png", "*"), ("a.v1.jpg", "a.v2.png", "*"),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_a_sample_of_several_photos_is_so(tmp_path: Path, one: str, other: str, both: str) -> None:
+    path = tar_of(tmp_path / "a.tar", {one: encoded(0), other: encoded(1), "b.jpg": encoded(2), "b.txt": b""})
+    with pytest.raises(ArgumentError, match=rf"suffix='{re.escape(both)}'.* takes both"):
+        open_photos(path)
+    assert names(open_photos(path, suffix=both))[:2] == [one, other]
+    for name in (one, other):
+        chosen = names(open_photos(path, suffix=name[1:]))
+        assert name in chosen and not {one, other} <= set(chosen)
+    assert names(open_photos(path, suffix="*")) == [one, other, "b.jpg"]
+
+
+def test_names_that_differ_in_digits_and_dots_alone_are_photos_of_their_own(tmp_path: Path) -> None:
+    members = [
+        "a/img.v1.jpg",
+        "a/img.v2.jpg",
+        "a/img.v10.JPG",
+        "trip.2020.01.png",
+        "trip.2020.02.png",
+        "b.jpg",
+        "b..jpg",
+        "b.1.jpg",
+    ]
+    path = tar_of(tmp_path / "a.tar", {name: encoded(i) for i, name in enumerate(members)})
+    assert names(open_photos(path)) == members
+    assert names(open_photos(path, suffix="*.jpg")) == [name for name in members if name.lower().endswith("jpg")]
 
 
 @pytest.mark.parametrize(("suffix", "number"), [(".mask.png", 4), ("mask.png", 4), (".SEG.png", 3), (".png", None)])
@@ -130,8 +169,6 @@ def test_photos_of_a_sample_are_chosen_by_suffix(masked: Path, suffix: str, numb
 
 def test_a_suffix_is_the_end_of_the_name_where_dots_do_not_part_samples(tmp_path: Path) -> None:
     path = tar_of(tmp_path / "a.tar", {f"img.{i:03d}.png": encoded(i) for i in range(3)} | {"b.txt": b""})
-    with pytest.raises(ArgumentError, match=r"'img\.000\.png' and 'img\.001\.png'"):
-        open_photos(path)
     assert names(open_photos(path, suffix=".png")) == [f"img.{i:03d}.png" for i in range(3)]
     with pytest.raises(PhotoError, match="no photos"):
         open_photos(path, suffix=".jpg")
@@ -142,9 +179,81 @@ def test_a_suffix_is_for_tars_alone_and_is_a_text(masked: Path, tmp_path: Path) 
     for source in (tmp_path / "f", [picture(0)], table_of(tmp_path / "a.parquet", [encoded(0)])):
         with pytest.raises(ArgumentError, match=r"suffix='\.png' chooses among the files in tar shards"):
             open_photos(source, suffix=".png")
-    for suffix in (3, "", "."):
+    for suffix in (3, "", ".", " ", "**", "*.", "a*.png", "d/.png", True, b".png"):
         with pytest.raises(ArgumentError, match="suffix is a text such as"):
             open_photos(masked, suffix=suffix)  # type: ignore[arg-type]  # that is the test
+
+
+# ---- reading tables
+
+
+def opened_by(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tables that are opened from here on."""
+    opened: list[str] = []
+    table = pq.ParquetFile
+    monkeypatch.setattr(pq, "ParquetFile", lambda source, **more: opened.append(str(source)) or table(source, **more))
+    return opened
+
+
+def test_each_thread_opens_each_row_group_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = open_photos(table_of(tmp_path / "a.parquet", [encoded(i) for i in range(12)], row_group_size=3))
+    opened, threads = opened_by(monkeypatch), 8
+    together = threading.Barrier(threads)
+
+    def read_all(_: int) -> bool:
+        right = []
+        for i in range(12):
+            together.wait(10)
+            right.append(is_photo(photos, i, i))
+        return all(right)
+
+    with ThreadPoolExecutor(threads) as pool:
+        assert all(pool.map(read_all, range(threads)))
+    assert len(opened) == threads * 4
+
+
+def test_a_table_behind_a_url_is_closed_when_it_is_done_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory: Any = pytest.importorskip("fsspec").filesystem("memory")
+    table_of(tmp_path / "a.parquet", [encoded(i) for i in range(8)], row_group_size=1)
+    memory.pipe("/closed/a.parquet", (tmp_path / "a.parquet").read_bytes())
+    handed: list[Any] = []
+    open_file = files.open_file
+
+    def noted(location: str) -> Any:
+        handed.append(io.BytesIO(open_file(location).read()))  # kept here, so that only closing closes it
+        return handed[-1]
+
+    monkeypatch.setattr(files, "open_file", noted)
+    photos = open_photos("memory://closed/a.parquet")
+    assert all(is_photo(photos, i, i) for i in range(8))
+    assert len(handed) > 8 and sum(not file.closed for file in handed) <= 4
+    memory.store.clear()
+
+
+@pytest.mark.parametrize("kind", ["bytes", "struct"])
+def test_photos_in_a_table_are_held_against_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    large = [bytes(2**20)] * 3
+    cells: list[Any] = large if kind == "bytes" else [{"bytes": data, "path": "a.png"} for data in large]
+    small: list[Any] = [encoded(0) if kind == "bytes" else {"bytes": encoded(0), "path": "b.png"}]
+    table_of(tmp_path / "a.parquet", cells, compression="zstd", use_dictionary=False)
+    table_of(tmp_path / "b.parquet", small * 20 + cells[:1], compression="zstd")
+    monkeypatch.setenv("DECONVNET_LARGEST_PHOTO", "500KB")
+    opened, mixed = open_photos(tmp_path / "a.parquet"), open_photos(tmp_path / "b.parquet")
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", lambda *_, **__: pytest.fail("it was read"))
+    assert "a photo in its row group has at least 0.00105 GB, and the limit is 0.0005 GB" in caught(opened, 1)
+    monkeypatch.undo()
+    monkeypatch.setenv("DECONVNET_LARGEST_PHOTO", "500KB")
+    assert "it has 0.00105 GB, and the limit is 0.0005 GB" in caught(mixed, 20) and is_photo(mixed, 19, 0)
+
+
+def test_a_table_with_a_path_longer_than_any_is_refused(tmp_path: Path) -> None:
+    rows = [{"bytes": encoded(0), "path": "a.png"}] * 3 + [{"bytes": encoded(0), "path": "x" * 500_000}] * 30
+    path = table_of(tmp_path / "a.parquet", rows, dictionary_pagesize_limit=2**20)
+    assert path.stat().st_size < 10**5
+    with pytest.raises(PhotoError, match=r"'a\.parquet': row 3 has a path of 500000 characters"):
+        open_photos(path)
 
 
 # ---- what shards and lists may name
@@ -181,6 +290,20 @@ def test_a_table_names_only_files_below_its_folder(secret: Path, monkeypatch: py
     assert all(photos.read(i).size == (30, 41) for i in range(len(outside), len(photos)))
     trusted = open_photos(shards / "t.parquet", allow_outside=True)
     assert all(trusted.read(i).size == (30, 40) for i in range(7))
+
+
+@pytest.mark.parametrize("value", ["no", "False", 1, 0, None])
+def test_allow_outside_is_true_or_false(secret: Path, value: Any) -> None:
+    with pytest.raises(ArgumentError, match="allow_outside is True or False; got"):
+        open_photos([secret], allow_outside=value)
+
+
+def test_what_is_open_already_comes_back_and_takes_no_options(masked: Path) -> None:
+    photos = open_photos(masked, suffix=".png")
+    assert open_photos(photos) is photos
+    for options in ({"suffix": ".png"}, {"allow_outside": True}):
+        with pytest.raises(ArgumentError, match="open already, so allow_outside and suffix belong to"):
+            open_photos(photos, **options)  # type: ignore[arg-type]  # one of the two
 
 
 def caught(photos: Any, i: int) -> str:
@@ -373,7 +496,7 @@ def test_a_data_set_that_changes_its_photos_at_random_is_seen() -> None:
             self.append(None)
             return np.full((4, 4), len(self), np.uint8)
 
-    with pytest.raises(ArgumentError, match="photo '0' is another one each time it is read"):
+    with pytest.raises(ArgumentError, match="photo '0' is another one than when the set was opened"):
         open_photos(Turning([1, 2])).check_repeatable()
     open_photos([picture(0)]).check_repeatable()
 

@@ -2,9 +2,12 @@
 
 import io
 import itertools
+import lzma
 import struct
 import subprocess
 import sys
+import tracemalloc
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -309,3 +312,65 @@ def test_a_file_that_is_cut_off_is_refused_and_not_filled_up(share: float, compr
     data = written(values_of("uint16", 3), "rgb", compression=compression, rowsperstrip=4)
     with pytest.raises(PhotoError, match="'a' is damaged or cut off"):
         decode_photo(data[: int(len(data) * share)], "a")
+
+
+# ---- what a small file may hold
+
+
+def part_of(data: bytes, compression: int, *, height: int = 16, **more: int) -> bytes:
+    """A grey TIFF of 16 columns whose only strip is `data`."""
+    tags = {256: 16, 257: height, 258: 8, 259: compression, 262: 1, 273: 0, 277: 1, 278: height, 279: len(data)}
+    tags |= {int(tag.removeprefix("tag")): value for tag, value in more.items()}
+    tags[273] = 8 + 2 + 12 * len(tags) + 4
+    fields = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + fields + bytes(4) + data
+
+
+def squeezed(compression: int, zeros: int) -> bytes:
+    if compression == 32773:  # PackBits
+        return b"\x81\0" * (zeros // 128)
+    packer: Any = zlib.compressobj(9) if compression == 8 else lzma.LZMACompressor()
+    return b"".join([packer.compress(bytes(2**20)) for _ in range(zeros // 2**20)]) + packer.flush()
+
+
+@pytest.mark.parametrize("compression", [8, 32773, 34925])
+@pytest.mark.parametrize("bits", [8, 32])
+def test_a_strip_is_decompressed_no_further_than_the_photo_reaches(compression: int, bits: int) -> None:
+    data = part_of(squeezed(compression, 2**26), compression, tag258=bits)
+    decode_photo(data, "a")
+    tracemalloc.start()
+    levels = decode_photo(data, "a").levels
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert levels.shape == (16, 16, 1) and not levels.any() and peak < 2**24 + 4 * len(data)  # LZMA looks back 8 MB
+
+
+def test_a_tile_larger_than_the_limit_is_refused() -> None:
+    with pytest.raises(PhotoError, match=r"a tile of 'a', decoded, has 4\.29 GB, and the limit is 1 GB"):
+        decode_photo(part_of(zlib.compress(bytes(256)), 8, tag322=2**16, tag323=2**16), "a")
+
+
+def test_bits_in_reversed_order_are_put_in_order() -> None:
+    values = values_of("uint8", 1)
+    whole = zlib.compress(values[:16, :16].tobytes())
+    data = whole.translate(bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256)))
+    np.testing.assert_array_equal(decode_photo(part_of(data, 8, tag266=2), "a").levels, values[:16, :16])
+
+
+@pytest.mark.parametrize("compression", [8, 34925])
+def test_a_strip_whose_checksum_is_wrong_is_damaged(compression: int) -> None:
+    values = values_of("uint8", 1)[:16, :16].tobytes()
+    data = bytearray(zlib.compress(values) if compression == 8 else lzma.compress(values))
+    data[-1 if compression == 8 else -9] ^= 1
+    with pytest.raises(PhotoError, match="'a' is damaged or cut off"):
+        decode_photo(part_of(bytes(data), compression), "a")
+
+
+@pytest.mark.filterwarnings("ignore:Metadata Warning")
+@pytest.mark.parametrize("tag", [(274, 3, 2, (6, 6), True), (274, 2, 0, "up", True), (274, 3, 1, 99, True)])
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
+def test_an_unknown_orientation_leaves_the_photo_as_it_is(tag: Any, compression: str | None) -> None:
+    values = values_of("uint8", 3)
+    data = written(values, "rgb", extratags=[tag], compression=None if compression == "lzw" else compression)
+    levels = decode_photo(recompressed(data) if compression == "lzw" else data, "a").levels
+    np.testing.assert_array_equal(levels, np.rot90(values, -1) if tag[3] == (6, 6) else values)

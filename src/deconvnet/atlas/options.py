@@ -129,9 +129,7 @@ def prepare(
     for info in scanned:
         attached.costs(attached.own_graph(), info.name)  # refused now rather than after the scan
     check_k(k, tuple(map(_atlas_layer, scanned)))
-    source = photos
-    if not isinstance(source, PhotoSet):
-        source = open_photos(photos, allow_outside=options.get("allow_outside", False), suffix=options.get("suffix"))
+    source = open_photos(photos, allow_outside=options.get("allow_outside", False), suffix=options.get("suffix"))
     source.check_repeatable()
     count = min(options.get("limit") or len(source), len(source))
     memory = options.get("memory")

@@ -200,6 +200,8 @@ class Unfinished:
                 yield tiles
             finally:
                 database.close()
+        except UnicodeDecodeError as fault:  # sqlite says what is wrong in the words of the damaged file
+            raise damaged(path, "its tables cannot be read", _REMEDY, AtlasError) from fault
         except sqlite3.Error as fault:
             if getattr(fault, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in _DISK:
                 raise damaged(path, fault, _REMEDY, AtlasError) from fault

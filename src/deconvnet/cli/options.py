@@ -146,7 +146,7 @@ Suffix = Annotated[
     str | None,
     typer.Option(
         "--suffix",
-        help="Suffix of the photo in each sample of .tar shards, such as .jpg or .mask.png.",
+        help="Suffix of the photo in each sample of .tar shards, such as .jpg or .mask.png; * for all of them.",
         show_default="the only photo",
     ),
 ]

@@ -22,15 +22,30 @@ def spread(count: int) -> list[int]:
     return sorted({0, count // 2, count - 1})
 
 
-def samples(fetch: Callable[[int], object], names: Sequence[str]) -> str:
-    """Digests of the first, middle and last photo: they tell sets of the same names and sizes from each other."""
-    digests = []
+def samples(
+    fetch: Callable[[int], object], names: Sequence[str], *, decoded: bool = False
+) -> tuple[list[int], list[PhotoError]]:
+    """Digests of the first, middle and last photo, 0 of one that cannot be fetched; what is wrong with those that fail.
+
+    The digests tell sets of the same names and sizes from each other.
+
+    Args:
+        fetch: what photo i is before it is decoded.
+        names: of all photos.
+        decoded: whether they are decoded, to see whether they are photos.
+    """
+    digests, faults = [], []
     for i in spread(len(names)):
+        digest = 0
         try:
-            digests.append(f"{digest_of(content_of(partial(fetch, i), names[i]), names[i]):x}")
-        except PhotoError:
-            digests.append("unreadable")
-    return " ".join(digests)
+            item = content_of(partial(fetch, i), names[i])
+            digest = digest_of(item, names[i])
+            if decoded and isinstance(item, bytes):
+                decode_photo(item, names[i])
+        except PhotoError as fault:
+            faults.append(fault)
+        digests.append(digest)
+    return digests, faults
 
 
 def photo_of(fetch: Callable[[], object], name: str) -> Photo:
@@ -66,8 +81,6 @@ def content_of(fetch: Callable[[], object], name: str) -> object:
         if item is None:
             raise PhotoError("there is none.")
         return item
-    except MemoryError:
-        raise
     except PhotoError as fault:
         raise PhotoError(f"cannot read {name!r}: {fault}") from fault
     except Exception as fault:  # a user's data set raises whatever it likes

@@ -6,10 +6,10 @@ import struct
 import zlib
 from typing import Any
 
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from deconvnet._errors import ArgumentError, PhotoError
-from deconvnet.photos.files import in_words
+from deconvnet.photos.files import check_size, in_words, largest
 from deconvnet.photos.levels import Levels, frozen, in_bands, over_white, upright
 from deconvnet.photos.pillow import both_bytes, orientation, pairs_of_bytes, picture_levels, raw_mode, without
 from deconvnet.photos.tiff import is_tiff, tiff_levels
@@ -40,15 +40,17 @@ def decode(data: bytes, what: str) -> Levels:
 
 
 def decode_picture(picture: Image.Image, what: str) -> Levels:
-    """The levels of a PIL image, which may still have to be read from its file, at the frame it stands at.
+    """The levels of a PIL image: of a TIFF or PNG that is not loaded yet, as its file has them.
 
     Raises:
         PhotoError: as `decode`.
         ArgumentError: floats outside 0 to 1.
     """
     try:
-        if isinstance(picture, TiffImagePlugin.TiffImageFile) and picture.tile and picture.fp is not None:
-            return tiff_levels(_file_of(picture), what, picture.tell())
+        if isinstance(picture, TiffImagePlugin.TiffImageFile) and _is_unread(picture):
+            return tiff_levels(_file_of(picture, what), what, picture.tell())
+        if isinstance(picture, PngImagePlugin.PngImageFile) and _is_unread(picture) and picture.tell() == 0:
+            return decode(_file_of(picture, what), what)
         return picture_levels(picture, what)
     except (PhotoError, ArgumentError):
         raise
@@ -56,15 +58,21 @@ def decode_picture(picture: Image.Image, what: str) -> Levels:
         raise _damaged(fault, what) from fault
 
 
-def _file_of(picture: TiffImagePlugin.TiffImageFile) -> bytes:
+def _is_unread(picture: ImageFile.ImageFile) -> bool:
+    return bool(picture.tile) and picture.fp is not None
+
+
+def _file_of(picture: ImageFile.ImageFile, what: str) -> bytes:
     """All of the file that a picture will be read from, which stays where it is."""
     file: Any = picture.fp
     here = file.tell()
     try:
         file.seek(0)
-        return bytes(file.read())
+        data = bytes(file.read(largest() + 1))
     finally:
         file.seek(here)
+    check_size(len(data), f"the file of {what} has at least")
+    return data
 
 
 def _check_kind(picture: Image.Image) -> None:
@@ -88,8 +96,7 @@ def _unreadable(data: bytes, fault: Exception, what: str) -> PhotoError:
 
 
 def _damaged(fault: Exception, what: str) -> PhotoError:
-    words = "it does not fit in memory" if isinstance(fault, MemoryError) else in_words(fault)
-    return PhotoError(f"{what} is damaged or cut off: {words}. Fetch the file again, or leave it out.")
+    return PhotoError(f"{what} is damaged or cut off: {in_words(fault)}. Fetch the file again, or leave it out.")
 
 
 def _deep_png(picture: Image.Image, data: bytes) -> Levels:

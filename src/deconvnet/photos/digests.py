@@ -61,7 +61,7 @@ class Digests:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All of it, to be saved."""
-        return {DIGESTS: self._digests, STAMP: np.frombuffer(self._stamp.encode(), np.uint8)}
+        return {DIGESTS: np.trim_zeros(self._digests, "b"), STAMP: np.frombuffer(self._stamp.encode(), np.uint8)}
 
     @staticmethod
     def of_arrays(arrays: Mapping[str, np.ndarray]) -> "Digests":

@@ -132,7 +132,7 @@ def check_size(size: float, what: str) -> None:
     if size > largest():
         raise PhotoError(
             f"{what} {size / 1e9:.3g} GB, and the limit is {largest() / 1e9:.3g} GB. Set the environment variable "
-            f"{LARGEST}, such as {LARGEST}=4GB, if it is right."
+            f"{LARGEST}, such as {LARGEST}=4GB, if the file is genuine."
         )
 
 
@@ -250,7 +250,7 @@ def in_braces(pattern: str) -> list[str]:
     """
     paths = list(islice(_in_braces(pattern), _MOST_PATHS + 1))
     if len(paths) > _MOST_PATHS:
-        raise ArgumentError(f"{pattern!r} stands for more than {_MOST_PATHS} paths, which is the most that can be had.")
+        raise ArgumentError(f"{pattern!r} stands for more than {_MOST_PATHS} paths; at most {_MOST_PATHS} are allowed.")
     return paths
 
 
@@ -262,7 +262,9 @@ def _in_braces(pattern: str) -> Iterator[str]:
     low, high, words = match.groups()
     count = 0 if words is not None else int(high) - int(low) + 1
     if count > _MOST_PATHS:
-        raise ArgumentError(f"{match.group()} in {pattern!r} stands for {count} paths, of {_MOST_PATHS} at most.")
+        raise ArgumentError(
+            f"{match.group()} in {pattern!r} stands for {count} paths; at most {_MOST_PATHS} are allowed."
+        )
     if words is None and count < 1:
         raise ArgumentError(f"{match.group()} in {pattern!r} counts downwards. Give the lower number first.")
     values = (str(int(low) + i).zfill(len(low)) for i in range(count))
@@ -273,6 +275,8 @@ def _in_braces(pattern: str) -> Iterator[str]:
 
 def in_words(fault: BaseException) -> str:
     """What a fault says, the same at each run: without the addresses of objects, and files in memory unnamed."""
+    if isinstance(fault, MemoryError):
+        return "it does not fit in memory"
     named = re.sub(r"<_io\.\w+ object at 0x[0-9a-f]+>", "the file", str(fault))
     return re.sub(r" at 0x[0-9a-f]+", "", named).rstrip(".") or type(fault).__name__
 
@@ -321,7 +325,7 @@ def _as_photo_errors(location: str) -> Iterator[tuple[Any, str]]:
     """Its file system, None for this machine, and its path there; whatever goes wrong becomes a PhotoError."""
     try:
         yield _filesystem(location) if is_url(location) else (None, location)
-    except (PhotoError, MemoryError):
+    except PhotoError:
         raise
     except FileNotFoundError as fault:
         raise PhotoError("no such file.") from fault

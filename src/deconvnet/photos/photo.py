@@ -87,12 +87,15 @@ PhotoLike: TypeAlias = str | Path | Image.Image | NDArray[np.generic] | Tensor |
 
 
 def load_photo(photo: PhotoLike) -> Photo:
-    """The photo from any source, as float pixels from 0 to 1.
+    """The photo from any source, grey or RGB, with levels of 8 bits, of 16 bits, or floats from 0 to 1.
 
     Rotation noted by the camera (EXIF) is applied; transparent pixels show white behind them;
-    palettes, CMYK and other modes become grey or RGB. TIFF and PNG keep their depth: integers are
-    divided by the largest of their bits, and in a TIFF that says so zero is white. An animated
-    file gives its first frame; a PIL image gives the frame it stands at.
+    palettes, CMYK and other modes become grey or RGB. TIFF and PNG keep their depth: integers of other
+    than 8 and 16 bits are divided by the largest of their bits, and in a TIFF that says so zero is white.
+    An animated file gives its first frame; a PIL image gives the frame it stands at.
+
+    A PIL image of a TIFF or PNG that is not loaded yet is read from its file. Of a loaded one the pixels are
+    taken as they are, and Pillow keeps only 8 bits of 16-bit colour, and of 16-bit grey with opacity.
 
     Args:
         photo: a path; "sample:chelsea", "sample:astronaut", "sample:coffee" or "sample:rocket"

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 from deconvnet._errors import PhotoError
 from deconvnet.photos.levels import Levels, frozen, in_bands, levels_of, over_white, upright, white
 
-_ORIENTATION = 0x0112
 _FEW_BITS = {"L;2": 85, "L;4": 17}  # by raw mode, what a level in the file is in 8 bits
 _HIGH, _LOW = ("L", "B") if sys.byteorder == "little" else ("B", "L")  # bytes of a native 16-bit number
 
@@ -24,15 +23,40 @@ def picture_levels(picture: Image.Image, what: str) -> Levels:
         ArgumentError: floats outside 0 to 1.
         Exception: whatever a decoder meets in a damaged file.
     """
-    step = _FEW_BITS.get(raw_mode(picture), 1)
+    raw = raw_mode(picture)
+    if not raw:
+        _check_clear(picture, what)
+    step = _FEW_BITS.get(raw, 1)
     picture.load()
     return frozen(upright(_levels(picture, what, step), orientation(picture)))
+
+
+def _check_clear(picture: Image.Image, what: str) -> None:
+    """Raise if the colour that stands for transparency in a loaded picture is counted in other bits than its pixels.
+
+    Raises:
+        PhotoError: it is, or may be.
+    """
+    clear = picture.info.get("transparency")
+    if picture.mode == "RGB" and isinstance(clear, tuple):
+        lost = max(clear, default=0) > 255
+    elif picture.mode == "L" and isinstance(clear, int):
+        levels = {level for level, count in enumerate(picture.histogram()) if count}
+        few = any({clear * step} <= levels <= set(range(0, 256, step)) for step in _FEW_BITS.values())
+        lost = clear > 255 or (clear not in levels and few)
+    else:
+        lost = False
+    if lost:
+        raise PhotoError(
+            f"{what} is loaded, and its transparent colour, {clear}, is counted in the bits of its file, which "
+            "are not those of its pixels. Pass the path, or the image before it is loaded."
+        )
 
 
 def orientation(picture: Image.Image) -> object:
     """What EXIF says of a loaded picture; nothing where its block is broken, for that is not part of the picture."""
     try:
-        return picture.getexif().get(_ORIENTATION)
+        return picture.getexif().get(ExifTags.Base.Orientation)
     except Exception:
         return None
 

@@ -7,7 +7,7 @@ sequence of photos or paths ─────────────┘
 
 import hashlib
 import os
-import sys
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,10 +19,10 @@ from jaxtyping import Int64
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from deconvnet._checks import escaped
+from deconvnet._checks import escaped, flag, index_of, short
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet.photos import files, shards
-from deconvnet.photos.content import content_of, digest_of, is_location, photo_of, samples, spread
+from deconvnet.photos.content import content_of, digest_of, is_location, photo_of, samples
 from deconvnet.photos.files import File
 from deconvnet.photos.photo import Photo
 
@@ -40,19 +40,21 @@ class PhotoSet:
             last photo; the same for a copy elsewhere.
         fetch: what photo i is before it is decoded.
         stamp: hex digits that change when a file is written anew, and may differ for a copy; "" if nothing is known.
+        first: digest of the first photo when the set was opened; 0 if it could not be read.
     """
 
     names: pa.LargeStringArray  # compact, and copied as one piece
     fingerprint: str
     fetch: Callable[[int], object]
     stamp: str = ""
+    first: int = 0
 
     def __len__(self) -> int:
         return len(self.names)
 
     def name(self, i: int) -> str:
         """The name of photo i."""
-        return str(self.names[i].as_py())
+        return str(self.names[index_of(i, len(self), "photos")].as_py())
 
     def read(self, i: int, digest: int = 0) -> Photo:
         """Photo i, decoded; it carries its name and a digest of what it was decoded from.
@@ -74,22 +76,28 @@ class PhotoSet:
         Raises:
             PhotoError: it has another one, or cannot be read any more.
         """
-        self.check_same(i, digest, digest_of(content_of(partial(self.fetch, i), self.name(i)), self.name(i)))
+        self.check_same(i, digest, self._digest(i))
 
     def check_repeatable(self) -> None:
-        """Raise if the first photo is another one when it is read a second time.
+        """Raise if the first photo is another one than when the set was opened.
 
         Raises:
             ArgumentError: it is.
         """
-        try:
-            digests = {self.read(0).digest for _ in range(2)}
-        except PhotoError:  # a photo that cannot be read is for those who ask for it
+        if not self.first:  # a photo that cannot be read is for those who ask for it
             return
-        if len(digests) > 1:
+        try:
+            now = self._digest(0)
+        except PhotoError:
+            return
+        if now != self.first:
             raise ArgumentError(
-                f"photo {self.name(0)!r} is another one each time it is read. Leave out what changes photos at random."
+                f"photo {self.name(0)!r} is another one than when the set was opened. Leave out what changes photos at "
+                "random; if its file was written anew, open the photos again."
             )
+
+    def _digest(self, i: int) -> int:
+        return digest_of(content_of(partial(self.fetch, i), self.name(i)), self.name(i))
 
     def check_same(self, i: int, digest: int, now: int) -> None:
         """Raise unless what was read of photo i has the digest that it had before, 0 for any.
@@ -120,7 +128,7 @@ def open_photos(source: Any, *, allow_outside: bool = False, suffix: str | None 
     tables of contents of shards.
 
     Args:
-        source: one of
+        source: a `PhotoSet`, which comes back as it is, or one of
             a folder of photos, with the folders in it, or of `.tar` or `.parquet` shards;
             a pattern: `shards-{0000..0012}.tar`, `train/*/*.jpg`;
             a `.txt` with a path or URL on each line, relative to that file; `#` starts a comment;
@@ -132,20 +140,26 @@ def open_photos(source: Any, *, allow_outside: bool = False, suffix: str | None 
         allow_outside: a `.parquet`, and a `.txt` behind a URL, may name files anywhere, as a local `.txt` always may.
             Otherwise what lies outside their folder is refused: such files often come from somebody else.
         suffix: which photo of each sample in tar shards, such as ".jpg" or ".mask.png": what follows the first dot of
-            its name, or if there is none of that, how the name ends. Needed where samples hold several photos.
+            its name, or if there is none of that, how the name ends. With a star it is how names end in any case:
+            "*.jpg" takes both 0001.jpg and 0001.mask.jpg, and "*" takes every photo. Needed where a sample holds
+            several photos, that is, where their names are the same up to the first dot. Names that differ in digits
+            and dots alone, such as img.1.jpg and img.2.jpg, are photos of their own.
 
     Raises:
         PhotoError: not found, or no photos in it; a list or shard that is damaged, or names what it must not.
         ArgumentError: not a source of photos, or one that cannot be read by index; several photos in a sample without
-            `suffix`.
+            `suffix`; options of another type, or for a `PhotoSet`, which is open already.
 
     Example:
         >>> photos = open_photos(["sample:chelsea", "sample:rocket"])
         >>> len(photos), photos.read(1).size
         (2, (427, 640))
     """
-    if suffix is not None and (not isinstance(suffix, str) or not suffix.strip(".")):
-        raise ArgumentError(f"suffix is a text such as '.jpg'; got {suffix!r}.")
+    allow_outside, suffix = flag("allow_outside", allow_outside), _checked_suffix(suffix)
+    if isinstance(source, PhotoSet):
+        if allow_outside or suffix is not None:
+            raise ArgumentError("the photos are open already, so allow_outside and suffix belong to their open_photos.")
+        return source
     located = isinstance(source, str | os.PathLike)
     opening = _Opening(str(os.fspath(source)) if located else "the list", allow_outside, suffix)
     if located:
@@ -155,6 +169,12 @@ def open_photos(source: Any, *, allow_outside: bool = False, suffix: str | None 
         return _from_files([files.absolute(os.fspath(location)) for location in source], opening)
     _check_no_suffix(opening)
     return _from_items(source)
+
+
+def _checked_suffix(suffix: object) -> str | None:
+    if suffix is None or (isinstance(suffix, str) and re.fullmatch(r"\*|\*?\.?[^*/.\s][^*/]*", suffix)):
+        return suffix
+    raise ArgumentError(f"suffix is a text such as '.jpg', '*.jpg' or '*'; got {short(suffix)}.")
 
 
 # ---- files
@@ -235,11 +255,14 @@ def _from_tars(listed: list[File], opening: _Opening) -> PhotoSet:
             f"{compressed[0]!r} is compressed, and photos cannot be read from the middle of it. Unpack it "
             "to a .tar: photos are compressed already."
         )
-    suffixes = SUFFIXES if opening.suffix is None else ("." + opening.suffix.lower().lstrip("."),)
+    suffix = opening.suffix
+    suffixes = SUFFIXES if suffix in (None, "*") else ("." + str(suffix).lower().lstrip("*."),)
     rows = [(shard, *row) for shard, file in enumerate(listed) for row in shards.members(file, suffixes)]
-    if opening.suffix is None:
-        _check_samples(listed, rows)
-    elif exact := [row for row in rows if shards.key_and_suffix(row[1])[1] == suffixes[0]]:
+    if suffix is None:
+        shards.check_samples(listed, rows)
+    elif not suffix.startswith("*") and (
+        exact := [row for row in rows if shards.key_and_suffix(row[1])[1] == suffixes[0]]
+    ):
         rows = exact
     prefixes = ["" if len(listed) == 1 else file.name.removesuffix(".tar") + "/" for file in listed]
     names = [prefixes[shard] + name for shard, name, _, _ in rows]
@@ -247,19 +270,6 @@ def _from_tars(listed: list[File], opening: _Opening) -> PhotoSet:
     locations = tuple(file.location for file in listed)
     fetch = partial(_member, locations, members)
     return _photo_set("tar", names, members[:, 2].tolist(), fetch, opening.source, _stamp(listed))
-
-
-def _check_samples(listed: list[File], rows: list[tuple[int, str, int, int]]) -> None:
-    """Raise if a sample holds several photos: one may be what is looked at, and another a mask."""
-    suffix_of: dict[tuple[int, str], str] = {}
-    for shard, name, _, _ in rows:
-        key, suffix = shards.key_and_suffix(name)
-        first = suffix_of.setdefault((shard, key), sys.intern(suffix))
-        if first != suffix:
-            raise ArgumentError(
-                f"{listed[shard].name!r} holds several photos of the name {key!r}, {key + first!r} and "
-                f"{key + suffix!r}. Choose which: suffix={first!r} (--suffix {first}), or {suffix!r}."
-            )
 
 
 def _check_no_suffix(opening: _Opening) -> None:
@@ -310,13 +320,20 @@ def _from_items(source: Any) -> PhotoSet:
     key = None
     if hasattr(source, "column_names") and hasattr(source, "cast_column"):
         source, key = _hugging_face(source)
-    count = len(source)
+    count = _length(source)
     if not count:
         raise PhotoError(f"no photos in the {kind}: its length is 0.")
-    fetch = partial(_item, source, key)
     names = [str(i) for i in range(count)]
-    _check_readable(fetch, count)
-    return _photo_set(kind, names, [0] * count, fetch)
+    return _photo_set(kind, names, [0] * count, partial(_item, source, key), decoded=True)
+
+
+def _length(source: Any) -> int:
+    try:
+        return len(source)
+    except Exception as fault:  # a user's data set raises whatever it likes
+        raise ArgumentError(
+            f"the length of the {type(source).__name__} is not known: {type(fault).__name__}: {files.in_words(fault)}."
+        ) from fault
 
 
 def _hugging_face(dataset: Any) -> tuple[Any, str]:
@@ -345,18 +362,6 @@ def _item(source: Any, key: str | None, i: int) -> object:
     return item
 
 
-def _check_readable(fetch: Callable[[int], object], count: int) -> None:
-    """Raise unless one of three items of a data set gives a photo."""
-    faults, indices = [], spread(count)
-    for i in indices:
-        try:
-            photo_of(partial(fetch, i), str(i))
-        except PhotoError as fault:
-            faults.append(fault)
-    if len(faults) == len(indices):
-        raise ArgumentError(f"neither the first, nor the middle, nor the last item gives a photo: {faults[0]}")
-
-
 # ---- both
 
 
@@ -367,14 +372,20 @@ def _photo_set(
     fetch: Callable[[int], object],
     source: str = "",
     stamp: str = "",
+    *,
+    decoded: bool = False,
 ) -> PhotoSet:
     if not names:
         raise PhotoError(f"no photos in {source!r}.")
     unique = _unique(map(escaped, names))
-    digest = hashlib.sha256(f"{kind} {samples(fetch, unique)}\n".encode())
+    digests, faults = samples(fetch, unique, decoded=decoded)
+    if decoded and len(faults) == len(digests):
+        raise ArgumentError(f"neither the first, nor the middle, nor the last item gives a photo: {faults[0]}")
+    content = " ".join(f"{digest:x}" if digest else "unreadable" for digest in digests)
+    digest = hashlib.sha256(f"{kind} {content}\n".encode())
     for name, mark in zip(unique, marks, strict=True):
         digest.update(f"{mark} {name}\n".encode())
-    return PhotoSet(pa.array(unique, pa.large_string()), digest.hexdigest(), fetch, stamp)
+    return PhotoSet(pa.array(unique, pa.large_string()), digest.hexdigest(), fetch, stamp, digests[0])
 
 
 def _unique(names: Iterable[str]) -> list[str]:

@@ -1,11 +1,14 @@
 """Many photos in one file: where each lies in tar shards, and how a row of Parquet is read."""
 
 import os
+import re
 import secrets
+import sys
 import tarfile
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import weakref
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -21,6 +24,9 @@ from deconvnet.photos import files
 from deconvnet.photos.files import File
 
 _ROWS = 16  # read at once, so that a row group of any size fits in memory
+_PATHS = 1000  # read at once
+_NUMBERS = re.compile(r"[\d.]+")
+_LONGEST_PATH = 2**15  # characters; no system takes longer ones
 _BLOCK = 512  # bytes of a tar's header; two blocks of zeros close the tar
 
 
@@ -85,6 +91,32 @@ def key_and_suffix(name: str) -> tuple[str, str]:
     return folder + slash + key, (dot + suffix).lower()
 
 
+def check_samples(listed: Sequence[File], rows: Iterable[tuple[int, str, int, int]]) -> None:
+    """Raise if a sample holds several photos: one may be what is looked at, and another a mask.
+
+    Names that differ in digits and dots alone do not say that: img.1.jpg and img.2.jpg are two photos.
+
+    Args:
+        listed: the tars.
+        rows: of each photo, the index of its tar, then what `members` says.
+
+    Raises:
+        ArgumentError: a sample holds several; says how to choose.
+    """
+    suffix_of: dict[tuple[int, str], str] = {}
+    for shard, name, _, _ in rows:
+        key, suffix = key_and_suffix(name)
+        first = suffix_of.setdefault((shard, key), sys.intern(suffix))
+        if first != suffix and _NUMBERS.sub(".", first) != _NUMBERS.sub(".", suffix):
+            ends = [ending.rpartition(".")[2] for ending in (first, suffix)]
+            both = f"*.{ends[0]}" if ends[0] == ends[1] else "*"
+            raise ArgumentError(
+                f"{listed[shard].name!r} holds several photos of the name {key!r}, {key + first!r} and "
+                f"{key + suffix!r}. Choose which: suffix={both!r} (--suffix {both!r}) takes both, and {first!r} or "
+                f"{suffix!r} one of them."
+            )
+
+
 # ---- Parquet
 
 
@@ -141,12 +173,12 @@ def row(groups: RowGroups, i: int) -> bytes | None:
     group = int(np.searchsorted(groups.start, i, "right")) - 1
     first, last = groups.start[group : group + 2].tolist()
     location = groups.locations[groups.file[group]]
-    reader = _reader(
-        location, groups.column, int(groups.group[group]), last - first, groups.opened, files.version(location),
-        os.getpid(), threading.get_ident(),
-    )  # fmt: skip
+    reader = _readers.reader(
+        location, groups.column, int(groups.group[group]), last - first, groups.opened, files.version(location)
+    )
     value = reader.at(i - first)
     data: bytes | None = value["bytes"] if isinstance(value, dict) else value
+    files.check_size(len(data or b""), "it has")
     if data is None and isinstance(value, dict) and value.get("path"):
         absolute = files.absolute if groups.allow_outside else files.below
         return files.read(absolute(value["path"], beside=location))
@@ -198,21 +230,33 @@ def _is_text(kind: Any) -> bool:
 def _row_names(table: Any, column: str) -> list[str]:
     """The names of the rows; of the table only the paths are read."""
     kind = table.schema_arrow.field(column).type
-    paths: list[str | None] = [None] * table.metadata.num_rows
-    if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0:
-        values = table.read(columns=[f"{column}.path"], use_threads=False).column(0).to_pylist()
-        paths = [value and value["path"] for value in values]
-    return [PurePosixPath(path or "").name or str(i) for i, path in enumerate(paths)]
+    if not (pa.types.is_struct(kind) and kind.get_field_index("path") >= 0):
+        return [str(i) for i in range(table.metadata.num_rows)]
+    names: list[str] = []
+    for group in range(table.num_row_groups):
+        at_once = _at_once(_PATHS, _size(table.metadata.row_group(group), f"{column}.path"))
+        for batch in table.iter_batches(at_once, [group], [f"{column}.path"], use_threads=False):
+            for value in batch.column(0).to_pylist():
+                path = (value and value["path"]) or ""
+                if len(path) > _LONGEST_PATH:
+                    raise PhotoError(f"row {len(names)} has a path of {len(path)} characters")
+                names.append(PurePosixPath(path).name or str(len(names)))
+    return names
 
 
 class _Reader:
-    """Reads one row group forward, a few rows at a time; going back starts again."""
+    """Reads one row group forward; going back starts again. What it opened is closed when it is let go."""
 
     def __init__(self, location: str, column: str, group: int, rows: int) -> None:
-        self._table, self._column, self._group = _table(location), column, group
-        groups = self._table.num_row_groups
-        if group >= groups or self._table.metadata.row_group(group).num_rows != rows:
+        opened = ExitStack()
+        weakref.finalize(self, opened.close)
+        self._table = opened.enter_context(_table(location))
+        self._column, self._group = column, group
+        if group >= self._table.num_row_groups or self._table.metadata.row_group(group).num_rows != rows:
             raise PhotoError("its table has changed since it was opened. Open the photos again.")
+        size = _size(self._table.metadata.row_group(group), column)
+        files.check_size(size / max(rows, 1), "a photo in its row group has at least")
+        self._at_once = _at_once(_ROWS, size)
         self._start = 0
         self._rows: Any = ()
         self._batches: Iterator[Any] = iter(())
@@ -231,18 +275,44 @@ class _Reader:
 
     def _rewind(self) -> None:
         self._start, self._rows = 0, ()
-        self._batches = self._table.iter_batches(_ROWS, [self._group], [self._column], use_threads=False)
+        self._batches = self._table.iter_batches(self._at_once, [self._group], [self._column], use_threads=False)
 
 
-@lru_cache(maxsize=4)
-def _reader(
-    location: str, column: str, group: int, rows: int, opened: str, version: str, process: int, thread: int
-) -> _Reader:
-    """The reader of this process and thread, which are the only ones to advance it, for the file as it is now."""
+def _new_reader(location: str, column: str, group: int, rows: int, opened: str, version: str) -> _Reader:
+    """A reader of the file as it is now, which `opened` and `version` tell from what it was."""
     return _Reader(location, column, group, rows)
 
 
-def _table(location: str) -> Any:
+class _Readers(threading.local):
+    """The readers of a thread, which alone advances them; a forked process has readers of its own."""
+
+    process = 0
+
+    def reader(self, *key: Any) -> _Reader:
+        if self.process != os.getpid():
+            self.process, self.cached = os.getpid(), lru_cache(maxsize=4)(_new_reader)
+        return self.cached(*key)
+
+
+_readers = _Readers()
+
+
+def _size(group: Any, column: str) -> int:
+    """Bytes of a column of a row group, as they are after decompressing."""
+    columns = (group.column(i) for i in range(group.num_columns))
+    return sum(part.total_uncompressed_size for part in columns if f"{part.path_in_schema}.".startswith(f"{column}."))
+
+
+def _at_once(most: int, size: int) -> int:
+    """How many rows are read at once, of a column of that size: a dictionary may make each of them as large as all."""
+    return min(most, max(1, files.largest() // max(1, size)))
+
+
+@contextmanager
+def _table(location: str) -> Iterator[Any]:
     files.version(location)  # refuses what is not a regular file
-    source = files.open_file(location) if files.is_url(location) else location
-    return pq.ParquetFile(source, pre_buffer=False, buffer_size=2**16)
+    with ExitStack() as stack:
+        source: Any = location
+        if files.is_url(location):
+            source = stack.enter_context(files.open_file(location))
+        yield stack.enter_context(pq.ParquetFile(source, pre_buffer=False, buffer_size=2**16))

@@ -12,21 +12,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from deconvnet._errors import PhotoError
+from deconvnet.photos.compression import KINDS, decompress
 from deconvnet.photos.files import check_size
 from deconvnet.photos.levels import Levels, as_levels, checked, frozen, in_bands, over_white, unit, upright, white
 from deconvnet.photos.pillow import both_bytes, picture_levels, raw_mode
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PLAIN = (1, 8, 32946, 32773, 34925)  # compressions that tifffile undoes without another package
+_NONE, _LZW = 1, 5
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK = 0, 1, 2, 5
 _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _CMYK: 4}
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _MULTIPLIED, _OPACITY = 1, 2  # what an extra sample is
 _WHOLE_PIXELS, _PLANES = 1, 2
-_ORIENTATION = 0x0112
 
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it finds becomes an error, or does not matter
@@ -52,15 +52,20 @@ def tiff_levels(data: bytes, what: str, index: int = 0) -> Levels:
         page = page.aspage() if hasattr(page, "aspage") else page
         _check(page, len(data), what)
         if _is_plain(page):
-            array = page.asarray(squeeze=False, maxworkers=1)
+            array = _samples(page, data)
         elif (levels := _by_pillow(data, page, what, index)) is not None:
             return frozen(levels)
         else:
-            array = _with_other_codecs(page, what)
+            array = _with_other_codecs(page, data, what)
         pixels = np.moveaxis(array[:, 0], 0, -1).reshape(page.imagelength, page.imagewidth, page.samplesperpixel)
-        tag = page.tags.get(_ORIENTATION)
         levels = in_bands(pixels.shape[:2], lambda rows: _levels(pixels[rows], page, what))
-        return frozen(upright(levels, tag and int(tag.value)))
+        return frozen(upright(levels, _orientation(page)))
+
+
+def _orientation(page: Any) -> object:
+    """What the tag says, whatever that is; of several values the first, as Pillow takes it."""
+    tag = page.tags.get(ExifTags.Base.Orientation)
+    return tag.value[0] if tag and isinstance(tag.value, tuple) else tag and tag.value
 
 
 def _check(page: Any, size: int, what: str) -> None:
@@ -71,6 +76,7 @@ def _check(page: Any, size: int, what: str) -> None:
     if page.imagelength * page.imagewidth > (Image.MAX_IMAGE_PIXELS or math.inf):
         raise Image.DecompressionBombError(f"{page.imagelength} x {page.imagewidth} pixels")
     check_size(math.prod(page.shaped) * page.bitspersample / 8, f"{what}, decoded, has")
+    check_size(_part_size(page), f"a tile of {what}, decoded, has")
     if page.sampleformat not in (_UNSIGNED, _FLOAT):
         kind = "signed integers" if page.sampleformat == _SIGNED else "numbers that are not real"
         raise PhotoError(
@@ -82,7 +88,7 @@ def _check(page: Any, size: int, what: str) -> None:
     if page.photometric in _COLOURS:
         _meaning(page, what)
     parts = list(zip(page.dataoffsets, page.databytecounts, strict=True))
-    lacking = len(parts) < math.prod(page.chunked) and (page.compression != 1 or page.is_tiled)  # tifffile fills up
+    lacking = len(parts) < math.prod(page.chunked) and (page.compression != _NONE or page.is_tiled)  # tifffile fills up
     if not parts or lacking or any(count == 0 or offset + count > size for offset, count in parts):
         raise PhotoError(
             f"{what} is damaged or cut off: parts of it are missing. Fetch the file again, or leave it out."
@@ -92,7 +98,7 @@ def _check(page: Any, size: int, what: str) -> None:
 def _is_plain(page: Any) -> bool:
     """Whether tifffile reads it by itself; what Pillow converts to RGB is left to Pillow."""
     grey_or_colour = page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
-    if page.compression not in _PLAIN or not (grey_or_colour or _is_deep_cmyk(page)):
+    if page.compression not in KINDS or not (grey_or_colour or _is_deep_cmyk(page)):
         return False
     if page.sampleformat == _FLOAT:
         return page.predictor == 1 and page.bitspersample in (16, 32, 64)
@@ -118,7 +124,7 @@ def _by_pillow(data: bytes, page: Any, what: str, index: int) -> Levels | None:
         if page.photometric not in _COLOURS:
             return None
         if single and (
-            (unsigned and (bits == 16 or (bits == 12 and page.compression == 1)))
+            (unsigned and (bits == 16 or (bits == 12 and page.compression == _NONE)))
             or (not unsigned and bits == 32 and page.parent.byteorder == "<")
         ):
             pictures[0].load()
@@ -132,13 +138,37 @@ def _by_pillow(data: bytes, page: Any, what: str, index: int) -> Levels | None:
     return None
 
 
-def _with_other_codecs(page: Any, what: str) -> NDArray[np.generic]:
+def _samples(page: Any, data: bytes) -> NDArray[np.generic]:
+    """The samples as the file holds them, (planes, depth, h, w, samples); compressed parts are bounded."""
+    compression, most = page.compression, _part_size(page)
+    if compression not in KINDS - {_NONE}:
+        array: NDArray[np.generic] = page.asarray(squeeze=False, maxworkers=1)
+        return array
+    reversed_bits, page.compression, page.fillorder = page.fillorder == 2, _NONE, 1  # for tifffile, which reads on
+    array = np.empty(page.shaped, page.dtype)
+    parts = zip(page.dataoffsets, page.databytecounts, strict=True)
+    for i, (offset, count) in zip(range(math.prod(page.chunked)), parts, strict=False):
+        part = decompress(data[offset : offset + count], compression, most, reversed_bits=reversed_bits)
+        pixels, (plane, _, top, left, _), (_, height, width, _) = page.decode(part, i)
+        room = array[plane, :, top : top + height, left : left + width]
+        room[:] = pixels[:, : room.shape[1], : room.shape[2]]
+    return array
+
+
+def _part_size(page: Any) -> int:
+    """Bytes that a strip or a tile can have; packed bits are counted as bytes."""
+    rows = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
+    width = page.tilewidth if page.is_tiled else page.imagewidth
+    samples = page.samplesperpixel if page.planarconfig == _WHOLE_PIXELS else 1
+    return int(rows * width * samples * math.ceil(page.bitspersample / 8))
+
+
+def _with_other_codecs(page: Any, data: bytes, what: str) -> NDArray[np.generic]:
     kind = "float" if page.sampleformat == _FLOAT else "integer"
     reason = ""
     try:
-        if page.photometric in _COLOURS:
-            array: NDArray[np.generic] = page.asarray(squeeze=False, maxworkers=1)
-            return array
+        if page.photometric in _COLOURS and page.compression in {*KINDS, _LZW}:  # others may become of any size
+            return _samples(page, data)
     except ValueError as fault:
         reason = f" ({fault})"
     raise PhotoError(
