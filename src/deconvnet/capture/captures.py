@@ -79,9 +79,8 @@ class Captures:
         self._begin()
 
     def _begin(self) -> None:
-        self._captures: dict[
-            Any, tuple[_Capture, ...]
-        ] = {}  # the tuples are replaced, never changed: threads read them
+        # tuples, which are replaced and never changed, because other threads read them meanwhile
+        self._captures: dict[Any, tuple[_Capture, ...]] = {}
         self._finite: WeakKeyDictionary[Graph, Any] = WeakKeyDictionary()
         self._written: set[tuple[int, str]] = set()
 
