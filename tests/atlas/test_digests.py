@@ -148,7 +148,7 @@ def test_a_data_set_that_changes_its_photos_at_random_is_refused_before_the_scan
         def __getitem__(self, i: Any) -> Any:
             return self.random.integers(0, 256, (40, 40, 3)).astype(np.uint8)
 
-    with pytest.raises(ArgumentError, match="'0' is another one each time it is read"):
+    with pytest.raises(ArgumentError, match="'0' is another one than when the set was opened"):
         build_atlas(net, Noise([1, 2]), out=tmp_path / "a", loaded=loaded)
     assert not (tmp_path / "a").exists()
 

@@ -100,7 +100,7 @@ class Interrupted(Exception):
     pass
 
 
-@pytest.mark.parametrize("engines", [("local", "ray"), ("ray", "local")])
+@pytest.mark.parametrize("engines", [("local", "ray"), pytest.param(("ray", "local"), marks=pytest.mark.slow)])
 def test_one_engine_goes_on_with_what_the_other_began(ray, loaded, photos, local, tmp_path, engines, monkeypatch):
     monkeypatch.setattr("deconvnet.atlas.build._SAVE_PHOTOS", 1)
 

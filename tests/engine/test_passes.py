@@ -194,7 +194,7 @@ def test_a_pass_over_what_a_unit_sees_goes_through_steps_that_enlarge(kind: str,
 
 
 @silent_units_are_fine
-@pytest.mark.parametrize("size", [127, 128, 150])
+@pytest.mark.parametrize("size", [127, *(pytest.param(size, marks=pytest.mark.slow) for size in (128, 150))])
 @pytest.mark.parametrize(
     ("spec", "layer"),
     [("torchvision:squeezenet1_1@random", "features.7"), (f"{EXAMPLES / 'googlenet.py'}:googlenet", "i4a")],

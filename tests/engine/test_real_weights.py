@@ -88,7 +88,7 @@ def test_a_class_stopped_at_any_cut_and_started_again_is_the_class_straight_down
     ("name", "layer", "rectified"),
     [
         pytest.param("SqueezeNet", "features.7", 0.6, marks=pytest.mark.slow),
-        ("SqueezeNet", "features.12", 0.9),
+        pytest.param("SqueezeNet", "features.12", 0.9, marks=pytest.mark.slow),
         pytest.param("GoogLeNet", "i4c", 0.6, marks=pytest.mark.slow),
         pytest.param("GoogLeNet", "i5b", 0.9, marks=pytest.mark.slow),
     ],

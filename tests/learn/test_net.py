@@ -416,8 +416,8 @@ def test_a_layer_that_a_solver_cannot_solve_is_told(options, solver, words):
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"layer": 3}, "layers 1 to 2 were inferred; got 3"),
-        ({"layer": 0}, "layers 1 to 2 were inferred; got 0"),
+        ({"layer": 3}, "layers are numbered from 1 to 2; got 3"),
+        ({"layer": 0}, "layers are numbered from 1 to 2; got 0"),
         ({"keep": 0}, r"keep is a number of activations, or a bool mask of shape \(1, 3, 8, 8\); got 0"),
         ({"keep": True}, "keep is a number of activations, .*; got True"),
         ({"keep": 1.5}, "keep is a number of activations, .*; got 1.5"),

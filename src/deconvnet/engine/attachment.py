@@ -83,8 +83,12 @@ class Attachment:
         """
         if labels is not None:
             graph = self.own_graph()
-            told = self.output is not None or len(graph.outputs) == 1
-            values = [class_scores(graph, self.output, self.operations.rows).value] if told else graph.outputs.values()
+            one_holds_them = self.output is not None or len(graph.outputs) == 1
+            values = (
+                [class_scores(graph, self.output, self.operations.rows).value]
+                if one_holds_them
+                else graph.outputs.values()
+            )
             check_label_count(labels, {value.maps for value in values})
 
     def _costs(self, graph: Graph, name: str, start: Value, to: Layer | None) -> Costs:

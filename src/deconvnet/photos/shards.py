@@ -25,7 +25,7 @@ from deconvnet.photos.files import File
 
 _ROWS = 16  # read at once, so that a row group of any size fits in memory
 _PATHS = 1000  # read at once
-_NUMBERS = re.compile(r"[\d.]+")
+_NUMERIC_FIELDS = re.compile(r"[\d.]+")
 _LONGEST_PATH = 2**15  # characters; no system takes longer ones
 _BLOCK = 512  # bytes of a tar's header; two blocks of zeros close the tar
 
@@ -107,7 +107,7 @@ def check_samples(listed: Sequence[File], rows: Iterable[tuple[int, str, int, in
     for shard, name, _, _ in rows:
         key, suffix = key_and_suffix(name)
         first = suffix_of.setdefault((shard, key), sys.intern(suffix))
-        if first != suffix and _NUMBERS.sub(".", first) != _NUMBERS.sub(".", suffix):
+        if first != suffix and _NUMERIC_FIELDS.sub(".", first) != _NUMERIC_FIELDS.sub(".", suffix):
             ends = [ending.rpartition(".")[2] for ending in (first, suffix)]
             both = f"*.{ends[0]}" if ends[0] == ends[1] else "*"
             raise ArgumentError(
