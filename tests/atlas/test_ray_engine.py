@@ -119,6 +119,7 @@ def test_one_engine_goes_on_with_what_the_other_began(ray, loaded, photos, local
     assert contents(tmp_path / "atlas") == local
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_only_its_batch(ray, loaded, photos, local, tmp_path, monkeypatch):
     from deconvnet.atlas import ray_engine
 

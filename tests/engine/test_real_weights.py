@@ -56,7 +56,8 @@ def test_a_photo_is_explained_as_the_paper_does(name: str):
     assert_equal(result.full(), truth)
 
 
-@pytest.mark.parametrize("layer", ["features.15", pytest.param("features.29", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", ["features.15", "features.29"])
 def test_a_unit_of_vgg_goes_down_as_the_paper_does(layer: str):
     one = loaded("VGG-16")
     (photo,) = (Path(DATA) / "imagenet1000").glob("0001_*.jpg")
