@@ -10,7 +10,9 @@ from safetensors.numpy import save
 
 from deconvnet._files import digest, write_whole
 
-_TEXT, _DIGEST = "about", "digest"  # in the file's metadata
+_ABOUT = (
+    "about"  # in the file's metadata: the hash, a space and the text; safetensors keeps no order of several entries
+)
 
 
 def write_arrays(path: Path, text: str, arrays: Mapping[str, np.ndarray]) -> None:
@@ -25,7 +27,7 @@ def write_arrays(path: Path, text: str, arrays: Mapping[str, np.ndarray]) -> Non
         DeconvNetError: the disk refused.
     """
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    data = save(whole, {_TEXT: text, _DIGEST: digest_of_arrays(text, whole, _content)})
+    data = save(whole, {_ABOUT: f"{digest_of_arrays(text, whole, _content)} {text}"})
     write_whole(path, lambda file: file.write(data))
 
 
@@ -41,9 +43,10 @@ def read_arrays(path: Path) -> tuple[str, dict[str, np.ndarray]]:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, TypeError, KeyError) as fault:
         raise ValueError(str(fault)) from fault
-    if _TEXT not in metadata or metadata.get(_DIGEST) != digest_of_arrays(metadata[_TEXT], arrays, _content):
+    before, _, text = metadata.get(_ABOUT, "").partition(" ")
+    if before != digest_of_arrays(text, arrays, _content):
         raise ValueError("it does not hold what was written")
-    return metadata[_TEXT], arrays
+    return text, arrays
 
 
 def digest_of_arrays(text: str, arrays: Mapping[str, Any], content: Callable[[Any], memoryview]) -> str:
