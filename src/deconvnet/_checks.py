@@ -18,6 +18,7 @@ from deconvnet._errors import ArgumentError
 T = TypeVar("T")
 
 _MOST_WHOLE = 2**63 - 1  # what sizes and indices are counted in, by NumPy and PyTorch as well
+_MOST_ITEMS = 2**26  # of a range that is made a list
 _FOREIGN = (TypeError, ValueError, RuntimeError)  # raised by tensors that are no single number, or hold no values
 
 _NOT_UTF_8 = re.compile("[\ud800-\udfff]")  # Python's way to hold a byte of a name that is not UTF-8
@@ -92,6 +93,8 @@ def as_number(value: object) -> float:
 
 def as_list(value: object) -> list[Any] | None:
     """The items of a list, tuple, range, or of an array or tensor of one axis; None for anything else."""
+    if isinstance(value, range) and value[_MOST_ITEMS:]:
+        return None
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
         return list(value)
     to_list = getattr(value, "tolist", None)
