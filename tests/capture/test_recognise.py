@@ -156,6 +156,31 @@ def test_the_larger_of_two_maps_is_known_by_what_it_computes(spelled: Any):
 
 @pytest.mark.parametrize(
     "spelled",
+    [
+        torch.maximum,
+        torch.minimum,
+        torch.fmax,
+        lambda a, b: torch.where(a > b, a, b),
+        lambda a, b: torch.where(a >= b, a, b),
+        lambda a, b: torch.where(b < a, b, a),
+        lambda a, b: torch.stack([a, b, a], -1).amax(-1),
+        lambda a, b: torch.stack([a, b, a], -1).max(-1).values,
+        lambda a, b: torch.stack([a, b, a]).amin((0,)),
+        lambda a, b: torch.cat([a, b], 2).amax(2, keepdim=True),
+    ],
+    ids=["maximum", "minimum", "fmax", "where", "where or equal", "smaller", "amax", "max", "amin", "over an axis"],
+)
+def test_the_derivative_of_two_equal_values_goes_where_autograd_sends_it(spelled: Any):
+    x = images().requires_grad_()
+    model = wired(lambda m, x: m.head(spelled(m.conv(x).detach(), m.conv(x))), head=nn.Conv2d(4, 2, 1))
+    wanted = torch.autograd.grad(model(x)[0, 0, 0, 0], x)[0][:1]
+    net = DeconvNet(model, x.detach(), rules="gradient")
+    picture = net.project(x.detach()[:1], "head", channel=0, position=(0, 0), start="one").full()
+    torch.testing.assert_close(picture, wanted)
+
+
+@pytest.mark.parametrize(
+    "spelled",
     [lambda x: torch.maximum(x, -x), lambda x: torch.where(x > 0.5, x, x * x), lambda x: torch.max(x, 0.1 * x)],
     ids=["absolute value", "a square below", "leaky"],
 )

@@ -130,7 +130,7 @@ def _of_networks() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "costs": (deconvnet.costs, {"net": (net,), "layer": layers, "to": (None, "0")}),
         "way_down": (deconvnet.way_down, {"net": (net,), "layer": layers, "x": (None, x)}),
         "watch_activations": (deconvnet.watch_activations,
-                              {"net": (net,), "x": (x,), "layers": (["1"],), "watch": (print, len)}),
+                              {"net": (net,), "x": (x,), "layers": (["1"],), "watch": (print,)}),
         "load_model": (deconvnet.load_model, {
             "spec": ("zfnet-mini",), "weights": (None,), "size": (None, 64), "mean": (None, 0.5), "std": (None, 0.5),
             "channels": (None, 3), "labels": (None,), "device": (None, "cpu"),

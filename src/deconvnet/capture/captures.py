@@ -133,11 +133,12 @@ class Captures:
         return self.example.to(weight.device, weight.dtype)
 
     def _new_graph(self, x: Tensor, hooked: list[str]) -> Graph:
+        truth = self._truth(x)  # first, so that what the model makes once outside its modules is not made of a trace
         graph = tracing.capture(self.model, x)
         self._check_weights(graph)
         self._refuse_hooks_that_matter(graph, x, hooked)
         any_batch = graph.images is None and graph.holds_for(len(x))
-        if any_batch and self._agrees(graph, x) and self._keeps_images_apart(graph, x):
+        if any_batch and self._agrees(graph, x, truth) and self._keeps_images_apart(graph, x, truth):
             return graph
         graph = tracing.capture(self.model, x, fixed_batch=True)
         if not self._agrees(graph, x):
@@ -178,24 +179,38 @@ class Captures:
         capture.checked.add(len(x))
         return True
 
-    def _agrees(self, graph: Graph, x: Tensor) -> bool:
-        """Whether the steps give what the model gives."""
-        if self._agrees_with(graph, x, stand_in(self.model)):
+    def _truth(self, x: Tensor) -> Mapping[str, Tensor] | None:
+        """What the model gives, before it is captured; None if it fails, of which the capture will say why."""
+        try:
+            return self._noted_run(with_own(stand_in(self.model), "_buffers"), x)
+        except CaptureError:
+            return None
+
+    def _agrees(self, graph: Graph, x: Tensor, truth: Mapping[str, Tensor] | None = None) -> bool:
+        """Whether the steps give what the model gives, or gave."""
+        copy = stand_in(self.model)
+        if self._gives(graph, copy, x, self._noted_run(copy, x) if truth is None else truth):
             return True
         # the weights may have changed in between, if another thread trains the model
-        return self._agrees_with(graph, x, with_own(stand_in(self.model), "_parameters", "_buffers"))
+        copy = with_own(stand_in(self.model), "_parameters", "_buffers")
+        return self._gives(graph, copy, x, self._noted_run(copy, x))
 
-    def _agrees_with(self, graph: Graph, x: Tensor, copy: nn.Module) -> bool:
-        """Whether the steps give what a stand-in gives, with its weights; the attributes that it writes are noted."""
+    def _noted_run(self, copy: nn.Module, x: Tensor) -> Mapping[str, Tensor]:
+        """What a stand-in gives; the attributes that it writes are noted."""
         before = untouched.attributes(copy)
         truth = _run(copy, x)
         self._written |= untouched.changed(before, untouched.attributes(copy))
+        return truth
+
+    @staticmethod
+    def _gives(graph: Graph, copy: nn.Module, x: Tensor, truth: Mapping[str, Tensor]) -> bool:
+        """Whether the steps give this, with a stand-in's weights."""
         outputs = _outputs(graph, copy, x)
         if outputs is None or truth.keys() != graph.outputs.keys():
             return False
         return all(_close(outputs[name], truth[name]) for name in graph.outputs)
 
-    def _keeps_images_apart(self, graph: Graph, x: Tensor) -> bool:
+    def _keeps_images_apart(self, graph: Graph, x: Tensor, truth: Mapping[str, Tensor] | None) -> bool:
         """Whether an image in a batch gives the same as alone, in the steps and in the model."""
         others = _random_like(x[:1].expand(3, *x.shape[1:]))
         alone = _outputs(graph, self.model, x[:1])
@@ -203,7 +218,7 @@ class Captures:
         if alone is None or among is None:
             return False
         try:
-            agrees = self._agrees(graph, x[:1])
+            agrees = self._agrees(graph, x[:1], truth if len(x) == 1 else None)
         except CaptureError:  # the model fails on a single image: its steps hold for its number of images only
             return False
         leads = all(value.image_first for value in graph.outputs.values())

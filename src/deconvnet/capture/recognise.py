@@ -10,12 +10,13 @@ or other product with weights lies below, there are no feature maps yet: what ke
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import reduce
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from deconvnet.core.adjoint import derivative
 from deconvnet.core.graph import Size, Step, Value, fill, values_in
 from deconvnet.core.operations import ACTIVATION, LARGEST, LIMIT, RELU, SMALLEST, Operation, operations, row_of
 
@@ -170,57 +171,76 @@ def _of_maps(
     step: Step, by_name: Mapping[str, Step], roots: Mapping[str, list[Value]], uniform: Uniform, firsts: _Firsts
 ) -> Step | None:
     """The step as the largest or the smallest of several maps, if it is that and no function of a single value."""
-    operation, maps = _along_a_stack(step, by_name) or _of_two(step, by_name, uniform, firsts) or (None, ())
-    if operation is None:
+    known = _along_a_stack(step, by_name) or _of_two(step, by_name, uniform, firsts)
+    if known is None:
         return None
+    operation, maps, function = known
     for root in roots.get(step.output.name, []):
         try:
             _evaluate(step, {root.name: _PROBES}, by_name, uniform)
         except _NotOneByOne:
             continue
         return None
-    function = _largest if operation == LARGEST else _smallest
     return replace(step, operation=operation, function=function, arguments={"maps": list(maps)}, inputs=tuple(maps))
 
 
-def _along_a_stack(step: Step, by_name: Mapping[str, Step]) -> tuple[str, Sequence[Value]] | None:
+_OfMaps = tuple[str, Sequence[Value], Callable[..., Tensor]]  # operation, maps, and what it computes of them
+
+
+def _along_a_stack(step: Step, by_name: Mapping[str, Step]) -> _OfMaps | None:
     extreme, below = _row(step).extreme, by_name.get(step.inputs[0].name) if len(step.inputs) == 1 else None
     if extreme is None or below is None or not _row(below).stacks or step.arguments.get("keepdim"):
         return None
     given, maps = step.arguments.get("dim"), below.arguments["tensors"]
     axes = [given] if isinstance(given, int) else given or []
     alone = [axis % len(below.output.shape) for axis in axes] == [below.arguments["dim"] % len(below.output.shape)]
-    return (extreme, maps) if alone and step.output.signal and all(value.signal for value in maps) else None
+    if not alone or not step.output.signal or not all(value.signal for value in maps):
+        return None
+    return extreme, maps, partial(_of_stack, step, below)
 
 
-def _of_two(
-    step: Step, by_name: Mapping[str, Step], uniform: Uniform, firsts: _Firsts
-) -> tuple[str, Sequence[Value]] | None:
+def _of_two(step: Step, by_name: Mapping[str, Step], uniform: Uniform, firsts: _Firsts) -> _OfMaps | None:
     """By what it computes, as a rectifier, of the two that it chooses from and whatever it makes of them to choose."""
     row, maps = _row(step), tuple(dict.fromkeys(map(firsts.of, step.signals)))
     if not row.selects or row.elementwise is None or len(maps) != 2:
         return None
-    values = dict(zip(maps, _PAIRS.unbind(1), strict=True))
-    given = [*step.inputs]
-    for value in given:
+    makers = [*step.inputs]
+    for value in makers:
         maker = by_name.get(value.name)
-        if firsts.of(value) not in values and maker is not None and _row(maker).elementwise is not None:
-            given += [inner for inner in maker.inputs if inner not in given]
-    leaves = {value.name: values[firsts.of(value)] for value in given if firsts.of(value) in values}
+        if firsts.of(value) not in maps and maker is not None and _row(maker).elementwise is not None:
+            makers += [inner for inner in maker.inputs if inner not in makers]
+    leaves = {value.name: maps.index(firsts.of(value)) for value in makers if firsts.of(value) in maps}
+
+    def chosen(*numbers: Tensor) -> Tensor:
+        return _evaluate(step, {name: numbers[i] for name, i in leaves.items()}, by_name, uniform)
+
     try:
-        chosen = _evaluate(step, leaves, by_name, uniform)
+        result = chosen(*_PAIRS.unbind(1))
+        share = derivative(chosen, [torch.ones(1, dtype=torch.float64, device="cpu")] * 2, _PAIRS.new_ones(1))[0]
     except _NotOneByOne:
         return None
-    by_result = {LARGEST: _PAIRS.amax(1), SMALLEST: _PAIRS.amin(1)}
-    return next(((name, maps) for name, result in by_result.items() if torch.equal(chosen, result)), None)
+    of_first = 0.0 if share is None else float(share)
+    for operation, extreme in ((LARGEST, _PAIRS.amax(1)), (SMALLEST, _PAIRS.amin(1))):
+        if torch.equal(result, extreme):
+            return operation, maps, partial(_of_pair, largest=operation == LARGEST, of_equals=of_first)
+    return None
 
 
-def _largest(maps: Sequence[Tensor]) -> Tensor:
-    return reduce(torch.maximum, maps)
+def _of_pair(maps: Sequence[Tensor], *, largest: bool, of_equals: float) -> Tensor:
+    """The larger or the smaller of two maps; `of_equals`: the share of the first in the derivative of equals."""
+    a, b = maps
+    if of_equals == 0.5:
+        return torch.maximum(a, b) if largest else torch.minimum(a, b)
+    first = (a >= b if of_equals else a > b) if largest else (a <= b if of_equals else a < b)
+    return torch.where(first, a, b)
 
 
-def _smallest(maps: Sequence[Tensor]) -> Tensor:
-    return reduce(torch.minimum, maps)
+def _of_stack(step: Step, stack: Step, maps: Sequence[Tensor]) -> Tensor:
+    """An extreme over an axis along which maps are stacked."""
+    stacked = torch.stack([*maps], stack.arguments["dim"])
+    of = {name: stacked if value is stack.output else value for name, value in step.arguments.items()}
+    result: Tensor = step.function(**of)
+    return result
 
 
 def _rectifier_cap(result: Tensor) -> float | None:

@@ -8,7 +8,6 @@ anew at every forward pass. The model is left as it was found, also after an err
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any
@@ -20,7 +19,7 @@ from torch.export import Dim, export
 
 from deconvnet._errors import CaptureError, DeconvNetError
 from deconvnet._logs import quiet
-from deconvnet._stand_in import put_back, stand_in, with_own
+from deconvnet._stand_in import put_back, stand_in
 from deconvnet.capture.detached import Detaching
 from deconvnet.capture.program import DATA_DEPENDENT, ProgramReader
 from deconvnet.capture.untouched import computing, making_tensors_on, version
@@ -44,8 +43,6 @@ def capture(model: nn.Module, example: Tensor, *, fixed_batch: bool = False, cop
     try:
         recording = _Recording(_exportable(stand_in(model)), copies=copies)
         with computing(), making_tensors_on(example.device), quiet():
-            with suppress(Exception):  # torch.export will say why
-                with_own(stand_in(model), "_buffers")(probe)  # so that what is made once is not made while it is traced
             shapes = None if fixed_batch else ({0: Dim.AUTO},)
             program = export(recording, (probe,), dynamic_shapes=shapes, strict=False)
             program = program.run_decompositions({})

@@ -88,6 +88,8 @@ def _extreme_over_axes(step: Step, rules: RuleSet, pick: Callable[..., Tensor]) 
     axes = sorted(axis % rank for axis in ([given] if isinstance(given, int) else given)) or [*range(rank)]
     if any(step.inputs[0].shape[axis].per_image for axis in axes):
         return if_smooth_is_admitted(step, rules, "an extreme over the whole batch")
+    if rules.differentiates:  # of equals to all, or to one of them, as the operation has it
+        return by_derivative()
     last = range(rank - len(axes), rank)
 
     def up(call: Call) -> tuple[Tensor, Memory]:
@@ -126,6 +128,8 @@ def smallest_of_maps(step: Step, rules: RuleSet) -> Rule:
 
 def _extreme_of_maps(step: Step, rules: RuleSet, pick: Callable[..., Tensor]) -> Rule:
     count = len(step.signals)
+    if rules.differentiates:  # of equals to both, or to one of them, as the operation has it
+        return by_derivative()
 
     def up(call: Call) -> tuple[Tensor, Memory]:
         output = call.compute()

@@ -57,6 +57,11 @@ class RuleSet:
                 raise ArgumentError(f"{option.name} is one of {allowed}; got {short(value)}.")
 
     @property
+    def differentiates(self) -> bool:
+        """Whether rectifiers and maxima go down by their derivatives."""
+        return (self.forward_mask, self.backward_rectify, self.unpool) == (True, False, "switches")
+
+    @property
     def name(self) -> str:
         """The nearest named set and what differs from it; never a bare name for something else."""
         differences = {
