@@ -130,6 +130,6 @@ def test_json_comes_back_as_its_type(tmp_path, monkeypatch):
     assert read_json(tmp_path / "a.json", Number, "") == Number(3)
     with pytest.raises(DeconvNetError, match=r"is damaged: .*No such file"):
         read_json(tmp_path / "b.json", Number, "")
-    monkeypatch.setattr("deconvnet._files._LARGEST_JSON", 5)
+    monkeypatch.setattr("deconvnet._files.LARGEST_JSON", 5)
     with pytest.raises(DeconvNetError, match="is damaged: it is larger than"):
         read_json(tmp_path / "a.json", Number, "")

@@ -25,6 +25,7 @@ _MODULES = {
     "_version": ("__version__",),
     "atlas.build": ("build_atlas",),
     "atlas.jobs": ("merge_shards", "scan_shard"),
+    "opening": ("open",),
     "photos.sets": ("open_photos",),
     "atlas.reader": ("Atlas",),
     "results.comparison": ("Comparison", "compare"),

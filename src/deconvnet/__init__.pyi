@@ -30,6 +30,7 @@ from deconvnet.network import DeconvNet as DeconvNet
 from deconvnet.network import costs as costs
 from deconvnet.network import watch_activations as watch_activations
 from deconvnet.network import way_down as way_down
+from deconvnet.opening import open as open
 from deconvnet.photos.photo import load_photo as load_photo
 from deconvnet.photos.preprocess import Preprocess as Preprocess
 from deconvnet.photos.sets import open_photos as open_photos

@@ -166,6 +166,22 @@ def index_of(value: object, count: int, what: str, error: type[ArgumentError] = 
     return index % count
 
 
+def rows(value: object, count: int, what: str) -> slice:
+    """An index as `index_of` takes it, or a slice, as a slice.
+
+    Raises:
+        ArgumentError: it is neither, or lies outside.
+    """
+    if not isinstance(value, slice):
+        index = index_of(value, count, what)
+        return slice(index, index + 1)
+    try:
+        value.indices(count)
+    except (TypeError, ValueError) as fault:
+        raise ArgumentError(f"{short(value)} is not a slice of {what}: {fault}.") from fault
+    return value
+
+
 def is_one_of(value: object, choices: Collection[str]) -> bool:
     """Whether a value is one of some texts; also for values that cannot be compared or hashed."""
     return isinstance(value, str) and value in choices

@@ -17,8 +17,8 @@ import msgspec
 from deconvnet._errors import ArgumentError, DeconvNetError
 
 PART = re.compile(r"\.deconvnet-[0-9a-f]{16}\.part")  # names of files that are not completely written yet
+LARGEST_JSON = 2**26  # bytes of a file that is read
 
-_LARGEST_JSON = 2**26  # bytes
 _T = TypeVar("_T")
 
 
@@ -157,8 +157,8 @@ def read_json(path: Path, kind: type[_T], remedy: str, error: type[DeconvNetErro
         DeconvNetError: `error`, if the file cannot be read or holds anything else.
     """
     try:
-        if path.stat().st_size > _LARGEST_JSON:
-            raise ValueError(f"it is larger than {_LARGEST_JSON >> 20} MiB")
+        if path.stat().st_size > LARGEST_JSON:
+            raise ValueError(f"it is larger than {LARGEST_JSON >> 20} MiB")
         return decode_json(path.read_bytes(), kind)
     except (OSError, ValueError) as fault:
         raise damaged(path, fault, remedy, error) from fault

@@ -1,12 +1,12 @@
 """`Atlas`: a built atlas, read back. No torch here."""
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 import pyarrow as pa
@@ -14,19 +14,26 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from deconvnet._checks import as_index, escaped, file_path, short, text
+from deconvnet._checks import as_index, escaped, file_path, is_one_of, rows, short, text
 from deconvnet._errors import ArgumentError, LayerNotFoundError
+from deconvnet._frames import frame
 from deconvnet._types import Box, TopActivation
 from deconvnet.atlas.manifest import AtlasLayer, Manifest, read_manifest
 from deconvnet.atlas.store import Kind, Signals, read_signals, read_strip
 from deconvnet.atlas.tables import MapStats, SkippedPhoto, check_together, read_skipped, read_stats, read_top
 
+Table = Literal["top", "stats", "skipped"]
+
+_CORNERS = {"top": "y0", "left": "x0", "bottom": "y1", "right": "x1"}
 _PALE, _FAINT = (236, 236, 236), (200, 200, 200)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Atlas:
     """What every feature map of a network looks for, over a set of photos.
+
+    `len(atlas)` is the number of feature maps, and a loop goes through all of them as `AtlasMap`s, in the order of
+    layers and channels. `atlas["relu3", 8]` is one of them, `atlas["relu3"]` and `atlas[:10]` are tuples of them.
 
     Attributes:
         folder: its folder.
@@ -58,6 +65,24 @@ class Atlas:
         """How many feature maps it has."""
         return sum(layer.channels for layer in self.manifest.layers)
 
+    @overload
+    def __getitem__(self, index: int | tuple[str, int]) -> "AtlasMap": ...
+
+    @overload
+    def __getitem__(self, index: str | slice) -> "tuple[AtlasMap, ...]": ...
+
+    def __getitem__(self, index: int | str | slice | tuple[str, int]) -> "AtlasMap | tuple[AtlasMap, ...]":
+        if isinstance(index, tuple) and len(index) == 2:
+            return self._map(self._index(*index))
+        if isinstance(index, str):
+            first = self._index(index, 0)
+            return tuple(map(self._map, range(first, first + self.layers[index].channels)))
+        maps = tuple(map(self._map, range(len(self))[rows(index, len(self), "feature maps")]))
+        return maps if isinstance(index, slice) else maps[0]
+
+    def __iter__(self) -> "Iterator[AtlasMap]":
+        return map(self._map, range(len(self)))
+
     def __repr__(self) -> str:
         manifest = self.manifest
         return (
@@ -85,8 +110,7 @@ class Atlas:
         Raises:
             LayerNotFoundError: an unknown layer.
         """
-        rows = self._stats.slice(self._index(layer, 0), self.layers[layer].channels)
-        return tuple(MapStats(**row) for row in rows.to_pylist())
+        return self._stats_of(self._index(layer, 0), self.layers[layer].channels)
 
     def picture(self, layer: str, channel: int) -> Image.Image:
         """The signals of a feature map's strongest activations as a block, beside their patches as another.
@@ -154,6 +178,42 @@ class Atlas:
         """The photos that could not be read, and why."""
         return self._skipped
 
+    def to_frame(self, table: Table = "top", *, layer: str | None = None) -> Any:
+        """A table of the atlas: a `pandas.DataFrame` if pandas is installed, else a dictionary of lists.
+
+        Args:
+            table: "top", a row for each top activation: layer, channel, rank, activation, image (the photo's name),
+                index (of the photo), y, x (position, missing without spatial axes), and y0, x0, y1, x1: what the
+                pictures show, in pixels of the photo. "stats", a row for each feature map, with the columns of
+                `MapStats`. "skipped", the photos that could not be read: index, image, reason.
+            layer: rows of this layer alone.
+
+        Raises:
+            LayerNotFoundError, ArgumentError: an unknown layer or table; a layer for "skipped".
+        """
+        if not is_one_of(table, get_args(Table)) or (table == "skipped" and layer is not None):
+            raise ArgumentError(f"table is 'top', 'stats' or 'skipped', which has no layers; got {short(table)}.")
+        if table == "skipped":
+            names = [each.name for each in fields(SkippedPhoto)]
+            return frame({name: [getattr(photo, name) for photo in self._skipped] for name in names})
+        first, count = (0, len(self)) if layer is None else (self._index(layer, 0), self.layers[layer].channels)
+        if table == "stats":
+            return frame(self._stats.slice(first, count).to_pydict())
+        start, end = np.searchsorted(self._map_indices, [first, first + count])
+        columns = self._top.slice(start, end - start).to_pydict()
+        return frame({_CORNERS.get(name, name): values for name, values in columns.items()})
+
+    def _map(self, index: int) -> "AtlasMap":
+        """A feature map, counted through all layers."""
+        for layer in self.manifest.layers:
+            if index < layer.channels:
+                return AtlasMap(self, layer.name, index)
+            index -= layer.channels
+        raise IndexError(index)
+
+    def _stats_of(self, index: int, count: int) -> tuple[MapStats, ...]:
+        return tuple(MapStats(**row) for row in self._stats.slice(index, count).to_pylist())
+
     def _index(self, layer: str, channel: int) -> int:
         """Index of a feature map, counted through all layers."""
         if text("layer", layer) not in self.layers:
@@ -172,6 +232,35 @@ class Atlas:
         """The first row of a feature map and the one behind its last."""
         first, last = np.searchsorted(self._map_indices, [index, index + 1])
         return int(first), int(last)
+
+
+@dataclass(frozen=True)
+class AtlasMap:
+    """A feature map of an atlas.
+
+    Attributes:
+        atlas: that holds it.
+        layer, channel: which map.
+    """
+
+    atlas: Atlas
+    layer: str
+    channel: int
+
+    @property
+    def top(self) -> tuple[TopActivation, ...]:
+        """Its strongest activations, as `Atlas.top` gives them."""
+        return self.atlas.top(self.layer, self.channel)
+
+    @property
+    def stats(self) -> MapStats:
+        """What it did over all photos."""
+        (stats,) = self.atlas._stats_of(self.atlas._index(self.layer, self.channel), 1)
+        return stats
+
+    def picture(self) -> Image.Image:
+        """Its strongest activations beside their patches, as `Atlas.picture` draws them."""
+        return self.atlas.picture(self.layer, self.channel)
 
 
 def _activations(rows: pa.Table) -> tuple[TopActivation, ...]:

@@ -12,7 +12,7 @@ from msgspec import Meta
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from deconvnet._arrays import digest_of_arrays
+from deconvnet._arrays import digest_of_arrays, tensor_content
 from deconvnet._checks import file_path, instance, printable, short
 from deconvnet._errors import ArgumentError, DeconvNetError
 from deconvnet._files import damaged, decode_json, is_file, write_whole
@@ -264,9 +264,4 @@ def _check(saved: _Saved, tensors: Mapping[str, torch.Tensor]) -> None:
 
 
 def _digest(text: str, tensors: Mapping[str, torch.Tensor]) -> str:
-    return digest_of_arrays(text, tensors, _content)
-
-
-def _content(tensor: torch.Tensor) -> memoryview:
-    raw = tensor.contiguous().reshape(-1).view(torch.uint8) if tensor.numel() else torch.empty(0)
-    return raw.numpy().data
+    return digest_of_arrays(text, tensors, tensor_content)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,19 +15,22 @@ from torch import Tensor
 
 from deconvnet._checks import flag, index_of, instance, short
 from deconvnet._errors import ArgumentError
+from deconvnet._frames import frame
 from deconvnet._types import Box, Unit
 from deconvnet.photos.photo import PhotoLike
 from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures import render as pictures
 from deconvnet.pictures import sheets
 from deconvnet.pictures.render import Scale
+from deconvnet.results.columns import unit_columns
 from deconvnet.results.reconstruction import Crop, Reconstruction, caption, photos_of
+from deconvnet.results.saved import Savable
 
 _SSIM_WINDOW = 7
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Savable):
     """Units of two results in pairs, and how alike the two signals of each pair are over the whole input.
 
     The numbers compare pictures, not units. Pictures of one photo share its switches and with them much of
@@ -50,6 +54,7 @@ class Comparison:
         ratio: (m,) length of b's signal over that of a's (the root of the sum of squares): how many times
             as strong b is. A unit's signal grows with the activation that it starts from.
         notes: what a reader of the numbers and the pictures should know.
+        made_with: versions of deconvnet and torch that compared.
     """
 
     a: Reconstruction
@@ -111,11 +116,33 @@ class Comparison:
         for i in range(len(self)):
             box = self.box(i, crop)
             patch = preprocess.patch(photos[self._image(i)], box)
-            signals = self._scaled(i, scale, common)
-            drawn = [pictures.render(pictures.crop(signal, box), scale=scale, limit=1.0) for signal in signals]
-            captions = ["the photo", *self._captions(i), f"{self.names[1]} less {self.names[0]}: {self.words(i)}"]
-            cells += [sheets.Cell((image,), words) for image, words in zip([patch, *drawn], captions, strict=True)]
+            cells += [sheets.Cell((patch,), "the photo"), *self._cells(i, box, scale, common)]
         return sheets.sheet(cells, columns=4, cell_size=224, title=title)
+
+    def to_frame(self) -> Any:
+        """A row for each pair: a `pandas.DataFrame` if pandas is installed, else a dictionary of lists.
+
+        Columns: a_layer, a_channel, a_y, a_x, a_image and a_activation, the same for b, then cosine, rank_correlation,
+        ssim and ratio; nan where a number is not defined.
+        """
+        columns: dict[str, list[Any]] = {}
+        for name, r in (("a", self.a), ("b", self.b)):
+            of_side = {**unit_columns(r.units, len(r.input_size)), "activation": r.activations.tolist()}
+            columns |= {f"{name}_{column}": values for column, values in of_side.items()}
+        numbers = ("cosine", "rank_correlation", "ssim", "ratio")
+        return frame({**columns, **{number: getattr(self, number).tolist() for number in numbers}})
+
+    def _drawn(self) -> Image.Image:
+        """A row for each pair: both pictures and their difference, on one scale."""
+        cells = [cell for i in range(len(self)) for cell in self._cells(i, self.box(i), "logistic", True)]
+        return sheets.sheet(cells, columns=3, cell_size=224)
+
+    def _cells(self, i: int, box: Box, scale: Scale, common: bool) -> list[sheets.Cell]:
+        """The pictures of pair i, and their difference."""
+        signals = self._scaled(i, scale, common)
+        drawn = [pictures.render(pictures.crop(signal, box), scale=scale, limit=1.0) for signal in signals]
+        captions = [*self._captions(i), f"{self.names[1]} less {self.names[0]}: {self.words(i)}"]
+        return [sheets.Cell((image,), words) for image, words in zip(drawn, captions, strict=True)]
 
     def _image(self, i: int) -> int:
         image, other = self.a.units[i].image, self.b.units[i].image

@@ -1,6 +1,7 @@
 """What a reader of a picture should know: facts, and the same in words."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from deconvnet._types import Unit
 
@@ -31,6 +32,18 @@ class Facts:
     noted: frozenset[str] = frozenset()
     silent: tuple[Unit, ...] = ()
     units: int = 0
+
+    def of(self, units: Iterable[Unit], activations: Iterable[float]) -> "Facts":
+        """The facts about some of the units.
+
+        Args:
+            units: these.
+            activations: of each.
+        """
+        units = set(units)
+        silent = tuple(unit for unit in self.silent if unit in units)
+        from_magnitude = self.from_magnitude and any(value < 0 for value in activations)
+        return replace(self, silent=silent, from_magnitude=from_magnitude, units=len(units))
 
     def notes(self, same_for_all: str = SAME_FOR_ALL) -> tuple[str, ...]:
         """The facts in words.

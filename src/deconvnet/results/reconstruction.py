@@ -1,9 +1,8 @@
 """`Reconstruction`: what came down, with what is needed to show it."""
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -11,8 +10,9 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
-from deconvnet._checks import as_list, index_of, instance, is_one_of, short, text
+from deconvnet._checks import as_list, index_of, instance, is_one_of, rows, short, text
 from deconvnet._errors import ArgumentError
+from deconvnet._frames import frame
 from deconvnet._types import Box, Unit
 from deconvnet.core.rules import RuleSet
 from deconvnet.photos.photo import PhotoLike
@@ -20,7 +20,9 @@ from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures import render as pictures
 from deconvnet.pictures import sheets
 from deconvnet.pictures.render import Scale
+from deconvnet.results.columns import box_columns, unit_columns
 from deconvnet.results.facts import Facts
+from deconvnet.results.saved import Savable, rows_of
 
 Crop = Literal["energy", "field", "none"]
 
@@ -28,8 +30,11 @@ _MOST_DISPLAYED = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Reconstruction:
+class Reconstruction(Savable):
     """Units of a network as the network sees them, in input space.
+
+    `len(r)` is the number of units. `r[i]`, a slice, and the items of a loop are `Reconstruction`s of
+    these units alone.
 
     Attributes:
         units: what was carried down.
@@ -41,6 +46,18 @@ class Reconstruction:
         input_size: of the input, or of the layer that `to` named, per spatial axis.
         rules: the rule set of the way down.
         facts: what a reader of the pictures should know; `notes` says it in words.
+        made_with: versions of deconvnet and torch.
+
+    Example:
+        >>> from torch import nn, randn
+        >>> from deconvnet import DeconvNet
+        >>> x = randn(1, 3, 16, 16)
+        >>> net = DeconvNet(nn.Sequential(nn.Conv2d(3, 8, 5), nn.ReLU()), x)
+        >>> maps = net.project(x, "1", channel="all")
+        >>> len(maps), maps[2].units[0].channel, [unit.channel for unit in maps[-2:].units]
+        (8, 2, [6, 7])
+        >>> list(maps.to_frame())
+        ['layer', 'channel', 'y', 'x', 'image', 'activation', 'y0', 'x0', 'y1', 'x1']
     """
 
     units: tuple[Unit, ...]
@@ -51,6 +68,12 @@ class Reconstruction:
     rules: RuleSet
     facts: Facts
 
+    def __post_init__(self) -> None:
+        tensors = [instance(name, getattr(self, name), Tensor) for name in ("activations", "windows", "boxes")]
+        counts = [len(tensor) if tensor.ndim else None for tensor in tensors]
+        if counts != [len(self.units)] * 3:
+            raise ArgumentError(f"{len(self.units)} units have activations, windows and boxes each; got {counts}.")
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the pictures should know, in words."""
@@ -58,6 +81,14 @@ class Reconstruction:
 
     def __len__(self) -> int:
         return len(self.units)
+
+    def __getitem__(self, index: int | slice) -> "Reconstruction":
+        chosen = rows(index, len(self), "units")
+        units, activations = self.units[chosen], self.activations[chosen]
+        return replace(self, units=units, facts=self.facts.of(units, activations.tolist()), **rows_of(self, chosen))
+
+    def __iter__(self) -> Iterator["Reconstruction"]:
+        return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
         layers = ", ".join(dict.fromkeys(repr(unit.layer) for unit in self.units))
@@ -77,6 +108,8 @@ class Reconstruction:
 
     def full(self) -> Float[Tensor, "m c *size"]:
         """The signal over the whole input, zero outside each unit's box."""
+        if not self.units:
+            return self.windows.new_zeros(0, self.windows.shape[1], *self.input_size)
         return torch.stack([self.whole(i) for i in range(len(self))])
 
     def whole(self, i: int) -> Float[Tensor, "c *size"]:
@@ -183,17 +216,20 @@ class Reconstruction:
             title=title,
         )
 
-    def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write every unit's picture to one image file, captioned where there are several; the file's path.
+    def to_frame(self) -> Any:
+        """A row for each unit: a `pandas.DataFrame` if pandas is installed, else a dictionary of lists.
 
-        Raises:
-            ArgumentError: the file is there already and `force` is not given, or its ending is unknown.
+        Columns: layer, channel, y, x (position), image (index in the batch), activation, and y0, x0, y1, x1: low and
+        high corner of the box in input pixels, high not included. With one or three spatial axes x alone, or z, y, x.
+        What a unit does not have is missing: channel of a signal of your own, position of a whole map.
         """
-        file = sheets.check_picture_path(path, force=force)
+        columns = {**unit_columns(self.units, len(self.input_size)), "activation": self.activations.tolist()}
+        return frame({**columns, **box_columns(self.boxes)})
+
+    def _drawn(self) -> Image.Image:
+        """Every unit's picture, captioned where there are several."""
         cells = self._cells(len(self))
-        image = cells[0].images[0] if len(cells) == 1 else sheets.sheet(cells)
-        sheets.save_picture(image, file, force=force)
-        return file
+        return cells[0].images[0] if len(cells) == 1 else sheets.sheet(cells)
 
     def _index(self, i: int) -> int:
         return index_of(i, len(self), "units")

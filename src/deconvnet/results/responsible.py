@@ -1,30 +1,38 @@
 """The units that a class rests on, with their pictures."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from deconvnet._checks import index_of, instance
+from deconvnet._checks import index_of, instance, rows
+from deconvnet._frames import frame
 from deconvnet._types import Box, Unit
 from deconvnet.photos.photo import PhotoLike
 from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures.numbered_boxes import numbered
 from deconvnet.pictures.sheets import Cell, percent, sheet
+from deconvnet.results.columns import box_columns, unit_columns
 from deconvnet.results.reconstruction import Reconstruction, unit_words
+from deconvnet.results.saved import Savable, rows_of
 
 _PHOTO_SIZE, _CELL_SIZE = 480, 124  # of a drawing, in pixels
 
 
 @dataclass(frozen=True, eq=False)
-class Responsible:
+class Responsible(Savable):
     """The units of a layer that a class rests on, each carried down to the pixels alone.
 
     A contribution is a unit's activation times the signal of the class that arrives at it. Under the
     rule set `gradient` it is what the class score would lose to first order, were the unit zero. Under
     the others signals are rectified on their way, and contributions order the units without adding up
     to the score.
+
+    `len(r)` is the number of units. `r[i]`, a slice, and the items of a loop are `Responsible`s of these units alone,
+    with the classes of all images.
 
     Attributes:
         layer: where the units are.
@@ -37,6 +45,16 @@ class Responsible:
         shares: (m,) each contribution divided by the sum of all positive ones of its image on the layer:
             above 0, and 1 at most for an image's together. No share of the score.
         notes: what a reader should know.
+        made_with: versions of deconvnet and torch.
+
+    Example:
+        >>> from torch import nn, randn
+        >>> from deconvnet import DeconvNet
+        >>> x = randn(1, 3, 16, 16)
+        >>> net = DeconvNet(nn.Sequential(nn.Conv2d(3, 8, 5), nn.ReLU(), nn.Flatten(), nn.Linear(1152, 4)), x)
+        >>> found = net.responsible(x, k=3)
+        >>> len(found), [len(one) for one in found], bool(found[0].shares >= found[1].shares)
+        (3, [1, 1, 1], True)
     """
 
     layer: str
@@ -47,6 +65,37 @@ class Responsible:
     contributions: Float[Tensor, " m"]
     shares: Float[Tensor, " m"]
     notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def __getitem__(self, index: int | slice) -> "Responsible":
+        chosen = rows(index, len(self), "units")
+        return replace(self, units=self.units[chosen], **rows_of(self, chosen))
+
+    def __iter__(self) -> Iterator["Responsible"]:
+        return (self[i] for i in range(len(self)))
+
+    def to_frame(self) -> Any:
+        """A row for each unit: a `pandas.DataFrame` if pandas is installed, else a dictionary of lists.
+
+        Columns: those of `Reconstruction.to_frame`, with target (index of the image's class, missing for a mask), score
+        of that class, signal, contribution and share.
+        """
+        targets = {unit.image: unit.channel for unit in self.classes}
+        scores = dict(zip(targets, self.scores.tolist(), strict=True))
+        images = [unit.image for unit in self.units.units]
+        units = self.units
+        return frame({
+            **unit_columns(units.units, len(units.input_size)),
+            "target": [targets[image] for image in images], "score": [scores[image] for image in images],
+            "activation": units.activations.tolist(), "signal": self.signals.tolist(),
+            "contribution": self.contributions.tolist(), "share": self.shares.tolist(), **box_columns(units.boxes),
+        })  # fmt: skip
+
+    def _drawn(self) -> Image.Image:
+        """The units' pictures, with their shares."""
+        return sheet([Cell((self.units.picture(m),), self._words(m)) for m in range(len(self))])
 
     def beside(self, photo: PhotoLike, preprocess: Preprocess, i: int = 0, *, title: str = "") -> Image.Image:
         """A photo with a numbered box where each unit's picture lies, beside these pictures and their patches.
@@ -66,8 +115,8 @@ class Responsible:
         of_image = [m for m, unit in enumerate(self.units.units) if unit.image == i]
         for label, m in enumerate(of_image, 1):
             boxes.append(self.units.box(m))
-            words = f"{label}: {unit_words(self.units.units[m])} ({percent(float(self.shares[m]))})"
-            cells.append(Cell((self.units.picture(m), preprocess.patch(photo, boxes[-1])), words))
+            images = (self.units.picture(m), preprocess.patch(photo, boxes[-1]))
+            cells.append(Cell(images, f"{label}: {self._words(m)}"))
         words = "boxes: where the units' pictures lie; %: share of the layer's contributions"
         left = sheet([Cell((_with_boxes(photo, preprocess, boxes),), words)], cell_size=_PHOTO_SIZE)
         right = sheet(cells, cell_size=_CELL_SIZE)
@@ -75,6 +124,10 @@ class Responsible:
         both.paste(left, (0, 0))
         both.paste(right, (left.width, 0))
         return sheet([Cell((both,), "")], cell_size=max(both.size), title=title)
+
+    def _words(self, m: int) -> str:
+        """Unit m and its share, for people."""
+        return f"{unit_words(self.units.units[m])} ({percent(float(self.shares[m]))})"
 
 
 def _with_boxes(photo: PhotoLike, preprocess: Preprocess, boxes: list[Box]) -> Image.Image:

@@ -4,8 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from deconvnet._checks import index_of, instance, text
 from deconvnet._errors import ArgumentError
+from deconvnet._frames import frame
 from deconvnet._types import PIXELS, Box, Unit
 from deconvnet.core.pooling import PoolWindows
 from deconvnet.core.rules import RuleSet
@@ -23,6 +23,7 @@ from deconvnet.pictures import sheets
 from deconvnet.pictures.fit import fit
 from deconvnet.results.facts import Facts
 from deconvnet.results.reconstruction import caption
+from deconvnet.results.saved import Savable
 
 _CELL = 176  # pixels of a picture in the figure
 _SWITCHES = 16  # pixels of a map that a picture of switches shows at most, along each axis
@@ -75,12 +76,14 @@ class StepDown:
     @property
     def strongest(self) -> int:
         """The feature map, or the unit, where the signal is largest; rectifiers let nothing else through."""
-        return int(self.signal.flatten(1).amax(1).argmax())
+        return int(self.signal.reshape(len(self.signal), -1).amax(1).argmax())
 
 
 @dataclass(frozen=True, eq=False)
-class Steps:
+class Steps(Savable):
     """A unit's way down, step by step.
+
+    `len(steps)` is their number; `steps[i]` and the items of a loop are of type `StepDown`.
 
     Attributes:
         unit: what was carried down.
@@ -88,6 +91,7 @@ class Steps:
         steps: from the unit's layer down.
         rules: the rule set.
         facts: what a reader should know.
+        made_with: versions of deconvnet and torch.
     """
 
     unit: Unit
@@ -160,15 +164,23 @@ class Steps:
         columns = max(1, round(math.sqrt(len(cells) / wide)))
         return sheets.sheet(cells, columns=columns, cell_size=_CELL, title=title or _title(self, wide))
 
-    def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write the figure to an image file; the file's path.
+    def to_frame(self) -> Any:
+        """A row for each step: a `pandas.DataFrame` if pandas is installed, else a dictionary of lists.
 
-        Raises:
-            ArgumentError: the file is there already and `force` is not given, or its ending is unknown.
+        Columns: layer, undone (the layers, with commas), how, channels, strongest (map of the largest signal), norm of
+        the signal (the root of its sum of squares), error of unpooling and pool (missing where none), rectified.
         """
-        file = sheets.check_picture_path(path, force=force)
-        sheets.save_picture(self.figure(), file, force=force)
-        return file
+        return frame({
+            "layer": [step.layer for step in self], "undone": [", ".join(step.undone) for step in self],
+            "how": [step.how for step in self], "channels": [len(step.signal) for step in self],
+            "strongest": [step.strongest for step in self],
+            "norm": [float(step.signal.double().norm()) for step in self],
+            "error": [step.error for step in self], "pool": [step.pool for step in self],
+            "rectified": [step.rectified for step in self],
+        })  # fmt: skip
+
+    def _drawn(self) -> Image.Image:
+        return self.figure()
 
 
 def _row(step: StepDown, photo: Image.Image | None, wide: int) -> tuple[Image.Image, ...]:
