@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
-from deconvnet._checks import as_list, index_of, instance, is_one_of, rows, short, text
+from deconvnet._checks import as_list, index_of, instance, is_one_of, rows, short, text, whole_number
 from deconvnet._errors import ArgumentError
 from deconvnet._frames import frame
 from deconvnet._types import Box, Unit
@@ -69,10 +69,20 @@ class Reconstruction(Savable):
     facts: Facts
 
     def __post_init__(self) -> None:
-        tensors = [instance(name, getattr(self, name), Tensor) for name in ("activations", "windows", "boxes")]
-        counts = [len(tensor) if tensor.ndim else None for tensor in tensors]
+        activations, windows, boxes = (
+            instance(name, getattr(self, name), Tensor) for name in ("activations", "windows", "boxes")
+        )
+        counts = [len(tensor) if tensor.ndim else None for tensor in (activations, windows, boxes)]
         if counts != [len(self.units)] * 3:
             raise ArgumentError(f"{len(self.units)} units have activations, windows and boxes each; got {counts}.")
+        lengths = [whole_number("input_size", length, least=0, most=2**31) for length in as_list(self.input_size) or ()]
+        size = torch.tensor(windows.shape[2:], device="cpu")
+        if (
+            boxes.shape[1:] != (2, len(lengths))
+            or len(size) != len(lengths)
+            or (boxes[:, 1] - boxes[:, 0] != size).any()
+        ):
+            raise ArgumentError(f"boxes are as large as the windows, {tuple(size.tolist())}, in input_size {lengths}.")
 
     @property
     def notes(self) -> tuple[str, ...]:
