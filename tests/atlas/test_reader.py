@@ -117,6 +117,38 @@ def test_an_unknown_layer_is_the_error_of_networks_too(atlas):
         atlas.signals("relu3")
 
 
+def test_an_atlas_is_gone_through_map_by_map(atlas):
+    maps = list(atlas)
+    assert [(each.layer, each.channel) for each in maps] == [
+        (layer, channel) for layer in atlas.layers for channel in range(3)
+    ]
+    assert atlas["relu2", 2] == atlas[5] == atlas[-4] == maps[5]
+    assert atlas["relu2"] == tuple(maps[3:6]) == atlas[3:6]
+    assert maps[5].top == atlas.top("relu2", 2) and maps[5].stats == atlas.stats("relu2")[2]
+    assert maps[5].picture().tobytes() == atlas.picture("relu2", 2).tobytes()
+    for index in (9, "relu9", ("relu2", 3), ("relu2", 1, 1), None, (1, 2)):
+        with pytest.raises(ArgumentError):
+            atlas[index]
+
+
+def test_tables_of_an_atlas_are_columns_without_nested_values(atlas):
+    table = atlas.to_frame()
+    rows = [row for each in atlas for row in each.top]
+    names = ["layer", "channel", "rank", "activation", "image", "index", "y", "x", "y0", "x0", "y1", "x1"]
+    assert list(table) == names and len(table) == len(rows)
+    for row, values in zip(rows, table.to_dict("records"), strict=True):
+        of_row = [getattr(row, name) for name in names[:6]]
+        assert [values[name] for name in (*names[:6], *names[8:])] == [*of_row, *row.box.low, *row.box.high]
+        if row.position:
+            assert (values["y"], values["x"]) == row.position
+    assert atlas.to_frame(layer="relu2")["layer"].unique().tolist() == ["relu2"]
+    assert atlas.to_frame("stats", layer="relu2")["dead"].tolist() == [False, True, False]
+    assert len(atlas.to_frame("stats")) == 9 and atlas.to_frame("skipped")["image"].tolist() == ["broken.jpg"]
+    for table, layer in (("tops", None), ("skipped", "relu1"), ("top", "relu9")):
+        with pytest.raises(ArgumentError):
+            atlas.to_frame(table, layer=layer)
+
+
 def test_looking_imports_no_torch(made, tmp_path):
     code = f"""
 import sys

@@ -1,5 +1,6 @@
 """What a reconstruction holds: windows, boxes, pictures, files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from support.classifier import classifier, close, images
+from torch import nn
 
-from deconvnet import (
-    ArgumentError,
-    DeconvNet,
-)
+from deconvnet import ArgumentError, DeconvNet, Reconstruction
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +78,62 @@ def test_a_result_cannot_be_changed_by_assignment(net: DeconvNet):
     result = net.explain(images(), 1)
     with pytest.raises(AttributeError):
         result.notes = ()
+
+
+def test_an_item_is_the_reconstruction_of_one_unit_and_a_slice_that_of_some(net: DeconvNet):
+    result = net.project(images(2), "conv2", channel="all")
+    assert len(list(result)) == len(result) == 16
+    for i, one in enumerate(result):
+        assert isinstance(one, Reconstruction) and one.units == (result.units[i],)
+        assert torch.equal(one.full()[0], result.whole(i)) and one.box(0) == result.box(i)
+    assert result[-1].units == result.units[-1:] and result[3:9:2].units == result.units[3:9:2]
+    assert torch.equal(result[3:9:2].full(), result.full()[3:9:2])
+    assert result[:0].full().shape == (0, 3, 14, 14)
+    for index, words in ((16, "there are 16 units, counted from 0; got 16"), ("x", "got 'x'"), (slice("x"), "slice")):
+        with pytest.raises(ArgumentError, match=words):
+            result[index]
+
+
+def test_the_notes_of_some_units_are_theirs_alone():
+    model = nn.Sequential(nn.Conv2d(1, 3, 1, bias=False))
+    with torch.no_grad():
+        model[0].weight[:] = torch.tensor([1.0, -1.0, 0.0]).view(3, 1, 1, 1)
+    result = DeconvNet(model, torch.zeros(1, 1, 4, 4)).project(torch.ones(1, 1, 4, 4), "0", channel="all")
+    assert any("1 of 3 units have activation 0" in note for note in result.notes)
+    assert any("negative" in note for note in result.notes)
+    assert not any("negative" in note or "activation 0" in note for note in result[0].notes)
+    assert any("negative" in note for note in result[1].notes) and "1 of 1 units" in result[2].notes[-1]
+
+
+def test_units_with_other_boxes_than_windows_are_refused(net: DeconvNet):
+    result = net.project(images(1), "conv2", channel=[0, 1])
+    with pytest.raises(ArgumentError, match=r"2 units have activations, windows and boxes each; got \[2, 1, 2\]"):
+        replace(result, windows=result.windows[:1])
+    with pytest.raises(ArgumentError, match=r"boxes are as large as the windows, \(8, 8\), in input_size \[14, 14\]"):
+        replace(result, boxes=result.boxes * 2)
+
+
+def test_a_table_has_a_row_for_each_unit_without_nested_values(net: DeconvNet):
+    result = net.project(images(2), "conv2", channel=[1, 4])
+    table = result.to_frame()
+    assert list(table) == ["layer", "channel", "y", "x", "image", "activation", "y0", "x0", "y1", "x1"]
+    for i, row in enumerate(table.to_dict("records")):
+        unit, (low, high) = result.units[i], result.boxes[i].tolist()
+        assert (row["layer"], row["channel"], row["y"], row["x"], row["image"]) == (
+            unit.layer, unit.channel, *unit.position, unit.image
+        )  # fmt: skip
+        assert [row["y0"], row["x0"], row["y1"], row["x1"]] == [*low, *high]
+        assert row["activation"] == float(result.activations[i])
+    assert net.project(images(1), "fc", channel=1).to_frame()["y"].isna().all()
+    whole = net.project(images(1), "conv2", start=torch.ones(1, 8, 6, 6).double()).to_frame()
+    assert whole[["channel", "y", "x"]].isna().all(axis=None) and len(whole) == 1
+
+
+def test_axes_of_a_table_are_named_from_the_last():
+    for axes, names in ((1, ["x"]), (3, ["z", "y", "x"])):
+        conv = (nn.Conv1d, nn.Conv3d)[axes // 3](1, 2, 3)
+        x = torch.ones(1, 1, *[4] * axes)
+        table = DeconvNet(nn.Sequential(conv), x).project(x, "0", channel=0)
+        assert list(table.to_frame()) == [
+            "layer", "channel", *names, "image", "activation", *(f"{n}0" for n in names), *(f"{n}1" for n in names)
+        ]  # fmt: skip

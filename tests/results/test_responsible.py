@@ -441,3 +441,20 @@ def test_a_photo_is_shown_beside_its_own_units():
     assert difference(drawn[1], same) < 0.01 < difference(drawn[0].resize(same.size), same)
     with pytest.raises(ArgumentError, match="there are 2 images, counted from 0; got 2"):
         result.beside(photos[0], loaded.preprocess, 2)
+
+
+def test_an_item_is_one_unit_with_its_contribution_and_a_table_has_a_row_for_each(net: DeconvNet):
+    result = net.responsible(images(2), layer="relu2", k=3)
+    assert len(result) == len(list(result)) == 6
+    for i, one in enumerate(result):
+        assert isinstance(one, Responsible) and one.units.units == result.units.units[i : i + 1]
+        assert (one.contributions, one.signals, one.shares) == tuple(
+            column[i : i + 1] for column in (result.contributions, result.signals, result.shares)
+        )
+        assert one.classes == result.classes
+    assert result[4:].units.units == result.units.units[4:] and torch.equal(result[-1].shares, result.shares[-1:])
+    table = result.to_frame()
+    assert table["contribution"].tolist() == result.contributions.tolist()
+    assert table["target"].tolist() == [result.classes[image].channel for image in table["image"]]
+    assert table["score"].tolist() == [float(result.scores[image]) for image in table["image"]]
+    assert all(table["share"] == result.shares.numpy()) and not any(" " in name for name in table)
