@@ -157,7 +157,10 @@ def _of_results() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "whole": (result.whole, {"i": (0, 1)}),
         "sheet": (result.sheet, {"photos": images, "preprocess": preprocess, "crop": crops, "title": ("", "a")}),
         "beside": (result.beside, {"photo": (photos[0],), "preprocess": preprocess, "i": (0,), "words": ("",)}),
-        "save": (result.save, {"path": paths, "force": (False, True)}),
+        "save": (result.save, {"path": (*paths, "folder"), "force": (False, True)}),
+        "open": (deconvnet.open, {"folder": (runs.base() / "this" / "saved", runs.base() / "this" / "atlas")}),
+        "item": (result.__getitem__, {"index": (0, slice(1))}),
+        "responsible item": (answer.__getitem__, {"index": (0, slice(1))}),
         "compare": (deconvnet.compare, {"a": (result,), "b": (other, result), "names": (("A", "B"),)}),
         "comparison words": (compared.words, {"i": (0, 1)}),
         "comparison box": (compared.box, {"i": (0, 1), "crop": crops}),
@@ -217,6 +220,8 @@ def _of_atlases() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "blocks": (atlas.blocks, of_map),
         "stats": (atlas.stats, {"layer": ("1",)}),
         "signals": (atlas.signals, {"layer": ("1",)}),
+        "atlas item": (atlas.__getitem__, {"index": (0, "1", ("1", 0), slice(2))}),
+        "to_frame": (atlas.to_frame, {"table": ("top", "stats", "skipped"), "layer": (None, "1")}),
         "find": (atlas.find, {"image": ("1.png",)}),
     }  # fmt: skip
 

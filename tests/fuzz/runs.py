@@ -84,6 +84,12 @@ def learn(photos: Path, out: Path, *, resume: bool = False, progress: Progress =
     )  # fmt: skip
 
 
+def save_result(photos: Path, out: Path) -> Path:
+    net, loaded = network()
+    x = loaded.preprocess.images([photos / "0.png", photos / "1.png"])
+    return net.project(x, "4", channel="all").save(out)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, by its path there."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -100,6 +106,7 @@ def base() -> Path:
         here.mkdir()
         build_atlas(source, here / "atlas")
         learn(source, here / "learned")
+        save_result(source, here / "saved")
         for part in (0, 1):
             scan_part(source, here / f"part{part}", part)
         merge(source, [here / "part0", here / "part1"], here / "merged")

@@ -14,6 +14,7 @@ from random import Random
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+import deconvnet
 from deconvnet import Atlas, DeconvNetError
 from deconvnet.learn import Learned, draw_filters, load_net
 from fuzz import mutate, runs
@@ -159,6 +160,12 @@ def _finished_learned(run: Path) -> None:
     runs.learn(runs.base() / "photos", run, resume=True)
 
 
+def _saved(run: Path) -> bool:
+    result = deconvnet.open(run)
+    repr(result), result.to_frame(), result.save(run.parent / "result.png")
+    return _as(result.save(run.parent / "again"), "saved")
+
+
 def _unfinished_atlas(run: Path) -> bool:
     runs.build_atlas(runs.base() / "photos", run, resume=True)
     return _as(run, "atlas")
@@ -184,6 +191,7 @@ def _as(run: Path, name: str) -> bool:
 _RUNS: dict[str, Callable[[Path], bool | None]] = {
     "atlas": _finished_atlas,
     "learned": _finished_learned,
+    "saved": _saved,
     "unfinished-atlas": _unfinished_atlas,
     "unfinished-learned": _unfinished_learned,
     "part0": _part,

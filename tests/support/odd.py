@@ -119,7 +119,8 @@ def public_names() -> Iterator[str]:
 
 
 def _methods(kind: type) -> Iterator[str]:
-    for name, member in list(vars(kind).items()):
+    ours = [vars(base) for base in reversed(kind.__mro__) if base.__module__.startswith("deconvnet.")]
+    for name, member in {name: member for members in ours for name, member in members.items()}.items():
         is_method = isinstance(member, classmethod | staticmethod) or inspect.isfunction(member)
         if is_method and (not name.startswith("_") or name in ("__call__", "__getitem__")):
             yield name
@@ -139,7 +140,7 @@ def good_calls(folder: Path) -> dict[str, Call]:
     x = loaded.preprocess.images(photo)
     return {
         **_of_networks(net, loaded, x, photo, folder),
-        **_of_results(net, loaded, x, photo),
+        **_of_results(net, loaded, x, photo, folder),
         **_of_atlases(net, loaded, photo, folder),
         **_of_learning(photo, folder),
     }
@@ -210,12 +211,16 @@ def _on_meta(function: Callable[..., Any]) -> Callable[..., Any]:
     return on_meta
 
 
-def _of_results(net: DeconvNet, loaded: LoadedModel, x: torch.Tensor, photo: np.ndarray) -> dict[str, Call]:
+def _of_results(
+    net: DeconvNet, loaded: LoadedModel, x: torch.Tensor, photo: np.ndarray, folder: Path
+) -> dict[str, Call]:
     result, steps = net.project(x, "0", channel=[0, 1]), net.steps(x)
     responsible, comparison = net.responsible(x, k=1), deconvnet.compare(result, result)
     of_photo = {"photo": photo, "preprocess": loaded.preprocess}
     of_photos = {"photos": [photo], "preprocess": loaded.preprocess}
+    save = {"path": "result.png", "force": True}
     return {
+        "open": Call(deconvnet.open, {"folder": result.save(folder / "result")}),
         "Reconstruction": Call(Reconstruction, vars(result)),
         "Reconstruction.full": Call(result.full),
         "Reconstruction.whole": Call(result.whole, {"i": 0}),
@@ -224,21 +229,29 @@ def _of_results(net: DeconvNet, loaded: LoadedModel, x: torch.Tensor, photo: np.
         "Reconstruction.box": Call(result.box, {"i": 0}),
         "Reconstruction.sheet": Call(result.sheet, of_photos),
         "Reconstruction.beside": Call(result.beside, of_photo),
-        "Reconstruction.save": Call(result.save, {"path": "result.png", "force": True}),
+        "Reconstruction.__getitem__": Call(result.__getitem__, {"index": 0}),
+        "Reconstruction.to_frame": Call(result.to_frame),
+        "Reconstruction.save": Call(result.save, save),
         "Comparison": Call(Comparison, vars(comparison)),
         "Comparison.words": Call(comparison.words),
         "Comparison.box": Call(comparison.box, {"i": 0}),
         "Comparison.sheet": Call(comparison.sheet, of_photos),
+        "Comparison.to_frame": Call(comparison.to_frame),
+        "Comparison.save": Call(comparison.save, save),
         "compare": Call(deconvnet.compare, {"a": result, "b": result}),
         "Responsible": Call(Responsible, vars(responsible)),
         "Responsible.beside": Call(responsible.beside, of_photo),
+        "Responsible.__getitem__": Call(responsible.__getitem__, {"index": 0}),
+        "Responsible.to_frame": Call(responsible.to_frame),
+        "Responsible.save": Call(responsible.save, save),
         "StepDown": Call(StepDown, vars(steps[0])),
         "Steps": Call(
             Steps, {name: getattr(steps, name) for name in ("unit", "activation", "steps", "rules", "facts")}
         ),
         "Steps.__getitem__": Call(steps.__getitem__, {"index": 0}),
         "Steps.figure": Call(steps.figure),
-        "Steps.save": Call(steps.save, {"path": "steps.png", "force": True}),
+        "Steps.to_frame": Call(steps.to_frame),
+        "Steps.save": Call(steps.save, save),
         "render": Call(deconvnet.render, {"signal": x[0]}),
         "Report": Call(Report, {"html": "", "path": None}),
         "report": Call(deconvnet.report, {"net": net, "photos": photo, "loaded": loaded, "maps": 1, "layers": ["0"]}),
@@ -259,6 +272,8 @@ def _of_atlases(net: DeconvNet, loaded: LoadedModel, photo: np.ndarray, folder: 
         "merge_shards": Call(deconvnet.merge_shards, merged, {"out": lambda: next(out)}, processes),
         "Atlas": Call(Atlas, {name: vars(atlas)[name] for name in _parameters(Atlas)}),
         "Atlas.open": Call(Atlas.open, {"folder": folder / "atlas"}),
+        "Atlas.__getitem__": Call(atlas.__getitem__, {"index": 0}),
+        "Atlas.to_frame": Call(atlas.to_frame),
         "Atlas.top": Call(atlas.top, {"layer": "0", "channel": 0}),
         "Atlas.stats": Call(atlas.stats, {"layer": "0"}),
         "Atlas.picture": Call(atlas.picture, {"layer": "0", "channel": 0}),

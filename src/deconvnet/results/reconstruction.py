@@ -73,7 +73,7 @@ class Reconstruction(Savable):
             instance(name, getattr(self, name), Tensor) for name in ("activations", "windows", "boxes")
         )
         counts = [len(tensor) if tensor.ndim else None for tensor in (activations, windows, boxes)]
-        if counts != [len(self.units)] * 3:
+        if counts != [len(instance("units", self.units, tuple))] * 3:
             raise ArgumentError(f"{len(self.units)} units have activations, windows and boxes each; got {counts}.")
         lengths = [whole_number("input_size", length, least=0, most=2**31) for length in as_list(self.input_size) or ()]
         size = torch.tensor(windows.shape[2:], device="cpu")
