@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 
-from deconvnet._arrays import read_arrays, write_arrays
+from deconvnet._arrays import read_arrays, read_tensors, read_text, write_arrays, write_tensors
 
 
 def test_arrays_and_their_text_come_back(tmp_path):
@@ -13,6 +14,20 @@ def test_arrays_and_their_text_come_back(tmp_path):
     text, found = read_arrays(tmp_path / "file")
     assert text == "their text" and found.keys() == arrays.keys()
     assert all(found[name].dtype == arrays[name].dtype and np.array_equal(found[name], arrays[name]) for name in found)
+
+
+def test_tensors_come_back_whatever_their_type_and_memory(tmp_path):
+    whole = torch.arange(12.0).view(3, 4)
+    tensors = {"a": whole, "turned": whole.T, "part": whole[1:, ::2], "narrow": whole.bfloat16(), "none": whole[:0]}
+    tensors |= {"one": torch.tensor(True), "grown": whole.clone().requires_grad_()}
+    write_tensors(tmp_path / "file", "their text", tensors)
+    text, found = read_tensors(tmp_path / "file")
+    assert text == "their text" == read_text(tmp_path / "file") and found.keys() == tensors.keys()
+    assert all(found[name].dtype == tensors[name].dtype and torch.equal(found[name], tensors[name]) for name in found)
+    data = (tmp_path / "file").read_bytes()
+    (tmp_path / "file").write_bytes(data[:-1] + b"?")
+    with pytest.raises(ValueError, match="it does not hold what was written"):
+        read_tensors(tmp_path / "file")
 
 
 @pytest.mark.parametrize("metadata", [None, {}, {"about": "text"}, {"about": "text", "digest": "0"}, {"digest": "0"}])

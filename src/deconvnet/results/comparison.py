@@ -129,8 +129,8 @@ class Comparison(Savable):
         for name, r in (("a", self.a), ("b", self.b)):
             of_side = {**unit_columns(r.units, len(r.input_size)), "activation": r.activations.tolist()}
             columns |= {f"{name}_{column}": values for column, values in of_side.items()}
-        numbers = ("cosine", "rank_correlation", "ssim", "ratio")
-        return frame({**columns, **{number: getattr(self, number).tolist() for number in numbers}})
+        measures = ("cosine", "rank_correlation", "ssim", "ratio")
+        return frame({**columns, **{name: getattr(self, name).tolist() for name in measures}})
 
     def _drawn(self) -> Image.Image:
         """A row for each pair: both pictures and their difference, on one scale."""

@@ -87,7 +87,7 @@ class Savable(ABC):
         return _write(self, file, force=flag("force", force))
 
 
-def rows_of(result: Savable, rows: slice) -> dict[str, Tensor]:
+def rows_of(result: Savable, rows: slice) -> dict[str, Any]:
     """By field, these rows of each tensor of a result whose first axis is `m`, its units."""
     return {
         each.name: value[rows]
