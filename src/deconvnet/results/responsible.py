@@ -1,5 +1,6 @@
 """The units that a class rests on, with their pictures."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -94,8 +95,13 @@ class Responsible(Savable):
         })  # fmt: skip
 
     def _drawn(self) -> Image.Image:
-        """The units' pictures, with their shares."""
-        return sheet([Cell((self.units.picture(m),), self._words(m)) for m in range(len(self))])
+        """The units' pictures, with their shares; a row for each image where all have equally many."""
+        several, cells = len(self.classes) > 1, []
+        for m, unit in enumerate(self.units.units):
+            of_image = f"image {unit.image}, " if several else ""
+            cells.append(Cell((self.units.picture(m),), f"{of_image}{self._words(m)}"))
+        counts = {*Counter(unit.image for unit in self.units.units).values()}
+        return sheet(cells, columns=counts.pop() if several and len(counts) == 1 else None)
 
     def beside(self, photo: PhotoLike, preprocess: Preprocess, i: int = 0, *, title: str = "") -> Image.Image:
         """A photo with a numbered box where each unit's picture lies, beside these pictures and their patches.
