@@ -105,9 +105,6 @@ def test_an_older_version_is_read_step_by_step(folder: Path, live, monkeypatch: 
         signals: Float[Tensor, "m c *window"]
         note: str
 
-        def _drawn(self) -> Image.Image:
-            raise NotImplementedError
-
     monkeypatch.setattr(saved, "FORMAT_VERSION", 3)
     noted = {1: renamed, 2: lambda manifest: {**manifest, "result": {**manifest["result"], "note": "old"}}}
     monkeypatch.setattr(saved, "_OLDER", noted)
@@ -252,12 +249,10 @@ def test_a_new_kind_of_result_needs_its_fields_alone(tmp_path: Path):
         seen: frozenset[int]
         best: Unit | None = None
 
-        def _drawn(self) -> Image.Image:
-            return Image.new("L", (3, 2))
-
     result = Occlusion(torch.rand(2, 3), (Part("eye", (0.1, 0.2)),), frozenset({3, 1}))
     assert_same(read_result(result.save(tmp_path / "folder"), {"Occlusion": Occlusion}.get), result)
-    result.save(tmp_path / "a.png")
+    with pytest.raises(ArgumentError, match=r"Occlusion has no picture\. To save it, give a folder"):
+        result.save(tmp_path / "a.png")
     with pytest.raises(ArgumentError, match=r"cannot be saved: .*JSON compliant"):
         replace(result, parts=(Part("eye", (float("nan"),)),)).save(tmp_path / "other")
     assert not (tmp_path / "other").exists()

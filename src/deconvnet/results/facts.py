@@ -1,6 +1,6 @@
 """What a reader of a picture should know: facts, and the same in words."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from deconvnet._types import Unit
@@ -33,17 +33,21 @@ class Facts:
     silent: tuple[Unit, ...] = ()
     units: int = 0
 
-    def of(self, units: Iterable[Unit], activations: Iterable[float]) -> "Facts":
+    def of(self, units: Sequence[Unit], rows: slice, activations: Iterable[float]) -> "Facts":
         """The facts about some of the units.
 
         Args:
-            units: these.
-            activations: of each.
+            units: all of them.
+            rows: which.
+            activations: of these.
         """
-        units = set(units)
-        silent = tuple(unit for unit in self.silent if unit in units)
-        from_magnitude = self.from_magnitude and any(value < 0 for value in activations)
-        return replace(self, silent=silent, from_magnitude=from_magnitude, units=len(units))
+        chosen = set(units[rows])
+        return replace(
+            self,
+            silent=tuple(unit for unit in self.silent if unit in chosen),
+            from_magnitude=self.from_magnitude and any(value < 0 for value in activations),
+            units=len(units[rows]),
+        )
 
     def notes(self, same_for_all: str = SAME_FOR_ALL) -> tuple[str, ...]:
         """The facts in words.

@@ -94,8 +94,8 @@ class Reconstruction(Savable):
 
     def __getitem__(self, index: int | slice) -> "Reconstruction":
         chosen = rows(index, len(self), "units")
-        units, activations = self.units[chosen], self.activations[chosen]
-        return replace(self, units=units, facts=self.facts.of(units, activations.tolist()), **rows_of(self, chosen))
+        facts = self.facts.of(self.units, chosen, self.activations[chosen].tolist())
+        return replace(self, units=self.units[chosen], facts=facts, **rows_of(self, chosen))
 
     def __iter__(self) -> Iterator["Reconstruction"]:
         return (self[i] for i in range(len(self)))

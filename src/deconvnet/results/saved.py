@@ -7,7 +7,6 @@ places in the result ("windows", "steps.3.signal"), and the JSON holds these nam
 
 import json
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -48,14 +47,18 @@ class MadeWith:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Savable(ABC):
-    """A result that can be written to a folder, and drawn."""
+class Savable:
+    """A result that can be written to a folder, and drawn, if it says how."""
 
     made_with: MadeWith = field(default_factory=MadeWith)
 
-    @abstractmethod
     def _drawn(self) -> Image.Image:
-        """What a picture file holds."""
+        """What a picture file holds.
+
+        Raises:
+            ArgumentError: it cannot be drawn.
+        """
+        raise ArgumentError(f"{type(self).__name__} has no picture. To save it, give a folder.")
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the result's picture to a file, or all that the result holds to a folder; the path.
