@@ -291,7 +291,7 @@ def test_what_cannot_be_drawn_is_told_and_nothing_is_written(deconvnet):
     for arguments, words in (
         (["photos"], "'photos' holds no learned network: it has no learned.safetensors"),
         (["nowhere"], "'nowhere' holds no learned network"),
-        (["out", "-o", "nowhere"], "this folder does not exist. Make it first"),
+        (["out", "-o", "black.png"], "cannot make the folder 'black.png': 'black.png' is a file"),
         (["out", "--photo", "no.png"], "cannot read 'no.png': no such file"),
         (["out", "--photo", "sample:dog"], "'dog' is not a sample photo"),
         (["out", "--photo", "black.png"], "nothing is active in layer 2"),

@@ -61,7 +61,7 @@ Batch = Annotated[
 KeepSignal = Annotated[bool, typer.Option("--keep-signal", help="Also keep the signed signals.")]
 
 
-@o.with_model_flags
+@o.with_flags
 def atlas(
     photos: o.PhotoSet,
     output: Out,
@@ -76,10 +76,9 @@ def atlas(
     limit: Limit = None,
     batch: Batch = None,
     keep_signal: KeepSignal = False,
-    allow_outside: o.AllowOutside = False,
-    suffix: o.Suffix = None,
     quiet: o.Quiet = False,
     *,
+    reading: o.PhotoFlags,
     flags: o.ModelFlags,
 ) -> None:
     """Build an atlas: the strongest activations of every feature map over many photos, each beside its patch.
@@ -97,8 +96,8 @@ def atlas(
     with progress(quiet=quiet, lines=True) as report_progress:
         options: Options = {
             "workers": workers, "engine": engine, "ray_address": ray_address, "limit": limit, "batch": batch,
-            "memory": flags.memory, "keep_signal": keep_signal, "allow_outside": allow_outside, "suffix": suffix,
-            "progress": partial(_report_stage, report_progress),
+            "memory": flags.memory, "keep_signal": keep_signal, "progress": partial(_report_stage, report_progress),
+            **reading.options,
         }  # fmt: skip
         if part is not None:
             scanned = scan_shard(
@@ -117,18 +116,17 @@ def atlas(
     _print(built, was_finished)
 
 
-@o.with_model_flags
+@o.with_flags
 def atlas_merge(
     shards: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of all parts.")],
     output: Out,
     photos: Annotated[str, typer.Option("--photos", help="Photos, as given for the parts.", show_default="required")],
     workers: Workers = 1,
-    allow_outside: o.AllowOutside = False,
-    suffix: o.Suffix = None,
     resume: o.Resume = False,
     take_over: o.TakeOver = False,
     quiet: o.Quiet = False,
     *,
+    reading: o.PhotoFlags,
     flags: o.ModelFlags,
 ) -> None:
     """Merge the parts that `deconvnet atlas --shard` scanned into one atlas: the same as if scanned at once.
@@ -143,8 +141,7 @@ def atlas_merge(
     with progress(quiet=quiet, lines=True) as report_progress:
         merged = merge_shards(
             network.net, photos, shards, out=output, loaded=network.loaded, workers=workers,
-            allow_outside=allow_outside, suffix=suffix, resume=resume, take_over=take_over,
-            progress=partial(_report_stage, report_progress),
+            resume=resume, take_over=take_over, progress=partial(_report_stage, report_progress), **reading.options,
         )  # fmt: skip
     _print(merged, was_finished)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from deconvnet.learn.train import Progress
 
 
+@o.with_flags
 def learn(
     photos: o.PhotoSet,
     output: Annotated[
@@ -82,11 +83,11 @@ def learn(
     workers: Annotated[
         int, typer.Option("--workers", help="Processes that read photos; 0 reads them in this process.", min=0)
     ] = 0,
-    allow_outside: o.AllowOutside = False,
-    suffix: o.Suffix = None,
     resume: o.Resume = False,
     take_over: o.TakeOver = False,
     quiet: o.Quiet = False,
+    *,
+    reading: o.PhotoFlags,
 ) -> None:
     """Learn filters from photos without labels: a deconvolutional network, layer by layer.
 
@@ -114,7 +115,7 @@ def learn(
         boundary=boundary,
         seed=seed,
     )
-    opened = open_photos(photos, allow_outside=allow_outside, suffix=suffix)
+    opened = open_photos(photos, **reading.options)
     batches = math.ceil(min(limit or len(opened), len(opened)) / batch)
     was_finished = is_file(folder / NET)
     with progress(quiet=quiet, lines=True) as report_progress:
@@ -150,26 +151,25 @@ def learned(
 ) -> None:
     """Draw what was learned: the filters of every layer in pixels, and the reconstructions and parts of a photo."""
     from deconvnet._checks import file_path
-    from deconvnet._files import check_new, is_folder
-    from deconvnet.cli.files import in_file_name, stem
+    from deconvnet._files import check_new
+    from deconvnet.cli.files import check_folder, in_file_name, save_in_folder
+    from deconvnet.cli.photos import photo_input
     from deconvnet.learn.draw import draw_filters, draw_parts, draw_reconstructions
     from deconvnet.learn.learned import Learned
-    from deconvnet.pictures.sheets import save_picture
 
     target = folder if output is None else file_path("the name of the output folder", output)
     result = Learned.open(folder)
-    if not is_folder(target):
-        raise ArgumentError(f"-o {str(target)!r}: this folder does not exist. Make it first.")
+    check_folder(target)
     pictures: dict[str, Callable[[], Image]] = {
         f"filters-{layer}.png": partial(draw_filters, result, layer) for layer in range(1, len(result.net.layers) + 1)
     }
     if photo is not None:
-        name = in_file_name(stem(photo))
+        name = in_file_name(photo_input(photo).parts[-1])
         pictures[f"{name}.reconstructions.png"] = partial(draw_reconstructions, result, photo)
         pictures[f"{name}.parts.png"] = partial(draw_parts, result, photo)
     check_new([] if force else [target / name for name in pictures])
     for name, picture in {name: draw() for name, draw in pictures.items()}.items():
-        save_picture(picture, target / name, force=force)
+        save_in_folder(picture, target / name, force=force)
         print(f"-> {target / name}")
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from deconvnet._errors import ArgumentError
+from deconvnet._folders import make_folder
 from deconvnet.cli import options as o
 from deconvnet.cli.files import in_file_name, output_paths
 
@@ -27,6 +28,7 @@ def sheet(
     suffix = f".{in_file_name(layer)}.sheet.png"
     (path,) = output_paths([atlas.resolve().name], output, suffix, force=force, formats=SUFFIXES)
     channels = _channels(channel)
+    make_folder(path.parent)
     pages = save_sheet(Atlas.open(atlas), layer, path, channels=channels, columns=columns, force=force)
     print(f"{layer} of {atlas} -> {path}" + (f" ({pages} pages)" if pages > 1 else ""))
 
