@@ -330,26 +330,39 @@ def keys(value: object) -> set[str]:
     return set().union(*map(keys, value)) if isinstance(value, list) else set()
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["explain", "sample:rocket"],
-        ["responsible", "sample:rocket", "-k", "2"],
-        ["report", "sample:rocket", "--maps", "1", "-l", "4"],
-        ["project", "sample:rocket", "-l", "4", "-c", "0-2"],
-        ["steps", "sample:rocket", "-l", "4"],
-        ["compare", "deconvnet", "guided", "sample:rocket", "-l", "4", "-c", "1"],
-        ["layers"],
-    ],
-    ids=lambda arguments: arguments[0],
-)
-def test_json_has_keys_in_snake_case(deconvnet, spec, arguments):
-    done = deconvnet(*arguments, "-m", spec("colour"), "--json")
-    assert done.code == 0, done.err
-    run = json.loads(done.out)
-    assert all(re.fullmatch("[a-z_]+", key) for key in keys(run)), keys(run)
-    row = run if arguments[0] in ("layers", "report") else run["photos"][0]
-    assert arguments[0] == "layers" or {"notes", "file"} <= set(row)
+def documented(title: str) -> dict[str, list[str]]:
+    """The keys that docs/scripts.md lists for each command, in the table whose second column has this title."""
+    page = (SOURCE.parent / "docs" / "scripts.md").read_text(encoding="utf-8")
+    table = page.partition(f"| command | {title} |\n|---|---|\n")[2].partition("\n\n")[0]
+    rows = [[re.findall("`([^`]+)`", cell) for cell in row.strip("| ").split(" | ")] for row in table.splitlines()]
+    return {command: listed for commands, listed in rows for command in commands}
+
+
+def test_json_of_every_command_has_the_keys_that_are_documented(deconvnet, spec, tmp_path):
+    photo(tmp_path / "set" / "a.png")
+    (tmp_path / "set" / "bad.png").write_bytes(b"no picture")
+    unit, made = ["set", "-l", "4", "-c", "1"], ["-l", "4", "-k", "1", "-q", "--workers", "0"]
+    learned = ["--maps", "2", "--filter", "3", "--pool", "none", "--size", "24", "--iterations", "1", "-q"]
+    lines: dict[str, list[str]] = {
+        "explain": ["set"], "responsible": ["set", "-k", "2"], "report": ["set", "--maps", "1", "-l", "4"],
+        "project": unit, "steps": unit, "compare": ["deconvnet", "guided", *unit], "layers": [], "demo": [],
+        "atlas": ["set", "-o", "atlas", *made], "atlas --shard": ["set", "--shard", "0/1", "-o", "part", *made],
+        "atlas-merge": ["part", "--photos", "set", "-o", "merged", "-q"], "sheet": ["atlas", "-l", "4"],
+        "learn": ["set", "-o", "learned", *learned], "learned": ["learned"],
+    }  # fmt: skip
+    without = {"demo", "sheet", "learn", "learned"}
+    of_run, of_photo = documented("keys of the object"), documented("keys of each photo")
+    assert of_run.keys() == lines.keys()
+    for command, arguments in lines.items():
+        model = [] if command in without else ["-m", spec("colour")]
+        done = deconvnet(command.partition(" ")[0], *arguments, *model, "--json")
+        assert done.code == 0, done.err
+        run = json.loads(done.out)
+        assert list(run) == of_run[command], command
+        assert all(re.fullmatch("[a-z_]+", key) for key in keys(run)), keys(run)
+        assert all(list(row) == of_photo[command] for row in run.get("photos", []))
+        failed = [(row["photo"], row["source"]) for row in run.get("failed", [])]
+        assert failed == [("bad.png", "set")] * ("failed" in run and command != "demo")
 
 
 @pytest.mark.parametrize(

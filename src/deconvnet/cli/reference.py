@@ -25,7 +25,8 @@ folder; a name without a suffix always does. [Scripts](scripts.md) describes `--
 | exit code | meaning |
 |---|---|
 | 0 | success; photos in a folder, list or shard that cannot be used are reported and left out |
-| 1 | an error, reported in one line; a photo that the command line itself names cannot be used, or none of the photos can; with `--strict`, any photo cannot be used |
+| 1 | an error, reported in one line; or photos cannot be used: one that the command line itself names, all, \
+or with `--strict` any |
 | 2 | the command line has an unknown flag or is incomplete |
 | 130 | interrupted (Ctrl-C) |
 """

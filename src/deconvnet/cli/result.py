@@ -111,7 +111,7 @@ def print_each(
     end(used=len(rows), failed=len(failed), named=any(photo.named for photo in failed), strict=strict)
 
 
-def failure(photo: str, source: str, error: object) -> dict[str, Any]:
+def failure(photo: str, source: str, error: object) -> dict[str, str]:
     """A photo that could not be used, as every command's JSON lists it under "failed"."""
     return {"photo": photo, "source": source, "error": str(error)}
 
