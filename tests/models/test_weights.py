@@ -96,7 +96,7 @@ def test_weights_that_do_not_fit_change_nothing():
 
 def test_pickled_objects_are_never_loaded(normed_file, tmp_path):
     torch.save(small(), tmp_path / "w.pt")
-    with pytest.raises(ModelLoadError, match=r"pickled objects, which are not loaded because they can run code"):
+    with pytest.raises(ModelLoadError, match=r"pickled objects of .*Sequential, which are not loaded because they can"):
         load_small(normed_file, tmp_path / "w.pt")
 
 

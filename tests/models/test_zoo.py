@@ -9,7 +9,7 @@ import torch
 from support.specs import same_weights
 
 from deconvnet import ModelLoadError, Preprocess
-from deconvnet.models import load
+from deconvnet.models.class_names import read_class_names
 from deconvnet.models.load import load_model
 
 
@@ -17,7 +17,7 @@ def test_torchvision_brings_photos_and_classes():
     loaded = load_model("torchvision:squeezenet1_1@random")
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     assert loaded.preprocess == Preprocess((224, 224), 256, mean, std)
-    assert loaded.labels == load._labels("imagenet")
+    assert loaded.labels == read_class_names("imagenet")
     assert loaded.device == torch.device("cpu")
     assert loaded.spec == "torchvision:squeezenet1_1@random"
 
