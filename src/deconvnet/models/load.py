@@ -249,9 +249,11 @@ def _of_zoo(parts: re.Match[str], spec: str, *, fetch: bool) -> Source:
         )
     find = from_torchvision if library == "torchvision" else from_timm
     source = find(name, spec, pretrained=fetch and not is_random)
-    if options is None or source.remade is None or int(classes[1]) == source.classes:
+    if options is None or source.remade is None:
         return source
-    return replace(source, model=source.remade(int(classes[1])), labels=None, classes=int(classes[1]))
+    if int(classes[1]) != source.classes:
+        source = replace(source, model=source.remade(int(classes[1])), labels=None)
+    return replace(source, remade=None)
 
 
 def _bundled(fetch: bool) -> Source:
