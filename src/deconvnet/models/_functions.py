@@ -44,7 +44,7 @@ def from_file(path: Path, function: str) -> Any:
         except (Exception, SystemExit) as fault:
             words = f"{str(path)!r} does not run: {_in_words(fault, path)}.{_hint(fault, path)}"
             raise ModelLoadError(words) from fault
-        return _made(module, function, path, repr(str(path)))
+        return _called(module, function, path, repr(str(path)))
 
 
 def from_module(name: str, function: str) -> Any:
@@ -61,10 +61,10 @@ def from_module(name: str, function: str) -> Any:
         except (Exception, SystemExit) as fault:
             hint = did_you_mean(name, ("torchvision", "timm")) or _hint(fault)
             raise ModelLoadError(f"cannot import {name!r}: {_in_words(fault)}.{hint}") from fault
-        return _made(module, function, Path(getattr(module, "__file__", None) or name), repr(name))
+        return _called(module, function, Path(getattr(module, "__file__", None) or name), repr(name))
 
 
-def _made(module: ModuleType, function: str, path: Path, where: str) -> Any:
+def _called(module: ModuleType, function: str, path: Path, where: str) -> Any:
     try:
         make = reduce(getattr, function.split("."), module)
     except AttributeError:
@@ -161,5 +161,5 @@ def _hint(fault: BaseException, path: Path | None = None) -> str:
         )
     if isinstance(fault, ModuleNotFoundError) and fault.name:
         top = fault.name.partition(".")[0]
-        return f" Install {top!r}, or start from the folder that holds it; the current one is {str(_current())!r}."
+        return f" Start from the folder that holds {top!r}, or install it; the current one is {str(_current())!r}."
     return ""

@@ -240,8 +240,8 @@ def _name_column(columns: Sequence[Sequence[str]], header: list[str] | None, col
             return int(column)
         raise ValueError(f"it does not have one column {column!r}; {_columns_in_words(columns, header)}")
     of_text = [i for i, cells in enumerate(columns) if not _all_whole(cells)]
-    known = [i for i in of_text if header and _plain(header[i]) in _OF_NAMES]
-    for choices in (of_text, known, range(len(columns))):
+    by_header = [i for i in of_text if header and _plain(header[i]) in _OF_NAMES]
+    for choices in (of_text, by_header, range(len(columns))):
         if len(choices) == 1:
             return choices[0]
     raise ValueError(f"which column holds the names is not clear; {_columns_in_words(columns, header)}")

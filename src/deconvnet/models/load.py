@@ -200,7 +200,7 @@ def load_model(
     names = None if labels is None else read_class_names(labels)
     target = None if device is None else _device(device)
     with _own_random_state():
-        source = _found(spec, fetch=weights is None)
+        source = _source_of(spec, fetch=weights is None)
         if weights_file is not None:
             source = with_weights(source, weights_file, spec)
     preprocess = prepared(source.photos, overrides, spec)
@@ -215,7 +215,7 @@ def load_model(
     return LoadedModel(model, preprocess, names, spec, _device_of(model), options)
 
 
-def _found(spec: str, *, fetch: bool) -> Source:
+def _source_of(spec: str, *, fetch: bool) -> Source:
     """What a spec names, in eval mode; its own weights, where it has any, only if they are to be fetched."""
     path, _, function = spec.rpartition(":")
     if spec == "zfnet-mini":
