@@ -222,6 +222,15 @@ def test_a_dictionary_that_holds_itself_ends(normed_file, tmp_path):
     load_small(normed_file, tmp_path / "w.pt")
 
 
+def test_names_of_any_length_end(normed_file, tmp_path):
+    torch.save({"." * 10**6 + "0.bias": torch.zeros(2)}, tmp_path / "w.pt")
+    with pytest.raises(
+        ModelLoadError, match=r"missing in the file: .*; unknown to the network: \.{120,130} Give"
+    ) as told:
+        load_small(normed_file, tmp_path / "w.pt")
+    assert len(str(told.value)) < 1000
+
+
 def test_a_torchscript_program_is_told(normed_file, tmp_path):
     with warnings.catch_warnings(action="ignore"):
         torch.jit.save(torch.jit.trace(small().eval(), torch.zeros(1, 3, 8, 8)), tmp_path / "w.pt")

@@ -5,6 +5,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from deconvnet.models._checkpoints import States, read_weights
 from deconvnet.models._sources import Source
 
 _MOST_NAMED = 4
-_MOST_PREFIXES = 64
-_WRAPPERS = re.compile(
-    r"(?<![^.])((_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.)+"
-)  # anywhere in a name
+_LONGEST = 120  # letters of a name in a message
+_MOST_PREFIXES = 16
+_DEEPEST = 32  # parts of a name
+# what PyTorch's own wrappers put into names, anywhere
+_WRAPPERS = re.compile(r"(?<![^.])((_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.)+")
 _AVERAGE = re.compile(r"(?<![a-z])(ema|swa|avg|averaged?)(?![a-z])")
 _OF_AN_AVERAGE = "n_averaged"  # a counter of `AveragedModel`
 
@@ -57,10 +59,10 @@ def with_weights(source: Source, weights: str | Path, spec: str) -> Source:
     """
     path, key = file_and_key("weights", weights)
     what = f"the weights {str(weights)!r} and {spec!r}"
-    parts = list(_parts(read_weights(path), _own(source.model), source.spare))
+    own = _own(source.model)
+    parts = list(_parts(read_weights(path), own, source.spare))
     if key:
         parts = _under(parts, key, path)
-    own = _own(source.model)
     fitting = [part for part in parts if not _differences(own, part.tensors)]
     if fitting:
         fit(source.model, _one_of(fitting, path, key, what).tensors, what)
@@ -117,8 +119,9 @@ def _parts(states: States, own: Mapping[str, Any], spare: tuple[str, ...]) -> It
 
 
 def _starts(name: str) -> Iterator[int]:
-    """Where a part of a dotted name begins."""
-    return (i for i in range(len(name)) if i == 0 or name[i - 1] == ".")
+    """Where a part of a dotted name begins; the first few, for a file may hold names of any length."""
+    starts = (i for i in range(len(name)) if i == 0 or name[i - 1] == ".")
+    return islice(starts, _DEEPEST)
 
 
 def _under(parts: Sequence[Part], key: str, path: Path) -> list[Part]:
@@ -193,4 +196,6 @@ def _form(tensor: Tensor) -> str:
 def _first_few(names: Iterable[str]) -> str:
     names = list(names)
     more = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(name[:_LONGEST] + "..." * (len(name) > _LONGEST) for name in names[:_MOST_NAMED]) + (
+        f" and {more} more" if more > 0 else ""
+    )
