@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 
@@ -41,6 +41,8 @@ class Reconstruction:
         input_size: of the input, or of the layer that `to` named, per spatial axis.
         rules: the rule set of the way down.
         facts: what a reader of the pictures should know; `notes` says it in words.
+        masks: where a class of an output that is a map started from many positions at once, the input pixels
+            nearest to these; False all over for other units. None where there are no such units.
     """
 
     units: tuple[Unit, ...]
@@ -50,6 +52,7 @@ class Reconstruction:
     input_size: tuple[int, ...]
     rules: RuleSet
     facts: Facts
+    masks: Bool[Tensor, "m *size"] | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
