@@ -411,9 +411,7 @@ def test_a_wrong_call_is_told_and_the_model_stays_as_it_was(net: DeconvNet, opti
 
 def test_where_nothing_contributes_another_layer_is_advised(net: DeconvNet):
     negative = int(net.scores(images(1))[0].argmin())
-    with pytest.raises(
-        ArgumentError, match=r"no unit of 'fc' has a contribution above 0: choose another layer"
-    ):
+    with pytest.raises(ArgumentError, match=r"no unit of 'fc' has a contribution above 0: choose another layer"):
         net.responsible(images(1), negative, layer="fc", k=1)
 
 
