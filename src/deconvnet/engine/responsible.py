@@ -18,7 +18,7 @@ from deconvnet.engine.classes import ClassesDown, output_of
 from deconvnet.engine.layers import Layer, has_rows, maps_of, rectified_values, value_of
 from deconvnet.engine.passes import Pass, by_units
 from deconvnet.engine.project import collected
-from deconvnet.engine.targets import Target
+from deconvnet.engine.targets import Chosen, Target
 from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.results.responsible import Responsible
 
@@ -71,7 +71,9 @@ def responsible(
     k = whole_number("k", k)
     per_map = whole_number("per_map", per_map or 0, least=0)
     name, budget = layer_of(attached, x, layer), attached.budget(memory)
-    classes, arrivals = arrived(attached, x, target, name, memory)
+    classes, arrivals = arrived(
+        attached, x, output_of(attached, attached.graph(x), len(x)).chosen(target), name, memory
+    )
     rankings = [ranked(name, part.activations, part.signals, k, per_map, part.first) for part in arrivals]
     listed = [unit for ranking in rankings for unit in ranking.units]
     if not listed:
@@ -107,16 +109,15 @@ def layer_of(attached: Attachment, x: Tensor, layer: Layer | None) -> str:
 
 
 def arrived(
-    attached: Attachment, x: Tensor, target: Target, layer: str, memory: str | int | None
+    attached: Attachment, x: Tensor, chosen: Sequence[Sequence[Chosen]], layer: str, memory: str | int | None
 ) -> tuple[Reconstruction, list[Arrival]]:
     """A class of each image carried down to a layer, and the layer's activations beside it."""
-    graph = attached.graph(x)
-    value, values = value_of(graph, layer), list[tuple[int, Tensor]]()
+    value, values = value_of(attached.graph(x), layer), list[tuple[int, Tensor]]()
 
     def look(pass_: Pass) -> None:
         values.append((int(pass_.indices[0]), pass_.trace.values[value.name]))
 
-    down = ClassesDown(attached, x, output_of(attached, graph, len(x)).chosen(target), "one", layer)
+    down = ClassesDown(attached, x, chosen, "one", layer)
     classes = down.collected(memory, keep=[value], look=look)
     arrivals = [
         Arrival(part, torch.stack([classes.whole(i) for i in range(first, first + len(part))]), first)
@@ -160,6 +161,13 @@ def ranked(
     shares = contributions / positive.flatten(1).sum(1)[image]
     arrived = signals.flatten(1).to(products.dtype)[image, flat]
     return Ranking(tuple(units), arrived, contributions, shares, tuple((products > 0).flatten(1).sum(1).tolist()))
+
+
+def map_shares(arrivals: Sequence[Arrival]) -> Float[Tensor, "n c"]:
+    """Of each image and feature map, its positive contributions divided by those of all maps; zero where none is."""
+    products = torch.cat([_products(part.activations, part.signals) for part in arrivals]).clamp(min=0)
+    of_maps = products.flatten(2).sum(2) if products.ndim > 2 else products
+    return of_maps / of_maps.sum(1, keepdim=True).clamp(min=torch.finfo(of_maps.dtype).tiny)
 
 
 def _products(activations: Tensor, signals: Tensor) -> Tensor:
