@@ -69,7 +69,7 @@ def responsible(
 ) -> Responsible:
     """The units of a layer that a class rests on; see `DeconvNet.responsible`."""
     k = whole_number("k", k)
-    per_map = whole_number("per_map", per_map or 0, least=0)
+    per_map = 0 if per_map is None else whole_number("per_map", per_map, least=0)
     name, budget = layer_of(attached, x, layer), attached.budget(memory)
     classes, arrivals = arrived(
         attached, x, output_of(attached, attached.graph(x), len(x)).chosen(target), name, memory
