@@ -26,7 +26,7 @@ from deconvnet.engine.passes import passes_of
 from deconvnet.engine.project import Watch, check_route, collected
 from deconvnet.engine.seeds import Channel, Choice, Start
 from deconvnet.engine.targets import Target, Targets
-from deconvnet.models.load import class_names
+from deconvnet.models.class_names import class_names
 from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.results.responsible import Responsible
 from deconvnet.results.steps import Steps

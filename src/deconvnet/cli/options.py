@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 PANEL = "Model"
 _MOST_MAPS = 10**6
 MODEL_HELP = (
-    "zfnet-mini (bundled), torchvision:NAME, timm:NAME (append @random for random weights), FILE.pt2, or "
-    "FILE.py:FUNCTION. The last two are your own code and can run code."
+    "zfnet-mini (bundled), torchvision:NAME, timm:NAME (append @random for random weights, ?num_classes=N for your "
+    "own), FILE.pt2, FILE.py:FUNCTION, or PACKAGE.MODULE:FUNCTION. The last three are your own code and can run code."
 )
 
 Rules = Annotated[
@@ -81,7 +81,7 @@ class ModelFlags:
     weights: Annotated[
         Path | None,
         typer.Option(
-            help="Weights file: safetensors, or a checkpoint of tensors.",
+            help="Weights file: safetensors, or a checkpoint. FILE:KEY names one of several sets of weights in it.",
             show_default="the model's own",
             rich_help_panel=PANEL,
         ),
@@ -102,7 +102,9 @@ class ModelFlags:
     labels: Annotated[
         str | None,
         typer.Option(
-            help="Class names: a text file with one per line, imagenet, or imagenette.", rich_help_panel=PANEL
+            help="Class names: a file (text with a name per line, CSV, or JSON), imagenet, or imagenette. "
+            "FILE.csv:COLUMN names a column.",
+            rich_help_panel=PANEL,
         ),
     ] = None
     device: Annotated[str | None, typer.Option(help="Device: cpu, cuda, cuda:1, mps ...", rich_help_panel=PANEL)] = None

@@ -15,7 +15,7 @@ from deconvnet.core.operations import OperationTable
 from deconvnet.core.rules import RuleSet
 from deconvnet.engine.costs import Costs
 from deconvnet.engine.layers import ClassScores, Layer, class_scores, layer_name, maps_of
-from deconvnet.models.load import check_label_count
+from deconvnet.models.class_names import check_label_count
 
 
 @dataclass(frozen=True, eq=False)
