@@ -14,6 +14,7 @@ _KINDS = {
     "Comparison": "results.comparison",
     "Reconstruction": "results.reconstruction",
     "Responsible": "results.responsible",
+    "ResponsibleMaps": "results.responsible_maps",
     "Steps": "results.steps",
 }
 """By name, the module of each class of results that can be saved."""
@@ -23,8 +24,9 @@ def open(folder: str | Path) -> Any:
     """What `save`, `build_atlas` or `learn_photos` left in a folder.
 
     Returns:
-        A `Reconstruction`, `Responsible`, `Steps` or `Comparison` as it was when it was saved, with its tensors on the
-        CPU; an `Atlas`, for which torch is not imported; or a `learn.Learned`. Older versions' folders are read too.
+        A `Reconstruction`, `Responsible`, `ResponsibleMaps`, `Steps` or `Comparison` as it was when it was saved, with
+        its tensors on the CPU; an `Atlas`, for which torch is not imported; or a `learn.Learned`. Older versions'
+        folders are read too.
 
     Raises:
         DeconvNetError: the folder holds none of these, or one that is unfinished, damaged or newer than this package;

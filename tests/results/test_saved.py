@@ -11,11 +11,12 @@ import pytest
 import torch
 from jaxtyping import Float
 from PIL import Image
+from support.classifier import class_maps, images
 from support.saved import results
 from torch import Tensor
 
 import deconvnet
-from deconvnet import ArgumentError, DeconvNetError, Preprocess, Reconstruction, Unit
+from deconvnet import ArgumentError, DeconvNetError, Preprocess, Reconstruction, ResponsibleMaps, Unit
 from deconvnet._arrays import read_tensors, write_tensors
 from deconvnet.results import saved
 from deconvnet.results.saved import ARRAYS, MANIFEST, Savable, read_result
@@ -219,6 +220,9 @@ def test_the_ending_tells_a_picture_from_a_folder(live, tmp_path: Path):
         assert min(image.size) > 0
     with pytest.raises(ArgumentError, match=r"a\.pgn' does not end in one of \.png.* folder, whose name does not end"):
         result.save(tmp_path / "a.pgn")
+    with pytest.raises(ArgumentError, match=r"whole belong to pictures, and .*folder' is a folder"):
+        live["Steps"].save(tmp_path / "folder", whole=True)
+    assert live["Steps"].save(tmp_path / "steps.png", whole=True).is_file()
     (tmp_path / "a.made").mkdir()
     for name in ("layer-0.5", "a.made"):
         assert isinstance(deconvnet.open(result.save(tmp_path / name)), Reconstruction)
@@ -264,3 +268,23 @@ def test_the_manifest_is_for_people_and_holds_no_place(folder: Path, live):
     assert text.startswith('{\n  "format_version": 1,\n') and str(Path.home()) not in text
     assert manifest["notes"] == list(live["Reconstruction"].notes)
     assert manifest["result"]["made_with"] == {"deconvnet": deconvnet.__version__, "torch": torch.__version__}
+
+
+def test_what_many_photos_rest_on_comes_back(tmp_path: Path):
+    shares = torch.tensor([[0.25, 0.75], [0.5, 0.5]])
+    maps = ResponsibleMaps("conv", ("a.jpg", "b/c.jpg"), (3, None), shares, (("d.jpg", "it is empty"),), ("a note",))
+    again = deconvnet.open(maps.save(tmp_path / "folder"))
+    assert_same(again, maps)
+    assert again.to_frame()["mean_share"].tolist() == [0.375, 0.625]
+    with pytest.raises(ArgumentError, match="ResponsibleMaps has no picture"):
+        maps.save(tmp_path / "a.png")
+
+
+def test_classes_of_maps_keep_their_outlines_and_counts(tmp_path: Path):
+    result = class_maps().explain(images(2))
+    again = deconvnet.open(result.save(tmp_path / "folder"))
+    assert_same(again, result)
+    assert again.masks is not None
+    for i, one in enumerate(again):
+        assert one.masks is not None and torch.equal(one.masks[0], again.masks[i])
+    assert tuple(count for one in again for count in one.facts.everywhere) == again.facts.everywhere != ()

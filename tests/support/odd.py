@@ -24,6 +24,7 @@ from deconvnet import (
     Reconstruction,
     Report,
     Responsible,
+    ResponsibleMaps,
     RuleSet,
     StepDown,
     Steps,
@@ -216,6 +217,7 @@ def _of_results(
 ) -> dict[str, Call]:
     result, steps = net.project(x, "0", channel=[0, 1]), net.steps(x)
     responsible, comparison = net.responsible(x, k=1), deconvnet.compare(result, result)
+    maps = deconvnet.responsible_maps(net, [photo], loaded=loaded)
     of_photo = {"photo": photo, "preprocess": loaded.preprocess}
     of_photos = {"photos": [photo], "preprocess": loaded.preprocess}
     save = {"path": "result.png", "force": True}
@@ -244,6 +246,11 @@ def _of_results(
         "Responsible.__getitem__": Call(responsible.__getitem__, {"index": 0}),
         "Responsible.to_frame": Call(responsible.to_frame),
         "Responsible.save": Call(responsible.save, save),
+        "responsible_maps": Call(deconvnet.responsible_maps, {"net": net, "photos": [photo], "loaded": loaded}),
+        "ResponsibleMaps": Call(ResponsibleMaps, vars(maps)),
+        "ResponsibleMaps.strongest": Call(maps.strongest),
+        "ResponsibleMaps.to_frame": Call(maps.to_frame),
+        "ResponsibleMaps.save": Call(maps.save, {"path": "maps", "force": True}),
         "StepDown": Call(StepDown, vars(steps[0])),
         "Steps": Call(
             Steps, {name: getattr(steps, name) for name in ("unit", "activation", "steps", "rules", "facts")}

@@ -52,7 +52,7 @@ class Savable:
 
     made_with: MadeWith = field(default_factory=MadeWith)
 
-    def _drawn(self) -> Image.Image:
+    def _drawn(self, *_: Any, **drawing: Any) -> Image.Image:
         """What a picture file holds.
 
         Raises:
@@ -60,7 +60,7 @@ class Savable:
         """
         raise ArgumentError(f"{type(self).__name__} has no picture. To save it, give a folder.")
 
-    def save(self, path: str | Path, *, force: bool = False) -> Path:
+    def save(self, path: str | Path, *, force: bool = False, **drawing: Any) -> Path:
         """Write the result's picture to a file, or all that the result holds to a folder; the path.
 
         `deconvnet.open` opens the folder: everything in it is as it was, tensors on the CPU, and all can be done
@@ -71,6 +71,7 @@ class Savable:
             path: of a picture, which ends in .png, .webp, .jpg, .tif or .bmp; else of a folder, which is made if need
                 be. It must be new, empty, or hold a saved result.
             force: replace the picture, or the result in the folder, if there is one already.
+            drawing: of a picture of `Steps`, `whole` as in `Steps.figure`.
 
         Raises:
             ArgumentError: there is a file or result already and `force` is not given, the folder holds anything else,
@@ -80,13 +81,15 @@ class Savable:
         file = file_path("path", path)
         if file.suffix.lower() in sheets.SUFFIXES:
             sheets.check_picture_path(file, force=force)
-            sheets.save_picture(self._drawn(), file, force=force)
+            sheets.save_picture(self._drawn(**drawing), file, force=force)
             return file
         if file.suffix[1:2].isalpha() and not is_folder(file):
             raise ArgumentError(
                 f"{str(file)!r} does not end in one of {', '.join(sheets.SUFFIXES)}. To save all of the result, give a "
                 f"folder, whose name does not end in {file.suffix!r}."
             )
+        if drawing:
+            raise ArgumentError(f"{', '.join(drawing)} belong to pictures, and {str(file)!r} is a folder.")
         return _write(self, file, force=flag("force", force))
 
 
