@@ -99,10 +99,10 @@ def test_the_notes_of_some_units_are_theirs_alone():
     with torch.no_grad():
         model[0].weight[:] = torch.tensor([1.0, -1.0, 0.0]).view(3, 1, 1, 1)
     result = DeconvNet(model, torch.zeros(1, 1, 4, 4)).project(torch.ones(1, 1, 4, 4), "0", channel="all")
-    assert any("1 of 3 units have activation 0" in note for note in result.notes)
-    assert any("negative" in note for note in result.notes)
-    assert not any("negative" in note or "activation 0" in note for note in result[0].notes)
-    assert any("negative" in note for note in result[1].notes) and "1 of 1 units" in result[2].notes[-1]
+    facts = [result.facts, *(one.facts for one in result), result[1:].facts]
+    assert [each.from_magnitude for each in facts] == [True, False, True, False, True]
+    assert [len(each.silent) for each in facts] == [1, 0, 0, 1, 1]
+    assert [each.units for each in facts] == [3, 1, 1, 1, 2]
 
 
 def test_units_with_other_boxes_than_windows_are_refused(net: DeconvNet):

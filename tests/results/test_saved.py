@@ -255,7 +255,7 @@ def test_a_new_kind_of_result_needs_its_fields_alone(tmp_path: Path):
 
     result = Occlusion(torch.rand(2, 3), (Part("eye", (0.1, 0.2)),), frozenset({3, 1}))
     assert_same(read_result(result.save(tmp_path / "folder"), {"Occlusion": Occlusion}.get), result)
-    with pytest.raises(ArgumentError, match=r"Occlusion has no picture\. To save it, give a folder"):
+    with pytest.raises(ArgumentError, match=r"Occlusion cannot be drawn\. To save it, give a folder"):
         result.save(tmp_path / "a.png")
     with pytest.raises(ArgumentError, match=r"cannot be saved: .*JSON compliant"):
         replace(result, parts=(Part("eye", (float("nan"),)),)).save(tmp_path / "other")
@@ -276,7 +276,7 @@ def test_what_many_photos_rest_on_comes_back(tmp_path: Path):
     again = deconvnet.open(maps.save(tmp_path / "folder"))
     assert_same(again, maps)
     assert again.to_frame()["mean_share"].tolist() == [0.375, 0.625]
-    with pytest.raises(ArgumentError, match="ResponsibleMaps has no picture"):
+    with pytest.raises(ArgumentError, match="ResponsibleMaps cannot be drawn"):
         maps.save(tmp_path / "a.png")
 
 

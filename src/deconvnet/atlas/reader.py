@@ -193,7 +193,7 @@ class Atlas:
             LayerNotFoundError, ArgumentError: an unknown layer or table; a layer for "skipped".
         """
         if not is_one_of(table, get_args(Table)) or (table == "skipped" and layer is not None):
-            raise ArgumentError(f"table is 'top', 'stats' or 'skipped', which has no layers; got {short(table)}.")
+            raise ArgumentError(f"table is 'top', 'stats', or 'skipped' without layer=; got {short(table)}.")
         if table == "skipped":
             names = [each.name for each in fields(SkippedPhoto)]
             return frame({name: [getattr(photo, name) for photo in self._skipped] for name in names})

@@ -58,7 +58,7 @@ class Savable:
         Raises:
             ArgumentError: it cannot be drawn.
         """
-        raise ArgumentError(f"{type(self).__name__} has no picture. To save it, give a folder.")
+        raise ArgumentError(f"{type(self).__name__} cannot be drawn. To save it, give a folder.")
 
     def save(self, path: str | Path, *, force: bool = False, **drawing: Any) -> Path:
         """Write the result's picture to a file, or all that the result holds to a folder; the path.
