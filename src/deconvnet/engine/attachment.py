@@ -28,6 +28,7 @@ class Attachment:
         operations: the table of operations.
         output: which of several outputs holds the classes.
         memory: budget in bytes; a quarter of what is free where None.
+        labels: names of the classes, where they are known.
     """
 
     captures: Captures
@@ -35,6 +36,7 @@ class Attachment:
     operations: OperationTable
     output: str | None
     memory: int | None
+    labels: tuple[str, ...] | None = None
 
     @property
     def model(self) -> nn.Module:

@@ -12,11 +12,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deconvnet._checks import as_index, did_you_mean, file_path, instance, short, whole_number
-from deconvnet._errors import ArgumentError, ModelLoadError, TargetError
+from deconvnet._checks import file_path, instance, short, whole_number
+from deconvnet._errors import ArgumentError, ModelLoadError
 from deconvnet._memory import check_fits
 from deconvnet.models._classes import class_counts
 from deconvnet.models._functions import from_file, from_module, names_a_function
+from deconvnet.models._names import class_index
 from deconvnet.models._preparation import overrides_of, prepared
 from deconvnet.models._programs import from_program
 from deconvnet.models._sources import Source
@@ -33,9 +34,7 @@ _FORMS = (
 _ZOO = re.compile(r"(torchvision|timm):([^?@]+?)(@random)?(?:\?(.*?))?(@random)?")
 _BUNDLED = Path(__file__).parent / "weights"
 _CPU = torch.device("cpu")
-_MOST_NAMED = 6
 _MOST_CLASSES = 100_000
-_DIGITS = 19  # more than any index has
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,41 +103,7 @@ class LoadedModel:
             >>> LoadedModel(model, photos, ("tabby cat", "golden retriever")).class_index("golden")
             1
         """
-        index = as_index(name_or_index)
-        if index is None and not isinstance(name_or_index, str):
-            raise TargetError(f"a class is named by its index or its name; got {short(name_or_index)}.")
-        sought = name_or_index if index is None else index
-        matches = self._indices(sought)
-        if len(matches) == 1:
-            return matches[0]
-        raise TargetError(self._no_class(sought, matches))
-
-    def _indices(self, name_or_index: str | int) -> list[int]:
-        sought, names = str(name_or_index).strip(), self.labels or ()
-        if isinstance(name_or_index, int) or (sought.isdecimal() and len(sought) < _DIGITS and sought not in names):
-            index = int(name_or_index)
-            return [index] if 0 <= index < len(names) or (self.labels is None and index >= 0) else []
-        if sought in names:
-            return [index for index, name in enumerate(names) if name == sought]
-        folded = [name.casefold() for name in names]
-        if sought.casefold() in folded:
-            return [index for index, name in enumerate(folded) if name == sought.casefold()]
-        return [index for index, name in enumerate(folded) if sought and sought.casefold() in name]
-
-    def _no_class(self, sought: str | int, matches: Sequence[int]) -> str:
-        if self.labels is None and isinstance(sought, int):
-            return f"no class {sought}: classes are counted from 0."
-        if self.labels is None:
-            return (
-                f"cannot find class {sought!r}: the network comes without class names. "
-                "Give an index, or load with labels=."
-            )
-        if matches:
-            named = ", ".join(f"{index} {self.labels[index]!r}" for index in matches[:_MOST_NAMED])
-            more = f" and {len(matches) - _MOST_NAMED} more" if len(matches) > _MOST_NAMED else ""
-            return f"{sought!r} could be {named}{more}. Give the whole name or the index."
-        hint = did_you_mean(str(sought), self.labels) or " Give a name or an index."
-        return f"no class {sought!r} among the {len(self.labels)} (0 to {len(self.labels) - 1}).{hint}"
+        return class_index(self.labels, name_or_index)
 
 
 def load_model(
@@ -298,8 +263,8 @@ def _device(device: str | torch.device) -> torch.device:
         usable = torch.device(device)
         torch.zeros(1, device=usable).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as fault:
-        reason = str(fault).splitlines()[0]
-        raise ArgumentError(f"device={str(device)!r} cannot be used here: {reason} Try 'cpu'.") from fault
+        reason = str(fault).splitlines()[0].rstrip(" .")
+        raise ArgumentError(f"device={str(device)!r} cannot be used here: {reason}. Try 'cpu'.") from fault
     return usable
 
 
