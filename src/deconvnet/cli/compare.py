@@ -12,6 +12,7 @@ import typer
 from deconvnet._errors import ArgumentError, DeconvNetError
 from deconvnet._types import Box
 from deconvnet.cli import options as o
+from deconvnet.cli.figure import FORMATS, FigureFlags, with_figure_flags
 from deconvnet.cli.files import in_file_name, output_paths, stem
 from deconvnet.cli.network import as_input
 from deconvnet.cli.project import unit_facts
@@ -62,6 +63,7 @@ class Side:
 
 
 @o.with_model_flags
+@with_figure_flags
 def compare(
     a: Annotated[str, typer.Argument(metavar="A", help=f"One side: {KINDS}", show_default=False)],
     b: Annotated[str, typer.Argument(metavar="B", help="The other side, as for A.", show_default=False)],
@@ -75,10 +77,11 @@ def compare(
         Literal["common", "own"],
         typer.Option(help="Scale of the pictures: common to a pair, or each picture's own, for faint ones."),
     ] = "common",
-    output: Annotated[str | None, o.output("Picture file.", "./NAME.LAYER.compare.png")] = None,
+    output: Annotated[str | None, o.output(FORMATS, "./NAME.LAYER.compare.png")] = None,
     force: o.Force = False,
     as_json: o.Json = False,
     *,
+    figure: FigureFlags,
     flags: o.ModelFlags,
 ) -> None:
     """Carry the same units down in two ways, side by side: two networks, two checkpoints, or two rule sets.
@@ -93,7 +96,6 @@ def compare(
     if flags.weights is not None and flags not in [side.model for side in sides]:
         raise ArgumentError("--weights belongs to a rule set, and neither A nor B is one. Drop it.")
     from deconvnet.photos.photo import load_photo
-    from deconvnet.pictures.sheets import save_picture
 
     loaded_photo = load_photo(photo)
     index = o.parse_numbers("--position", position, whole=True)
@@ -101,8 +103,8 @@ def compare(
         result, preprocess = _compare(sides, loaded_photo, layer, channel, index)
     scales = "one scale" if scale == "common" else "each on its own scale"
     title = "\n".join([f"layer {layer} on {loaded_photo.name}, {scales}", *map(str, sides)])
-    sheet = result.sheet([loaded_photo], preprocess, common=scale == "common", title=title)
-    save_picture(sheet, path, force=force)
+    sheet = result.sheet([loaded_photo], preprocess, common=scale == "common", **figure.layout(title))
+    sheet.save(path, force=force)
     facts = {"photo": photo, "layer": layer, **_facts(result, sides), "scale": scale,
              "notes": list(result.notes), "file": str(path)}  # fmt: skip
     print_result(Result("\n".join(_lines(result, sides)) + f" -> {path}", facts), as_json=as_json)

@@ -9,6 +9,7 @@ import typer
 from deconvnet.cli import options as o
 from deconvnet.cli.classes import percent
 from deconvnet.cli.explain import explain_photo
+from deconvnet.cli.figure import FigureFlags
 from deconvnet.cli.files import output_paths
 from deconvnet.cli.network import open_network
 from deconvnet.cli.result import Result, print_drawn
@@ -27,7 +28,7 @@ def demo(
     network = open_network(o.ModelFlags())
 
     def draw() -> Result:
-        result = explain_photo(network, "sample:chelsea", path, force=replaces)
+        result = explain_photo(network, "sample:chelsea", path, FigureFlags(), force=replaces)
         return replace(result, words=_words(result.facts, path))
 
     print_drawn(draw, as_json=as_json)

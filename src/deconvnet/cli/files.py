@@ -63,6 +63,6 @@ def _names(stems: Sequence[str], suffix: str) -> list[str]:
 
 
 def _check_format(name: str, formats: Sequence[str] | None) -> None:
-    from deconvnet.pictures.sheets import SUFFIXES
+    from deconvnet.pictures.figure import SUFFIXES
 
     check_suffix(Path(name), formats or SUFFIXES)

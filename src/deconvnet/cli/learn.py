@@ -16,9 +16,8 @@ from deconvnet.cli.result import ALREADY_FINISHED
 _ITERATIONS, _STEPS = 30, 10  # as `learn_photos` has them
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from deconvnet.learn.train import Progress
+    from deconvnet.pictures.figure import Figure
 
 
 def learn(
@@ -154,13 +153,12 @@ def learned(
     from deconvnet.cli.files import in_file_name, stem
     from deconvnet.learn.draw import draw_filters, draw_parts, draw_reconstructions
     from deconvnet.learn.learned import Learned
-    from deconvnet.pictures.sheets import save_picture
 
     target = folder if output is None else file_path("the name of the output folder", output)
     result = Learned.open(folder)
     if not is_folder(target):
         raise ArgumentError(f"-o {str(target)!r}: this folder does not exist. Make it first.")
-    pictures: dict[str, Callable[[], Image]] = {
+    pictures: dict[str, Callable[[], Figure]] = {
         f"filters-{layer}.png": partial(draw_filters, result, layer) for layer in range(1, len(result.net.layers) + 1)
     }
     if photo is not None:
@@ -169,7 +167,7 @@ def learned(
         pictures[f"{name}.parts.png"] = partial(draw_parts, result, photo)
     check_new([] if force else [target / name for name in pictures])
     for name, picture in {name: draw() for name, draw in pictures.items()}.items():
-        save_picture(picture, target / name, force=force)
+        picture.save(target / name, force=force)
         print(f"-> {target / name}")
 
 

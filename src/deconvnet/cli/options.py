@@ -109,22 +109,34 @@ class ModelFlags:
         )
 
 
-def with_model_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the fields of `ModelFlags` as flags of its own, in place of its parameter `flags`."""
-    names = [field.name for field in fields(ModelFlags)]
-    signature = inspect.signature(command, eval_str=True)
-    expanded = inspect.signature(ModelFlags, eval_str=True).parameters.values()
-    own = [parameter for name, parameter in signature.parameters.items() if name != "flags"]
+def with_flags_of(kind: type[Any], name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator: the command with the fields of a dataclass as flags of its own, in place of one parameter.
 
-    @wraps(command)
-    def with_flags(**values: Any) -> None:
-        flags = ModelFlags(**{name: values.pop(name) for name in names})
-        command(**values, flags=flags)
+    Args:
+        kind: the dataclass.
+        name: of the parameter.
+    """
 
-    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own, *expanded)]
-    vars(with_flags)["__signature__"] = signature.replace(parameters=parameters)
-    with_flags.__annotations__ = {p.name: p.annotation for p in parameters}
-    return with_flags
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        names = [field.name for field in fields(kind)]
+        signature = inspect.signature(command, eval_str=True)
+        expanded = inspect.signature(kind, eval_str=True).parameters.values()
+        own = [parameter for key, parameter in signature.parameters.items() if key != name]
+
+        @wraps(command)
+        def with_flags(**values: Any) -> None:
+            flags = kind(**{key: values.pop(key) for key in names})
+            command(**values, **{name: flags})
+
+        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own, *expanded)]
+        vars(with_flags)["__signature__"] = signature.replace(parameters=parameters)
+        with_flags.__annotations__ = {p.name: p.annotation for p in parameters}
+        return with_flags
+
+    return decorated
+
+
+with_model_flags = with_flags_of(ModelFlags, "flags")
 
 
 PHOTO_HELP = "Photo file, or sample:chelsea, sample:astronaut, sample:coffee or sample:rocket."

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from deconvnet.cli import options as o
+from deconvnet.cli.figure import FORMATS, Arrange, FigureFlags, with_figure_flags
 from deconvnet.cli.files import in_file_name, output_paths, stem
-from deconvnet.cli.network import Network, open_network
+from deconvnet.cli.network import open_network
 from deconvnet.cli.result import Result, print_drawn
 
 if TYPE_CHECKING:
-    from deconvnet.photos.photo import Photo
-    from deconvnet.results.reconstruction import Crop, Reconstruction
+    from deconvnet.results.reconstruction import Reconstruction
 
 
 @o.with_model_flags
+@with_figure_flags
 def project(
     photo: o.Photo,
     layer: o.Layer,
@@ -27,10 +28,12 @@ def project(
         Literal["energy", "field", "none"],
         typer.Option(help="Part of the input in each picture: 99 % of the energy, the receptive field, or everything."),
     ] = "energy",
-    output: Annotated[str | None, o.output("Picture file.", "./NAME.LAYER.png")] = None,
+    arrange: Arrange = "grid",
+    output: Annotated[str | None, o.output(FORMATS, "./NAME.LAYER.png")] = None,
     force: o.Force = False,
     as_json: o.Json = False,
     *,
+    figure: FigureFlags,
     flags: o.ModelFlags,
 ) -> None:
     """Carry units of a layer down to the pixels: each reconstruction beside its patch of the photo."""
@@ -40,30 +43,19 @@ def project(
 
     def draw() -> Result:
         result = network.net.project(x, layer, channel=o.feature_maps(channel), position=index)
-        return _drawn(network, result, photo, loaded_photo, path, crop=crop, force=force)
+        title = f"layer {result.units[0].layer} of {network.name} on {loaded_photo.name} ({network.net.rules.name})"
+        sheet = result.sheet(
+            [loaded_photo], network.loaded.preprocess, crop=crop, arrange=arrange, **figure.layout(title)
+        )
+        sheet.save(path, force=force)
+        return _result(result, photo, path)
 
     loaded_photo, x = network.read(photo)
     print_drawn(draw, as_json=as_json)
 
 
-def _drawn(
-    network: Network,
-    result: "Reconstruction",
-    photo: str,
-    loaded_photo: "Photo",
-    path: Path,
-    *,
-    crop: "Crop",
-    force: bool,
-) -> Result:
-    """Write the picture."""
-    from deconvnet.pictures.sheets import save_picture
-
-    layer = result.units[0].layer
-    title = f"layer {layer} of {network.name} on {loaded_photo.name} ({network.net.rules.name})"
-    sheet = result.sheet([loaded_photo], network.loaded.preprocess, crop=crop, title=title)
-    save_picture(sheet, path, force=force)
-    units = unit_facts(result)
+def _result(result: "Reconstruction", photo: str, path: Path) -> Result:
+    units, layer = unit_facts(result), result.units[0].layer
     facts = {"photo": photo, "layer": layer, "units": units, "rules": result.rules.name,
              "notes": list(result.notes), "file": str(path)}  # fmt: skip
     return Result(f"{photo}: {len(units)} units of {layer} -> {path}", facts)

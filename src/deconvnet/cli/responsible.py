@@ -7,6 +7,7 @@ import typer
 
 from deconvnet.cli import options as o
 from deconvnet.cli.classes import answer_words, check_target, class_facts, class_words, percent
+from deconvnet.cli.figure import FORMATS, FigureFlags, with_figure_flags
 from deconvnet.cli.files import output_paths, stem
 from deconvnet.cli.network import Network, open_network
 from deconvnet.cli.project import unit_facts
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 @o.with_model_flags
+@with_figure_flags
 def responsible(
     photos: o.Photos,
     target: o.Target = None,
@@ -30,12 +32,11 @@ def responsible(
         ),
     ] = None,
     k: Annotated[int, typer.Option("-k", help="Number of units.")] = 9,
-    output: Annotated[
-        str | None, o.output("Picture file; a folder for several photos.", "./NAME.responsible.png")
-    ] = None,
+    output: Annotated[str | None, o.output(f"{FORMATS} A folder for several photos.", "./NAME.responsible.png")] = None,
     force: o.Force = False,
     as_json: o.Json = False,
     *,
+    figure: FigureFlags,
     flags: o.ModelFlags,
 ) -> None:
     """Show the units of a layer that a class rests on: where they lie in the photo, and the picture of each.
@@ -48,15 +49,15 @@ def responsible(
     network = open_network(flags, target)
 
     def draw(photo: str, path: Path) -> Result:
-        return _draw(network, photo, path, layer=layer, k=k, force=force)
+        return _draw(network, photo, path, figure, layer=layer, k=k, force=force)
 
     print_each(photos, paths, draw, as_json=as_json)
 
 
-def _draw(network: Network, photo: str, path: Path, *, layer: str | None, k: int, force: bool) -> Result:
+def _draw(
+    network: Network, photo: str, path: Path, figure: FigureFlags, *, layer: str | None, k: int, force: bool
+) -> Result:
     """Write the picture of one photo."""
-    from deconvnet.pictures.sheets import save_picture
-
     loaded, net = network.loaded, network.net
     loaded_photo, x = network.read(photo)
     probabilities = net.probabilities(x)[0]
@@ -65,7 +66,7 @@ def _draw(network: Network, photo: str, path: Path, *, layer: str | None, k: int
     facts = class_facts(loaded, probabilities, result.classes[0])
     title = f"{class_words(facts)}: units of {result.layer} that it rests on ({net.rules.name})"
     title += answer_words(facts, "; {}")
-    save_picture(result.beside(loaded_photo, loaded.preprocess, title=title), path, force=force)
+    result.beside(loaded_photo, loaded.preprocess, **figure.layout(title)).save(path, force=force)
     units = _unit_facts(result)
     return Result(
         f"{photo}: {class_words(facts)}{answer_words(facts, ' ({})')}: {_words(units, result.layer)} -> {path}",

@@ -7,28 +7,36 @@ import typer
 
 from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
+from deconvnet.cli.figure import FORMATS, ArrangeRows, FigureFlags, with_figure_flags
 from deconvnet.cli.files import in_file_name, output_paths
 
 
+@with_figure_flags
 def sheet(
     atlas: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of an atlas.", show_default=False)],
     layer: Annotated[str, typer.Option("--layer", "-l", help="Layer of the atlas.")],
     channel: Annotated[str, typer.Option(*o.CHANNEL, help="Feature maps: 3,5,8, or 0-15; or all.")] = "all",
-    columns: Annotated[int, typer.Option(help="Number of feature maps side by side.")] = 3,
+    arrange: ArrangeRows = "grid",
     output: Annotated[
-        str | None, o.output("Picture file: .png for one long picture, .pdf for A4 pages.", "./DIR.LAYER.sheet.png")
+        str | None,
+        o.output(
+            f"{FORMATS} Pages are A4; a .pdf holds all of them, and in other formats they become numbered files.",
+            "./DIR.LAYER.sheet.pdf",
+        ),
     ] = None,
     force: o.Force = False,
+    *,
+    figure: FigureFlags,
 ) -> None:
     """Draw feature maps of an atlas: the strongest activations of each, carried down, beside their patches."""
     from deconvnet.atlas.reader import Atlas
-    from deconvnet.atlas.sheet import SUFFIXES, save_sheet
 
-    suffix = f".{in_file_name(layer)}.sheet.png"
-    (path,) = output_paths([atlas.resolve().name], output, suffix, force=force, formats=SUFFIXES)
-    channels = _channels(channel)
-    pages = save_sheet(Atlas.open(atlas), layer, path, channels=channels, columns=columns, force=force)
-    print(f"{layer} of {atlas} -> {path}" + (f" ({pages} pages)" if pages > 1 else ""))
+    suffix = f".{in_file_name(layer)}.sheet.pdf"
+    (path,) = output_paths([atlas.resolve().name], output, suffix, force=force)
+    drawn = Atlas.open(atlas).sheet(layer, channels=_channels(channel), arrange=arrange, **figure.layout())
+    paths = drawn.save(path, force=force)
+    pages = f" ({len(drawn)} pages)" if len(drawn) > 1 else ""
+    print(f"{layer} of {atlas} -> {paths[0]}" + (f" to {paths[-1]}" if len(paths) > 1 else "") + pages)
 
 
 def _channels(text: str) -> list[int] | None:

@@ -8,17 +8,17 @@ import typer
 from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
 from deconvnet.cli.classes import check_target
+from deconvnet.cli.figure import FORMATS, FigureFlags, with_figure_flags
 from deconvnet.cli.files import in_file_name, output_paths, stem
 from deconvnet.cli.network import open_network
 from deconvnet.cli.result import Result, print_drawn
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from deconvnet.results.steps import StepDown, Steps
 
 
 @o.with_model_flags
+@with_figure_flags
 def steps(
     photo: o.Photo,
     layer: Annotated[
@@ -34,10 +34,11 @@ def steps(
     to: Annotated[
         str | None, typer.Option("--to", help="Layer to stop at, below the unit.", show_default="the pixels")
     ] = None,
-    output: Annotated[str | None, o.output("Picture file.", "./NAME.LAYER.steps.png")] = None,
+    output: Annotated[str | None, o.output(FORMATS, "./NAME.LAYER.steps.png")] = None,
     force: o.Force = False,
     as_json: o.Json = False,
     *,
+    figure: FigureFlags,
     flags: o.ModelFlags,
 ) -> None:
     """Show the mechanism: a unit's signal unpooled, rectified and filtered, step by step, beside the forward maps.
@@ -54,16 +55,14 @@ def steps(
         if layer is None:
             check_target(network.target, tuple(network.net.scores(x).shape[2:]))
         result = network.net.steps(x, layer, channel=channel, position=index, target=network.target, to=to)
-        return _drawn(result, photo, network.loaded.preprocess.as_seen(loaded_photo), path, force=force)
+        drawn = result.figure(network.loaded.preprocess.as_seen(loaded_photo), **figure.layout())
+        drawn.save(path, force=force)
+        return _result(result, photo, path)
 
     print_drawn(draw, as_json=as_json)
 
 
-def _drawn(result: "Steps", photo: str, seen: "Image", path: Path, *, force: bool) -> Result:
-    """Write the picture."""
-    from deconvnet.pictures.sheets import save_picture
-
-    save_picture(result.figure(seen), path, force=force)
+def _result(result: "Steps", photo: str, path: Path) -> Result:
     unit = {"channel": result.unit.channel, "position": result.unit.position, "activation": result.activation}
     facts = {"photo": photo, "layer": result.unit.layer, "unit": unit, "steps": [*map(_step_facts, result)],
              "rules": result.rules.name, "notes": list(result.notes), "file": str(path)}  # fmt: skip
