@@ -227,8 +227,9 @@ def _letters_of(face: Face) -> frozenset[str]:
     """All letters of a font that is drawn in outlines; none for a file that is not such a font."""
     from fontTools.ttLib import TTFont, TTLibError
 
+    assert face.path is not None
     try:
-        with TTFont(face.path, fontNumber=face.index, lazy=True) as font:
+        with face.path.open("rb") as file, TTFont(file, fontNumber=face.index, lazy=True) as font:
             outlines = "glyf" in font or "CFF " in font
             return frozenset(map(chr, font.getBestCmap() or ())) if outlines else frozenset()
     except (OSError, TTLibError, ValueError, KeyError, AssertionError):

@@ -257,18 +257,17 @@ def _below(cell: Cell, width: int, layout: Layout) -> Page:
 
 
 def _scale(bar: Bar, width: int, layout: Layout) -> Page:
-    """A colour bar with the words of its ticks below; those that would touch are left out, from the left."""
+    """A colour bar with the words of its ticks below; those between that would touch others are left out."""
     tall = layout.pixels(_BAR)
     parts = [(Page(width, tall, (Placed(bar.image, 0, 0, width, tall),), ()), 0, 0)]
-    free = width + layout.size
-    for share, text in reversed(bar.ticks):
+    taken: list[tuple[int, int]] = []
+    for share, text in (*bar.ticks[:1], *bar.ticks[:0:-1]):
         block = words(text, 10**6, layout.size)
         wide = block.lines[0].width
         left = min(max(round(share * width - wide / 2), 0), width - wide)
-        if left < 0 or left + wide + layout.size > free:
-            continue
-        free = left
-        parts.append((replace(block, width=wide), left, tall))
+        if all(left > right + layout.gap or left + wide + layout.gap < low for low, right in taken):
+            taken.append((left, left + wide))
+            parts.append((replace(block, width=wide), left, tall))
     return _placed(width, max(top + block.height for block, _, top in parts), parts)
 
 
