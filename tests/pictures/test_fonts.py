@@ -19,11 +19,12 @@ needs_dejavu = pytest.mark.skipif(DEJAVU is None, reason="matplotlib, which brin
 
 @pytest.fixture(autouse=True)
 def forget(monkeypatch):
-    """Each test looks for fonts anew."""
-    for cached in (fonts._system_face, fonts._code, fonts._faces_below):
+    """Each test looks for fonts anew, and is warned anew."""
+    monkeypatch.setattr(fonts, "_told", set())
+    for cached in (fonts._system_face, fonts._faces_below):
         cached.cache_clear()
     yield
-    for cached in (fonts._system_face, fonts._code, fonts._faces_below):
+    for cached in (fonts._system_face, fonts._faces_below):
         cached.cache_clear()
 
 
@@ -53,7 +54,8 @@ def test_a_letter_that_no_font_has_is_its_code_with_one_warning(no_fonts):
     with pytest.warns(DeconvNetWarning, match=r"has '猫' \(cjk unified ideograph-732b\).*its code, U\+732B") as warned:
         assert runs_of("猫 cat, 猫") == [Run("U+732B cat, U+732B", OWN)]
         runs_of("猫")
-    assert len(warned) == 1
+        assert runs_of("虎猫 я") == [Run("U+864E U+732B U+044F", OWN)]
+    assert len(warned) == 2 and "has '虎'" in str(warned[1].message) and "'я'" in str(warned[1].message)
 
 
 @needs_dejavu
@@ -90,6 +92,16 @@ def test_files_that_are_not_fonts_are_passed_over(monkeypatch, tmp_path):
     monkeypatch.setattr(fonts, "_candidates", lambda letters: fonts._faces_below((tmp_path,)))
     with pytest.warns(DeconvNetWarning, match="U\\+044F"):
         assert runs_of("я") == [Run("U+044F", OWN)]
+
+
+@needs_dejavu
+def test_a_font_of_boxes_in_place_of_letters_is_not_taken(monkeypatch):
+    folder = DEJAVU.path.parent
+    if not list(folder.glob("LastResort*")):
+        pytest.skip("this matplotlib brings no font of boxes")
+    monkeypatch.setattr(fonts, "_candidates", lambda letters: fonts._faces_below((folder,)))
+    with pytest.warns(DeconvNetWarning, match="U\\+732B"):
+        assert runs_of("猫") == [Run("U+732B", OWN)]
 
 
 def test_upright_fonts_of_one_weight_come_first():

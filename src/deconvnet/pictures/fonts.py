@@ -1,5 +1,6 @@
 """Fonts that have the letters of a text: Pillow's own, and those of the system. No torch here."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ _SUFFIXES = (".ttf", ".otf", ".ttc")
 _UNLIKE_OURS = ("bold", "black", "heavy", "italic", "oblique", "light", "thin", "narrow", "condensed", "mono", "serif",
                 "emoji", "math")  # fmt: skip
 _FIRST = ("dejavusans", "notosans", "arial", "segoeui", "liberationsans")
+_PLACEHOLDERS = ("lastresort", "adobeblank", "adobenotdef")  # fonts of boxes or blanks in place of all letters
 _SECONDS = 10  # that a list of the system's fonts may take
 
 
@@ -45,6 +47,8 @@ class Face:
 
 
 OWN = Face()
+_LACKING = Face(Path(), -1)  # in place of a font, for letters that none has
+_told: set[str] = set()  # letters that a warning has named
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,17 @@ def runs_of(text: str) -> list[Run]:
         _check_direction(text)
         return [Run(text, face)]
     single = [run for letter in text for run in _run_of_letter(letter)]
-    return [Run("".join(run.text for run in same), face) for face, same in groupby(single, lambda run: run.face)]
+    _warn_of([run.text for run in single if run.face is _LACKING])
+    spelt = [
+        Run(" ".join(map(_code, text)), OWN) if face is _LACKING else Run(text, face) for face, text in _joined(single)
+    ]
+    return [Run(text, face) for face, text in _joined(spelt)]
+
+
+def _joined(runs: list[Run]) -> Iterator[tuple[Face, str]]:
+    """Runs of one font as one."""
+    for face, same in groupby(runs, lambda run: run.face):
+        yield face, "".join(run.text for run in same)
 
 
 def _run_of_letter(letter: str) -> Iterator[Run]:
@@ -86,7 +100,7 @@ def _run_of_letter(letter: str) -> Iterator[Run]:
     elif all(map(_own_has, plain := _plain(letter))):
         yield Run(plain, OWN)
     else:
-        yield Run(_code(letter), OWN)
+        yield Run(letter, _LACKING)
 
 
 @cache
@@ -133,18 +147,23 @@ def _plain(letter: str) -> str:
     return "".join(part for part in parts if not unicodedata.combining(part)) or letter
 
 
-@cache
 def _code(letter: str) -> str:
-    """A letter's code, with a warning the first time."""
-    code = f"U+{ord(letter):04X}"
-    name = unicodedata.name(letter, "a letter without a name").lower()
-    warnings.warn(
-        f"no font on this machine has {letter!r} ({name}), so pictures show its code, {code}. Install a font that has "
-        "it, such as Noto Sans.",
-        DeconvNetWarning,
-        stacklevel=2,
-    )
-    return code
+    return f"U+{ord(letter):04X}"
+
+
+def _warn_of(letters: list[str]) -> None:
+    """Warn of letters that no font has, of each once."""
+    new = [letter for letter in dict.fromkeys(letters) if letter not in _told]
+    if new:
+        _told.update(new)
+        named = ", ".join(f"{letter!r} ({unicodedata.name(letter, 'without a name').lower()})" for letter in new)
+        whose = "their codes" if len(new) > 1 else "its code"
+        warnings.warn(
+            f"no font on this machine has {named}, so pictures show {whose}, {' '.join(map(_code, new))}. "
+            "Install a font that has such letters, such as one of Noto's.",
+            DeconvNetWarning,
+            stacklevel=2,
+        )
 
 
 @cache
@@ -161,17 +180,21 @@ def _check_direction(text: str) -> None:
 def _system_face(letters: frozenset[str]) -> Face | None:
     """The font of the system that has all of the letters, and looks most like Pillow's own."""
     for face in sorted(_candidates(letters), key=_order):
-        if letters <= _letters_of(face) and _can_be_drawn(face):
+        if not _plain_name(face).startswith(_PLACEHOLDERS) and letters <= _letters_of(face) and _can_be_drawn(face):
             return face
     return None
 
 
 def _order(face: Face) -> tuple[int, int, int, str]:
-    name = str(face.path.stem if face.path else "").lower()
-    plain = name.replace("-", "").replace("_", "")
+    plain = _plain_name(face)
     unlike = sum(word in plain.replace("sansserif", "") for word in _UNLIKE_OURS)
     first = next((i for i, start in enumerate(_FIRST) if plain.startswith(start)), len(_FIRST))
     return unlike, first, face.index, str(face.path)
+
+
+def _plain_name(face: Face) -> str:
+    """The name of a font's file in small letters and digits alone."""
+    return re.sub(r"[\W_]", "", face.path.stem.lower()) if face.path else ""
 
 
 def _candidates(letters: frozenset[str]) -> list[Face]:

@@ -16,6 +16,7 @@ _LOSSLESS = 6_000_000  # pixels of all pictures of a figure; with more, they are
 _QUALITY = 88
 _LARGEST = 24_000_000  # bytes of all JPEGs together; with more, their quality goes down
 _LOWER = (80, 70, 55)
+_BASE = 0.8  # of a cell as high as its text is large: from its top to the base line, as fpdf2 sets it
 
 
 class _Document(FPDF):
@@ -25,6 +26,7 @@ class _Document(FPDF):
         super().__init__(unit="pt")
         self.set_auto_page_break(False)
         self.set_margin(0)
+        self.c_margin = 0.0
         self.set_title(title)
         self.set_creation_date(datetime(2000, 1, 1, tzinfo=UTC))
         self.set_text_shaping(True)  # without it, letters that join, or run from right to left, come out wrong
@@ -78,9 +80,12 @@ def _write(document: FPDF, line: Line, points: float, fonts: _Fonts) -> None:
     left = line.left * points
     document.set_text_color(*line.colour)
     for run in runs_of(line.text):
-        document.set_font(fonts.name(run.face), size=line.size * points)
-        document.text(left, line.base * points, run.text)
-        left += document.get_string_width(run.text)
+        size = line.size * points
+        document.set_font(fonts.name(run.face), size=size)
+        document.set_xy(left, line.base * points - _BASE * size)
+        width = document.get_string_width(run.text)
+        document.cell(width, size, run.text)  # `text` would not let letters join, nor run from right to left
+        left += width
 
 
 def _encoded(pages: list[list[Image.Image]]) -> list[list[Image.Image | io.BytesIO]]:
