@@ -32,6 +32,7 @@ _MODULES = {
     "models.load": ("LoadedModel", "load_model"),
     "models.zfnet": ("zfnet", "zfnet_mini"),
     "network": ("DeconvNet", "costs", "watch_activations", "way_down"),
+    "pictures.figure": ("Figure",),
     "pictures.render": ("render",),
     "photos.photo": ("load_photo",),
     "photos.preprocess": ("Preprocess",),
