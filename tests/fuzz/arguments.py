@@ -162,7 +162,9 @@ def _of_results() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "picture": (result.picture, {"i": (0, 1), "crop": crops, "scale": scales}),
         "box": (result.box, {"i": (0, 1), "crop": crops}),
         "whole": (result.whole, {"i": (0, 1)}),
-        "sheet": (result.sheet, {"photos": images, "preprocess": preprocess, "crop": crops, "arrange": ("grid",), **layouts}),
+        "sheet": (result.sheet, {
+            "photos": images, "preprocess": preprocess, "crop": crops, "arrange": ("grid",), **layouts,
+        }),
         "beside": (result.beside, {
             "photo": (photos[0],), "preprocess": preprocess, "i": (0,), "words": ("",), **layouts,
         }),
@@ -172,7 +174,9 @@ def _of_results() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "compare": (deconvnet.compare, {"a": (result,), "b": (other, result), "names": (("A", "B"),)}),
         "comparison words": (compared.words, {"i": (0, 1)}),
         "comparison box": (compared.box, {"i": (0, 1), "crop": crops}),
-        "comparison sheet": (compared.sheet, {"photos": images, "preprocess": preprocess, "common": (True, False), **layouts}),
+        "comparison sheet": (compared.sheet, {
+            "photos": images, "preprocess": preprocess, "common": bools, **layouts,
+        }),
         "steps figure": (steps.figure, {"photo": (None,), **layouts}),
         "steps save": (steps.save, {"path": paths, "force": (False, True)}),
         "responsible beside": (
@@ -223,6 +227,9 @@ def _of_atlases() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "merge_shards": (deconvnet.merge_shards, {
             "net": (net,), "photos": (runs.base() / "photos",), "shards": (parts,), "out": ("merged",),
             "loaded": (loaded,), "workers": (0,), "resume": (False, True), "progress": (None, print),
+        }),
+        "Atlas.sheet": (atlas.sheet, {
+            "layer": ("1",), "channels": (None, [0]), "arrange": ("grid", "rows"), "dpi": (50,), "columns": (None,),
         }),
         "Atlas.open": (Atlas.open, {"folder": (this / "atlas", str(this / "atlas"))}),
         "top": (atlas.top, of_map),

@@ -14,12 +14,9 @@ PANEL = "Figure"
 FORMATS = "Picture file: .png, .pdf or .svg (text stays text), .webp, .jpg, .tif, .bmp."
 
 Arrange = Annotated[
-    Literal["grid", "rows", "columns"],
-    typer.Option(help="A grid, or a row or a column for each feature map.", rich_help_panel=PANEL),
+    Literal["grid", "rows", "columns"], typer.Option(help="A grid, or a row or a column for each feature map.")
 ]
-ArrangeRows = Annotated[
-    Literal["grid", "rows"], typer.Option(help="A grid, or a row for each feature map.", rich_help_panel=PANEL)
-]
+ArrangeRows = Annotated[Literal["grid", "rows"], typer.Option(help="A grid, or a row for each feature map.")]
 
 
 @dataclass(frozen=True)
