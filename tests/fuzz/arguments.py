@@ -150,13 +150,8 @@ def _of_results() -> dict[str, tuple[Callable[..., Any], Usual]]:
     answer = net.responsible(x[:1], (0, 1, 1), "1", 2)
     photos, crops, scales = ["sample:chelsea", "sample:rocket"], ("energy", "field", "none"), ("logistic", "linear")
     preprocess, images, paths = (loaded.preprocess,), (photos,), ("a.png", Path("b.png"), "c.pdf", "d.svg")
-    layouts: Usual = {
-        "tile": (None, 40),
-        "columns": (None, 2),
-        "dpi": (96, 50),
-        "title": ("", "a"),
-        "text": (True, False),
-    }
+    bools = True, False
+    layouts: Usual = {"tile": (None, 40), "columns": (None, 2), "dpi": (96, 50), "title": ("", "a"), "text": bools}
     return {
         "render": (deconvnet.render, {"signal": (x[0],), "scale": scales, "limit": (None, 1.0)}),
         "picture": (result.picture, {"i": (0, 1), "crop": crops, "scale": scales}),

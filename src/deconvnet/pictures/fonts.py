@@ -157,9 +157,9 @@ def _warn_of(letters: list[str]) -> None:
     if new:
         _told.update(new)
         named = ", ".join(f"{letter!r} ({unicodedata.name(letter, 'without a name').lower()})" for letter in new)
-        whose = "their codes" if len(new) > 1 else "its code"
+        words = "their codes" if len(new) > 1 else "its code"
         warnings.warn(
-            f"no font on this machine has {named}, so pictures show {whose}, {' '.join(map(_code, new))}. "
+            f"no font on this machine has {named}, so pictures show {words}, {' '.join(map(_code, new))}. "
             "Install a font that has such letters, such as one of Noto's.",
             DeconvNetWarning,
             stacklevel=2,
@@ -226,8 +226,8 @@ def _listed_by_fontconfig(letters: frozenset[str]) -> list[Face] | None:
 def _own_folders() -> tuple[Path, ...]:
     """Folders of fonts that came with Python packages."""
     spec = find_spec("matplotlib")
-    places = spec.submodule_search_locations if spec else None
-    return tuple(Path(place) / "mpl-data" / "fonts" / "ttf" for place in places or ())
+    folders = spec.submodule_search_locations if spec else None
+    return tuple(Path(folder) / "mpl-data" / "fonts" / "ttf" for folder in folders or ())
 
 
 def _system_folders() -> tuple[Path, ...]:
