@@ -43,6 +43,6 @@ def sheet_title(layer: str, manifest: Manifest) -> str:
 
 def _legend(manifest: Manifest) -> str:
     return (
-        f"Left: the {manifest.k} strongest activations of each feature map over {manifest.counts.photos} photos "
-        f"({manifest.photos.name}), carried down; zero is grey. Right: the same parts of their photos."
+        f"Left: the {manifest.k} strongest activations of each map over {manifest.counts.photos} photos "
+        f"({manifest.photos.name}), carried down; zero is grey. Right: their patches."
     )

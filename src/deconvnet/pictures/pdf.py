@@ -14,7 +14,7 @@ from deconvnet.pictures.page import Line, Page, embedded
 
 _LOSSLESS = 6_000_000  # pixels of all pictures of a figure; with more, they are JPEGs
 _QUALITY = 88
-_LARGEST = 24_000_000  # bytes of all JPEGs together; with more, their quality goes down
+_LARGEST = 22_000_000  # bytes of all JPEGs together; with more, their quality goes down
 _LOWER = (80, 70, 55)
 _BASE = 0.8  # of a cell as high as its text is large: from its top to the base line, as fpdf2 sets it
 
