@@ -26,6 +26,7 @@ from deconvnet.pictures.figure import Figure
 from deconvnet.pictures.layout import Layout, LayoutOptions
 from deconvnet.pictures.sheets import Cell
 
+_MOST_NAMED = 20  # layers, in a message
 _PALE, _FAINT = (236, 236, 236), (200, 200, 200)
 
 
@@ -200,7 +201,7 @@ class Atlas:
         if skipped:
             raise ArgumentError(f"the photo {image!r} was skipped when the atlas was built: {skipped[0]}")
         raise ArgumentError(
-            f"photo {image!r} is not among the {self.manifest.k} strongest of any feature map; the nearest names are "
+            f"photo {image!r} is not among the {self.manifest.k} strongest of any feature map"
             f"{_near(image, pc.unique(self._top['image']).to_pylist())}."
         )
 
@@ -212,8 +213,7 @@ class Atlas:
         """Index of a feature map, counted through all layers."""
         if text("layer", layer) not in self.layers:
             raise LayerNotFoundError(
-                f"layer {layer!r} is not in the atlas; the nearest names are {_near(layer, self.layers)}. "
-                "atlas.layers lists all."
+                f"layer {layer!r} is not in the atlas{_near(layer, self.layers)}. It has {_listed(list(self.layers))}."
             )
         channels = self.layers[layer].channels
         chosen = as_index(channel)
@@ -240,7 +240,14 @@ def _activation(
 
 
 def _near(name: str, names: Iterable[str]) -> str:
-    return ", ".join(map(repr, get_close_matches(name, list(names), n=3, cutoff=0.3))) or "none"
+    near = get_close_matches(name, list(names), n=3, cutoff=0.3)
+    return f"; the nearest names are {', '.join(map(repr, near))}" if near else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(map(repr, names[:_MOST_NAMED])) + more
 
 
 def _gap(tile: int) -> int:

@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from deconvnet.cli import options as o
-
 if TYPE_CHECKING:
     from deconvnet.pictures.layout import LayoutOptions
 
@@ -70,6 +68,3 @@ class FigureFlags:
         if chosen is not None:
             layout["title"] = chosen
         return layout
-
-
-with_figure_flags = o.with_flags_of(FigureFlags, "figure")

@@ -7,11 +7,12 @@ import typer
 
 from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
-from deconvnet.cli.figure import FORMATS, ArrangeRows, FigureFlags, with_figure_flags
-from deconvnet.cli.files import in_file_name, output_paths
+from deconvnet.cli.figure import FORMATS, ArrangeRows, FigureFlags
+from deconvnet.cli.files import in_file_name, output_paths, save_in_folder
+from deconvnet.cli.result import Result, print_result
 
 
-@with_figure_flags
+@o.with_flags
 def sheet(
     atlas: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of an atlas.", show_default=False)],
     layer: Annotated[str, typer.Option("--layer", "-l", help="Layer of the atlas.")],
@@ -25,6 +26,7 @@ def sheet(
         ),
     ] = None,
     force: o.Force = False,
+    as_json: o.Json = False,
     *,
     figure: FigureFlags,
 ) -> None:
@@ -34,9 +36,10 @@ def sheet(
     suffix = f".{in_file_name(layer)}.sheet.pdf"
     (path,) = output_paths([atlas.resolve().name], output, suffix, force=force)
     drawn = Atlas.open(atlas).sheet(layer, channels=_channels(channel), arrange=arrange, **figure.layout())
-    paths = drawn.save(path, force=force)
-    pages = f" ({len(drawn)} pages)" if len(drawn) > 1 else ""
-    print(f"{layer} of {atlas} -> {paths[0]}" + (f" to {paths[-1]}" if len(paths) > 1 else "") + pages)
+    files, pages = save_in_folder(drawn, path, force=force), len(drawn)
+    words = f"{layer} of {atlas} -> {files[0]}" + (f" to {files[-1]}" if len(files) > 1 else "")
+    facts = {"folder": str(atlas), "layer": layer, "pages": pages, "files": [str(file) for file in files]}
+    print_result(Result(words + (f" ({pages} pages)" if pages > 1 else ""), facts), as_json=as_json)
 
 
 def _channels(text: str) -> list[int] | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Unpack, get_args
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 
@@ -22,6 +22,7 @@ from deconvnet.pictures.arrange import Arrange, arranged
 from deconvnet.pictures.figure import Figure
 from deconvnet.pictures.heat import heat_bar
 from deconvnet.pictures.layout import Layout, LayoutOptions
+from deconvnet.pictures.outline import outlined
 from deconvnet.pictures.render import Scale
 from deconvnet.results.facts import Facts
 
@@ -48,6 +49,8 @@ class Reconstruction:
         input_size: of the input, or of the layer that `to` named, per spatial axis.
         rules: the rule set of the way down.
         facts: what a reader of the pictures should know; `notes` says it in words.
+        masks: where a class of an output that is a map started from many positions at once, the input pixels
+            nearest to these; False all over for other units. None where there are no such units.
     """
 
     units: tuple[Unit, ...]
@@ -57,6 +60,7 @@ class Reconstruction:
     input_size: tuple[int, ...]
     rules: RuleSet
     facts: Facts
+    masks: Bool[Tensor, "m *size"] | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -191,6 +195,8 @@ class Reconstruction:
         The last is a map in colours on the photo in grey, with its scale. A picture that is the same for every photo
         says so, and its map is on plain grey.
 
+        Where a class of an output that is a map started from many positions, these are outlined on the photo.
+
         Args:
             photo: the one that the unit's image was made of.
             preprocess: what made it.
@@ -204,12 +210,13 @@ class Reconstruction:
         """
         i = self._index(i)
         seen = instance("preprocess", preprocess, Preprocess).as_seen(photo)
+        shown, legend = self._where_it_starts(i, seen)
         signal, stamp = self.whole(i), self.facts.stamp
         strength = pictures.overlay(None if stamp else seen, pictures.magnitude(signal))
         said = text("words", words) or caption(self.units[i], float(self.activations[i]))
         where = "where it is strong, in every photo" if stamp else "where it lies in the photo"
         cells = [
-            sheets.Cell((seen,), "what the network sees"),
+            sheets.Cell((shown,), legend),
             sheets.Cell((pictures.render(signal),), f"{said}; zero is grey", stamp),
             sheets.Cell((strength,), f"{where}: strength, relative to the strongest pixels", stamp, heat_bar()),
         ]
@@ -233,6 +240,15 @@ class Reconstruction:
             files.save_picture(self.picture(0), file, force=force)
             return file
         return self.sheet(**layout).save(file, force=force)[0]
+
+    def _where_it_starts(self, i: int, seen: Image.Image) -> tuple[Image.Image, str]:
+        """The photo, with an outline around the positions that a class starts from, where these are many; its caption.
+
+        The outline is left out where the signal was not carried down to the photo's pixels.
+        """
+        if self.masks is None or self.input_size != (seen.height, seen.width) or not bool(self.masks[i].any()):
+            return seen, "what the network sees"
+        return outlined(seen, self.masks[i].numpy()), "what the network sees; outlined: the positions it starts from"
 
     def _index(self, i: int) -> int:
         return index_of(i, len(self), "units")
