@@ -225,7 +225,7 @@ def test_steps_of_a_block_that_branches_are_drawn_as_one_and_all_of_them_if_aske
     assert [[step.layer for step in block][-1] for block in steps.blocks] == ["3", "2", "1", "0", "the pixels"]
     assert {step.layer for step in steps.blocks[2]} == {"2/relu", "2.a", "2.b.1", "2.b.0", "1"}
     assert [step for block in steps.blocks for step in block] == list(steps.changing)
-    grouped, whole = steps.figure(), steps.figure(whole=True)
+    grouped, whole = steps.figure().image(), steps.figure(whole=True).image()
     assert grouped.size[0] * grouped.size[1] < whole.size[0] * whole.size[1]
 
 
@@ -233,7 +233,7 @@ def test_a_way_without_branches_has_blocks_of_one_step(small):
     model, x = small
     steps = DeconvNet(model, x).steps(x, "4")
     assert steps.blocks == tuple((step,) for step in steps.changing)
-    assert steps.figure().tobytes() == steps.figure(whole=True).tobytes()
+    assert steps.figure().image().tobytes() == steps.figure(whole=True).image().tobytes()
 
 
 def test_maps_of_one_axis_have_steps_but_no_figure():

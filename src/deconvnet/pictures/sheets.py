@@ -17,6 +17,7 @@ from deconvnet.pictures.words import words
 _LONGEST = 30000  # pixels of a picture that viewers still open
 _TILE = 160  # pixels on a screen
 _BAR = 10  # pixels on a screen: height of a colour bar
+_CAPTION, _HEADING = 96, 320  # pixels on a screen: words are not broken into narrower lines, where there is room
 _EMPTY = Page(0, 0, (), ())
 
 
@@ -96,8 +97,8 @@ def sheet(
     layout = layout or Layout()
     side = layout.tile or layout.pixels(tile)
     columns = layout.columns or columns or math.ceil(math.sqrt(len(cells)))
-    rows = _rows(cells, min(columns, len(cells)), side, layout)
-    heading = _heading(layout, around or Around(), max(row.width for row in rows))
+    rows = _rows(cells, min(columns, len(cells)), side, layout, least=layout.pixels(_CAPTION))
+    heading = _heading(layout, around or Around(), max(layout.pixels(_HEADING), *(row.width for row in rows)))
     return framed(_column([*heading, *rows], layout.margin), layout)
 
 
@@ -195,15 +196,21 @@ def _heading(layout: Layout, around: Around, width: int) -> list[Page]:
     size = layout.size
     parts = [(layout.title, layout.margin, INK), (around.legend, size, INK), (around.notice, size, RED)]
     blocks = [words(text, width, at, colour=colour) for text, at, colour in parts if text.strip() and layout.text]
-    return [_column(blocks, layout.gap)] if blocks else []
+    if not blocks:
+        return []
+    longest = max(line.width for block in blocks for line in block.lines)
+    return [replace(_column(blocks, layout.gap), width=longest)]
 
 
-def _rows(cells: Sequence[Cell | None], columns: int, side: int, layout: Layout) -> list[Page]:
+def _rows(cells: Sequence[Cell | None], columns: int, side: int, layout: Layout, *, least: int = 0) -> list[Page]:
+    """Rows of cells; with captions, cells are at least so many pixels wide."""
     filled = [cell for cell in cells if cell is not None]
     if not filled:
         raise ArgumentError("a sheet needs at least one cell.")
     most = max(len(cell.images) for cell in filled)
     width = most * (side + layout.gap) - layout.gap
+    if layout.text and any(cell.caption for cell in filled):
+        width = max(width, least)
     return [_row(cells[i : i + columns], width, side, layout) for i in range(0, len(cells), columns)]
 
 
