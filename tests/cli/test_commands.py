@@ -1055,7 +1055,7 @@ def test_steps_prints_json_also_of_a_class_and_to_a_layer(deconvnet, spec, tmp_p
         (["-t", "3,1,1"], "the network's output is not a map, so positions do not apply"),
         (["-l", "4", "--position", "a,b"], "--position takes numbers"),
         (["-l", "1", "--to", "4"], "no signal travels from '1'"),
-        (["-l", "4", "-o", "x.svg"], "does not end in one of"),
+        (["-l", "4", "-o", "x.gif"], "does not end in one of"),
     ],
 )
 def test_steps_that_cannot_be_shown_are_told(deconvnet, spec, tmp_path, flags, words):
