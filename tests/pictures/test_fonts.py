@@ -20,7 +20,7 @@ needs_dejavu = pytest.mark.skipif(DEJAVU is None, reason="matplotlib, which brin
 @pytest.fixture(autouse=True)
 def forget(monkeypatch):
     """Each test looks for fonts anew, and is warned anew."""
-    monkeypatch.setattr(fonts, "_told", set())
+    monkeypatch.setattr(fonts, "_warned", set())
     for cached in (fonts._system_face, fonts._faces_below):
         cached.cache_clear()
     yield

@@ -6,7 +6,7 @@ from deconvnet.atlas.manifest import Manifest
 from deconvnet.atlas.tables import MapStats
 from deconvnet.pictures.figure import Figure
 from deconvnet.pictures.layout import Layout
-from deconvnet.pictures.sheets import Around, Cell, pages, percent
+from deconvnet.pictures.sheets import Around, Cell, pages, percent, significant
 
 _A4 = (8.27, 11.69)  # inches
 _COLUMNS = 3
@@ -33,7 +33,7 @@ def map_words(of_map: MapStats, *, has_positions: bool) -> str:
     if of_map.dead:
         return f"map {of_map.channel}: dead, active nowhere"
     where = "positions" if has_positions else "photos"
-    return f"map {of_map.channel}: activation up to {of_map.max:.3g}; active at {percent(of_map.active)} of {where}"
+    return f"map {of_map.channel}: activation up to {significant(of_map.max)}; active at {percent(of_map.active)} of {where}"
 
 
 def sheet_title(layer: str, manifest: Manifest) -> str:

@@ -48,7 +48,7 @@ class Face:
 
 OWN = Face()
 _LACKING = Face(Path(), -1)  # in place of a font, for letters that none has
-_told: set[str] = set()  # letters that a warning has named
+_warned: set[str] = set()  # letters that a warning has named
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,9 @@ def _code(letter: str) -> str:
 
 def _warn_of(letters: list[str]) -> None:
     """Warn of letters that no font has, of each once."""
-    new = [letter for letter in dict.fromkeys(letters) if letter not in _told]
+    new = [letter for letter in dict.fromkeys(letters) if letter not in _warned]
     if new:
-        _told.update(new)
+        _warned.update(new)
         named = ", ".join(f"{letter!r} ({unicodedata.name(letter, 'without a name').lower()})" for letter in new)
         words = "their codes" if len(new) > 1 else "its code"
         warnings.warn(
@@ -206,7 +206,7 @@ def _candidates(letters: frozenset[str]) -> list[Face]:
 
 
 def _listed_by_fontconfig(letters: frozenset[str]) -> list[Face] | None:
-    """What fontconfig says that has all letters; None where there is no fontconfig."""
+    """What fontconfig says that has all letters; None without fontconfig."""
     command = shutil.which("fc-list")
     if command is None:
         return None

@@ -42,7 +42,7 @@ def as_pdf(pages: Sequence[Page], dpi: int, title: str) -> bytes:
 
 
 def _written(document: FPDF, pages: Sequence[Page], dpi: int, folder: Path) -> bytes:
-    """The file, with a folder for a font that has no file of its own."""
+    """The file, with a folder for the file of Pillow's own font."""
     points = 72 / dpi
     images = _encoded([[embedded(placed, dpi) for placed in page.pictures] for page in pages])
     fonts = _Fonts(document, folder)

@@ -172,6 +172,16 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.2g} %"
 
 
+def significant(value: float) -> str:
+    """A value as text for a caption, with three significant digits; thousands as they are.
+
+    Example:
+        >>> [significant(value) for value in (407.2, 0.01234, 1352.0, -0.5, 1.5e9)]
+        ['407', '0.0123', '1352', '-0.5', '1.5e+09']
+    """
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
 def _fitting(inner: int, most: int, columns: int, layout: Layout) -> tuple[int, int]:
     """How many cells stand side by side in `inner` pixels, and the side of their tiles."""
     gap, margin = layout.gap, layout.margin

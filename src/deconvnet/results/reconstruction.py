@@ -210,13 +210,13 @@ class Reconstruction:
         """
         i = self._index(i)
         seen = instance("preprocess", preprocess, Preprocess).as_seen(photo)
-        shown, legend = self._where_it_starts(i, seen)
+        start, legend = self._where_it_starts(i, seen)
         signal, stamp = self.whole(i), self.facts.stamp
         strength = pictures.overlay(None if stamp else seen, pictures.magnitude(signal))
         said = text("words", words) or caption(self.units[i], float(self.activations[i]))
         where = "where it is strong, in every photo" if stamp else "where it lies in the photo"
         cells = [
-            sheets.Cell((shown,), legend),
+            sheets.Cell((start,), legend),
             sheets.Cell((pictures.render(signal),), f"{said}; zero is grey", stamp),
             sheets.Cell((strength,), f"{where}: strength, relative to the strongest pixels", stamp, heat_bar()),
         ]
@@ -281,7 +281,7 @@ def caption(unit: Unit, activation: float) -> str:
         >>> caption(Unit("conv3", 348, (2, 0), 0), 407.2)
         'map 348 at row 2, column 0: activation 407'
     """
-    named, value = unit_words(unit), f"activation {activation:.3g}"
+    named, value = unit_words(unit), f"activation {sheets.significant(activation)}"
     return f"{named}: {value}" if named else value
 
 
