@@ -33,7 +33,8 @@ def map_words(of_map: MapStats, *, has_positions: bool) -> str:
     if of_map.dead:
         return f"map {of_map.channel}: dead, active nowhere"
     where = "positions" if has_positions else "photos"
-    return f"map {of_map.channel}: activation up to {significant(of_map.max)}; active at {percent(of_map.active)} of {where}"
+    active = f"active at {percent(of_map.active)} of {where}"
+    return f"map {of_map.channel}: activation up to {significant(of_map.max)}; {active}"
 
 
 def sheet_title(layer: str, manifest: Manifest) -> str:
