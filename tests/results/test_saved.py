@@ -78,7 +78,7 @@ def test_an_opened_result_does_what_the_live_one_does(live, kind: str, tmp_path:
         "Steps": lambda r: r.figure(),
         "Comparison": lambda r: r.sheet([photo, photo], preprocess),
     }[kind]
-    assert drawn(back).tobytes() == drawn(before).tobytes()
+    assert drawn(back).image().tobytes() == drawn(before).image().tobytes()
 
 
 def test_what_version_1_wrote_is_opened():
@@ -223,6 +223,8 @@ def test_the_ending_tells_a_picture_from_a_folder(live, tmp_path: Path):
     with pytest.raises(ArgumentError, match=r"whole belong to pictures, and .*folder' is a folder"):
         live["Steps"].save(tmp_path / "folder", whole=True)
     assert live["Steps"].save(tmp_path / "steps.png", whole=True).is_file()
+    for name in ("a.pdf", "a.svg"):
+        assert result.save(tmp_path / name, title="four units", dpi=72).stat().st_size > 1000
     (tmp_path / "a.made").mkdir()
     for name in ("layer-0.5", "a.made"):
         assert isinstance(deconvnet.open(result.save(tmp_path / name)), Reconstruction)

@@ -8,6 +8,7 @@ import typer
 from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
 from deconvnet.cli.classes import check_target
+from deconvnet.cli.figure import FORMATS, FigureFlags
 from deconvnet.cli.files import in_file_name, picture_paths, save_in_folder
 from deconvnet.cli.network import open_network
 from deconvnet.cli.photos import PhotoInput, open_inputs
@@ -33,12 +34,11 @@ def steps(
     to: Annotated[
         str | None, typer.Option("--to", help="Layer to stop at, below the unit.", show_default="the pixels")
     ] = None,
-    output: Annotated[
-        str | None, o.output("Picture file; a folder for several photos.", "./NAME.LAYER.steps.png")
-    ] = None,
+    output: Annotated[str | None, o.output(f"{FORMATS} A folder for several photos.", "./NAME.LAYER.steps.png")] = None,
     force: o.Force = False,
     as_json: o.Json = False,
     *,
+    figure: FigureFlags,
     reading: o.PhotoFlags,
     flags: o.ModelFlags,
 ) -> None:
@@ -57,7 +57,9 @@ def steps(
         if layer is None:
             check_target(network.target, tuple(network.net.scores(x).shape[2:]))
         result = network.net.steps(x, layer, channel=single, position=index, target=network.target, to=to)
-        save_in_folder(result.figure(network.loaded.preprocess.as_seen(loaded_photo)), path, force=force)
+        save_in_folder(
+            result.figure(network.loaded.preprocess.as_seen(loaded_photo), **figure.layout()), path, force=force
+        )
         return _result(result, photo, path)
 
     print_each(inputs, paths, draw, shared=network.facts, as_json=as_json, strict=reading.strict)

@@ -3,12 +3,11 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
 from scipy.stats import spearmanr
 from skimage.metrics import structural_similarity
 from torch import Tensor
@@ -21,9 +20,11 @@ from deconvnet.photos.photo import PhotoLike
 from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures import render as pictures
 from deconvnet.pictures import sheets
+from deconvnet.pictures.figure import Figure
+from deconvnet.pictures.layout import Layout, LayoutOptions
 from deconvnet.pictures.render import Scale
 from deconvnet.results.columns import unit_columns
-from deconvnet.results.reconstruction import Crop, Reconstruction, caption, photos_of
+from deconvnet.results.reconstruction import Crop, Reconstruction, caption, photos_of, position_words
 from deconvnet.results.saved import Savable
 
 _SSIM_WINDOW = 7
@@ -95,8 +96,8 @@ class Comparison(Savable):
         crop: Crop = "energy",
         scale: Scale = "logistic",
         common: bool = True,
-        title: str = "",
-    ) -> Image.Image:
+        **layout: Unpack[LayoutOptions],
+    ) -> Figure:
         """A row for each pair: the patch of the photo, a's picture, b's, and their difference, b less a.
 
         Args:
@@ -105,11 +106,14 @@ class Comparison(Savable):
             crop, scale: as in `Reconstruction.picture`; all four show the same box.
             common: draw a pair on one scale, so that the stronger looks stronger, or (False) each signal on
                 its own; then the difference is that of the signals divided by their scales.
-            title: above the sheet.
+            tile: longer side of each picture, in pixels; 224 on a screen.
+            columns: pictures side by side; four make a row of each pair.
+            dpi, title, text: as in `Reconstruction.sheet`.
 
         Raises:
             ArgumentError: as `Reconstruction.sheet`; also for a pair of units of two different images.
         """
+        chosen = Layout(**layout)
         photos, cells = photos_of(photos, [*self.a.units, *self.b.units]), []
         instance("preprocess", preprocess, Preprocess)
         flag("common", common)
@@ -117,7 +121,7 @@ class Comparison(Savable):
             box = self.box(i, crop)
             patch = preprocess.patch(photos[self._image(i)], box)
             cells += [sheets.Cell((patch,), "the photo"), *self._cells(i, box, scale, common)]
-        return sheets.sheet(cells, columns=4, cell_size=224, title=title)
+        return sheets.sheet(cells, chosen, tile=224, columns=4, around=self._around())
 
     def to_frame(self) -> Any:
         """A row for each pair: a `pandas.DataFrame` if pandas is installed, else a dictionary of lists.
@@ -132,17 +136,23 @@ class Comparison(Savable):
         measures = ("cosine", "rank_correlation", "ssim", "ratio")
         return frame({**columns, **{name: getattr(self, name).tolist() for name in measures}})
 
-    def _drawn(self) -> Image.Image:
+    def _drawn(self, *, pixels: bool, **layout: Unpack[LayoutOptions]) -> Figure:
         """A row for each pair: both pictures and their difference, on one scale."""
         cells = [cell for i in range(len(self)) for cell in self._cells(i, self.box(i), "logistic", True)]
-        return sheets.sheet(cells, columns=3, cell_size=224)
+        return sheets.sheet(cells, Layout(**layout), tile=224, columns=3, around=self._around())
 
     def _cells(self, i: int, box: Box, scale: Scale, common: bool) -> list[sheets.Cell]:
         """The pictures of pair i, and their difference."""
         signals = self._scaled(i, scale, common)
         drawn = [pictures.render(pictures.crop(signal, box), scale=scale, limit=1.0) for signal in signals]
         captions = [*self._captions(i), f"{self.names[1]} less {self.names[0]}: {self.words(i)}"]
-        return [sheets.Cell((image,), words) for image, words in zip(drawn, captions, strict=True)]
+        stamps = [self.a.facts.stamp, self.b.facts.stamp, ""]
+        return [
+            sheets.Cell((image,), words, stamp) for image, words, stamp in zip(drawn, captions, stamps, strict=True)
+        ]
+
+    def _around(self) -> sheets.Around:
+        return sheets.Around("Zero is grey.", self.a.facts.notice or self.b.facts.notice)
 
     def _image(self, i: int) -> int:
         image, other = self.a.units[i].image, self.b.units[i].image
@@ -276,7 +286,7 @@ def _why_undefined(
 
 def _different_positions(a: Unit, b: Unit) -> Iterator[str]:
     if a.position and b.position and a.position != b.position:
-        first, second = (",".join(map(str, unit.position or ())) for unit in (a, b))
+        first, second = (position_words(unit.position or ()) for unit in (a, b))
         yield f"the units are at {first} and at {second}; the numbers compare the whole input"
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from deconvnet._types import Unit
 
 SAME_FOR_ALL = (
-    "This picture does not depend on the image: nothing between the unit and the picture, such as a "
-    "max-pool's switches, remembers anything of it."
+    "This picture does not depend on the image: nothing between the unit and the picture, such as a max-pool's "
+    "switches, remembers anything of it. Where the network has rectifiers, the rule set guided (--rules guided, "
+    'rules="guided") makes pictures that depend on it.'
 )
+STAMP = "the same for every photo"
 
 _MOST_COUNTS = 6
 
@@ -55,6 +57,16 @@ class Facts:
             everywhere=tuple(count for unit, count in counts if unit in chosen),
             units=len(units[rows]),
         )
+
+    @property
+    def stamp(self) -> str:
+        """What stands on each picture that no photo has a part in; "" for others."""
+        return STAMP if self.image_free else ""
+
+    @property
+    def notice(self) -> str:
+        """What stands above such pictures; "" for others."""
+        return SAME_FOR_ALL if self.image_free else ""
 
     def notes(self, same_for_all: str = SAME_FOR_ALL) -> tuple[str, ...]:
         """The facts in words.

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack
 
 from jaxtyping import Float
 from PIL import Image
@@ -14,13 +14,17 @@ from deconvnet._frames import frame
 from deconvnet._types import Box, Unit
 from deconvnet.photos.photo import PhotoLike
 from deconvnet.photos.preprocess import Preprocess
+from deconvnet.pictures import sheets
+from deconvnet.pictures.figure import Figure
+from deconvnet.pictures.layout import Layout, LayoutOptions
 from deconvnet.pictures.numbered_boxes import numbered
-from deconvnet.pictures.sheets import Cell, percent, sheet
+from deconvnet.pictures.sheets import Around, Cell, percent
 from deconvnet.results.columns import box_columns, unit_columns
 from deconvnet.results.reconstruction import Reconstruction, unit_words
 from deconvnet.results.saved import Savable, rows_of
 
 _PHOTO_SIZE, _CELL_SIZE = 480, 124  # of a drawing, in pixels
+_LEGEND = "boxes: where the units' pictures lie; %: share of the layer's contributions"
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,22 +98,27 @@ class Responsible(Savable):
             "contribution": self.contributions.tolist(), "share": self.shares.tolist(), **box_columns(units.boxes),
         })  # fmt: skip
 
-    def _drawn(self) -> Image.Image:
+    def _drawn(self, *, pixels: bool, **layout: Unpack[LayoutOptions]) -> Figure:
         """The units' pictures, with their shares; a row for each image where all have equally many."""
-        several, cells = len(self.classes) > 1, []
+        several, cells, facts = len(self.classes) > 1, [], self.units.facts
         for m, unit in enumerate(self.units.units):
             of_image = f"image {unit.image}, " if several else ""
-            cells.append(Cell((self.units.picture(m),), f"{of_image}{self._words(m)}"))
+            cells.append(Cell((self.units.picture(m),), f"{of_image}{self._words(m)}", facts.stamp))
         counts = {*Counter(unit.image for unit in self.units.units).values()}
-        return sheet(cells, columns=counts.pop() if several and len(counts) == 1 else None)
+        columns = counts.pop() if several and len(counts) == 1 else None
+        around = Around("Zero is grey; %: share of the layer's contributions", facts.notice)
+        return sheets.sheet(cells, Layout(**layout), columns=columns, around=around)
 
-    def beside(self, photo: PhotoLike, preprocess: Preprocess, i: int = 0, *, title: str = "") -> Image.Image:
+    def beside(self, photo: PhotoLike, preprocess: Preprocess, i: int = 0, **layout: Unpack[LayoutOptions]) -> Figure:
         """A photo with a numbered box where each unit's picture lies, beside these pictures and their patches.
 
         Args:
             photo: the one that image i was made of.
             preprocess: what made it.
             i: index of the image.
+            tile: longer side of the units' pictures, in pixels; the photo is four times as large.
+            columns: of pairs, beside the photo.
+            dpi, text: as in `Reconstruction.sheet`.
             title: above all, such as the class and its probability.
 
         Raises:
@@ -117,19 +126,19 @@ class Responsible(Savable):
         """
         i = index_of(i, len(self.classes), "images")
         instance("preprocess", preprocess, Preprocess)
-        cells, boxes = [], []
+        chosen = Layout(**layout)
+        cells, boxes, facts = [], [], self.units.facts
         of_image = [m for m, unit in enumerate(self.units.units) if unit.image == i]
         for label, m in enumerate(of_image, 1):
             boxes.append(self.units.box(m))
-            images = (self.units.picture(m), preprocess.patch(photo, boxes[-1]))
-            cells.append(Cell(images, f"{label}: {self._words(m)}"))
-        words = "boxes: where the units' pictures lie; %: share of the layer's contributions"
-        left = sheet([Cell((_with_boxes(photo, preprocess, boxes),), words)], cell_size=_PHOTO_SIZE)
-        right = sheet(cells, cell_size=_CELL_SIZE)
-        both = Image.new("RGB", (left.width + right.width, max(left.height, right.height)), "white")
-        both.paste(left, (0, 0))
-        both.paste(right, (left.width, 0))
-        return sheet([Cell((both,), "")], cell_size=max(both.size), title=title)
+            pair = self.units.picture(m), preprocess.patch(photo, boxes[-1])
+            cells.append(Cell(pair, f"{label}: {self._words(m)}", facts.stamp))
+        bare = replace(chosen, title="")
+        side = chosen.tile or chosen.pixels(_CELL_SIZE)
+        framed = Cell((_with_boxes(photo, preprocess, boxes),), _LEGEND)
+        left = sheets.sheet([framed], replace(bare, tile=round(_PHOTO_SIZE / _CELL_SIZE * side), columns=None))
+        right = sheets.sheet(cells, bare, tile=_CELL_SIZE)
+        return sheets.beside(left, right, chosen, around=Around(notice=facts.notice))
 
     def _words(self, m: int) -> str:
         """Unit m and its share, for people."""

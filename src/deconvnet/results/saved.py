@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, Unpack, get_args
 
 import msgspec
 import torch
@@ -25,7 +25,9 @@ from deconvnet._errors import ArgumentError, DeconvNetError
 from deconvnet._files import LARGEST_JSON, check_new, damaged, decode_json, is_file, is_folder, read_json, write_whole
 from deconvnet._folders import make_folder, result_folder
 from deconvnet._version import __version__
-from deconvnet.pictures import sheets
+from deconvnet.pictures import files
+from deconvnet.pictures.figure import SUFFIXES, Figure
+from deconvnet.pictures.layout import LayoutOptions
 
 FORMAT_VERSION = 1
 MANIFEST, ARRAYS = "result.json", "arrays.safetensors"
@@ -36,6 +38,12 @@ _OLDER: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 none. Arrays keep the names that the manifest gives them."""
 
 _T = TypeVar("_T", bound="Savable")
+
+
+class Drawing(LayoutOptions, total=False):
+    """What a user may choose of a result's picture."""
+
+    whole: bool
 
 
 @dataclass(frozen=True)
@@ -52,15 +60,15 @@ class Savable:
 
     made_with: MadeWith = field(default_factory=MadeWith)
 
-    def _drawn(self, *_: Any, **drawing: Any) -> Image.Image:
-        """What a picture file holds.
+    def _drawn(self, *_: Any, **drawing: Any) -> Figure | Image.Image:
+        """What a picture file holds; told whether that is one of `pixels`, and what the user chose.
 
         Raises:
             ArgumentError: it cannot be drawn.
         """
         raise ArgumentError(f"{type(self).__name__} cannot be drawn. To save it, give a folder.")
 
-    def save(self, path: str | Path, *, force: bool = False, **drawing: Any) -> Path:
+    def save(self, path: str | Path, *, force: bool = False, **drawing: Unpack[Drawing]) -> Path:
         """Write the result's picture to a file, or all that the result holds to a folder; the path.
 
         `deconvnet.open` opens the folder: everything in it is as it was, tensors on the CPU, and all can be done
@@ -68,10 +76,11 @@ class Savable:
         arrays.safetensors.
 
         Args:
-            path: of a picture, which ends in .png, .webp, .jpg, .tif or .bmp; else of a folder, which is made if need
-                be. It must be new, empty, or hold a saved result.
+            path: of a picture, which ends in .pdf, .svg, .png or another suffix that `Figure.save` takes; else of a
+                folder, which is made if need be. It must be new, empty, or hold a saved result.
             force: replace the picture, or the result in the folder, if there is one already.
-            drawing: of a picture of `Steps`, `whole` as in `Steps.figure`.
+            tile, columns, dpi, title, text: of a picture, as in `Reconstruction.sheet`.
+            whole: of a picture of `Steps`, as in `Steps.figure`.
 
         Raises:
             ArgumentError: there is a file or result already and `force` is not given, the folder holds anything else,
@@ -79,13 +88,16 @@ class Savable:
             DeconvNetError: the disk refused.
         """
         file = file_path("path", path)
-        if file.suffix.lower() in sheets.SUFFIXES:
-            sheets.check_picture_path(file, force=force)
-            sheets.save_picture(self._drawn(**drawing), file, force=force)
+        if file.suffix.lower() in SUFFIXES:
+            files.check_picture_path(file, force=force, formats=SUFFIXES)
+            drawn = self._drawn(pixels=file.suffix.lower() in files.SUFFIXES, **drawing)
+            if isinstance(drawn, Figure):
+                return drawn.save(file, force=force)[0]
+            files.save_picture(drawn, file, force=force)
             return file
         if file.suffix[1:2].isalpha() and not is_folder(file):
             raise ArgumentError(
-                f"{str(file)!r} does not end in one of {', '.join(sheets.SUFFIXES)}. To save all of the result, give a "
+                f"{str(file)!r} does not end in one of {', '.join(SUFFIXES)}. To save all of the result, give a "
                 f"folder, whose name does not end in {file.suffix!r}."
             )
         if drawing:
