@@ -100,12 +100,12 @@ class Responsible(Savable):
 
     def _drawn(self, *, pixels: bool, **layout: Unpack[LayoutOptions]) -> Figure:
         """The units' pictures, with their shares; a row for each image where all have equally many."""
-        several, cells, facts = len(self.classes) > 1, [], self.units.facts
+        cells, facts, more = [], self.units.facts, len(self.classes) > 1
         for m, unit in enumerate(self.units.units):
-            of_image = f"image {unit.image}, " if several else ""
+            of_image = f"image {unit.image}, " if more else ""
             cells.append(Cell((self.units.picture(m),), f"{of_image}{self._words(m)}", facts.stamp))
         counts = {*Counter(unit.image for unit in self.units.units).values()}
-        columns = counts.pop() if several and len(counts) == 1 else None
+        columns = counts.pop() if more and len(counts) == 1 else None
         around = Around("Zero is grey; %: share of the layer's contributions", facts.notice)
         return sheets.sheet(cells, Layout(**layout), columns=columns, around=around)
 
