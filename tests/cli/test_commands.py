@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
+from support.commands import captured_once
 from typer.main import get_command
 
 import deconvnet as package
@@ -29,7 +29,6 @@ from deconvnet.cli import main
 from deconvnet.cli.commands import app
 from deconvnet.cli.options import ModelFlags, feature_map, feature_maps, parse_numbers
 from deconvnet.cli.reference import name_of
-from deconvnet.core.graph import Graph
 
 SOURCE = Path(package.__file__).parent.parent
 
@@ -123,23 +122,9 @@ class Done:
 Run = Callable[..., Done]
 
 
-@pytest.fixture(scope="session")
-def captures() -> dict[object, Graph]:
-    return {}
-
-
 @pytest.fixture
-def deconvnet(monkeypatch, capsys, tmp_path, captures) -> Run:
+def deconvnet(monkeypatch, capsys, tmp_path) -> Run:
     """Runs a command in an empty folder, through the function that the console script calls."""
-
-    in_earnest = capture.capture
-
-    def capture_once(model: nn.Module, x: torch.Tensor, **options: object) -> Graph:
-        """Capturing is slow, and its own tests are elsewhere; weights are read from the model anyway."""
-        key = (str(model), tuple(model.state_dict()), x.shape, *options.items())
-        if key not in captures:
-            captures[key] = in_earnest(model, x, **options)
-        return captures[key]
 
     def run(*arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["deconvnet", *map(str, arguments)])
@@ -150,7 +135,7 @@ def deconvnet(monkeypatch, capsys, tmp_path, captures) -> Run:
             code = int(stop.code or 0)
         return Done(code, *capsys.readouterr())
 
-    monkeypatch.setattr(capture, "capture", capture_once)
+    monkeypatch.setattr(capture, "capture", captured_once)
     monkeypatch.chdir(tmp_path)
     return run
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.commands import captured_once
 from support.photo_files import encoded, folder_of, table_of, tar_of
 
+from deconvnet.capture import trace
 from deconvnet.cli import main
 from deconvnet.cli.files import picture_paths
 from deconvnet.cli.options import PhotoFlags
@@ -48,6 +50,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         return code, *capsys.readouterr()
 
     (tmp_path / "net.py").write_text(MODEL, encoding="utf-8")
+    monkeypatch.setattr(trace, "capture", captured_once)
     monkeypatch.chdir(tmp_path)
     return run
 

@@ -124,7 +124,7 @@ def atlas(
 
 @o.with_flags
 def atlas_merge(
-    shards: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of all parts.")],
+    shards: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders of all parts.")],
     output: Out,
     photos: Annotated[str, typer.Option("--photos", help="Photos, as given for the parts.", show_default="required")],
     workers: Workers = 1,

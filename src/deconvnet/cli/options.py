@@ -177,7 +177,7 @@ PHOTOS_HELP = (
     f"{PHOTO_HELP.removesuffix('.')}; or a folder, a .txt list, a quoted pattern, .tar or .parquet shards, or a URL of "
     "any of these."
 )
-Photos = Annotated[list[str], typer.Argument(metavar="PHOTO...", help=PHOTOS_HELP, show_default=False)]
+Photos = Annotated[list[str], typer.Argument(metavar="PHOTO", help=PHOTOS_HELP, show_default=False)]
 PhotoSet = Annotated[
     str,
     typer.Argument(metavar="PHOTOS", help="Folder, .txt list, .tar or .parquet shards, or a URL of any of these."),
