@@ -193,3 +193,24 @@ def test_nothing_is_made_where_the_photos_cannot_be_used(run: Run, tmp_path: Pat
     assert run("explain", "gone.png", "-m", "net.py:make", "-o", "out")[0] == 1
     assert run("explain", "sample:coffee", "-m", "net.py:nosuch", "-o", "out")[0] == 1
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["atlas", "-m", "net.py:make", "--layer", "1", "-k", "1", "--workers", "0"],
+        ["atlas", "-m", "net.py:make", "--layer", "1", "-k", "1", "--workers", "0", "--shard", "0/1"],
+        ["learn", "--maps", "2", "--filter", "3", "--pool", "none", "--size", "24", "--iterations", "1"],
+    ],
+    ids=["atlas", "part", "learn"],
+)
+def test_a_data_set_with_a_bad_photo_ends_with_1_only_if_strict(run: Run, tmp_path: Path, command: list[str]) -> None:
+    folder_of(tmp_path / "set", "1.png")
+    (tmp_path / "set" / "bad.png").write_bytes(b"no picture")
+    code, out, _ = run(*command, "set", "-o", "out", "-q")
+    assert code == 0 and "  1 photo could not be used" in out
+    code, out, _ = run(*command, "set", "-o", "out", "-q", "--resume", "--strict", "--json")
+    facts = json.loads(out)
+    assert (code, facts["used"], facts["was_finished"]) == (1, 1, True)
+    (failed,) = facts["failed"]
+    assert (failed["photo"], failed["source"]) == ("bad.png", "set") and "not an image" in failed["error"]
