@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deconvnet._checks import as_index, file_path, instance, short, whole_number
+from deconvnet._checks import file_path, instance, short, whole_number
 from deconvnet._errors import ArgumentError, ModelLoadError
 from deconvnet._memory import check_fits
 from deconvnet.models._classes import class_counts

@@ -162,7 +162,13 @@ class Reconstruction:
         return sheets.sheet(cells, title=title)
 
     def beside(
-        self, photo: PhotoLike, preprocess: Preprocess, i: int = 0, *, words: str = "", title: str = ""
+        self,
+        photo: PhotoLike,
+        preprocess: Preprocess,
+        i: int | Sequence[int] = 0,
+        *,
+        words: str | Sequence[str] = "",
+        title: str = "",
     ) -> Image.Image:
         """A photo, unit i's picture over the whole input, and the photo where that is strong, in a row.
 
@@ -171,24 +177,34 @@ class Reconstruction:
         Args:
             photo: the one that the unit's image was made of.
             preprocess: what made it.
-            i: index of the unit.
-            words: caption of the picture; the unit's own by default.
-            title: above the row.
+            i: index of the unit; of several of this photo, each of which has a row.
+            words: caption of the picture; the unit's own by default. Of several units one for each.
+            title: above the rows.
 
         Raises:
-            ArgumentError: no such unit; also as `picture`.
+            ArgumentError: no such unit, or not one caption for each; also as `picture`.
             PhotoError: as `load_photo`.
         """
-        i = self._index(i)
+        listed = as_list(i)
+        indices = [self._index(i)] if listed is None else [self._index(each) for each in listed]
+        said = [words] * len(indices) if isinstance(words, str) else as_list(words)
+        if said is None or len(said) != len(indices):
+            raise ArgumentError(f"words are a text, or one for each of the {len(indices)} units; got {short(words)}.")
         seen = instance("preprocess", preprocess, Preprocess).as_seen(photo)
+        cells = [cell for row in zip(indices, said, strict=True) for cell in self._row(row[0], seen, row[1])]
+        return sheets.sheet(cells, columns=3, cell_size=min(max(*seen.size, 224), 512), title=title)
+
+    def _row(self, i: int, seen: Image.Image, words: str) -> list[sheets.Cell]:
+        """The photo as the network sees it, unit i's picture, and where that is strong."""
         shown, legend = self._where_it_starts(i, seen)
         signal = self.whole(i)
-        unit, activation = self.units[i], float(self.activations[i])
-        return sheets.side_by_side(
-            [shown, pictures.render(signal), pictures.overlay(seen, pictures.magnitude(signal))],
-            [legend, text("words", words) or caption(unit, activation), "where it lies in the photo"],
-            title=title,
-        )
+        said = text("words", words) or caption(self.units[i], float(self.activations[i]))
+        strong = pictures.overlay(seen, pictures.magnitude(signal))
+        return [
+            sheets.Cell((shown,), legend),
+            sheets.Cell((pictures.render(signal),), said),
+            sheets.Cell((strong,), "where it lies in the photo"),
+        ]
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write every unit's picture to one image file, captioned where there are several; the file's path.
@@ -209,7 +225,7 @@ class Reconstruction:
         """
         if self.masks is None or self.input_size != (seen.height, seen.width) or not bool(self.masks[i].any()):
             return seen, "what the network sees"
-        return outlined(seen, self.masks[i].numpy()), "what the network sees; outlined: the positions it starts from"
+        return outlined(seen, self.masks[i].numpy()), "what the network sees; outlined: where the class starts"
 
     def _index(self, i: int) -> int:
         return index_of(i, len(self), "units")
