@@ -159,7 +159,8 @@ def _nowhere(scores: Float[Tensor, "classes *size"], channel: int, image: int) -
     place = ", ".join(str(int(index)) for index in (channel, *at))
     return (
         f"class {channel} wins at none of the {scores[channel].numel()} positions of the output for image {image}. "
-        f"Its score is the largest at ({place}): name that position, target=({place}), or another class."
+        f"Its score is the largest at target=({place}), --target {place.replace(', ', ',')}: name that position, or "
+        "another class."
     )
 
 

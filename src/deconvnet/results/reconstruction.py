@@ -20,6 +20,7 @@ from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures import render as pictures
 from deconvnet.pictures import sheets
 from deconvnet.pictures.outline import outlined
+from deconvnet.pictures.planes import drawn
 from deconvnet.pictures.render import Scale
 from deconvnet.results.facts import Facts
 
@@ -71,7 +72,7 @@ class Reconstruction:
 
     def _repr_png_(self) -> bytes | None:
         """What a notebook shows; None where nothing can be drawn, for which it shows the repr."""
-        if len(self.input_size) != 2 or self.windows.shape[1] not in (1, 3) or not self.units:
+        if len(self.input_size) not in (2, 3) or not self.units:
             return None
         count = min(len(self), _MOST_DISPLAYED)
         title = f"the first {count} of {len(self)} units" if count < len(self) else ""
@@ -102,6 +103,9 @@ class Reconstruction:
     def picture(self, i: int = 0, *, crop: Crop = "energy", scale: Scale = "logistic") -> Image.Image:
         """Unit i as a picture: zero is mid-grey.
 
+        Of inputs that have neither one nor three channels, each channel has a grey picture. A volume is shown as three
+        slices through the voxel where the signal is strongest: across its first axis, the second and the third.
+
         Args:
             i: index of the unit.
             crop: "energy" for the box that holds 99 % of the energy, "field" for the receptive field,
@@ -109,9 +113,9 @@ class Reconstruction:
             scale: "logistic" or "linear"; see `deconvnet.render`.
 
         Raises:
-            ArgumentError: the input has not one or three channels, or not two spatial axes.
+            ArgumentError: the input has not two or three spatial axes.
         """
-        return pictures.render(pictures.crop(self.whole(i), self.box(i, crop)), scale=scale)
+        return drawn(pictures.crop(self.whole(i), self.box(i, crop)), scale=scale)
 
     def box(self, i: int, crop: Crop = "energy") -> Box:
         """The box of input pixels that a picture of unit i shows; see `picture`.
