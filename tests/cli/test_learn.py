@@ -73,8 +73,8 @@ def test_learn_leaves_a_network_and_says_how_far_it_was_on_the_way(deconvnet):
     assert (done.code, done.out) == (0, "3 and 4 maps from 3 photos -> out\n")
     number = r"objective [\d.]+, error [\d.]+%, active [\d.]+%"
     lines = [line for line in done.err.splitlines() if "2 of 2" in line]  # the last of each layer
-    assert [line.partition(", ")[0] for line in lines] == [
-        "deconvnet: 2 of 2 batches of layer 1", "deconvnet: 2 of 2 batches of layer 2",
+    assert [line.partition(", objective")[0] for line in lines] == [
+        "deconvnet: batches of layer 1, epoch 1: 2 of 2", "deconvnet: batches of layer 2, epoch 1: 2 of 2",
     ]  # fmt: skip
     assert all(re.search(number, line) for line in lines)
     assert names() == ["out/learned.safetensors", *PHOTOS]

@@ -20,10 +20,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.mark.parametrize(
     ("done", "seconds", "words"),
     [
-        (720, 20.0, "720 of 5,000 photos, 36.0 per second, 2 min left, 3 could not be used"),
-        (20, 20.0, "20 of 5,000 photos, 1.0 per second, 1 h 23 min left, 3 could not be used"),
-        (2, 50.0, "2 of 5,000 photos, 25.0 s each, 34 h 42 min left, 3 could not be used"),
-        (5000, 20.0, "5,000 of 5,000 photos, 250.0 per second, 3 could not be used"),
+        (720, 20.0, "photos: 720 of 5,000, 36.0 per second, 2 min left, 3 could not be used"),
+        (20, 20.0, "photos: 20 of 5,000, 1.0 per second, 1 h 23 min left, 3 could not be used"),
+        (2, 50.0, "photos: 2 of 5,000, 25.0 s each, 34 h 42 min left, 3 could not be used"),
+        (5000, 20.0, "photos: 5,000 of 5,000, 250.0 per second, 3 could not be used"),
     ],
 )
 def test_a_line_says_the_rate_or_the_seconds_for_each_and_the_time_left(clock, capsys, done, seconds, words):
@@ -31,7 +31,7 @@ def test_a_line_says_the_rate_or_the_seconds_for_each_and_the_time_left(clock, c
         report_progress("photos", 0, 5000, "")
         clock[0] += seconds
         report_progress("photos", done, 5000, "3 could not be used")
-    assert capsys.readouterr().err.splitlines() == ["deconvnet: 0 of 5,000 photos", f"deconvnet: {words}"]
+    assert capsys.readouterr().err.splitlines() == ["deconvnet: photos: 0 of 5,000", f"deconvnet: {words}"]
 
 
 def test_a_resumed_run_counts_from_where_it_goes_on(clock, capsys):

@@ -155,7 +155,7 @@ def test_a_silent_unit_gives_nothing_with_a_warning(net: DeconvNet):
     x = images(1)
     values = net.activations(x, "relu2")["relu2"]
     place = tuple(int(i) for i in torch.nonzero(values[0] == 0)[0])
-    with pytest.warns(DeconvNetWarning, match="1 of 1 units have activation 0.*is all zero"):
+    with pytest.warns(DeconvNetWarning, match="The unit, map .*, has activation 0, so its reconstruction is all zero"):
         result = net.project(x, "relu2", channel=place[0], position=place[1:])
     assert not result.full().any()
 

@@ -35,7 +35,7 @@ PETS = ("cat", "dog")
         ("a.csv", "name,photos\ncat,500\ndog,300\n"),
         ("a.csv", "synset,label,file,index\nn2,dog,d.jpg,1\nn1,cat,c.jpg,0\n"),
         ("a.tsv", "\ufeff1\tdog\n0\tcat\n"),
-        ("A.CSV", "nr,tier\n1,dog\n0,cat\n"),
+        ("A.CSV", "nr,tier\n0,cat\n1,dog\n"),
         ("a.json", ["cat", "dog"]),
         ("a.json", {"1": "dog", "0": "cat"}),
         ("a.json", {"dog": 1, "cat": 0}),
@@ -87,6 +87,8 @@ def test_names_that_two_classes_share_are_read():
             "id,name\n1,cat\n2,dog\n",
             "column 'id': index 0 missing: there are 2 names with indices from 1 to 2",
         ),
+        ("a.csv", "name,rank\ncat,1\ndog,0\n", "whether column 'rank' counts the classes is not clear: call it index"),
+        ("a.csv", "photos,name\n9,cat\n7,dog\n", "whether column 'photos' counts the classes is not clear"),
         ("a.csv", "7,cat\n9,dog\n", "column 0: index 0, 1 missing"),
         (
             "a.csv",

@@ -92,7 +92,7 @@ def _lines() -> ReportProgress:
         if time.monotonic() - last < _SECONDS_BETWEEN_LINES and done < total:
             return
         last = time.monotonic()
-        say(", ".join(filter(None, (f"{done:,} of {total:,} {what}", rate, left, remark))))
+        say(f"{what}: {', '.join(filter(None, (f'{done:,} of {total:,}', rate, left, remark)))}")
 
     return report_progress
 

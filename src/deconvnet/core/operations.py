@@ -177,7 +177,7 @@ def rule_for(step: Step, rules: RuleSet, rows: Mapping[str, Operation]) -> Rule:
     if row is None or row.rule is None:
         raise UnsupportedOperationError(
             f"cannot project through {step.where}: this operation does not have a rule. "
-            "Add one with @rule; see docs/extend.md."
+            "Add one with @rule: see help(deconvnet.rule)."
         )
     return row.rule(step, rules)
 

@@ -193,8 +193,12 @@ def _of_table(text: str, column: str) -> list[str]:
     index = _index_column(columns, header, chosen)
     if index is None:
         return names
-    where = f"column {(header[index] if header else index)!r}: "
-    return _in_order([int(value) for value in columns[index]], names, where)
+    indices = [int(value) for value in columns[index]]
+    if header and not _is_of_indices(header[index]) and indices != list(range(len(names))):
+        raise ValueError(
+            f"whether column {header[index]!r} counts the classes is not clear: call it index, or remove it"
+        )
+    return _in_order(indices, names, f"column {(header[index] if header else index)!r}: ")
 
 
 def _rows(text: str) -> list[list[str]]:
@@ -255,10 +259,14 @@ def _columns_in_words(columns: Sequence[Sequence[str]], header: list[str] | None
 def _index_column(columns: Sequence[Sequence[str]], header: list[str] | None, names: int) -> int | None:
     """The column that says which class a row is: by its header, by its place before the names, or by its content."""
     of_numbers = [i for i, cells in enumerate(columns) if i != names and _all_whole(cells)]
-    by_header = [i for i in of_numbers if header and (_plain(header[i]) in _OF_INDICES or not header[i])]
+    by_header = [i for i in of_numbers if header and _is_of_indices(header[i])]
     before = [i for i in of_numbers if i < names]
     by_content = [i for i in of_numbers if set(map(int, columns[i])) == set(range(len(columns[i])))]
     return next(iter([*by_header, *by_content, *before]), None)
+
+
+def _is_of_indices(header: str) -> bool:
+    return not header or _plain(header) in _OF_INDICES  # pandas writes none above its index
 
 
 def _all_whole(cells: Iterable[str]) -> bool:

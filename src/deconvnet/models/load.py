@@ -260,8 +260,8 @@ def _device(device: str | torch.device) -> torch.device:
         usable = torch.device(device)
         torch.zeros(1, device=usable).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as fault:
-        reason = str(fault).splitlines()[0]
-        raise ArgumentError(f"device={str(device)!r} cannot be used here: {reason} Try 'cpu'.") from fault
+        reason = str(fault).splitlines()[0].rstrip(" .")
+        raise ArgumentError(f"device={str(device)!r} cannot be used here: {reason}. Try 'cpu'.") from fault
     return usable
 
 

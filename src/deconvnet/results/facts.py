@@ -69,8 +69,16 @@ class Facts:
                 "is not a rectifier, and the signal passes with its sign."
             )
         if self.silent:
-            sentences.append(
-                f"{len(self.silent)} of {self.units} units have activation 0, the first is {self.silent[0]}: a "
-                "reconstruction that starts from it is all zero."
-            )
+            sentences.append(_silent_words(self.silent, self.units))
         return tuple(sentences)
+
+
+def _silent_words(silent: tuple[Unit, ...], units: int) -> str:
+    first = silent[0]
+    position = f" at {','.join(map(str, first.position))}" if first.position else ""
+    where = f"{'the whole signal' if first.channel is None else f'map {first.channel}'}{position} of {first.layer!r}"
+    if units == 1:
+        return f"The unit, {where}, has activation 0, so its reconstruction is all zero."
+    if len(silent) == 1:
+        return f"1 of {units} units, {where}, has activation 0, so its reconstruction is all zero."
+    return f"{len(silent)} of {units} units have activation 0, first {where}, so their reconstructions are all zero."
