@@ -200,12 +200,12 @@ class Reconstruction:
 
     def _row(self, i: int, seen: Image.Image, words: str) -> list[sheets.Cell]:
         """The photo as the network sees it, unit i's picture, and where that is strong."""
-        shown, legend = self._where_it_starts(i, seen)
+        image, legend = self._where_it_starts(i, seen)
         signal = self.whole(i)
         said = text("words", words) or caption(self.units[i], float(self.activations[i]))
         strong = pictures.overlay(seen, pictures.magnitude(signal))
         return [
-            sheets.Cell((shown,), legend),
+            sheets.Cell((image,), legend),
             sheets.Cell((pictures.render(signal),), said),
             sheets.Cell((strong,), "where it lies in the photo"),
         ]
