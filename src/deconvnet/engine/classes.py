@@ -156,7 +156,7 @@ def _of_class(wins: Bool[Tensor, "classes *size"], channel: int) -> Bool[Tensor,
 
 def _nowhere(scores: Float[Tensor, "classes *size"], channel: int, image: int) -> str:
     at = np.unravel_index(int(scores[channel].argmax()), tuple(scores.shape[1:]))
-    named = ", ".join(str(int(index)) for index in (channel, *at))
+    named = ", ".join(str(index) for index in [channel, *map(int, at)])
     return (
         f"class {channel} wins at none of the {scores[channel].numel()} positions of the output for image {image}. "
         f"Its score is the largest at target=({named}), --target {named.replace(', ', ',')}: name that position, or "

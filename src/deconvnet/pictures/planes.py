@@ -38,7 +38,7 @@ def drawn(signal: Float[Tensor, "c *size"], *, scale: Scale = "logistic") -> Ima
         )
     limit = limit_of(signal, scale=scale)
     planes = [signal] if signal.ndim == 3 else _slices(signal)
-    parts = [list(plane.split(1)) if len(signal) not in _COLOURS else [plane] for plane in planes]
+    parts = [[plane] if len(signal) in _COLOURS else [channel[None] for channel in plane] for plane in planes]
     rows = parts if signal.ndim == 3 else [list(row) for row in zip(*parts, strict=True)]
     return _stacked([[render(part, scale=scale, limit=limit) for part in row] for row in rows])
 

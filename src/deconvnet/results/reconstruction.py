@@ -231,7 +231,7 @@ class Reconstruction:
             return seen, "what the network sees"
         return outlined(seen, self.masks[i].numpy()), "what the network sees; outlined: where the class starts"
 
-    def _index(self, i: int) -> int:
+    def _index(self, i: object) -> int:
         return index_of(i, len(self), "units")
 
     def _cells(self, count: int) -> list[sheets.Cell]:
