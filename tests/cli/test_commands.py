@@ -569,10 +569,8 @@ def test_a_network_without_class_names_has_numbers(deconvnet, spec):
     told(deconvnet("explain", "sample:coffee", "-t", "9", "--force", *model), "5 classes")
 
 
-def test_a_network_that_answers_with_a_map_is_asked_for_a_place(deconvnet, spec, tmp_path):
+def test_a_network_that_answers_with_a_map_takes_a_position(deconvnet, spec, tmp_path):
     model = ["-m", spec("segmenter")]
-    told(deconvnet("explain", "sample:coffee", *model), "maps of 16x16", "--target CLASS,Y,X")
-    told(deconvnet("explain", "sample:coffee", "-t", "owl", *model), "--target CLASS,Y,X")
     told(deconvnet("explain", "sample:coffee", "-t", "owl,16,3", *model), "(16, 3)")
     assert names(tmp_path) == []
     done = deconvnet("explain", "sample:coffee", "-t", "owl,9,3", "--json", *model)
@@ -582,6 +580,38 @@ def test_a_network_that_answers_with_a_map_is_asked_for_a_place(deconvnet, spec,
     assert row["classes"][0]["label"] == "owl"
     assert row["classes"][0]["probability"] == pytest.approx(float(there[2]), rel=1e-4)
     assert row["answer"]["class"] == int(there.argmax())
+
+
+def test_a_class_of_a_map_alone_stands_for_all_positions_where_it_wins(deconvnet, spec, tmp_path):
+    model = ["-m", spec("segmenter")]
+    winners = outputs(load_model(spec("segmenter")), "sample:coffee").argmax(0).flatten().bincount(minlength=5)
+    best, never = int(winners.argmax()), int(winners.argmin())
+    assert winners[never] == 0
+    (row,) = rows_of(deconvnet("explain", "sample:coffee", "--json", *model))
+    assert row["classes"] == [row["answer"]]
+    assert (row["answer"]["class"], row["answer"]["positions"]) == (best, int(winners[best]))
+    assert row["answer"]["of_positions"] == 256
+    done = deconvnet("explain", "sample:coffee", "-t", best, "--force", *model)
+    assert f", at {int(winners[best])} of 256 positions (" in done.out
+    told(
+        deconvnet("explain", "sample:coffee", "-t", never, "--force", *model),
+        f"class {never} wins at none of the 256 positions of the output", f"--target {never},",
+    )  # fmt: skip
+
+
+def test_explain_draws_a_row_for_each_of_several_classes(deconvnet, spec, tmp_path):
+    model = ["-m", spec("colour")]
+    (row,) = rows_of(deconvnet("explain", "sample:coffee", "-t", "owl", "-t", "3", "--json", "-o", "two.png", *model))
+    assert [each["class"] for each in row["classes"]] == [2, 3]
+    deconvnet("explain", "sample:coffee", "-t", "owl", "-o", "one.png", *model)
+    with Image.open("two.png") as two, Image.open("one.png") as one:
+        assert two.width == one.width and two.height > 1.5 * one.height
+
+
+def test_commands_of_one_class_refuse_several(deconvnet, spec, tmp_path):
+    for command in ("responsible", "steps"):
+        words = told(deconvnet(command, "sample:coffee", "-t", "1", "-t", "2", "-m", spec("colour")), "got 2: 1, 2")
+        assert words is None and names(tmp_path) == []
 
 
 @pytest.mark.parametrize("rules", ["guided", "gradient"])
@@ -723,15 +753,15 @@ def test_photos_may_have_any_name(deconvnet, spec, tmp_path, name):
 
 
 def test_responsible_shows_where_the_units_of_a_class_lie(deconvnet, spec, tmp_path):
-    done = deconvnet("responsible", "sample:coffee", "-m", spec("colour"))
+    done = deconvnet("responsible", "sample:coffee", "-k", "6", "-m", spec("colour"))
     loaded = load_model(spec("colour"))
     net = DeconvNet(loaded.model, loaded.example_input)
     x = loaded.preprocess.images("sample:coffee")
     chances = outputs(loaded, "sample:coffee").softmax(0)
     named = f"{loaded.label(int(chances.argmax()))}, {round(100 * float(chances.max()))} %"
-    result = net.responsible(x)
+    result = net.responsible(x, k=6)
     share = f"{round(100 * float(result.shares.sum()))} %"
-    words = f"sample:coffee: {named}: 9 units of 4, {share} of its contributions -> coffee.responsible.png\n"
+    words = f"sample:coffee: {named}: 6 units of 4, {share} of its contributions -> coffee.responsible.png\n"
     assert done == Done(0, words, "")
     assert names(tmp_path) == ["coffee.responsible.png"]
     title = f"{named}: units of 4 that it rests on (deconvnet)"
@@ -769,20 +799,42 @@ def test_of_several_photos_each_has_its_units_and_one_that_cannot_be_read_is_tol
     assert names(tmp_path / "out") == ["a.responsible.png", "coffee.responsible.png"]
 
 
-def test_responsible_asks_for_a_place_in_a_map(deconvnet, spec, tmp_path):
-    model = ["-m", spec("segmenter")]
-    told(deconvnet("responsible", "sample:coffee", *model), "maps of 16x16", "--target CLASS,Y,X")
-    assert names(tmp_path) == []
-    done = deconvnet("responsible", "sample:coffee", "-t", "owl,9,3", "-k", "1", *model)
-    assert (done.code, done.err) == (0, "")
-    assert ": 1 unit of 1, " in done.out
+def test_responsible_takes_a_position_or_a_class_of_a_map(deconvnet, spec, tmp_path):
+    model = ["-m", spec("segmenter"), "-k", "1"]
+    for i, flags in enumerate((["-t", "owl,9,3"], [])):
+        done = deconvnet("responsible", "sample:coffee", *flags, *model, "-o", f"{i}.png")
+        assert (done.code, done.err) == (0, "")
+        assert ": 1 unit of 1, " in done.out
+
+
+def test_responsible_bounds_the_units_of_a_map(deconvnet, spec):
+    for flags, most in (([], 1), (["--per-map", "2"], 2), (["--per-map", "0"], 20)):
+        (row,) = rows_of(deconvnet("responsible", "sample:coffee", "-k", "20", "--json", "--force", "-m",
+                                   spec("colour"), *flags))  # fmt: skip
+        channels = [unit["channel"] for unit in row["units"]]
+        assert max(map(channels.count, channels)) <= most
+    assert len(channels) == 20
+
+
+def test_responsible_adds_up_the_maps_over_a_folder(deconvnet, spec, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for name in ("a.png", "b.png"):
+        photo(tmp_path / "photos" / name)
+    (tmp_path / "photos" / "broken.png").write_bytes(b"no picture")
+    flags = ["--sum", "-t", "owl", "-l", "1", "-k", "3", "-m", spec("colour")]
+    done = deconvnet("responsible", "photos", *flags)
+    assert done.code == 0 and "broken.png" in done.err
+    assert done.out.startswith("owl in 2 photos: maps of 1, each with its share of contributions\n  map ")
+    assert all(name.startswith("photos/") for name in names(tmp_path))
+    result = json.loads(deconvnet("responsible", "photos", "--json", *flags).out)
+    assert len(result["maps"]) == 3 and result["photos"] == 2
+    assert [each["photo"] for each in result["failed"]] == ["broken.png"]
 
 
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
         (["-l", "44"], "no layer '44'; the nearest names are '4'"),
-        (["-l", "7", "-k", "9"], "k=9, but of the units of '7' only "),
         (["-k", "0"], "k is a whole number, 1 or more; got 0"),
         (["-t", "dodo"], "no class 'dodo'"),
         (["-o", "old.png/a.png"], "cannot make the folder 'old.png': 'old.png' is a file"),

@@ -107,7 +107,13 @@ def _of_networks() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "position": (None, (1, 1), "all"), "units": (None,), "start": ("activation", "one"), "to": (None, "0"),
         "memory": memory, "route": ("auto", "dense", "windowed"), "watch": (None, print),
     }  # fmt: skip
-    explain: Usual = {"x": (x[:1],), "target": (None, (0, 1, 1)), "start": ("one", "activation"), "to": (None, "0")}
+    explain: Usual = {
+        "x": (x[:1],),
+        "target": (None, (0, 1, 1)),
+        "targets": (None, [0]),
+        "start": ("one", "activation"),
+        "to": (None, "0"),
+    }
     return {
         "DeconvNet": (DeconvNet, {
             "model": (net.model,), "example_input": (x,), "rules": ("deconvnet", "guided", RuleSet()),
@@ -126,7 +132,13 @@ def _of_networks() -> dict[str, tuple[Callable[..., Any], Usual]]:
             "x": (x[:1],), "layer": layers, "channel": (None, 0), "position": (None, (1, 1)), "target": (None,),
             "to": (None, "0"), "memory": memory,
         }),
-        "responsible": (net.responsible, {"x": (x[:1],), "target": ((0, 1, 1),), "layer": ("1", None), "k": (1, 2)}),
+        "responsible": (net.responsible, {
+            "x": (x[:1],), "target": ((0, 1, 1), None), "layer": ("1", None), "k": (1, 2), "per_map": (None, 0, 1),
+        }),
+        "responsible_maps": (deconvnet.responsible_maps, {
+            "net": (net,), "photos": (["sample:chelsea"],), "target": (None, [None]), "layer": ("1", None),
+            "loaded": (loaded,), "batch": (1, 16), "workers": (0,), "progress": (None,),
+        }),
         "costs": (deconvnet.costs, {"net": (net,), "layer": layers, "to": (None, "0")}),
         "way_down": (deconvnet.way_down, {"net": (net,), "layer": layers, "x": (None, x)}),
         "watch_activations": (deconvnet.watch_activations,
@@ -162,7 +174,7 @@ def _of_results() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "comparison words": (compared.words, {"i": (0, 1)}),
         "comparison box": (compared.box, {"i": (0, 1), "crop": crops}),
         "comparison sheet": (compared.sheet, {"photos": images, "preprocess": preprocess, "common": (True, False)}),
-        "steps figure": (steps.figure, {"photo": (None,), "title": ("", "a")}),
+        "steps figure": (steps.figure, {"photo": (None,), "whole": (False, True), "title": ("", "a")}),
         "steps save": (steps.save, {"path": paths, "force": (False, True)}),
         "responsible beside": (answer.beside, {"photo": (photos[0],), "preprocess": preprocess, "i": (0,)}),
         "report": (deconvnet.report, {

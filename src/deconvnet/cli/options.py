@@ -147,6 +147,7 @@ class ModelFlags:
             smooth=self.smooth,
             output=self.class_output,
             memory=self.memory,
+            labels=loaded.labels,
         )
 
 
@@ -188,15 +189,15 @@ Position = Annotated[
     str | None,
     typer.Option("--position", help="Position y,x of the units.", show_default="the strongest of each feature map"),
 ]
-Target = Annotated[
-    str | None,
-    typer.Option(
-        "--target",
-        "-t",
-        metavar="CLASS",
-        help="Class name or index; CLASS,Y,X for networks that output a map.",
-        show_default="the predicted class",
-    ),
+_TARGET_HELP = (
+    "Class name or index. Where the network outputs a map, it stands for all positions where the class wins, and "
+    "CLASS,Y,X for one position."
+)
+_TARGET: dict[str, Any] = {"metavar": "CLASS", "show_default": "the predicted class"}
+Target = Annotated[list[str] | None, typer.Option("--target", "-t", help=_TARGET_HELP, **_TARGET)]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option("--target", "-t", help=f"{_TARGET_HELP} Repeat the flag for several classes.", **_TARGET),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]

@@ -20,6 +20,7 @@ from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures import render as pictures
 from deconvnet.pictures import sheets
 from deconvnet.pictures.outline import outlined
+from deconvnet.pictures.planes import drawn
 from deconvnet.pictures.render import Scale
 from deconvnet.results.facts import Facts
 
@@ -71,7 +72,7 @@ class Reconstruction:
 
     def _repr_png_(self) -> bytes | None:
         """What a notebook shows; None where nothing can be drawn, for which it shows the repr."""
-        if len(self.input_size) != 2 or self.windows.shape[1] not in (1, 3) or not self.units:
+        if len(self.input_size) not in (2, 3) or not self.units:
             return None
         count = min(len(self), _MOST_DISPLAYED)
         title = f"the first {count} of {len(self)} units" if count < len(self) else ""
@@ -102,6 +103,9 @@ class Reconstruction:
     def picture(self, i: int = 0, *, crop: Crop = "energy", scale: Scale = "logistic") -> Image.Image:
         """Unit i as a picture: zero is mid-grey.
 
+        Of inputs that have neither one nor three channels, each channel has a grey picture. A volume is shown as three
+        slices through the voxel where the signal is strongest: across its first axis, the second and the third.
+
         Args:
             i: index of the unit.
             crop: "energy" for the box that holds 99 % of the energy, "field" for the receptive field,
@@ -109,9 +113,9 @@ class Reconstruction:
             scale: "logistic" or "linear"; see `deconvnet.render`.
 
         Raises:
-            ArgumentError: the input has not one or three channels, or not two spatial axes.
+            ArgumentError: the input has not two or three spatial axes.
         """
-        return pictures.render(pictures.crop(self.whole(i), self.box(i, crop)), scale=scale)
+        return drawn(pictures.crop(self.whole(i), self.box(i, crop)), scale=scale)
 
     def box(self, i: int, crop: Crop = "energy") -> Box:
         """The box of input pixels that a picture of unit i shows; see `picture`.
@@ -162,7 +166,13 @@ class Reconstruction:
         return sheets.sheet(cells, title=title)
 
     def beside(
-        self, photo: PhotoLike, preprocess: Preprocess, i: int = 0, *, words: str = "", title: str = ""
+        self,
+        photo: PhotoLike,
+        preprocess: Preprocess,
+        i: int | Sequence[int] = 0,
+        *,
+        words: str | Sequence[str] = "",
+        title: str = "",
     ) -> Image.Image:
         """A photo, unit i's picture over the whole input, and the photo where that is strong, in a row.
 
@@ -171,24 +181,34 @@ class Reconstruction:
         Args:
             photo: the one that the unit's image was made of.
             preprocess: what made it.
-            i: index of the unit.
-            words: caption of the picture; the unit's own by default.
-            title: above the row.
+            i: index of the unit; of several of this photo, each of which has a row.
+            words: caption of the picture; the unit's own by default. Of several units one for each.
+            title: above the rows.
 
         Raises:
-            ArgumentError: no such unit; also as `picture`.
+            ArgumentError: no such unit, or not one caption for each; also as `picture`.
             PhotoError: as `load_photo`.
         """
-        i = self._index(i)
+        listed = as_list(i)
+        indices = [self._index(i)] if listed is None else [self._index(each) for each in listed]
+        said = [words] * len(indices) if isinstance(words, str) else as_list(words)
+        if said is None or len(said) != len(indices):
+            raise ArgumentError(f"words are a text, or one for each of the {len(indices)} units; got {short(words)}.")
         seen = instance("preprocess", preprocess, Preprocess).as_seen(photo)
-        shown, legend = self._where_it_starts(i, seen)
+        cells = [cell for row in zip(indices, said, strict=True) for cell in self._row(row[0], seen, row[1])]
+        return sheets.sheet(cells, columns=3, cell_size=min(max(*seen.size, 224), 512), title=title)
+
+    def _row(self, i: int, seen: Image.Image, words: str) -> list[sheets.Cell]:
+        """The photo as the network sees it, unit i's picture, and where that is strong."""
+        image, legend = self._where_it_starts(i, seen)
         signal = self.whole(i)
-        unit, activation = self.units[i], float(self.activations[i])
-        return sheets.side_by_side(
-            [shown, pictures.render(signal), pictures.overlay(seen, pictures.magnitude(signal))],
-            [legend, text("words", words) or caption(unit, activation), "where it lies in the photo"],
-            title=title,
-        )
+        said = text("words", words) or caption(self.units[i], float(self.activations[i]))
+        strong = pictures.overlay(seen, pictures.magnitude(signal))
+        return [
+            sheets.Cell((image,), legend),
+            sheets.Cell((pictures.render(signal),), said),
+            sheets.Cell((strong,), "where it lies in the photo"),
+        ]
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write every unit's picture to one image file, captioned where there are several; the file's path.
@@ -209,9 +229,9 @@ class Reconstruction:
         """
         if self.masks is None or self.input_size != (seen.height, seen.width) or not bool(self.masks[i].any()):
             return seen, "what the network sees"
-        return outlined(seen, self.masks[i].numpy()), "what the network sees; outlined: the positions it starts from"
+        return outlined(seen, self.masks[i].numpy()), "what the network sees; outlined: where the class starts"
 
-    def _index(self, i: int) -> int:
+    def _index(self, i: object) -> int:
         return index_of(i, len(self), "units")
 
     def _cells(self, count: int) -> list[sheets.Cell]:
