@@ -16,6 +16,7 @@ from deconvnet.capture.untouched import computing
 from deconvnet.core.operations import OperationTable, operations
 from deconvnet.core.rules import Rule, RuleSet, Smooth, rule_set
 from deconvnet.engine import activations as engine_activations
+from deconvnet.engine import blocks
 from deconvnet.engine import responsible as engine_responsible
 from deconvnet.engine import steps as engine_steps
 from deconvnet.engine.activations import WatchActivations
@@ -379,6 +380,13 @@ def undone(
     graph = engine.own_graph() if x is None else engine.graph(x)
     costs = engine.costs_of_classes(graph)[0] if layer is None else engine.costs(graph, layer)
     return engine_steps.undone_by_layer(costs.way)
+
+
+@computing()
+def main_layers(net: DeconvNet, x: Float[Tensor, "n c *spatial"]) -> tuple[str, ...]:
+    """The layers on the way to the classes that are shown where none are named: see `engine.blocks`."""
+    engine = attached(net)
+    return blocks.main_layers(engine.costs_of_classes(engine.graph(x))[0].way)
 
 
 def watch_activations(
