@@ -14,7 +14,7 @@ from deconvnet._types import LayerInfo, Unit
 from deconvnet.capture.captures import Captures
 from deconvnet.capture.untouched import computing
 from deconvnet.core.operations import OperationTable, operations
-from deconvnet.core.rules import Rule, RuleSet, Smooth, rule_set
+from deconvnet.core.rules import RuleSet, Smooth, rule_set
 from deconvnet.engine import activations as engine_activations
 from deconvnet.engine import blocks
 from deconvnet.engine import responsible as engine_responsible
@@ -26,6 +26,7 @@ from deconvnet.engine.layers import Layer, html_table, layer_infos, output_name,
 from deconvnet.engine.passes import by_images, passes_of
 from deconvnet.engine.project import Watch, check_route, collected
 from deconvnet.engine.seeds import Channel, Choice, Seeds, Start, Target, class_seeds
+from deconvnet.engine.steps import Undoing
 from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.results.responsible import Responsible
 from deconvnet.results.steps import Steps
@@ -368,13 +369,15 @@ def way_down(
     Raises:
         LayerNotFoundError, ArgumentError, UnsupportedOperationError: as in `DeconvNet.project`.
     """
-    return {name: {above: rule.words for above, rule in rules.items()} for name, rules in undone(net, layer, x).items()}
+    return {
+        name: {above: how.rule.words for above, how in ways.items()} for name, ways in undone(net, layer, x).items()
+    }
 
 
 @computing()
 def undone(
     net: DeconvNet, layer: Layer | None = None, x: Float[Tensor, "n c *spatial"] | None = None
-) -> dict[str, dict[str, Rule]]:
+) -> dict[str, dict[str, Undoing]]:
     """As `way_down`, with the rules themselves."""
     engine = attached(net)
     graph = engine.own_graph() if x is None else engine.graph(x)

@@ -22,7 +22,7 @@ def report(
             "--layer",
             "-l",
             help=f"{o.LAYER_HELP} Repeat the flag for several layers.",
-            show_default="up to 16 rectified layers",
+            show_default="up to 16 rectified layers, of blocks the output",
         ),
     ] = None,
     maps: Annotated[int, typer.Option("--maps", help="Maximum number of feature maps of each layer.", min=1)] = 48,
@@ -35,8 +35,8 @@ def report(
 ) -> None:
     """Write one page to click through and hand on: a photo's classes, layers, feature maps and units, with their steps.
 
-    The page contains all that it shows and loads nothing, so it can be sent by mail and opened anywhere. A photo that
-    cannot be used is reported and left out, and the exit code is 1.
+    The page contains all that it shows and loads nothing, so it can be sent by mail, opened anywhere and printed. What
+    did not fit its size is said. A photo that cannot be used is reported and left out, and the exit code is 1.
     """
     (path,) = output_paths([stem(photos[0])], output, ".report.html", force=force, formats=(".html", ".htm"))
     from deconvnet.viewer.report import report as write_report
@@ -51,7 +51,8 @@ def report(
     for error in left_out.values():
         say(error)
     used, size = [photo for photo in photos if escaped(photo) not in left_out], len(page.html.encode())
-    facts = {"photos": used, "left_out": left_out, "bytes": size, "rules": network.net.rules.name,
-             "notes": list(page.notes), "file": str(path)}  # fmt: skip
-    words = f"{', '.join(used)} -> {path} ({size / 1e6:.2g} MB)"
+    facts = {"photos": used, "left_out": left_out, "bytes": size, "units": page.units,
+             "units_left_out": page.units_left_out, "rules": network.net.rules.name, "notes": list(page.notes),
+             "file": str(path)}  # fmt: skip
+    words = f"{', '.join(used)} -> {path} ({size / 1e6:.2g} MB, {page.units:,} units)"
     print_result(Result(words, facts, failed=bool(left_out)), as_json=as_json)

@@ -10,11 +10,11 @@ from torch import Tensor
 from deconvnet._errors import ArgumentError
 from deconvnet._types import PIXELS, LayerInfo
 from deconvnet.models.load import LoadedModel
-from deconvnet.network import DeconvNet, layers_of, way_down
+from deconvnet.network import DeconvNet, layers_of, main_layers, undone, way_down
 from deconvnet.photos.photo import Photo, PhotoLike, load_photo
-from deconvnet.results.steps import Steps
+from deconvnet.results.steps import StepDown, Steps
 from deconvnet.viewer.repeat import source
-from deconvnet.viewer.select import Likely, likeliest, rectified
+from deconvnet.viewer.select import Likely, likeliest, some_layers
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,9 @@ class Look:
         classes: the likeliest ones.
         steps: the way down of the first of them.
         infos: of all layers, for images of this size.
-        maps: (c, *size) of the layers that are shown, by name, in the network's order.
+        maps: (c, *size) of the layers whose units are shown, by name, in the network's order.
+        passed: (c, *size) of the layers on which signals are drawn on their way down, in the order of the way with
+            those beside it first: the shown ones, and those that every signal passes and where it changes.
         named: whether the user named these layers.
     """
 
@@ -45,14 +47,18 @@ class Look:
     steps: Steps
     infos: Mapping[str, LayerInfo]
     maps: Mapping[str, Tensor]
+    passed: Mapping[str, Tensor]
     named: bool
 
     @cached_property
     def indices(self) -> dict[str, int]:
-        """The index of each shown layer in the order of the way down, with those beside the way first."""
-        passed = [step.layer for step in self.steps if step.layer in self.maps]
-        aside = [name for name in reversed(list(self.maps)) if name not in passed]
-        return {name: i for i, name in enumerate([*aside, *passed])}
+        """The index of each passed layer."""
+        return {name: i for i, name in enumerate(self.passed)}
+
+    @cached_property
+    def unpooled(self) -> dict[str, StepDown]:
+        """The steps that undo a max-pool by its switches, by the name of the layer that they come to."""
+        return {step.layer: step for step in self.steps if step.switches is not None}
 
     @cached_property
     def errors(self) -> dict[tuple[str, str], float]:
@@ -65,12 +71,18 @@ class Look:
         return frozenset(step.layer for step in self.steps) - {step.layer for step in self.steps.changing}
 
 
-def look(net: DeconvNet, loaded: LoadedModel, photo: PhotoLike, layers: Sequence[str] | None) -> Look:
-    """Run the network on a photo, and keep the maps of the layers to show; None for the rectified ones.
+def look(net: DeconvNet, loaded: LoadedModel, photo: PhotoLike, layers: Sequence[str], *, named: bool) -> Look:
+    """Run the network on a photo, and keep the maps of the layers to show.
+
+    Args:
+        net: the network.
+        loaded: its preprocessing and labels.
+        photo: the photo.
+        layers: as `shown_layers` gives them.
+        named: whether the user named them.
 
     Raises:
         PhotoError, NotFiniteError: the photo cannot be used.
-        ArgumentError: a layer cannot be shown, or there are none to show.
     """
     loaded_photo = load_photo(photo)
     name = name_of(photo) if isinstance(photo, str | Path) else loaded_photo.name
@@ -80,14 +92,38 @@ def look(net: DeconvNet, loaded: LoadedModel, photo: PhotoLike, layers: Sequence
     classes = likeliest(net.probabilities(x)[0])
     steps = net.steps(x, target=classes[0].target)
     infos = layers_of(net, x)
-    names = rectified(steps, infos) if layers is None else [_first_name(net, x, name, steps, infos) for name in layers]
-    if not names:
-        raise ArgumentError("no layer on the way to the class is rectified: name the layers to show with layers=.")
-    activations = net.activations(x, names)
+    activations = net.activations(x, layers)
     maps = {layer: activations[layer][0] for layer in infos if layer in activations and activations[layer].ndim > 1}
-    return Look(
-        net, loaded, loaded_photo, name, source(photo), x, classes, steps, infos, maps, named=layers is not None
-    )
+    passed = _passed(net, x, maps, steps)
+    return Look(net, loaded, loaded_photo, name, source(photo), x, classes, steps, infos, maps, passed, named=named)
+
+
+def _passed(net: DeconvNet, x: Tensor, maps: Mapping[str, Tensor], steps: Steps) -> dict[str, Tensor]:
+    """What the layers gave on which signals are drawn; see `Look`."""
+    trunk = _trunk(undone(net, x=x))
+    changing = {step.layer for step in steps.changing}
+    way = {
+        step.layer: step.forward
+        for step in steps[1:]
+        if step.layer in maps or (step.layer in trunk and step.layer in changing and step.layer != PIXELS)
+    }
+    return {**{name: values for name, values in reversed(maps.items()) if name not in way}, **way}
+
+
+def _trunk(down: Mapping[str, Mapping[str, object]]) -> set[str]:
+    """The layers that all of a signal passes: no way from above to below leads around them."""
+    order = {name: i for i, name in enumerate(down)}
+    furthest = list(range(len(order)))  # how far down a single step leads from each layer
+    for name, ways in down.items():
+        for above in ways:
+            if above in order:
+                furthest[order[above]] = max(furthest[order[above]], order[name])
+    reach, trunk = 0, set[str]()
+    for name, i in order.items():
+        if reach <= i:
+            trunk.add(name)
+        reach = max(reach, furthest[i])
+    return trunk
 
 
 def name_of(photo: PhotoLike) -> str:
@@ -95,17 +131,35 @@ def name_of(photo: PhotoLike) -> str:
     return str(photo) if isinstance(photo, str | Path) else getattr(photo, "name", "photo")
 
 
-def _first_name(net: DeconvNet, x: Tensor, layer: str, steps: Steps, infos: Mapping[str, LayerInfo]) -> str:
+def shown_layers(net: DeconvNet, loaded: LoadedModel, named: Sequence[str] | None) -> list[str]:
+    """The layers whose units are shown, by the names by which signals pass them; by default the main ones.
+
+    Raises:
+        LayerNotFoundError: no layer of that name.
+        ArgumentError: a layer cannot be shown, or there are none to show.
+    """
+    x = loaded.example_input
+    infos = layers_of(net, x)
+    if named is not None:
+        return [_first_name(net, x, name, infos) for name in named]
+    layers = some_layers(main_layers(net, x), infos)
+    if not layers:
+        raise ArgumentError("no layer on the way to the class is rectified: name the layers to show with layers=.")
+    return layers
+
+
+def _first_name(net: DeconvNet, x: Tensor, layer: str, infos: Mapping[str, LayerInfo]) -> str:
     """The name by which signals pass a layer, which may have several names.
 
     Raises:
         ArgumentError: it lies above the classes, or cannot be shown.
     """
     name, *below = way_down(net, layer, x)
+    classes = next(iter(way_down(net, x=x)))
     if name == PIXELS:
         raise ArgumentError(f"layer {layer!r} is the network's input: choose a layer above it.")
-    if steps[0].layer in below:
-        raise ArgumentError(f"layer {layer!r} lies above the classes, {steps[0].layer!r}: choose a layer below them.")
+    if classes in below:
+        raise ArgumentError(f"layer {layer!r} lies above the classes, {classes!r}: choose a layer below them.")
     if len(infos[layer].size) > 2:
         raise ArgumentError(f"layer {layer!r} has maps of {len(infos[layer].size)} axes: choose one with at most two.")
     return name
