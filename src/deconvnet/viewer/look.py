@@ -102,11 +102,15 @@ def _passed(net: DeconvNet, x: Tensor, maps: Mapping[str, Tensor], steps: Steps)
     """What the layers gave on which signals are drawn; see `Look`."""
     trunk = _trunk(undone(net, x=x))
     changing = {step.layer for step in steps.changing}
-    way = {
-        step.layer: step.forward
-        for step in steps[1:]
-        if step.layer in maps or (step.layer in trunk and step.layer in changing and step.layer != PIXELS)
-    }
+    way: dict[str, Tensor] = {}
+    flat = ""  # a layer where the signal has come without spatial axes; it is drawn better where it has them again
+    for step in steps[1:-1]:
+        passes = step.layer in trunk and (step.layer in changing or (flat != "" and step.signal.ndim > 1))
+        if step.layer in maps or passes:
+            if step.layer not in changing:
+                way.pop(flat, None)
+            way[step.layer] = step.forward
+            flat = step.layer if step.signal.ndim == 1 and step.layer not in maps else ""
     return {**{name: values for name, values in reversed(maps.items()) if name not in way}, **way}
 
 

@@ -116,7 +116,7 @@ class Page {
   async #ask(position) {
     this.#asked = position;
     await this.#showSeeing(await this.source.photo(this.state.photo));
-    if (position) $("seeing").scrollIntoView({ block: "nearest" });
+    if (position) $("seeing-title").scrollIntoView({ block: "nearest" });
   }
 
   // The units that see the position that was asked for: those of the chosen layer first, then from the classes down.
