@@ -66,8 +66,8 @@ def test_a_unit_has_the_activation_box_and_picture_that_project_gives(data, net,
             assert cell["activation"] == pytest.approx(float(result.activations), rel=1e-5)
             box = result.box(0)
             assert cell["box"] == [*box.low, *box.high]
-            difference = np.abs(pixels(cell["picture"]) - np.asarray(result.picture(0)).astype(float))
-            assert difference.mean() < 12  # WebP is lossy
+            difference = pixels(cell["picture"]) - np.asarray(result.picture(0)).astype(float)
+            assert np.abs(difference.mean(-1)).mean() < 12  # WebP is lossy, most of all in colours
 
 
 def test_the_way_down_is_a_tile_for_each_step_that_changes_the_signal(data, net, loaded):

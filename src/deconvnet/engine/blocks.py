@@ -33,13 +33,13 @@ def main_layers(way: Way) -> tuple[str, ...]:
             outputs.add(name)
             blocks.add(block)
     branches = _ends_of_branches(way, rectified)
-    shown = {
+    main = {
         name
         for name in rectified
         if name in outputs or not (name in branches or any(_inside(steps[name].module, block) for block in blocks))
     }
     order = [value.name for value in way.graph.layers.values()]
-    return tuple(names[name] for name in dict.fromkeys(order) if name in shown and name in names)
+    return tuple(names[name] for name in dict.fromkeys(order) if name in main and name in names)
 
 
 def _blocks_of(way: Way, name: str, steps: Mapping[str, Step], rectified: frozenset[str]) -> Iterator[str]:

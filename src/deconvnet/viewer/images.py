@@ -17,7 +17,7 @@ from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures import render as pictures
 from deconvnet.results.reconstruction import Reconstruction
 
-_EXACT = 256  # pixels of a picture that is stored without loss
+_EXACT = 576  # pixels of a picture that is stored without loss
 TILE = 48  # pixels of a step's picture
 _SEEN, _WHOLE = 640, 240  # pixels of the photo's longer side: what the network sees, and the whole photo
 
@@ -89,6 +89,7 @@ def photo_pictures(preprocess: Preprocess, photo: Photo) -> tuple[str, str, tupl
 
 def webp(image: Image.Image, *, lossless: bool = False) -> str:
     """An image as base64 of WebP; a very small one, such as a filter of the first layer, is stored exactly."""
+    lossless = lossless or image.width * image.height <= _EXACT
     file = io.BytesIO()
-    image.save(file, "WEBP", lossless=lossless or image.width * image.height <= _EXACT, quality=80, method=3)
+    image.save(file, "WEBP", lossless=lossless, quality=80, method=0 if lossless else 3)
     return base64.b64encode(file.getvalue()).decode("ascii")

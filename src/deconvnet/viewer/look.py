@@ -57,8 +57,11 @@ class Look:
 
     @cached_property
     def unpooled(self) -> dict[str, StepDown]:
-        """The steps that undo a max-pool by its switches, by the name of the layer that they come to."""
-        return {step.layer: step for step in self.steps if step.switches is not None}
+        """The steps that undo a max-pool by its switches and nothing else, by the layer that they come to.
+
+        What comes out of a block is a sum of its branches, of which a pooling in one of them explains little.
+        """
+        return {s.layer: s for s in self.steps if s.switches is not None and s.undone == (s.pool,)}
 
     @cached_property
     def errors(self) -> dict[tuple[str, str], float]:

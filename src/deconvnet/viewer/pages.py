@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
@@ -249,9 +250,17 @@ def page_html(page: PageView) -> str:
 
 def as_json(value: object) -> str:
     """A dataclass, or words, as JSON that may stand inside a script element, whatever its strings hold."""
-    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-    text = json.dumps(printable(plain), separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(value, default=_fields, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
+
+
+def _fields(view: Any) -> dict[str, object]:
+    """A dataclass's fields, words as they can be printed."""
+    return {name: printable(value) if _has_words(value) else value for name, value in vars(view).items()}
+
+
+def _has_words(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, tuple) and any(isinstance(part, str) for part in value[:1]))
 
 
 def length(values: Sequence[object]) -> int:

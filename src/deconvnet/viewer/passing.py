@@ -82,19 +82,17 @@ def switches_of(step: StepDown, signal: Float[Tensor, "c h w"], low: Sequence[in
     values = (
         whole_maps(signal[None, channel : channel + 1], torch.tensor([list(low)]), size)[0, 0].float().cpu().numpy()
     )
-    shown = [min(length, _SWITCHED) for length in size]
+    sides = [min(length, _SWITCHED) for length in size]
     corner = [
         min(max(int(at) + start - side // 2, 0), length - side)
-        for at, start, side, length in zip(peak, low, shown, size, strict=True)
+        for at, start, side, length in zip(peak, low, sides, size, strict=True)
     ]
     positions = np.stack(np.unravel_index(step.switches[int(channel)].cpu().numpy(), size), -1)
     used = values[positions[..., 0], positions[..., 1]] != 0
-    inside = ((positions >= corner) & (positions < np.add(corner, shown))).all(-1)
-    lines: list[int] = []
-    for y, x in np.argwhere(used & inside).tolist():  # twice the middle, which may lie between two positions
-        middle = [2 * int(w.starts[i]) + (int(w.counts[i]) - 1) * w.dilation
-                  for w, i in zip(step.windows, (y, x), strict=True)]  # fmt: skip
-        lines += [a - 2 * b for a, b in zip(middle, corner, strict=True)]
-        lines += [int(a) - b for a, b in zip(positions[y, x], corner, strict=True)]
-    part = values[corner[0] : corner[0] + shown[0], corner[1] : corner[1] + shown[1]]
-    return SwitchesView(int(channel), (corner[0], corner[1]), (shown[0], shown[1]), signal_map(part), tuple(lines))
+    inside = ((positions >= corner) & (positions < np.add(corner, sides))).all(-1)
+    at = np.argwhere(used & inside)
+    doubled = [np.asarray(2 * axis.starts + (axis.counts - 1) * axis.dilation) for axis in step.windows]
+    middles = np.stack([axis[index] for axis, index in zip(doubled, at.T, strict=True)], -1) - np.multiply(corner, 2)
+    lines = np.concatenate([middles, positions[tuple(at.T)] - corner], -1).ravel().tolist()
+    part = values[corner[0] : corner[0] + sides[0], corner[1] : corner[1] + sides[1]]
+    return SwitchesView(int(channel), (corner[0], corner[1]), (sides[0], sides[1]), signal_map(part), tuple(lines))

@@ -163,11 +163,11 @@ def _size_notes(parts: Sequence[PhotoPart], size: int, page_size: str | int) -> 
     left_out, units = sum(part.left_out for part in parts), sum(part.units for part in parts)
     if not left_out:
         return ()
-    enough = math.ceil((size + sum(part.missing for part in parts)) * 1.1 / 1e6)
+    enough = math.ceil((size + sum(part.missing for part in parts)) * 1.1 / 1e5) / 10
     return (
         f"page size: {left_out:,} of {left_out + units:,} units were left out, the weakest of each layer, to keep the "
         f"page within {page_size if isinstance(page_size, str) else f'{page_size / 1e6:.2g} MB'}. A page of about "
-        f"{enough} MB holds all.",
+        f"{enough:g} MB holds all.",
     )
 
 

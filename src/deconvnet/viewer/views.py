@@ -87,14 +87,14 @@ def photo_part(
         raise _too_small(layers, photos, around, room)
     views = tuple(layer.view(count) for layer in layers.values())
     on_page = {(i, m.channel, c.position) for i, view in enumerate(views) for m in view.maps for c in m.cells}
-    kept = tuple(
-        replace(one, responsible=tuple(r for r in one.responsible if (r.layer, r.channel, r.position) in on_page))
-        for one in classes
+    on_page_classes = tuple(
+        replace(view, responsible=tuple(r for r in view.responsible if (r.layer, r.channel, r.position) in on_page))
+        for view in classes
     )
     left_out = sum(view.left_out for view in views)
     report_progress(1.0)
     return PhotoPart(
-        view=replace(bare, classes=kept, layers=views),
+        view=replace(bare, classes=on_page_classes, layers=views),
         size=around + length(views),
         units=len(on_page),
         left_out=left_out,

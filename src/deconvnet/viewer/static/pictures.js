@@ -21,6 +21,7 @@ class Pictures {
   show(photo, shown, part, words, layer, map, cell) {
     Object.assign(this, { layer, map, cell });
     $("pictures").classList.toggle("of-part", part);
+    $("pictures").classList.toggle("two", !part && !photo.whole);
     $("projection").src = webp(shown.picture);
     $("projection").alt = `the projection of ${words}`;
     $("patch-figure").hidden = !part;

@@ -50,11 +50,17 @@ class Steps {
     return card;
   }
 
+  #explained(operations) {
+    if (!operations) return "The unit alone: one value, all else zero.";
+    if (operations.lines.length > 3) return "A block: its branches are undone one by one, and what comes out of them is added.";
+    return this.lesson[operations.kind] ?? "";
+  }
+
   #enlarge(i) {
     const step = this.steps[i], { operations, switches } = step, previous = this.steps[i - 1];
     this.index = i;
     $("step-title").textContent = `${i + 1} of ${this.steps.length}. ${operationName(step)}: ${step.name}`;
-    $("step-words").textContent = operations ? this.lesson[operations.kind] ?? "" : "The unit alone: one value, all else zero.";
+    $("step-words").textContent = this.#explained(operations);
     $("step-lines").replaceChildren(...(operations?.lines ?? []).map((line) => element("li", breakable(line))));
     $("step-pictures").replaceChildren(
       ...(operations ? [labelled(previous ? previous.signal() : null, `before: the signal on ${step.before}`)] : []),
@@ -74,12 +80,12 @@ const range = ({ low, size }, axis) => `${low[axis]} to ${low[axis] + size[axis]
 function operationName({ operations }) {
   if (!operations) return "Start";
   if (operations.kind) return OPERATIONS[operations.kind];
-  return operations.lines.length > 1 ? "Several" : "Other";
+  return operations.lines.length > 1 ? "Several steps" : "Other step";
 }
 
 function shortly(lines) {
   return lines.length < 4 ? lines.map((line) => element("span", breakable(line)))
-    : [element("span", `${lines.length} operations`)];
+    : [element("span", "click for the list")];
 }
 
 function labelled(what, words) {
