@@ -19,10 +19,12 @@ def picture_levels(picture: Image.Image, what: str) -> Levels:
     """The levels of a PIL image, which may still have to be read from its file.
 
     Raises:
-        PhotoError: 32-bit integers outside 0 to 65535, or NaN.
+        PhotoError: 32-bit integers outside 0 to 65535, NaN, or without pixels.
         ArgumentError: floats outside 0 to 1.
         Exception: whatever a decoder meets in a damaged file.
     """
+    if 0 in picture.size:
+        raise PhotoError(f"{what} does not have any pixels: its size is {picture.width} x {picture.height}.")
     raw = raw_mode(picture)
     if not raw:
         _check_clear(picture, what)
