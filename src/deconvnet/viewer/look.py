@@ -114,7 +114,7 @@ def _passed(net: DeconvNet, x: Tensor, maps: Mapping[str, Tensor], steps: Steps)
                 way.pop(flat, None)
             way[step.layer] = step.forward
             flat = step.layer if step.signal.ndim == 1 and step.layer not in maps else ""
-    return {**{name: values for name, values in reversed(maps.items()) if name not in way}, **way}
+    return {**{name: values for name, values in reversed(list(maps.items())) if name not in way}, **way}
 
 
 def _trunk(down: Mapping[str, Mapping[str, object]]) -> set[str]:

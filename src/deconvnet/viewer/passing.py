@@ -28,7 +28,7 @@ class Passing:
         self._sizes = {layer: tuple(values.shape[1:]) for layer, values in passed.items()}
         self._unpooled = unpooled
         self._tiles: dict[str, dict[int, Tensor]] = {}
-        self._switches: dict[str, dict[int, SwitchesView]] = {}
+        self._switches: dict[str, dict[int, SwitchesView | None]] = {}
 
     def watch(self, layer: str, indices: Tensor, signal: Tensor, low: Tensor) -> None:
         """Called by `DeconvNet.project`."""

@@ -2,6 +2,7 @@
 
 import html
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +27,8 @@ SUFFIXES = (".html", ".htm")
 
 _MOST_MAPS = 10_000
 _COUNT_BYTES = 64  # that say how many photos there are
-_COMPARED = 8  # of a layer, the strongest maps of each photo that every other photo shows as well
+_STRONG = 8  # maps of a layer that count as strong in a photo
+_COMPARED = 24  # of these, maps that every photo shows: those that are strong in the most photos
 _PHOTO_TYPES = tuple(get_origin(kind) or kind for kind in get_args(PhotoLike))
 
 
@@ -103,32 +105,18 @@ def report(
     callback("progress", progress)
     maps = whole_number("maps", maps, most=_MOST_MAPS)
     photo_list, named = _listed(photos), _checked_layers(net, loaded, layers)
-    names, is_named = shown_layers(net, loaded, named), named is not None
+    names = shown_layers(net, loaded, named)
     page = PageView(
         title(net, loaded), net.rules.name, setup(net, loaded), flags(net, loaded), __version__, lesson(net.rules), ()
     )
-    room = in_bytes(page_size, "page_size")
-    left = room - len(page_html(page).encode()) - _COUNT_BYTES
+    room = in_bytes(page_size, "page_size") - len(page_html(page).encode()) - _COUNT_BYTES
     elsewhere = _strong_maps(net, loaded, photo_list, names)
-    parts: list[PhotoPart] = []
-    errors: list[tuple[str, DeconvNetError]] = []
-    for i, photo in enumerate(photo_list):
 
-        def report_progress(share: float, done: int = i) -> None:
-            if progress is not None:
-                progress((done + share) / len(photo_list))
+    def part_of(photo: PhotoLike, room: int, photos: int, report_progress: Callable[[float], None]) -> PhotoPart:
+        photo_look = look(net, loaded, photo, names, named=named is not None)
+        return photo_part(photo_look, page, maps, room, photos, elsewhere, report_progress)
 
-        try:
-            photo_look = look(net, loaded, photo, names, named=is_named)
-            part = photo_part(photo_look, page, maps, left, len(photo_list) - i, elsewhere, report_progress)
-        except (PhotoError, NotFiniteError) as error:
-            errors.append((name_of(photo), error))
-            report_progress(1.0)
-            continue
-        parts.append(part)
-        left -= part.size
-    if not parts:
-        raise errors[0][1]
+    parts, errors = _parts(photo_list, part_of, room, progress)
     views = [part.view for part in parts]
     text = page_html(replace(page, photos=tuple(views)))
     if page_path is not None:
@@ -139,11 +127,47 @@ def report(
     return Report(text, page_path, left_out, notes, units, missing)
 
 
+def _parts(
+    photos: Sequence[PhotoLike],
+    part_of: Callable[[PhotoLike, int, int, Callable[[float], None]], PhotoPart],
+    room: int,
+    progress: Callable[[float], object] | None,
+) -> tuple[list[PhotoPart], list[tuple[str, DeconvNetError]]]:
+    """Each photo's part of the page, and the errors of those that cannot be used.
+
+    Args:
+        photos: all of them.
+        part_of: called with a photo, the bytes left, how many photos share them, and what to report progress to.
+        room: bytes for all of them.
+        progress: as in `report`.
+
+    Raises:
+        PhotoError, NotFiniteError: none can be used.
+    """
+    parts: list[PhotoPart] = []
+    errors: list[tuple[str, DeconvNetError]] = []
+    for i, photo in enumerate(photos):
+
+        def report_progress(share: float, done: int = i) -> None:
+            if progress is not None:
+                progress((done + share) / len(photos))
+
+        try:
+            parts.append(part_of(photo, room, len(photos) - i, report_progress))
+            room -= parts[-1].size
+        except (PhotoError, NotFiniteError) as error:
+            errors.append((name_of(photo), error))
+            report_progress(1.0)
+    if not parts:
+        raise errors[0][1]
+    return parts, errors
+
+
 def _strong_maps(
     net: DeconvNet, loaded: LoadedModel, photos: Sequence[PhotoLike], layers: Sequence[str]
 ) -> dict[str, list[int]]:
-    """The strongest feature maps of each photo, by layer: every photo shows them, so that they can be compared."""
-    strong: dict[str, dict[int, None]] = {name: {} for name in layers}
+    """Feature maps that are strong in some photo, by layer: every photo shows them, so that they can be compared."""
+    strong = {name: Counter[int]() for name in layers}
     if len(photos) < 2:
         return {}
     for photo in photos:
@@ -154,8 +178,8 @@ def _strong_maps(
             continue  # told where its part of the page is made
         for name, values in activations.items():
             peaks = values[0].reshape(len(values[0]), -1).amax(1)
-            strong[name].update(dict.fromkeys(peaks.argsort(descending=True, stable=True)[:_COMPARED].tolist()))
-    return {name: list(channels) for name, channels in strong.items()}
+            strong[name].update(peaks.argsort(descending=True, stable=True)[:_STRONG].tolist())
+    return {name: [channel for channel, _ in photos_of.most_common(_COMPARED)] for name, photos_of in strong.items()}
 
 
 def _size_notes(parts: Sequence[PhotoPart], size: int, page_size: str | int) -> tuple[str, ...]:

@@ -11,7 +11,16 @@ from deconvnet.network import undone
 from deconvnet.viewer.images import forward_tile, photo_pictures, signal_picture, webp
 from deconvnet.viewer.layer_views import MAP_BYTES, LayerUnits, as_many_as_fit, corners, extra_bytes
 from deconvnet.viewer.look import Look
-from deconvnet.viewer.pages import ClassView, PageView, PassedView, PhotoView, ResponsibleView, length, page_html
+from deconvnet.viewer.pages import (
+    ClassView,
+    LayerView,
+    PageView,
+    PassedView,
+    PhotoView,
+    ResponsibleView,
+    length,
+    page_html,
+)
 from deconvnet.viewer.passing import Passing, whole_maps
 from deconvnet.viewer.select import Likely, contributing, strongest_of, units_of, with_wanted
 from deconvnet.viewer.ways import WayView, Words, layer_names, way_view
@@ -63,42 +72,61 @@ def photo_part(
         ArgumentError: the room does not suffice, or nothing of a layer that the user named is above zero.
     """
     words: Words = {}
-    passed = tuple(PassedView(name, forward_tile(values)) for name, values in look.passed.items())
     classes, rests_on = zip(*(_class_view(look, likely, words) for likely in look.classes), strict=True)
-    ways = {name: way_view(look, undone(look.net, name, look.x), words) for name in look.maps}
-    image, whole, seen = photo_pictures(look.loaded.preprocess, look.photo)
-    silent = [name for name, values in look.maps.items() if not bool((values > 0).any())]
-    if silent and look.named:
-        raise ArgumentError(f"no activation of layer {silent[0]!r} is above zero in {look.name!r}: drop the layer.")
-    notes = tuple(f"Layer {name} is not shown: none of its activations is above zero." for name in silent)
-    layers = {
-        name: LayerUnits(look, name, _units(values, maps, name, rests_on, elsewhere), ways[name])
-        for name, values in look.maps.items()
-        if name not in silent
-    }
-    classes = tuple(
-        replace(view, responsible=_responsible(of, list(layers))) for view, of in zip(classes, rests_on, strict=True)
-    )
-    size = look.loaded.preprocess.size
-    bare = PhotoView(look.name, look.source, image, whole, seen, size, classes, passed, tuple(words), (), notes)
+    layers, notes = _layers(look, maps, rests_on, elsewhere, words)
+    indexed = zip(classes, rests_on, strict=True)
+    classes = tuple(replace(view, responsible=_responsible(of, list(layers))) for view, of in indexed)
+    bare = _bare(look, classes, words, notes)
     around = len(page_html(replace(page, photos=(bare,))).encode()) - len(page_html(page).encode())
     count = as_many_as_fit(list(layers.values()), room // photos - around, report_progress) if layers else 0
     if count is None:
         raise _too_small(layers, photos, around, room)
     views = tuple(layer.view(count) for layer in layers.values())
-    on_page = {(i, m.channel, c.position) for i, view in enumerate(views) for m in view.maps for c in m.cells}
-    on_page_classes = tuple(
-        replace(view, responsible=tuple(r for r in view.responsible if (r.layer, r.channel, r.position) in on_page))
-        for view in classes
-    )
     left_out = sum(view.left_out for view in views)
     report_progress(1.0)
     return PhotoPart(
-        view=replace(bare, classes=on_page_classes, layers=views),
+        view=replace(bare, classes=_on_page(classes, views), layers=views),
         size=around + length(views),
-        units=len(on_page),
+        units=sum(len(shown_map.cells) for view in views for shown_map in view.maps),
         left_out=left_out,
         missing=extra_bytes(layers, count) if left_out else 0,
+    )
+
+
+def _layers(
+    look: Look, maps: int, rests_on: Sequence[Contributions], elsewhere: Mapping[str, Sequence[int]], words: Words
+) -> tuple[dict[str, LayerUnits], tuple[str, ...]]:
+    """The layers that respond, and a note for each of the others.
+
+    Raises:
+        ArgumentError: a layer that the user named does not respond.
+    """
+    layers, notes = dict[str, LayerUnits](), list[str]()
+    for name, values in look.maps.items():
+        way = way_view(look, undone(look.net, name, look.x), words)
+        if bool((values > 0).any()):
+            layers[name] = LayerUnits(look, name, _units(values, maps, name, rests_on, elsewhere), way)
+        elif look.named:
+            raise ArgumentError(f"no activation of layer {name!r} is above zero in {look.name!r}: drop the layer.")
+        else:
+            notes.append(f"Layer {name} is not shown: none of its activations is above zero.")
+    return layers, tuple(notes)
+
+
+def _bare(look: Look, classes: tuple[ClassView, ...], words: Words, notes: tuple[str, ...]) -> PhotoView:
+    """A photo's view without its layers."""
+    image, whole, seen = photo_pictures(look.loaded.preprocess, look.photo)
+    passed = tuple(PassedView(name, forward_tile(values)) for name, values in look.passed.items())
+    size = look.loaded.preprocess.size
+    return PhotoView(look.name, look.source, image, whole, seen, size, classes, passed, tuple(words), (), notes)
+
+
+def _on_page(classes: Sequence[ClassView], layers: Sequence[LayerView]) -> tuple[ClassView, ...]:
+    """Classes that lead only to units that the page shows."""
+    units = {(i, m.channel, c.position) for i, layer in enumerate(layers) for m in layer.maps for c in m.cells}
+    return tuple(
+        replace(view, responsible=tuple(r for r in view.responsible if (r.layer, r.channel, r.position) in units))
+        for view in classes
     )
 
 
