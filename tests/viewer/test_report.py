@@ -16,7 +16,6 @@ from deconvnet import (
     LoadedModel,
     NotFiniteError,
     PhotoError,
-    RuleSet,
     UnsupportedOperationError,
     load_model,
     report,
@@ -230,34 +229,6 @@ def test_layers_can_be_chosen_also_beside_the_way(net, loaded):
 
 
 # How to make it again.
-
-
-@pytest.mark.parametrize(
-    ("spec", "layer", "rules", "options", "flags"),
-    [
-        ("zfnet-mini", "relu1", "guided", {}, "--rules guided"),
-        ("zfnet-mini", "relu1", RuleSet(smooth="rectify"), {}, "--smooth rectify"),
-        ("zfnet-mini", "relu1", RuleSet(unpool="average"), {}, None),
-        ("zfnet-mini", "relu1", "deconvnet", {"labels": [f"class number {i}" for i in range(11)]}, None),
-        ("zfnet-mini", "relu1", "deconvnet", {"channels": 3}, "--input-channels 3"),
-        (
-            "torchvision:squeezenet1_1@random",
-            "features.1",
-            "deconvnet",
-            {"size": (96, 128), "mean": (0.5, 0.5, 0.5), "device": "cpu"},
-            "--model torchvision:squeezenet1_1@random --size 96,128 --mean 0.5,0.5,0.5 --device cpu",
-        ),
-    ],
-)
-def test_flags_and_lines_name_the_network_and_the_rules(spec, layer, rules, options, flags):
-    loaded = load_model(spec, **options)
-    net = DeconvNet(loaded.model, loaded.example_input, rules=rules)
-    page = data_of(report(net, "sample:rocket", loaded=loaded, layers=[layer], maps=1).html)
-    assert page["flags"] == flags
-    namespace: dict[str, object] = {}
-    exec(page["setup"], namespace)
-    assert namespace["net"].rules == net.rules
-    assert namespace["loaded"].preprocess == loaded.preprocess and namespace["loaded"].labels == loaded.labels
 
 
 def test_folders_of_the_user_do_not_stand_in_the_page(tmp_path):

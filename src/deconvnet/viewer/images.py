@@ -87,9 +87,9 @@ def photo_pictures(preprocess: Preprocess, photo: Photo) -> tuple[str, str, tupl
     return webp(part), whole, seen
 
 
-def webp(image: Image.Image, *, lossless: bool = False) -> str:
-    """An image as base64 of WebP; a very small one, such as a filter of the first layer, is stored exactly."""
+def webp(image: Image.Image, *, lossless: bool = False, quality: int = 80) -> str:
+    """An image as base64 of WebP, `quality` 0 to 100; a very small one, such as a filter, is stored exactly."""
     lossless = lossless or image.width * image.height <= _EXACT
     file = io.BytesIO()
-    image.save(file, "WEBP", lossless=lossless, quality=80, method=0 if lossless else 3)
+    image.save(file, "WEBP", lossless=lossless, quality=quality, method=0 if lossless else 3)
     return base64.b64encode(file.getvalue()).decode("ascii")

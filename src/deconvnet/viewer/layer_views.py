@@ -119,7 +119,7 @@ def _cell_view(result: Reconstruction, i: int, passing: Passing, names: Sequence
         activation=activation,
         box=corners(box),
         picture=webp(signal_picture(result, i, box)),
-        steps=webp(passing.strip(i, names)),
+        steps=webp(passing.strip(i, names), quality=92),
         switches=passing.switches(i, names),
     )
 

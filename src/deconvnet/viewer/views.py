@@ -171,7 +171,7 @@ def _class_view(look: Look, likely: Likely, words: Words) -> tuple[ClassView, Co
         share=likely.share,
         box=corners(box),
         picture=webp(signal_picture(result, 0, box)),
-        steps=webp(passing.strip(0, names)),
+        steps=webp(passing.strip(0, names), quality=92),
         switches=passing.switches(0, names),
         down=way.down,
         how=way.how,
