@@ -10,11 +10,13 @@ from torch import Tensor
 from deconvnet._errors import ArgumentError
 from deconvnet._types import PIXELS, LayerInfo
 from deconvnet.models.load import LoadedModel
-from deconvnet.network import DeconvNet, layers_of, main_layers, undone, way_down
+from deconvnet.network import DeconvNet, layers_of
 from deconvnet.photos.photo import Photo, PhotoLike, load_photo
+from deconvnet.results.blocks import bypassed
 from deconvnet.results.steps import StepDown, Steps
 from deconvnet.viewer.repeat import source
 from deconvnet.viewer.select import Likely, likeliest, some_layers
+from deconvnet.ways import main_layers, way_down
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,13 +99,14 @@ def look(net: DeconvNet, loaded: LoadedModel, photo: PhotoLike, layers: Sequence
     infos = layers_of(net, x)
     activations = net.activations(x, layers)
     maps = {layer: activations[layer][0] for layer in infos if layer in activations and activations[layer].ndim > 1}
-    passed = _passed(net, x, maps, steps)
+    passed = _passed(maps, steps)
     return Look(net, loaded, loaded_photo, name, source(photo), x, classes, steps, infos, maps, passed, named=named)
 
 
-def _passed(net: DeconvNet, x: Tensor, maps: Mapping[str, Tensor], steps: Steps) -> dict[str, Tensor]:
+def _passed(maps: Mapping[str, Tensor], steps: Steps) -> dict[str, Tensor]:
     """What the layers gave on which signals are drawn; see `Look`."""
-    trunk = _trunk(undone(net, x=x))
+    layers = [step.layer for step in steps]
+    trunk = set(layers) - {layers[i] for i in bypassed(layers, [step.undone for step in steps])}
     changing = {step.layer for step in steps.changing}
     way: dict[str, Tensor] = {}
     flat = ""  # a layer where the signal has come without spatial axes; it is drawn better where it has them again
@@ -115,22 +118,6 @@ def _passed(net: DeconvNet, x: Tensor, maps: Mapping[str, Tensor], steps: Steps)
             way[step.layer] = step.forward
             flat = step.layer if step.signal.ndim == 1 and step.layer not in maps else ""
     return {**{name: values for name, values in reversed(list(maps.items())) if name not in way}, **way}
-
-
-def _trunk(down: Mapping[str, Mapping[str, object]]) -> set[str]:
-    """The layers that all of a signal passes: no way from above to below leads around them."""
-    order = {name: i for i, name in enumerate(down)}
-    furthest = list(range(len(order)))  # how far down a single step leads from each layer
-    for name, ways in down.items():
-        for above in ways:
-            if above in order:
-                furthest[order[above]] = max(furthest[order[above]], order[name])
-    reach, trunk = 0, set[str]()
-    for name, i in order.items():
-        if reach <= i:
-            trunk.add(name)
-        reach = max(reach, furthest[i])
-    return trunk
 
 
 def name_of(photo: PhotoLike) -> str:

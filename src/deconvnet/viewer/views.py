@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from deconvnet._errors import ArgumentError
-from deconvnet.network import undone
 from deconvnet.viewer.images import forward_tile, photo_pictures, signal_picture, webp
 from deconvnet.viewer.layer_views import MAP_BYTES, LayerUnits, as_many_as_fit, corners, extra_bytes
 from deconvnet.viewer.look import Look
@@ -24,6 +23,7 @@ from deconvnet.viewer.pages import (
 from deconvnet.viewer.passing import Passing, whole_maps
 from deconvnet.viewer.select import Likely, contributing, strongest_of, units_of, with_wanted
 from deconvnet.viewer.ways import WayView, Words, layer_names, way_view
+from deconvnet.ways import undone
 
 Contributions = Mapping[str, list[tuple[int, tuple[int, ...], float]]]
 """By layer, the units that a class rests on: channel, position and share."""

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from deconvnet import DeconvNet
-from deconvnet.network import main_layers
+from deconvnet.ways import main_layers
 
 
 class Branches(nn.Module):
