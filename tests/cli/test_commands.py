@@ -1105,7 +1105,7 @@ def test_report_writes_a_page_about_all_photos_that_can_be_read(deconvnet, spec,
     assert done.code == 1 and "nowhere.jpg" in done.err
     assert names(tmp_path) == ["rocket.report.html"]
     first, *notes = done.out.splitlines()
-    assert re.fullmatch(r"sample:rocket, sample:coffee -> rocket.report.html \(0\.\d+ MB\)", first)
+    assert re.fullmatch(r"sample:rocket, sample:coffee -> rocket.report.html \(0\.\d+ MB, \d+ units\)", first)
     assert notes and all(note.startswith("  note: ") for note in notes)
     page = tmp_path.joinpath("rocket.report.html").read_text(encoding="utf-8")
     assert "--model nets.py:colour" in page and str(tmp_path) not in page
@@ -1129,8 +1129,9 @@ def test_a_report_that_cannot_be_made_is_told_and_nothing_is_written(deconvnet, 
 
 
 def test_report_prints_json(deconvnet, spec, tmp_path):
-    done = deconvnet("report", "sample:rocket", "nowhere.jpg", "-m", spec("colour"), "--maps", "2", "--json")
+    done = deconvnet("report", "sample:rocket", "nowhere.jpg", "-m", spec("colour"), "--page-size", "300kB", "--json")
     told_of = json.loads(done.out)
+    assert told_of["units"] > 0 and told_of["units_left_out"] > 0 and "page size" in told_of["notes"][0]
     assert done.code == 1
     assert [[row["photo"] for row in told_of[key]] for key in ("photos", "failed")] == [
         ["sample:rocket"],
