@@ -20,6 +20,7 @@ _MODULES = {
         "PhotoError",
         "TargetError",
         "UnsupportedOperationError",
+        "ValueRangeError",
     ),
     "_types": ("Box", "LayerInfo", "Unit"),
     "_version": ("__version__",),

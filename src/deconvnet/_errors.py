@@ -5,6 +5,7 @@ DeconvNetError
 │   ├── LayerNotFoundError              no layer of that name
 │   └── TargetError                     no such class, or the output needs another kind of target
 ├── PhotoError                          a photo cannot be found, read or used
+│   └── ValueRangeError                 nothing says which of its values are black and white
 ├── AtlasError                          an atlas is missing, unfinished, damaged or newer than this package
 ├── ModelLoadError                      a model spec, its weights or its extra cannot be had
 ├── CaptureError                        the model cannot be captured
@@ -34,6 +35,10 @@ class TargetError(ArgumentError):
 
 class PhotoError(DeconvNetError):
     """A photo cannot be found, read or used."""
+
+
+class ValueRangeError(PhotoError):
+    """Nothing says which values of a photo are black and white."""
 
 
 class AtlasError(DeconvNetError):

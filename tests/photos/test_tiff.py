@@ -219,14 +219,15 @@ def test_a_pil_image_of_a_tiff_gives_the_picture_it_stands_at(tmp_path: Path) ->
             here = picture.fp.tell() if picture.fp is not None else 0
             np.testing.assert_allclose(load_photo(picture).pixels[..., 0], 1 - pages[i] / 65535, atol=1e-6)
             assert picture.tell() == i and picture.fp is not None and picture.fp.tell() == here
-    np.testing.assert_allclose(load_photo(tmp_path / "a.tif").pixels[..., 0], 1 - pages[0] / 65535, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "int32"])
 @pytest.mark.parametrize("order", "<>")
 def test_signed_integers_are_refused_with_the_reason(dtype: str, order: str) -> None:
     bits = np.dtype(dtype).itemsize * 8
-    with pytest.raises(PhotoError, match=rf"'a' has pixels that are signed integers of {bits} bits.*black.*Scale them"):
+    with pytest.raises(
+        PhotoError, match=rf"'a' has pixels that are signed integers of {bits} bits.*black.*value_range=.*--range"
+    ):
         decode_photo(written(values_of(dtype, 1), "minisblack", byteorder=order), "a")
 
 

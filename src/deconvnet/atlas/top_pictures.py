@@ -38,7 +38,8 @@ def draw_top_units(build: Build, scan: Scan, units: Sequence[TopUnit], memory: T
         build.report_progress("project", index, len(batches), 0)
         if index in done:
             continue
-        photos = {i: build.photos.read(i, scan.digests.of(i)) for i in indices}
+        reading = build.loaded.preprocess.reading
+        photos = {i: build.photos.read(i, scan.digests.of(i), reading=reading) for i in indices}
         rows = []
         for indices_of_group, result in _carried(build, scan, photos, batch, memory):
             for i, unit in enumerate(batch[j] for j in indices_of_group):
