@@ -21,6 +21,7 @@ _MODULES = {
         "TargetError",
         "UnsupportedOperationError",
         "ValueRangeError",
+        "ValueRangeWarning",
     ),
     "_types": ("Box", "LayerInfo", "Unit"),
     "_version": ("__version__",),

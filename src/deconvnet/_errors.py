@@ -14,6 +14,7 @@ DeconvNetError
 └── MemoryBudgetError                   the work does not fit the memory budget
 
 DeconvNetWarning (a UserWarning)        the result is right but says less than one may think
+└── ValueRangeWarning                   photos hold less than their type, so they may be meant to be brighter
 """
 
 
@@ -67,3 +68,7 @@ class MemoryBudgetError(DeconvNetError):
 
 class DeconvNetWarning(UserWarning):
     """The result is right, but says less than one may think."""
+
+
+class ValueRangeWarning(DeconvNetWarning):
+    """The values of photos are small for their type, and nothing says which of them is white."""

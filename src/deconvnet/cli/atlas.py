@@ -54,7 +54,10 @@ Shard = Annotated[
     str | None,
     typer.Option("--shard", help="Scan only part i of n, written i/n, from 0/64 to 63/64; see atlas-merge."),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", help="Use at most this many photos, the first ones.", min=1)]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", help="Random seed of the sample.", show_default="0", min=0, max=o.MOST_SEED),
+]
 Batch = Annotated[
     int | None, typer.Option("--batch", help="Number of photos in each forward pass.", show_default="up to 8", min=1)
 ]
@@ -73,7 +76,9 @@ def atlas(
     shard: Shard = None,
     resume: o.Resume = False,
     take_over: o.TakeOver = False,
-    limit: Limit = None,
+    limit: o.Limit = None,
+    sample: o.Sample = None,
+    seed: Seed = None,
     batch: Batch = None,
     keep_signal: KeepSignal = False,
     allow_outside: o.AllowOutside = False,
@@ -96,9 +101,9 @@ def atlas(
     layers = "all" if layer is None or layer == ["all"] else layer
     with progress(quiet=quiet, lines=True) as report_progress:
         options: Options = {
-            "workers": workers, "engine": engine, "ray_address": ray_address, "limit": limit, "batch": batch,
-            "memory": flags.memory, "keep_signal": keep_signal, "allow_outside": allow_outside, "suffix": suffix,
-            "progress": partial(_report_stage, report_progress),
+            "workers": workers, "engine": engine, "ray_address": ray_address, "limit": limit, "sample": sample,
+            "seed": seed, "batch": batch, "memory": flags.memory, "keep_signal": keep_signal,
+            "allow_outside": allow_outside, "suffix": suffix, "progress": partial(_report_stage, report_progress),
         }  # fmt: skip
         if part is not None:
             scanned = scan_shard(

@@ -95,7 +95,8 @@ def compare(
     from deconvnet.photos.photo import load_photo
     from deconvnet.pictures.sheets import save_picture
 
-    loaded_photo = load_photo(photo)
+    value_range = o.parse_numbers("--range", flags.value_range)
+    loaded_photo = load_photo(photo, value_range=value_range, channels=flags.input_channels)
     index = o.parse_numbers("--position", position, whole=True)
     with prints_on_stderr():
         result, preprocess = _compare(sides, loaded_photo, layer, channel, index)

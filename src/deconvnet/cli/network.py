@@ -41,9 +41,7 @@ class Network:
         Raises:
             PhotoError: the photo cannot be read.
         """
-        from deconvnet.photos.photo import load_photo
-
-        loaded_photo = load_photo(photo)
+        loaded_photo = self.loaded.preprocess.read(photo)
         return loaded_photo, as_input(self.loaded, loaded_photo)
 
 

@@ -147,6 +147,7 @@ def load_model(
     mean: float | Sequence[float] | str | None = None,
     std: float | Sequence[float] | str | None = None,
     channels: int | None = None,
+    value_range: tuple[float, float] | str | None = None,
     labels: str | Path | Sequence[str] | None = None,
     device: str | torch.device | None = None,
 ) -> LoadedModel:
@@ -162,10 +163,11 @@ def load_model(
             function takes nothing and returns a module or a `LoadedModel`.
         weights: a file, safetensors or of torch.save, used in place of the spec's own.
         size: height and width of the input; one number for both. Strings of numbers with commas
-            between them will do here and for `mean` and `std`.
+            between them will do here and for `mean`, `std` and `value_range`.
         mean: subtracted from each channel, where white is 1.
         std: each channel is divided by it.
-        channels: 1 or 3; by default as many as there are means.
+        channels: of the input; by default as many as there are means.
+        value_range: the values that are black and white in photos, as in `Preprocess`, such as (0, 4095).
         labels: one name for each class: a file with a name on each line, a list, "imagenet" or "imagenette".
         device: where to put the network; left where it was made if None.
 
@@ -187,7 +189,7 @@ def load_model(
         raise ModelLoadError(f"{short(spec)} is not a model spec. {_FORMS}")
     spec = str(spec)
     weights_file = None if weights is None else file_path("weights", weights)
-    overrides = _overrides(size=size, mean=mean, std=std, channels=channels)
+    overrides = _overrides(size=size, mean=mean, std=std, channels=channels, value_range=value_range)
     given_labels = None if labels is None else _labels(labels)
     target = None if device is None else _device(device)
     with _own_random_state():
@@ -295,7 +297,7 @@ def _overrides(**arguments: Any) -> Fields:
     if "size" in overrides:
         sides = _parsed_numbers("size", overrides["size"], int)
         overrides["size"] = sides * 2 if len(sides) == 1 else sides
-    for name in ("mean", "std"):
+    for name in ("mean", "std", "value_range"):
         if name in overrides:
             overrides[name] = _parsed_numbers(name, overrides[name], float)
     return overrides

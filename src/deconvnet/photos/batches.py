@@ -87,7 +87,7 @@ def batches(
         workers: processes that decode and prepare, each with one thread; 0 does it here, with one thread as well.
 
     Warns:
-        DeconvNetWarning: the values of all of the first photos of more than 8 bits, or of all photos, are so small for
+        ValueRangeWarning: the values of all of the first photos of more than 8 bits, or of all photos, are so small for
             their type that they probably fill fewer bits, and nothing says which of them is white.
 
     Raises:

@@ -118,7 +118,7 @@ def load_photo(photo: PhotoLike, *, value_range: Range | None = None, channels: 
             the fourth channel is opacity.
 
     Warns:
-        DeconvNetWarning: the values of a photo of more than 8 bits fill a quarter of their type at most, such as 12
+        ValueRangeWarning: the values of a photo of more than 8 bits fill a quarter of their type at most, such as 12
             bits in 16, and nothing says which of them is white.
 
     Raises:
@@ -181,8 +181,9 @@ def _photo(levels: Levels, scale: Scale, name: str = "photo") -> Photo:
 def _as_read(photo: Photo, reading: Reading) -> Photo:
     if reading.value_range not in (None, photo.value_range):
         raise ArgumentError(
-            f"the photo {photo.name!r} was read with value_range={photo.value_range}, and is wanted with "
-            f"value_range={reading.value_range}. Read it again: load_photo(..., value_range={reading.value_range})."
+            f"the photo {photo.name!r} was read with value_range={photo.value_range}, and the network takes "
+            f"value_range={reading.value_range}. Read it again: load_photo(..., value_range={reading.value_range}) "
+            "(--range)."
         )
     return photo
 

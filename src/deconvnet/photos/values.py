@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deconvnet._checks import as_list, as_number, short, whole_number
-from deconvnet._errors import ArgumentError, DeconvNetWarning, PhotoError, ValueRangeError
+from deconvnet._errors import ArgumentError, PhotoError, ValueRangeError, ValueRangeWarning
 from deconvnet.photos.levels import Levels
 
 Range: TypeAlias = tuple[float, float]
@@ -207,7 +207,7 @@ class Extents:
         One dark photo among others is no sign: in the brightest of them the largest value comes near to white.
 
         Warns:
-            DeconvNetWarning: they do; says the largest value, and what to do.
+            ValueRangeWarning: they do; says the largest value, and what to do.
         """
         brightest, self._done, done = self._brightest, True, self._done
         if done or brightest is None or brightest.largest * _UNUSED > brightest.white:
@@ -218,7 +218,7 @@ class Extents:
             f"{held} integers up to {brightest.white:,}, and the largest is {largest}, so all is nearly black. Say "
             f"which values are black and white: value_range=(LOW, HIGH) (--range LOW,HIGH), perhaps 0,{guess}; "
             f"0,{brightest.white} if it is as dark as that.",
-            DeconvNetWarning,
+            ValueRangeWarning,
             stacklevel=stacklevel,
         )
 

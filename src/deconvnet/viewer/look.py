@@ -11,7 +11,7 @@ from deconvnet._errors import ArgumentError
 from deconvnet._types import PIXELS, LayerInfo
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet, layers_of, way_down
-from deconvnet.photos.photo import Photo, PhotoLike, load_photo
+from deconvnet.photos.photo import Photo, PhotoLike
 from deconvnet.results.steps import Steps
 from deconvnet.viewer.repeat import source
 from deconvnet.viewer.select import Likely, likeliest, rectified
@@ -72,7 +72,7 @@ def look(net: DeconvNet, loaded: LoadedModel, photo: PhotoLike, layers: Sequence
         PhotoError, NotFiniteError: the photo cannot be used.
         ArgumentError: a layer cannot be shown, or there are none to show.
     """
-    loaded_photo = load_photo(photo)
+    loaded_photo = loaded.preprocess.read(photo)
     name = name_of(photo) if isinstance(photo, str | Path) else loaded_photo.name
     if not name.startswith("sample:"):
         name = Path(name).name  # folders are the user's own business
