@@ -15,7 +15,7 @@ from deconvnet.engine.activations import watch_activations
 from deconvnet.engine.project import project_units
 from deconvnet.photos.photo import Photo
 from deconvnet.pictures.fit import fit
-from deconvnet.pictures.render import crop, magnitude, render
+from deconvnet.pictures.render import crop, render
 from deconvnet.results.reconstruction import Reconstruction
 
 _TOGETHER = 32  # photos whose units go down together, where there is a memory
@@ -93,7 +93,7 @@ def _tile(build: Build, result: Reconstruction, i: int, unit: TopUnit, photo: Ph
     box_in_input, side = result.box(i), tile_side(info.receptive_field)
     box = build.loaded.preprocess.box_in_photo(box_in_input, photo.size)
     signal = crop(result.whole(i), box_in_input)
-    image = render(signal if signal.shape[0] in (1, 3) else magnitude(signal)[None])
+    image = render(signal)
     window = _packed(result.windows[i], result.boxes[i, 0].tolist()) if build.keep_signal else None
     return Tile(unit.rank, box, _png(_square(image, side)), _png(_square(photo.cut(box), side)), window)
 

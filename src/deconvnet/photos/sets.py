@@ -19,7 +19,7 @@ from jaxtyping import Int64
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from deconvnet._checks import escaped, flag, index_of, short
+from deconvnet._checks import escaped, flag, index_of, instance, short
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet.photos import files, shards
 from deconvnet.photos.content import Encoded, content_of, digest_of, encoded, is_location, photo_of, samples
@@ -70,7 +70,7 @@ class PhotoSet:
         Raises:
             PhotoError: whatever is wrong with this photo, or it has changed since that reading.
         """
-        photo = photo_of(partial(self.fetch, i), self.name(i), reading)
+        photo = photo_of(partial(self.fetch, i), self.name(i), instance("reading", reading, Reading))
         self.check_same(i, digest, photo.digest)
         return photo
 

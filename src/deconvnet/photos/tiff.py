@@ -141,10 +141,7 @@ def _check(page: Any, size: int, scale: Scale) -> None:
     if page.sampleformat == _SIGNED and scale.reading.value_range is None:
         said = [_number(page, name) for name in ("SMinSampleValue", "SMaxSampleValue")]
         told = f" (of this picture it says {said[0]} to {said[1]})" if None not in said else ""
-        raise needs_range(
-            f"{what} has pixels that are signed integers of {page.bitspersample} bits, and the file does not say which "
-            f"of them are black and white{told}"
-        )
+        raise needs_range(f"{what} has pixels that are signed integers of {page.bitspersample} bits{told}")
     if page.imagedepth != 1 or page.samplesperpixel < _COLOURS.get(page.photometric, 1):
         raise PhotoError(f"{what} is a TIFF of the shape {page.shaped}, which is not a photo. Give a plane of it.")
     if page.photometric in _COLOURS:

@@ -213,11 +213,11 @@ class Extents:
         if done or brightest is None or brightest.largest * _UNUSED > brightest.white:
             return
         guess, largest = _white_above(brightest.largest), f"{brightest.largest:,}"
-        held = "the photo holds" if self._count == 1 else f"the {self._count} photos looked at hold"
+        whose = "the photo" if self._count == 1 else f"all {self._count} photos looked at"
         warnings.warn(
-            f"{held} integers up to {brightest.white:,}, and the largest is {largest}, so all is nearly black. Say "
-            f"which values are black and white: value_range=(LOW, HIGH) (--range LOW,HIGH), perhaps 0,{guess}; "
-            f"0,{brightest.white} if it is as dark as that.",
+            f"the largest value of {whose} is {largest}, and {brightest.white:,}, the largest of the type, was taken "
+            "for white, so they come out nearly black. If another value is white, say so: value_range=(LOW, HIGH) "
+            f"(--range LOW,HIGH), perhaps 0,{guess}. 0,{brightest.white} if they are as dark as that.",
             ValueRangeWarning,
             stacklevel=stacklevel,
         )

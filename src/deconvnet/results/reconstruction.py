@@ -105,7 +105,7 @@ class Reconstruction:
             scale: "logistic" or "linear"; see `deconvnet.render`.
 
         Raises:
-            ArgumentError: the input has not one or three channels, or not two spatial axes.
+            ArgumentError: the input has not two spatial axes.
         """
         return pictures.render(pictures.crop(self.whole(i), self.box(i, crop)), scale=scale)
 
