@@ -141,6 +141,7 @@ def test_a_worker_that_is_killed_costs_only_its_batch(ray, loaded, photos, local
     assert contents(out) == local
 
 
+@pytest.mark.slow
 def test_what_is_not_finite_is_told_as_ours(ray, loaded, tmp_path):
     model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
     nn.init.constant_(model[0].weight, 1e9)
@@ -158,6 +159,7 @@ def test_a_network_that_cannot_be_sent_is_refused(ray, loaded, photos, tmp_path)
         built(loaded_model(model), photos, tmp_path / "atlas", engine="ray")
 
 
+@pytest.mark.slow
 def test_an_actor_that_cannot_be_made_is_told_in_a_line(ray, loaded, photos, tmp_path, monkeypatch):
     from deconvnet._errors import DeconvNetError
     from deconvnet.atlas import ray_engine

@@ -33,7 +33,13 @@ BRANCHES = {
 }
 
 
-@pytest.mark.parametrize("doubles", BRANCHES.values(), ids=BRANCHES.keys())
+@pytest.mark.parametrize(
+    "doubles",
+    [
+        pytest.param(doubles, id=name, marks=[pytest.mark.slow] if name in ("from 20 to 30", "up to 17") else [])
+        for name, doubles in BRANCHES.items()
+    ],
+)
 def test_a_model_that_branches_on_the_number_of_images_is_never_shown_wrongly(doubles):
     torch.manual_seed(0)
     model, x = Branching(doubles).eval(), torch.randn(40, 3, 8, 8)

@@ -144,8 +144,11 @@ print((kilobytes("VmHWM") - before) / 1e3 * 1.024)
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's own account of memory")
 @pytest.mark.parametrize(
     ("megabytes", "images", "position"),
-    [(60, 4, None), (150, 8, None), (150, 2, "all")],
-    ids=["60 MB", "150 MB", "whole maps"],
+    [
+        pytest.param(60, 4, None, id="60 MB"),
+        pytest.param(150, 8, None, id="150 MB", marks=pytest.mark.slow),
+        pytest.param(150, 2, "all", id="whole maps", marks=pytest.mark.slow),
+    ],
 )
 def test_the_memory_taken_stays_within_the_budget(megabytes: int, images: int, position: Any):
     call = [sys.executable, "-c", textwrap.dedent(MEASURE), f"{megabytes}MB", str(images), repr(position)]

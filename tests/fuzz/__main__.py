@@ -4,6 +4,7 @@ import argparse
 import random
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from fuzz import planted
@@ -17,6 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The exit code."""
     options = _options(arguments)
     kinds = [BY_NAME[name] for name in options.kind] or list(KINDS)
+    kinds = [replace(kind, seconds=options.patience * kind.seconds) for kind in kinds]
     repeating = options.seed is not None
     first = options.seed if repeating else random.SystemRandom().randrange(10**9)
     tries = (options.tries or 1) if repeating else options.tries
@@ -38,6 +40,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--kind", action="append", default=[], choices=BY_NAME, help="only this kind; repeat for more")
     parser.add_argument("--minutes", type=float, default=5, help="for all kinds together (default: 5)")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time (default: 1)")
+    parser.add_argument("--patience", type=float, default=1, help="times longer for a try, on a busy machine")
     parser.add_argument("--seed", type=int, help="repeat the try of this seed")
     parser.add_argument("--tries", type=int, help="tries of each kind, from the seed on, in place of minutes")
     return parser.parse_args(arguments)

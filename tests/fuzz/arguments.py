@@ -252,8 +252,8 @@ def _of_learning() -> dict[str, tuple[Callable[..., Any], Usual]]:
         }),
         "learn_photos": (learn.learn_photos, {
             "photos": (deconvnet.open_photos(runs.base() / "photos"),), "net": (net,), "out": ("learned",),
-            "prepare": (learn.Prepare(24),), "epochs": (1,), "batch": (4,), "limit": (None, 2), "sample": (None,), "seed": (0,), **solving,
-            "workers": (0,), "resume": (False, True), "progress": (None, print),
+            "prepare": (learn.Prepare(24),), "epochs": (1,), "batch": (4,), "limit": (None, 2), "sample": (None,),
+            "seed": (0,), **solving, "workers": (0,), "resume": (False, True), "progress": (None, print),
         }),
         "sparse_code": (learn.sparse_code, {
             "images": (images,), "filters": (torch.ones(2, 1, 3, 3) / 3,), "lam": (0.1,),

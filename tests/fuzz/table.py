@@ -48,7 +48,7 @@ KINDS = (
     Kind("containers", "containers:attempt", seconds=10),
     Kind("working-files", "working_files:attempt", seconds=30),
     Kind("arguments", "arguments:attempt", seconds=15),
-    Kind("commands", "commands:attempt", seconds=30),
+    Kind("commands", "commands:attempt", seconds=90),
     Kind("kills", "kills:attempt", seconds=60),
     Kind("networks", "networks:attempt", seconds=30),
 )

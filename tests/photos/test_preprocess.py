@@ -263,6 +263,12 @@ def test_a_sixteen_bit_colour_file_is_neither_wrapped_nor_clipped(tmp_path: Path
     np.testing.assert_allclose(pixels, values / 65535, atol=1 / 255)
 
 
+@pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
+def test_a_pil_image_without_pixels_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(PhotoError, match=f"does not have any pixels: its size is {size[0]} x {size[1]}"):
+        load_photo(Image.new("L", size))
+
+
 def test_a_pil_image_whose_file_is_cut_off_is_refused(tmp_path: Path) -> None:
     path = on_disk(tmp_path, Image.fromarray(CHELSEA), "a.jpg")
     lazy = Image.open(io.BytesIO(path.read_bytes()[:9000]))

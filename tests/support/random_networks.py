@@ -14,7 +14,7 @@ INPUT = (19, 22)
 
 
 random_networks = settings(
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )

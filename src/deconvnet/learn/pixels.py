@@ -32,8 +32,8 @@ def pixel_filters(net: AdaptiveDeconvNet, layer: int | None = None) -> Float[Ten
         ArgumentError: no such layer.
 
     Example:
-        >>> [pixel_filters(AdaptiveDeconvNet.of([15, 50, 100, 150]), layer).shape[-1] for layer in (1, 2, 3, 4)]
-        [7, 27, 87, 267]
+        >>> [pixel_filters(AdaptiveDeconvNet.of([15, 50, 100]), layer).shape[-1] for layer in (1, 2, 3)]
+        [7, 27, 87]
     """
     layer = checked_layer(instance("net", net, AdaptiveDeconvNet), layer)
     maps = net.layers[layer - 1].filters

@@ -20,9 +20,12 @@ def picture_levels(picture: Image.Image, scale: Scale) -> Levels:
     """The levels of a PIL image, which may still have to be read from its file.
 
     Raises:
-        PhotoError: as `Scale.levels`; without a value range, 32-bit integers are 0 to 65535 and floats 0 to 1.
+        PhotoError: without pixels, or as `Scale.levels`; without a value range, 32-bit integers are 0 to 65535 and
+            floats 0 to 1.
         Exception: whatever a decoder meets in a damaged file.
     """
+    if 0 in picture.size:
+        raise PhotoError(f"{scale.what} does not have any pixels: its size is {picture.width} x {picture.height}.")
     raw = raw_mode(picture)
     if not raw:
         _check_clear(picture, scale.what)
