@@ -25,7 +25,7 @@ def test_a_sample_is_drawn_at_random_in_the_order_of_the_set_and_the_same_everyw
 
 @pytest.mark.parametrize("pick", [Pick(), Pick(limit=7), Pick(sample=7, seed=5), Pick(limit=99), Pick(sample=99)])
 def test_of_a_set_with_no_more_photos_all_are_used(pick: Pick) -> None:
-    assert pick.indices(7).tolist() == list(range(7)) and pick.of_set(7) == Pick() and pick.number(7) == 7
+    assert pick.indices(7).tolist() == list(range(7)) and pick.of_set(7) == Pick() and pick.size(7) == 7
 
 
 def test_a_seed_belongs_to_a_sample() -> None:

@@ -289,6 +289,7 @@ def test_the_lines_of_python_run_and_the_commands_are_understood(data, net, load
         ("zfnet-mini", "relu1", RuleSet(unpool="average"), {}, None),
         ("zfnet-mini", "relu1", "deconvnet", {"labels": [f"class number {i}" for i in range(11)]}, None),
         ("zfnet-mini", "relu1", "deconvnet", {"channels": 3}, "--input-channels 3"),
+        ("zfnet-mini", "relu1", "deconvnet", {"value_range": (0, 255)}, "--range 0.0,255.0"),
         (
             "torchvision:squeezenet1_1@random",
             "features.1",

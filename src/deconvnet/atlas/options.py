@@ -91,7 +91,7 @@ class Build:
     @property
     def count(self) -> int:
         """How many photos are used."""
-        return self.pick.number(len(self.photos))
+        return self.pick.size(len(self.photos))
 
     @property
     def batches(self) -> int:
@@ -140,7 +140,7 @@ def prepare(
     source = open_photos(photos, allow_outside=options.get("allow_outside", False), suffix=options.get("suffix"))
     source.check_repeatable()
     pick = _pick(options).of_set(len(source))
-    count = pick.number(len(source))
+    count = pick.size(len(source))
     memory = options.get("memory")
     batch = options.get("batch") or _canonical_batch(infos, scanned, in_bytes(_MEMORY if memory is None else memory))
     largest = max(info.channels * math.prod(info.size) for info in infos.values())

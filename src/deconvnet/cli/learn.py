@@ -122,7 +122,7 @@ def learn(
     )
     prepare = Prepare(size, channels, value_range=o.parse_numbers("--range", value_range))
     opened = open_photos(photos, allow_outside=allow_outside, suffix=suffix)
-    batches = math.ceil(Pick(limit, sample).number(len(opened)) / batch)
+    batches = math.ceil(Pick(limit, sample).size(len(opened)) / batch)
     was_finished = is_file(folder / NET)
     with progress(quiet=quiet, lines=True) as report_progress:
         result = learn_photos(

@@ -181,7 +181,7 @@ def learn_photos(
     if not len(photos):
         raise PhotoError("the set of photos is empty.")
     pick = Pick(limit, sample, seed).of_set(len(photos))
-    count = pick.number(len(photos))
+    count = pick.size(len(photos))
     _check_network(net, prepare, epochs, min(batch, count))
     about = _plain(_About(prepare, batch, seed, _LearnedFrom(count, photos.fingerprint, pick)))
     folder = result_folder(out, key=_ABOUT, is_result=lambda folder: is_file(folder / NET))

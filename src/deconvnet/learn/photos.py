@@ -115,7 +115,7 @@ class Batches:
     @property
     def count(self) -> int:
         """How many photos to learn from."""
-        return self.pick.number(len(self.photos))
+        return self.pick.size(len(self.photos))
 
     def __len__(self) -> int:
         return math.ceil(self.count / self.batch)
@@ -141,7 +141,7 @@ class Batches:
     def _order(self, epoch: int) -> NDArray[np.int64]:
         random = torch.Generator().manual_seed(self.seed + epoch)
         order = torch.randperm(self.count, generator=random).numpy()
-        return self.pick.indices(len(self.photos))[order]
+        return np.asarray(self.pick.indices(len(self.photos))[order])
 
 
 def _without(photos: PhotoSet, skipped: Mapping[int, str]) -> PhotoSet:

@@ -175,7 +175,8 @@ def nifti_levels(data: bytes, scale: Scale) -> Levels:
             f"{scale.what} holds {image.get_data_dtype()} of the shape {shape}, not a volume of real numbers. Take one "
             "out with nibabel and save it as .npy."
         )
-    volume = nibabel.as_closest_canonical(image)
+    as_canonical: Any = nibabel.as_closest_canonical
+    volume = as_canonical(image)
     values = np.asanyarray(volume.dataobj).reshape(volume.shape[:3])  # x to the right, y to the front, z up
     page = scale.reading.page
     if page is None and values.shape[2] > 1:

@@ -152,8 +152,8 @@ class Job:
 def _batches(job: Job, workers: int) -> Generator[Batch, None, None]:
     stream = _by_workers(job, min(workers, len(job))) if workers else _in_this_process(job)
     extents = Extents()
-    for batch, ((slots, digests, skipped, found), images) in enumerate(stream):
-        extents.add(found)
+    for batch, ((slots, digests, skipped, of_batch), images) in enumerate(stream):
+        extents.add(of_batch)
         yield Batch(job.indices_of(batch)[slots], slots, digests, torch.from_numpy(images), skipped)
     extents.warn()
 

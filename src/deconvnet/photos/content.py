@@ -88,12 +88,12 @@ def digest_of(item: object, name: str) -> int:
     if isinstance(item, Encoded):
         data = item.data + (b"" if item.page is None else f"#{item.page}".encode())
     else:
-        array = _numbers(item, name)
+        array = _array(item, name)
         data = array.tobytes() + str((array.shape, array.dtype)).encode()
     return int.from_bytes(hashlib.sha256(data).digest()[:8], "big") or 1
 
 
-def _numbers(item: object, name: str) -> Any:
+def _array(item: object, name: str) -> Any:
     """An array or a tensor as it is, whatever its range; of anything else the levels."""
     if isinstance(item, Tensor) and item.dtype.is_floating_point:
         item = item.detach().float().cpu()  # bfloat16 is no type of NumPy

@@ -132,9 +132,9 @@ def load_photo(photo: PhotoLike, *, value_range: Range | None = None, channels: 
     Example:
         >>> load_photo("sample:chelsea").size
         (300, 451)
-        >>> ct = np.array([[-1000, 40], [-300, 400]], np.int16)
-        >>> load_photo(ct, value_range=(-1000, 400)).pixels[..., 0].round(2).tolist()
-        [[0.0, 0.74], [0.5, 1.0]]
+        >>> ct = np.array([[-1000, -650], [-300, 400]], np.int16)
+        >>> load_photo(ct, value_range=(-1000, 400)).pixels[..., 0].tolist()
+        [[0.0, 0.25], [0.5, 1.0]]
     """
     result = read_photo(photo, Reading(value_range, channels))
     warn_of_dark([result])

@@ -54,9 +54,9 @@ class Pick:
 
     def of_set(self, count: int) -> "Pick":
         """The same for a set of that many photos: all, if no more are there than are wanted."""
-        return self if self.number(count) < count else Pick()
+        return self if self.size(count) < count else Pick()
 
-    def number(self, count: int) -> int:
+    def size(self, count: int) -> int:
         """How many of a set of that many photos are used."""
         return min(self.limit or self.sample or count, count)
 
@@ -67,9 +67,9 @@ class Pick:
             >>> Pick(limit=3).indices(10).tolist(), Pick(sample=3, seed=1).indices(10).tolist()
             ([0, 3, 6], [2, 8, 9])
         """
-        number = self.number(count)
+        size = self.size(count)
         if self.sample is None:
-            return np.arange(number, dtype=np.int64) * count // number
+            return np.arange(size, dtype=np.int64) * count // size
         low, high = self.seed % 2**32, self.seed // 2**32 % 2**32
         random = np.random.RandomState(np.array([low, high], np.uint32))  # whose draws no version of NumPy changes
-        return np.sort(random.permutation(count)[:number]).astype(np.int64)
+        return np.sort(random.permutation(count)[:size]).astype(np.int64)

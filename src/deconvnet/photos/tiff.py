@@ -105,14 +105,14 @@ def _white(page: Any, pixels: NDArray[Any]) -> int | None:
         return None
     if bits not in (16, 32, 64):
         return int(2**bits - 1)
-    told = _number(page, "MaxSampleValue") or 0
-    depths = re.findall(r'SignificantBits="(\d{1,2})"', page.description) or [told.bit_length()]
+    largest = _whole(page, "MaxSampleValue") or 0
+    depths = re.findall(r'SignificantBits="(\d{1,2})"', page.description) or [largest.bit_length()]
     white = int(2 ** int(depths[0]) - 1)
-    said = told == white > 255 or page.description.count("SignificantBits")
-    return white if said and not _number(page, "MinSampleValue") and white < 2**bits and pixels.max() <= white else None
+    said = largest == white > 255 or page.description.count("SignificantBits")
+    return white if said and not _whole(page, "MinSampleValue") and white < 2**bits and pixels.max() <= white else None
 
 
-def _number(page: Any, name: str) -> int | None:
+def _whole(page: Any, name: str) -> int | None:
     tag = page.tags.get(name)
     values = tag.value if tag and isinstance(tag.value, tuple) else (tag and tag.value,)
     return values[0] if isinstance(values[0], int) and len(set(values)) == 1 else None
@@ -139,9 +139,9 @@ def _check(page: Any, size: int, scale: Scale) -> None:
             f"{what} has pixels that are numbers that are not real. Pass an array of their magnitude, for example."
         )
     if page.sampleformat == _SIGNED and scale.reading.value_range is None:
-        said = [_number(page, name) for name in ("SMinSampleValue", "SMaxSampleValue")]
-        told = f" (of this picture it says {said[0]} to {said[1]})" if None not in said else ""
-        raise needs_range(f"{what} has pixels that are signed integers of {page.bitspersample} bits{told}")
+        said = [_whole(page, name) for name in ("SMinSampleValue", "SMaxSampleValue")]
+        words = f" (of this picture it says {said[0]} to {said[1]})" if None not in said else ""
+        raise needs_range(f"{what} has pixels that are signed integers of {page.bitspersample} bits{words}")
     if page.imagedepth != 1 or page.samplesperpixel < _COLOURS.get(page.photometric, 1):
         raise PhotoError(f"{what} is a TIFF of the shape {page.shaped}, which is not a photo. Give a plane of it.")
     if page.photometric in _COLOURS:

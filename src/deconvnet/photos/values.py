@@ -195,9 +195,9 @@ class Extents:
 
     def add(self, extents: Iterable[Extent | None]) -> None:
         """Add those of more photos; warn once there are enough."""
-        found = [extent for extent in extents if extent is not None and extent.largest]
-        self._count += len(found)
-        self._brightest = max((*found, *([self._brightest] if self._brightest else [])), key=_share, default=None)
+        bright = [extent for extent in extents if extent is not None and extent.largest]
+        self._count += len(bright)
+        self._brightest = max((*bright, *([self._brightest] if self._brightest else [])), key=_share, default=None)
         if self._count >= ENOUGH:
             self.warn()
 
