@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from deconvnet import ArgumentError, PhotoError
+from deconvnet import ArgumentError, PhotoError, ValueRangeWarning
 from deconvnet.learn import LocalContrastNorm, Prepare
 from deconvnet.learn.photos import Batches
 from deconvnet.photos.photo import load_photo
@@ -235,3 +235,15 @@ def test_torch_s_random_state_is_left_as_it_was():
     before = torch.random.get_rng_state()
     list(Batches(small(3), Prepare(16), 2, Pick(3), 0)(0))
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_12_bits_in_16_are_told_once_over_all_epochs(tmp_path):
+    for i in range(3):
+        np.save(tmp_path / f"{i}.npy", np.linspace(0, 4000 + i, 400).reshape(20, 20).astype(np.uint16))
+    batches = Batches(open_photos(tmp_path), Prepare(16), 2, Pick(), 0)
+    with pytest.warns(ValueRangeWarning, match="4,002") as told:
+        for epoch in range(3):
+            list(batches(epoch))
+    assert len(told) == 1
+    ranged = Batches(open_photos(tmp_path), Prepare(16, value_range=(0, 4095)), 2, Pick(), 0)
+    assert sum(map(len, ranged(0))) == 3

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from deconvnet.photos.digests import Digests
 from deconvnet.photos.photo import Photo, planes
 from deconvnet.photos.pick import Pick
 from deconvnet.photos.sets import PhotoSet
-from deconvnet.photos.values import Range, Reading
+from deconvnet.photos.values import Extents, Range, Reading
 
 _MOST_PIXELS = 8192  # of a side of an input
 
@@ -101,6 +102,7 @@ class Batches:
         workers: processes that decode and prepare photos; 0 does it here. The batches are the same.
         skipped: filled with the index of each photo that could not be read, and why.
         digests: filled with the digest of each photo that was read, which it has in all later epochs as well.
+        extents: filled, so that what there is to say of the range of values is said once.
     """
 
     photos: PhotoSet
@@ -111,6 +113,7 @@ class Batches:
     workers: int = 0
     skipped: dict[int, str] = field(default_factory=dict)
     digests: Digests = field(default_factory=Digests)
+    extents: Extents = field(default_factory=Extents)
 
     @property
     def count(self) -> int:
@@ -128,7 +131,8 @@ class Batches:
             DeconvNetError: a worker was killed.
         """
         photos = _without(self.photos, self.skipped)
-        with closing(batches(photos, self._order(epoch), self.prepare, self.batch, workers=self.workers)) as stream:
+        options: dict[str, Any] = {"workers": self.workers, "extents": self.extents}
+        with closing(batches(photos, self._order(epoch), self.prepare, self.batch, **options)) as stream:
             for batch in stream:
                 for index, reason in batch.skipped:
                     self.skipped.setdefault(index, reason)

@@ -73,7 +73,13 @@ class Batch:
 
 
 def batches(
-    photos: PhotoSet, indices: Sequence[int] | NDArray[np.int64], prepare: Preparation, size: int, *, workers: int = 0
+    photos: PhotoSet,
+    indices: Sequence[int] | NDArray[np.int64],
+    prepare: Preparation,
+    size: int,
+    *,
+    workers: int = 0,
+    extents: Extents | None = None,
 ) -> Generator[Batch, None, None]:
     """The photos of these indices in batches of `size` slots, in order.
 
@@ -85,6 +91,7 @@ def batches(
         prepare: what becomes of each photo.
         size: slots in each batch.
         workers: processes that decode and prepare, each with one thread; 0 does it here, with one thread as well.
+        extents: of photos that were read before, if any were; filled.
 
     Warns:
         ValueRangeWarning: the values of all of the first photos of more than 8 bits, or of all photos, are so small for
@@ -100,7 +107,7 @@ def batches(
     if order.size and (order.min() < 0 or order.max() >= len(photos)):
         raise ArgumentError(f"indices from {order.min()} to {order.max()}, but the photos are 0 to {len(photos) - 1}.")
     job = Job(photos, order.astype(np.int64), prepare, whole_number("size", size))
-    return _batches(job, whole_number("workers", workers, 0, MOST_WORKERS))
+    return _batches(job, whole_number("workers", workers, 0, MOST_WORKERS), extents or Extents())
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,9 +156,8 @@ class Job:
         return np.array(slots, np.int64), np.array(digests, np.uint64), tuple(skipped), tuple(extents)
 
 
-def _batches(job: Job, workers: int) -> Generator[Batch, None, None]:
+def _batches(job: Job, workers: int, extents: Extents) -> Generator[Batch, None, None]:
     stream = _by_workers(job, min(workers, len(job))) if workers else _in_this_process(job)
-    extents = Extents()
     for batch, ((slots, digests, skipped, of_batch), images) in enumerate(stream):
         extents.add(of_batch)
         yield Batch(job.indices_of(batch)[slots], slots, digests, torch.from_numpy(images), skipped)

@@ -7,13 +7,14 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote
 
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet._memory import in_bytes
+from deconvnet.photos.names import short_names
 
 UNKNOWN = -1
 LARGEST = "DECONVNET_LARGEST_PHOTO"  # environment variable that raises or lowers the limit
@@ -372,41 +373,5 @@ def _parts(location: str) -> list[str]:
 
 
 def _short(locations: Sequence[str], depth: int | None = None) -> list[str]:
-    """Their paths below the folder that holds all of them, or below the first `depth` folders."""
-    parts = [_parts(location) for location in locations]
-    if depth is None and parts:
-        depth = _shared([part[:-1] for part in parts])
-        if depth < 2:  # nothing in common: the names would be absolute paths
-            return _short_of_roots(parts)
-    return ["/".join(part[depth:]) for part in parts]
-
-
-def _shared(folders: Iterable[list[str]]) -> int:
-    """How many folders, from the root, all of these have in common."""
-    folders = list(folders)
-    first, last = min(folders), max(folders)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
-
-
-def _short_of_roots(parts: list[list[str]]) -> list[str]:
-    """Names of paths from several places: each below the folder that holds all of its place.
-
-    A place is what lies below one folder of the root, or one drive or host. Where two places give the same name, more
-    of their folders are kept.
-    """
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for i, part in enumerate(parts):
-        root = 3 if part[0].endswith(":") else 2
-        groups.setdefault(tuple(part[:-1][:root]), []).append(i)
-    depths = {group: _shared(parts[i][:-1] for i in indices) for group, indices in groups.items()}
-    while True:
-        named: dict[str, set[tuple[str, ...]]] = {}
-        for group, indices in groups.items():
-            for i in indices:
-                named.setdefault("/".join(parts[i][depths[group] :]), set()).add(group)
-        alike = {group for of_name in named.values() if len(of_name) > 1 for group in of_name if depths[group] > 1}
-        if not alike:
-            break
-        depths.update({group: depths[group] - 1 for group in alike})
-    depth_of = {i: depths[group] for group, indices in groups.items() for i in indices}
-    return ["/".join(part[depth_of[i] :]) for i, part in enumerate(parts)]
+    """Their names: the paths below the folder that holds all of them, or below the first `depth` folders."""
+    return short_names([_parts(location) for location in locations], depth)

@@ -8,7 +8,7 @@ sequence of photos or paths ─────────────┘
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet.photos import files, shards
 from deconvnet.photos.content import Encoded, content_of, digest_of, encoded, is_location, photo_of, samples
 from deconvnet.photos.files import File
+from deconvnet.photos.names import unique_names
 from deconvnet.photos.photo import Photo
 from deconvnet.photos.values import AS_IT_IS, Reading
 
@@ -381,7 +382,7 @@ def _photo_set(
 ) -> PhotoSet:
     if not names:
         raise PhotoError(f"no photos in {source!r}.")
-    unique = _unique(map(escaped, names))
+    unique = unique_names(map(escaped, names))
     digests, faults = samples(fetch, unique, decoded=decoded)
     if decoded and len(faults) == len(digests):
         raise ArgumentError(f"neither the first, nor the middle, nor the last item gives a photo: {faults[0]}")
@@ -390,17 +391,3 @@ def _photo_set(
     for name, mark in zip(unique, marks, strict=True):
         digest.update(f"{mark} {name}\n".encode())
     return PhotoSet(pa.array(unique, pa.large_string()), digest.hexdigest(), fetch, stamp, digests[0])
-
-
-def _unique(names: Iterable[str]) -> list[str]:
-    """The second photo of a name has #2 behind it, and so on."""
-    names = list(names)
-    taken, times, unique = set(names), dict.fromkeys(names, 0), []
-    for name in names:
-        times[name] += 1
-        new = name
-        while times[name] > 1 and (new := f"{name}#{times[name]}") in taken:
-            times[name] += 1
-        taken.add(new)
-        unique.append(new)
-    return unique
