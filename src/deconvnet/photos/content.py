@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deconvnet._errors import ArgumentError, PhotoError, ValueRangeError
 from deconvnet.photos import files
-from deconvnet.photos.photo import Photo, PhotoLike, decode_photo, read_photo
+from deconvnet.photos.photo import Photo, PhotoLike, array_of, decode_photo, read_photo
 from deconvnet.photos.values import AS_IT_IS, Reading
 
 
@@ -95,14 +95,14 @@ def digest_of(item: object, name: str) -> int:
 
 def _array(item: object, name: str) -> Any:
     """An array or a tensor as it is, whatever its range; of anything else the levels."""
-    if isinstance(item, Tensor) and item.dtype.is_floating_point:
-        item = item.detach().float().cpu()  # bfloat16 is no type of NumPy
-    if isinstance(item, np.ndarray | Tensor):
-        try:
-            return np.asarray(item)
-        except (TypeError, RuntimeError):
-            pass  # which reading it will explain
-    return _loaded(item, name, AS_IT_IS).levels
+    if isinstance(item, np.ndarray):
+        return item
+    if not isinstance(item, Tensor):
+        return _loaded(item, name, AS_IT_IS).levels
+    try:
+        return array_of(item)
+    except ArgumentError as fault:
+        raise PhotoError(f"cannot read {name!r}: {fault}") from fault
 
 
 def content_of(fetch: Callable[[], object], name: str) -> object:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import skimage.data
@@ -219,15 +219,27 @@ def _from_file(path: Path, reading: Reading) -> Photo:
 
 
 def _from_tensor(tensor: Tensor, reading: Reading) -> Photo:
-    scale = Scale(f"the tensor of shape {tuple(tensor.shape)}", reading)
+    scale = Scale(_words(tensor), reading)
+    array = array_of(tensor)
+    return _photo(levels_of(np.moveaxis(array, 0, 2) if array.ndim == 3 else array, scale), scale)
+
+
+def array_of(tensor: Tensor) -> NDArray[Any]:
+    """The numbers of a tensor.
+
+    Raises:
+        ArgumentError: they are not stored as a plain array.
+    """
     if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
         raise ArgumentError(
-            f"{scale.what} is not a photo: its values are stored as {tensor.layout} on {tensor.device}."
+            f"{_words(tensor)} is not a photo: its values are stored as {tensor.layout} on {tensor.device}."
         )
-    if tensor.dtype == torch.bfloat16:  # NumPy has no such type
-        tensor = tensor.float()
-    array = tensor.detach().cpu().numpy()
-    return _photo(levels_of(np.moveaxis(array, 0, 2) if array.ndim == 3 else array, scale), scale)
+    array: NDArray[Any] = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().cpu().numpy()
+    return array  # NumPy has no bfloat16
+
+
+def _words(tensor: Tensor) -> str:
+    return f"the tensor of shape {tuple(tensor.shape)}"
 
 
 def eight_bit(levels: Levels) -> Image.Image:
