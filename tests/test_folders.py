@@ -3,13 +3,14 @@
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 from deconvnet import ArgumentError, DeconvNetError
 from deconvnet._files import is_file, write_whole
-from deconvnet._folders import UNFINISHED, check_resumed, differences, held, remove_written, result_folder
+from deconvnet._folders import UNFINISHED, Saves, check_resumed, differences, held, remove_written, result_folder
 
 PART = ".deconvnet-0123456789abcdef.part"
 
@@ -207,3 +208,22 @@ def test_a_link_in_place_of_our_unfinished_folder_is_not_followed(tmp_path):
     with pytest.raises(ArgumentError, match="is a link"), held(tmp_path / "out", NAMES):
         pass
     assert tree(tmp_path / "elsewhere") == {"lock": b"mine"}
+
+
+def test_progress_is_saved_every_few_seconds_and_never_for_more_than_a_fiftieth_of_the_time(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def saved(seconds: float, cost: float, until: float = 1000.0) -> int:
+        saves, count, end = Saves(seconds), 0, now[0] + until
+        while now[0] < end:
+            now[0] += 0.5
+            if saves.due:
+                saves.save(lambda: now.__setitem__(0, now[0] + cost))
+                count += 1
+        return count
+
+    assert saved(5, 0.0) == pytest.approx(180, abs=5)
+    assert saved(5, 0.1) == pytest.approx(180, abs=5)
+    assert saved(5, 2.0) * 2.0 <= 1000 * 0.02 + 2.0
+    assert saved(-1, 2.0, until=10.0) == 4  # every time

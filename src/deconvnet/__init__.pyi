@@ -29,9 +29,8 @@ from deconvnet.models.load import load_model as load_model
 from deconvnet.models.zfnet import zfnet as zfnet
 from deconvnet.models.zfnet import zfnet_mini as zfnet_mini
 from deconvnet.network import DeconvNet as DeconvNet
-from deconvnet.network import costs as costs
 from deconvnet.network import watch_activations as watch_activations
-from deconvnet.network import way_down as way_down
+from deconvnet.over_photos import responsible_maps as responsible_maps
 from deconvnet.photos.photo import load_photo as load_photo
 from deconvnet.photos.preprocess import Preprocess as Preprocess
 from deconvnet.photos.sets import open_photos as open_photos
@@ -40,9 +39,12 @@ from deconvnet.results.comparison import Comparison as Comparison
 from deconvnet.results.comparison import compare as compare
 from deconvnet.results.reconstruction import Reconstruction as Reconstruction
 from deconvnet.results.responsible import Responsible as Responsible
+from deconvnet.results.responsible_maps import ResponsibleMaps as ResponsibleMaps
 from deconvnet.results.steps import StepDown as StepDown
 from deconvnet.results.steps import Steps as Steps
 from deconvnet.viewer.report import Report as Report
 from deconvnet.viewer.report import report as report
+from deconvnet.ways import costs as costs
+from deconvnet.ways import way_down as way_down
 
 __all__: list[str]

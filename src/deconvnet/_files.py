@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
+from deconvnet._checks import file_path
 from deconvnet._errors import ArgumentError, DeconvNetError
 
 PART = re.compile(r"\.deconvnet-[0-9a-f]{16}\.part")  # names of files that are not completely written yet
@@ -220,3 +221,20 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def file_and_key(name: str, value: object) -> tuple[Path, str]:
+    """A file, and which part of it: "names.csv:label" is the part `label` of names.csv.
+
+    The part is "" where none is named, and where there is a file of that whole name, colon included.
+
+    Args:
+        name: of the argument.
+        value: what was given.
+
+    Raises:
+        ArgumentError: not a path, or one that the disk cannot have.
+    """
+    path = file_path(name, value)
+    file, _, key = str(path).rpartition(":")
+    return (Path(file), key) if file and not is_file(path) and is_file(Path(file)) else (path, "")

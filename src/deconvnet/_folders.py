@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from deconvnet._lock import Lock, locked
 
 UNFINISHED = ".deconvnet-unfinished"  # in the folder of a result: the folder of what is needed until it is finished
 
+_SHARE = 0.02  # of a run's time that saving may take
 _LOCK, _CLAIM = "lock", "claimed"  # in the unfinished folder: who is at work, and that results are being written
 
 
@@ -89,6 +91,30 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "
 def _short(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) < 80 else f"{text[:77]}..."
+
+
+class Saves:
+    """When the progress of a long run is saved: every few seconds, and in at most a fiftieth of the run's time.
+
+    Args:
+        seconds: between two saves, where these are quick; every time if it is below 0.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = self._wait = seconds
+        self._last = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to save."""
+        return time.monotonic() - self._last > self._wait
+
+    def save(self, write: Callable[[], object]) -> None:
+        """Save, and wait the longer until the next time the longer this takes."""
+        began = time.monotonic()
+        write()
+        self._last = time.monotonic()
+        self._wait = self._seconds * max(1.0, (self._last - began) / (_SHARE * self._seconds))
 
 
 def has_unfinished(folder: Path) -> bool:

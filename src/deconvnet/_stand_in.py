@@ -18,6 +18,17 @@ WEIGHT_HOOKS = (WeightNorm, SpectralNorm, prune.BasePruningMethod)
 _HOOKS = tuple(name for name in vars(nn.Module()) if name.endswith("_hooks") or name.endswith("_hooks_with_kwargs"))
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The user's own module out of DataParallel, DistributedDataParallel and torch.compile."""
+    while True:
+        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
+            model = model._orig_mod  # type: ignore[assignment]  # what torch.compile wraps
+        else:
+            return model
+
+
 def stand_in(model: nn.Module, *, hooks: bool = False) -> nn.Module:
     """A copy of a model in eval, to be run in its stead: other modules with attributes of their own, the same weights.
 

@@ -14,17 +14,19 @@ from deconvnet._types import LayerInfo, Unit
 from deconvnet.capture.captures import Captures
 from deconvnet.capture.untouched import computing
 from deconvnet.core.operations import OperationTable, operations
-from deconvnet.core.rules import Rule, RuleSet, Smooth, rule_set
+from deconvnet.core.rules import RuleSet, Smooth, rule_set
 from deconvnet.engine import activations as engine_activations
+from deconvnet.engine import classes as engine_classes
 from deconvnet.engine import responsible as engine_responsible
 from deconvnet.engine import steps as engine_steps
 from deconvnet.engine.activations import WatchActivations
 from deconvnet.engine.attachment import Attachment
-from deconvnet.engine.costs import Costs
 from deconvnet.engine.layers import Layer, html_table, layer_infos, output_name, table, value_of
-from deconvnet.engine.passes import by_images, passes_of
+from deconvnet.engine.passes import passes_of
 from deconvnet.engine.project import Watch, check_route, collected
-from deconvnet.engine.seeds import Channel, Choice, Seeds, Start, Target, class_seeds
+from deconvnet.engine.seeds import Channel, Choice, Start
+from deconvnet.engine.targets import Target, Targets
+from deconvnet.models.class_names import class_names
 from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.results.responsible import Responsible
 from deconvnet.results.steps import Steps
@@ -48,6 +50,7 @@ class DeconvNet:
             index.
         memory: budget for what is worked on at a time, such as "2GB" or a number of bytes; a quarter of what is
             free by default. Results come on top of it.
+        labels: names of the classes, in order, such as `LoadedModel.labels`; targets may then be names.
         operations: the table of operations; the one that all networks share by default, see `OperationTable`.
 
     Attributes:
@@ -76,13 +79,17 @@ class DeconvNet:
         smooth: Smooth | None = None,
         output: str | int | None = None,
         memory: str | int | None = None,
+        labels: Sequence[str] | None = None,
         operations: OperationTable = operations,
     ) -> None:
         self.rules = rule_set(rules, smooth)
         self.output = output_name(output)
         budget = None if memory is None else in_bytes(memory)
-        self._attached = Attachment(Captures(model, example_input), self.rules, operations, self.output, budget)
-        self._attached.graph(self._attached.captures.example)
+        names = None if labels is None else class_names(labels)
+        captures = Captures(model, example_input)
+        self._attached = Attachment(captures, self.rules, operations, self.output, budget, names)
+        self._attached.graph(captures.example)
+        self._attached.check_labels(names)
 
     @property
     def model(self) -> nn.Module:
@@ -223,6 +230,7 @@ class DeconvNet:
         x: Float[Tensor, "n c *spatial"],
         target: Target = None,
         *,
+        targets: Targets = None,
         start: Start = "one",
         to: Layer | None = None,
         memory: str | int | None = None,
@@ -232,27 +240,28 @@ class DeconvNet:
 
         Args:
             x: images, as the model takes them.
-            target: a class; several; "all"; None for the one that the network finds most likely in
-                each image. For outputs that are maps (segmentation): (class, y, x), or a mask (bool)
-                shaped like the output, with or without its batch axis. Maps of one position, (n, c, 1, 1),
-                are classes.
+            target: one class of each image: an index; a name, where `labels` are known; or None for the one that the
+                network finds most likely. A list, array or tensor holds exactly one for each image. A tuple is
+                always one class at one position of an output that is a map (segmentation): (class, y, x). There, a
+                class alone starts from all positions where it wins, together (where its score is the largest of
+                all; above 0 where there is only one class, or the network ends in a sigmoid), None is the class
+                that wins most of them, and a mask (bool) shaped like the output, with or without its batch axis,
+                starts from all its positions. Maps of one position, (n, c, 1, 1), are classes.
+            targets: several classes, in place of target: a list for every image, [3, 5]; a list for each image,
+                [[3, 5], [4]]; or "all". Each item is what `target` may be for one image.
             start: "one", because the sign of a class score means nothing, or "activation".
             to: carry the signal only down to this layer.
             memory: as in `project`.
             watch: as in `project`.
 
         Raises:
-            TargetError: no such class, or the output needs another kind of target.
+            TargetError: no such class, not one for each image, or the output needs another kind of target.
+            ArgumentError: a class of a map wins nowhere in an image.
             UnsupportedOperationError, NotFiniteError, MemoryBudgetError: as in `project`.
         """
-        costs, scores = self._attached.costs_of_classes(self._attached.graph(x), to)
-        budget = self._attached.budget(memory)
-
-        def choose(values: Tensor, first: int) -> Seeds:
-            return class_seeds(costs.layer, values, target, start, first, len(x))
-
-        passes = by_images(costs, self.model, x, choose, budget)
-        return collected(costs, passes, budget, skipped=scores.words, watch=watch)
+        return engine_classes.explained(
+            self._attached, x, target, targets, start=start, to=to, memory=memory, watch=watch
+        )
 
     @computing()
     def steps(
@@ -294,6 +303,7 @@ class DeconvNet:
         layer: Layer | None = None,
         k: int = 9,
         *,
+        per_map: int | None = 1,
         memory: str | int | None = None,
     ) -> Responsible:
         """The units of a layer that a class rests on: those of largest activation times signal of the class.
@@ -303,24 +313,25 @@ class DeconvNet:
 
         Args:
             x: images, as the model takes them.
-            target: one class for all images, or None for the one that the network finds most likely in
-                each; for outputs that are maps as in `explain`.
+            target: one class of each image, as in `explain`.
             layer: name or module; by default the last rectified maps on the way to the class, see the
                 result.
-            k: how many units of each image.
+            k: how many units of each image at most; the notes say where fewer have a contribution above 0.
+            per_map: how many of them in each feature map at most, because the neighbours of a unit say little
+                more than it does; 0 or None for any number.
             memory: as in `project`.
 
         Returns:
-            k units of each image, the strongest first.
+            Up to k units of each image, the strongest first.
 
         Raises:
-            TargetError: no such class, several, or the output needs another kind of target.
+            TargetError: as in `explain`.
             LayerNotFoundError: no such layer.
-            ArgumentError: the signal of the class does not pass the layer, or fewer than k of its units have
-                a contribution above 0 in one of the images.
+            ArgumentError: the signal of the class does not pass the layer, or none of its units has a contribution
+                above 0; also as in `explain`.
             UnsupportedOperationError, NotFiniteError, MemoryBudgetError: as in `project`.
         """
-        return engine_responsible.responsible(self._attached, x, target, layer, k, memory)
+        return engine_responsible.responsible(self._attached, x, target, layer, k=k, per_map=per_map, memory=memory)
 
 
 def attached(net: DeconvNet) -> Attachment:
@@ -336,49 +347,6 @@ def attached(net: DeconvNet) -> Attachment:
 def layers_of(net: DeconvNet, x: Float[Tensor, "n c *spatial"]) -> Mapping[str, LayerInfo]:
     """As `DeconvNet.layers`, for images of another size than the example's."""
     return layer_infos(net._attached.graph(x), net.rules, net._attached.operations.rows)
-
-
-@computing()
-def costs(net: DeconvNet, layer: Layer, *, to: Layer | None = None) -> Costs:
-    """How a single unit of a layer is carried down, and at what cost; `print(costs(net, layer))` says it in words.
-
-    Args:
-        net: the network.
-        layer: name or module; see `DeconvNet.layers`.
-        to: carry the signal only down to this layer.
-
-    Raises:
-        LayerNotFoundError, UnsupportedOperationError: as in `DeconvNet.project`.
-    """
-    attachment = attached(net)
-    return attachment.costs(attachment.own_graph(), layer, to)
-
-
-def way_down(
-    net: DeconvNet, layer: Layer | None = None, x: Float[Tensor, "n c *spatial"] | None = None
-) -> dict[str, dict[str, str]]:
-    """The layers on the way down, in order, and what is undone to come to each from those above it, in words.
-
-    Args:
-        net: the network.
-        layer: name or module; None for the classes.
-        x: images, of which only the size counts; the example's by default.
-
-    Raises:
-        LayerNotFoundError, ArgumentError, UnsupportedOperationError: as in `DeconvNet.project`.
-    """
-    return {name: {above: rule.words for above, rule in rules.items()} for name, rules in undone(net, layer, x).items()}
-
-
-@computing()
-def undone(
-    net: DeconvNet, layer: Layer | None = None, x: Float[Tensor, "n c *spatial"] | None = None
-) -> dict[str, dict[str, Rule]]:
-    """As `way_down`, with the rules themselves."""
-    engine = attached(net)
-    graph = engine.own_graph() if x is None else engine.graph(x)
-    costs = engine.costs_of_classes(graph)[0] if layer is None else engine.costs(graph, layer)
-    return engine_steps.undone_by_layer(costs.way)
 
 
 def watch_activations(

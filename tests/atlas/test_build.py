@@ -161,7 +161,7 @@ def crashing(monkeypatch: pytest.MonkeyPatch, where: object, name: str, call: in
 def test_after_a_crash_anywhere_it_goes_on_to_the_same_bytes(
     net, loaded, photos, whole, tmp_path, monkeypatch, where, name, call
 ):
-    monkeypatch.setattr(build, "_SAVE_PHOTOS", 8)
+    monkeypatch.setattr(build, "_SAVE_SECONDS", -1)
     arguments = {"out": tmp_path / "a", "loaded": loaded, "batch": 4, "k": 3}
     with monkeypatch.context() as patch:
         crashing(patch, where, name, call)
@@ -183,7 +183,7 @@ from deconvnet import DeconvNet
 from deconvnet.atlas import build
 
 torch.set_num_threads(1)
-build._SAVE_PHOTOS = 4
+build._SAVE_SECONDS = -1
 loaded = small_network()
 net = DeconvNet(loaded.model, loaded.example_input)
 print("begins", flush=True)
@@ -471,7 +471,7 @@ def test_parts_that_do_not_belong_together_are_told(net, loaded, photos, tmp_pat
 
 
 def test_an_unfinished_part_is_told(net, loaded, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "_SAVE_PHOTOS", 4)
+    monkeypatch.setattr(build, "_SAVE_SECONDS", -1)
     with monkeypatch.context() as patch:
         crashing(patch, unfinished.Unfinished, "save_scan", 1)
         with pytest.raises(Crash):
@@ -642,7 +642,7 @@ def test_top_units_in_memory_have_the_bytes_of_those_that_are_run_again(
 def test_top_units_that_were_lost_in_a_crash_are_run_again(
     net, loaded, photos, kept_folder, tmp_path, monkeypatch, where, name, call
 ):
-    monkeypatch.setattr(build, "_SAVE_PHOTOS", 8)
+    monkeypatch.setattr(build, "_SAVE_SECONDS", -1)
     monkeypatch.setattr(TopMemory, "pays", lambda self, photos: True)
     arguments = {"out": tmp_path / "a", "loaded": loaded, "batch": 4, "k": 3, "keep_signal": True}
     with monkeypatch.context() as patch:

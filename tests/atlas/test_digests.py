@@ -54,7 +54,7 @@ def change_unseen(folder: Path, i: int) -> None:
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], stage: str, done: int) -> dict[str, Any]:
     """The options of a run that ends there, having saved all until then."""
-    monkeypatch.setattr(build, "_SAVE_PHOTOS", 1)
+    monkeypatch.setattr(build, "_SAVE_SECONDS", -1)
 
     def progress(here: str, number: int, total: int, skipped: int) -> None:
         if (here, number) == (stage, done):

@@ -102,7 +102,7 @@ class Interrupted(Exception):
 
 @pytest.mark.parametrize("engines", [("local", "ray"), pytest.param(("ray", "local"), marks=pytest.mark.slow)])
 def test_one_engine_goes_on_with_what_the_other_began(ray, loaded, photos, local, tmp_path, engines, monkeypatch):
-    monkeypatch.setattr("deconvnet.atlas.build._SAVE_PHOTOS", 1)
+    monkeypatch.setattr("deconvnet.atlas.build._SAVE_SECONDS", -1)
 
     def interrupt(stage: str, done: int, total: int, skipped: int) -> None:
         if done == 12:

@@ -84,7 +84,7 @@ def test_sheets_that_cannot_be_are_refused_and_nothing_is_written(atlas, tmp_pat
     for options, words in [
         ({"columns": 0}, "columns=0, but 1 to 6"),
         ({"columns": 7}, "columns=7, but 1 to 6"),
-        ({"channels": []}, "channels is empty"),
+        ({"channels": []}, "the list of feature maps is empty"),
         ({"channels": [12]}, "'relu1' has 12 feature maps"),
         ({"channels": [-1]}, "'relu1' has 12 feature maps"),
     ]:

@@ -5,6 +5,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,10 +124,11 @@ def test_a_run_that_was_killed_behind_its_manifest_is_compared_too(run, whole, s
 
 def test_a_part_that_is_finished_is_not_scanned_again(net, loaded, tmp_path, monkeypatch):
     options = {"shard": (0, 2), "out": tmp_path, "loaded": loaded, "batch": 2, "k": 2}
-    assert scan_shard(net, PHOTOS, **options)
+    first = scan_shard(net, PHOTOS, **options)
+    assert not first.was_finished and first.photos + len(first.skipped) > 0
     before = files(tmp_path)
     monkeypatch.setattr(build.Scan, "add", None)
-    assert not scan_shard(net, PHOTOS, resume=True, **options)
+    assert scan_shard(net, PHOTOS, resume=True, **options) == replace(first, was_finished=True)
     with pytest.raises(ArgumentError, match='shard="0/2", now shard="1/2"'):
         scan_shard(net, PHOTOS, resume=True, **{**options, "shard": (1, 2)})
     assert files(tmp_path) == before
@@ -218,7 +220,7 @@ def test_a_folder_that_another_run_took_over_gets_no_manifest_of_the_first(run, 
 @pytest.mark.parametrize("saved", ["scan", "pictures"])
 def test_a_run_whose_place_was_taken_saves_nothing_more(run, tmp_path, monkeypatch, saved):
     folder, before = tmp_path / "a", {}
-    monkeypatch.setattr(build, "_SAVE_PHOTOS", 1)
+    monkeypatch.setattr(build, "_SAVE_SECONDS", -1)
     working = {"scan": "scan.safetensors", "pictures": "tiles.sqlite"}[saved]
 
     def take(stage: str, done: int, *_: object) -> None:

@@ -37,9 +37,9 @@ def test_photos_outside_the_folder_of_a_table_need_the_flag(
     rows = [{"bytes": None, "path": path} for path in ("../a.png", "b.png")]
     table = table_of(tmp_path / "set" / "t.parquet", rows)
     code, words = run(monkeypatch, capsys, command, table, "-o", tmp_path / "0", *options)
-    assert code == 0 and "1 photo" in words and "could not be read" in words
+    assert code == 0 and "1 photo" in words and "could not be used" in words
     code, words = run(monkeypatch, capsys, command, table, "-o", tmp_path / "1", "--allow-outside", *options)
-    assert code == 0 and "2 photos" in words and "could not be read" not in words
+    assert code == 0 and "2 photos" in words and "could not be used" not in words
 
 
 def test_parts_and_their_merge_take_the_flags_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

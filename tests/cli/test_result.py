@@ -81,20 +81,19 @@ def test_every_photo_has_its_row_whatever_is_wrong_with_the_others(run, command)
     Path("bad.png").write_bytes(b"no picture")
     photos = [photo(ODD), "bad.png", photo("y" * 248 + ".png"), photo("good.png")]
     code, out, err = run(command, *photos, "--json", *MODEL, *(["-k", "1"] if command == "responsible" else []))
-    rows = json.loads(out)
-    assert code == 1 and [row["photo"] for row in rows] == [ODD_ESCAPED, *photos[1:]]
-    assert ["error" in row for row in rows] == [False, True, True, False]
-    assert "File name too long" in rows[2]["error"]
+    rows, failed = (json.loads(out)[key] for key in ("photos", "failed"))
+    assert code == 1 and [row["photo"] for row in rows] == [ODD_ESCAPED, photos[3]]
+    assert [row["photo"] for row in failed] == photos[1:3] and "File name too long" in failed[1]["error"]
     assert [line for line in err.splitlines() if line.startswith("deconvnet: ")] == [
-        f"deconvnet: {row['error']}" for row in rows if "error" in row
+        f"deconvnet: {row['error']}" for row in failed
     ]
-    assert Path(rows[3]["file"]).is_file() and Path(os.fsdecode(f"{os.fsdecode(ODD[:1])}.{command}.png")).is_file()
+    assert Path(rows[1]["file"]).is_file() and Path(os.fsdecode(f"{os.fsdecode(ODD[:1])}.{command}.png")).is_file()
 
 
 def test_a_photo_with_too_few_units_does_not_end_the_others(run):
     Image.new("RGB", (20, 20)).save("black.png")
     code, out, _ = run("responsible", "black.png", photo("good.png"), "-k", "99", "--json", *MODEL)
-    assert (code, [list(row) for row in json.loads(out)]) == (1, [["photo", "error"]] * 2)
+    assert code == 1 and [row["photo"] for row in json.loads(out)["failed"]] == ["black.png", "good.png"]
 
 
 def test_what_is_wrong_with_all_photos_is_told_once(run):
@@ -114,8 +113,9 @@ def test_a_folder_that_cannot_be_written_is_told_for_each_photo(run, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", refuse)
         code, out, _ = run("explain", *photos, "--json", *MODEL)
-    assert code == 1 and [row["photo"] for row in json.loads(out)] == photos
-    assert all("Permission denied" in row["error"] for row in json.loads(out))
+    failed = json.loads(out)["failed"]
+    assert code == 1 and [row["photo"] for row in failed] == photos
+    assert all("Permission denied" in row["error"] for row in failed)
 
 
 @pytest.mark.parametrize(
@@ -143,8 +143,8 @@ def test_a_report_names_photos_with_their_bytes_escaped(run):
     bad = os.fsdecode(b"\xfe.png")
     Path(bad).write_bytes(b"no picture")
     code, out, _ = run("report", photo(ODD), "bad.png", bad, "-o", "r.html", "--layer", "conv", "--json", *MODEL)
-    facts = json.loads(out)
-    assert (code, facts["photos"], list(facts["left_out"])) == (1, [ODD_ESCAPED], ["bad.png", r"\xfe.png"])
+    used, failed = ([row["photo"] for row in json.loads(out)[key]] for key in ("photos", "failed"))
+    assert (code, used, failed) == (1, [ODD_ESCAPED], ["bad.png", r"\xfe.png"])
     assert r"\xff" in Path("r.html").read_text(encoding="utf-8")
 
 

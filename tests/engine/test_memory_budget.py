@@ -29,7 +29,7 @@ def least(layer: str) -> int:
     return of.bytes_up(8) + of.bytes_down(8)
 
 
-@pytest.mark.filterwarnings("ignore:.* units have activation 0")
+@pytest.mark.filterwarnings("ignore:.* activation 0")
 @settings(deadline=None, max_examples=25)
 @given(
     layer=st.sampled_from(["4", "7"]),
@@ -73,7 +73,7 @@ def test_a_result_larger_than_the_free_memory_is_refused_before_it_is_made(monke
         NET.project(X, "7", channel="all")
 
 
-@pytest.mark.filterwarnings("ignore:.* units have activation 0")
+@pytest.mark.filterwarnings("ignore:.* activation 0")
 @pytest.mark.parametrize("most", [1, 10**5, 10**9])
 def test_units_of_several_layers_come_in_groups_that_are_no_larger_than_asked_for(most):
     units = [unit for layer in ("7", "4", "10") for unit in some_units(NET, layer, len(X), 15)]
@@ -86,7 +86,7 @@ def test_units_of_several_layers_come_in_groups_that_are_no_larger_than_asked_fo
         assert_equal(result.windows, truth.windows)
 
 
-@pytest.mark.filterwarnings("ignore:.* units have activation 0")
+@pytest.mark.filterwarnings("ignore:.* activation 0")
 def test_units_whose_maps_are_folded_into_the_batch_are_split_as_well():
     network = BY_NAME["maps folded into the batch"]
     model, x = network.model(), network.images(2)

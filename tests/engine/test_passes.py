@@ -99,7 +99,7 @@ def test_an_overflow_on_the_way_down_is_refused():
         net.project(x, "3", start=torch.full((1, 1, 2, 2), 60.0).half())
 
 
-@pytest.mark.filterwarnings("ignore:.*units have activation 0:deconvnet.DeconvNetWarning")
+@pytest.mark.filterwarnings("ignore:.*activation 0:deconvnet.DeconvNetWarning")
 @pytest.mark.parametrize("several", [1, 12])
 def test_units_of_several_layers_are_what_project_gives_for_each_layer(several):
     loaded = load_model("zfnet-mini")
@@ -121,7 +121,7 @@ def test_units_of_several_layers_are_what_project_gives_for_each_layer(several):
         torch.testing.assert_close(result.full(), alone.full(), rtol=0, atol=1e-5 * size)
 
 
-@pytest.mark.filterwarnings("ignore:.*units have activation 0:deconvnet.DeconvNetWarning")
+@pytest.mark.filterwarnings("ignore:.*activation 0:deconvnet.DeconvNetWarning")
 def test_units_of_layers_that_see_little_need_no_pass_over_their_images(monkeypatch):
     loaded = load_model("zfnet-mini")
     net = DeconvNet(loaded.model, loaded.example_input)

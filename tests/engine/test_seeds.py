@@ -155,7 +155,7 @@ def test_a_silent_unit_gives_nothing_with_a_warning(net: DeconvNet):
     x = images(1)
     values = net.activations(x, "relu2")["relu2"]
     place = tuple(int(i) for i in torch.nonzero(values[0] == 0)[0])
-    with pytest.warns(DeconvNetWarning, match="1 of 1 units have activation 0.*is all zero"):
+    with pytest.warns(DeconvNetWarning, match="The unit, map .*, has activation 0, so its reconstruction is all zero"):
         result = net.project(x, "relu2", channel=place[0], position=place[1:])
     assert not result.full().any()
 
@@ -194,78 +194,6 @@ def test_by_default_each_image_has_its_most_likely_class(net: DeconvNet):
         assert close(result.full()[i], net.explain(x[i : i + 1], unit.channel).full()[0])
 
 
-@pytest.mark.parametrize("target", [[3, -1], (3, 4), torch.tensor([3, 4])], ids=["list", "tuple", "tensor"])
-def test_several_classes(net: DeconvNet, target: Any):
-    result = net.explain(images(), target)
-    assert [(unit.image, unit.channel) for unit in result.units] == [(0, 3), (0, 4), (1, 3), (1, 4)]
-
-
-def test_all_classes(net: DeconvNet):
-    assert [unit.channel for unit in net.explain(images(1), "all").units] == [0, 1, 2, 3, 4]
-
-
-def test_a_class_at_a_place_of_an_output_that_is_a_map(segmenter: DeconvNet):
-    x = images()
-    result = segmenter.explain(x, (2, 3, -1))
-    assert all((unit.channel, unit.position) == (2, (3, 5)) for unit in result.units)
-    same = segmenter.project(x, "3", channel=2, position=(3, 5), start="one")
-    assert torch.equal(result.full(), same.full())
-
-
-@pytest.mark.parametrize("with_batch", [False, True])
-def test_a_class_all_over_a_mask(segmenter: DeconvNet, with_batch: bool):
-    x = images()
-    mask = torch.rand(2, 5, 6, 6, generator=torch.Generator().manual_seed(0)) > 0.5
-    mask = mask if with_batch else mask[0]
-    result = segmenter.explain(x, mask)
-    signal = mask.expand(2, 5, 6, 6).double()
-    assert close(result.full(), segmenter.project(x, "3", start=signal).full())
-    assert close(result.activations, (segmenter.scores(x) * signal).sum((1, 2, 3)))
-    values = segmenter.explain(x, mask, start="activation").full()
-    signal = signal * segmenter.scores(x)
-    assert close(values, segmenter.project(x, "3", start=signal).full())
-
-
-def ends_in_one_position() -> tuple[DeconvNet, DeconvNet]:
-    """Two deconvnets on one network of 1x1 convolution and global pooling: scores (n, 5, 1, 1), and flattened."""
-    torch.manual_seed(0)
-    head = [nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 5, 1), nn.AdaptiveAvgPool2d(1)]
-    maps, flat = nn.Sequential(*head).double(), nn.Sequential(*head, nn.Flatten()).double()
-    return DeconvNet(maps, images()), DeconvNet(flat, images())
-
-
-@pytest.mark.parametrize(
-    "target", [None, 3, -1, [1, 4], "all", (1, 4), range(2), np.int64(3), np.array([1, 4]), torch.tensor(3)], ids=repr
-)
-def test_scores_of_one_position_are_classes(target: Any):
-    maps, flat = ends_in_one_position()
-    x = images()
-    result, same = maps.explain(x, target), flat.explain(x, target)
-    assert [unit.channel for unit in result.units] == [unit.channel for unit in same.units]
-    assert close(result.full(), same.full()) and close(result.activations, same.activations)
-    assert {unit.position for unit in result.units} == {(0, 0)}
-
-
-def test_scores_of_one_position_take_a_position_and_a_mask_as_well():
-    maps, flat = ends_in_one_position()
-    x = images()
-    mask = torch.zeros(5, 1, 1, dtype=torch.bool)
-    mask[2] = True
-    for target in ((2, 0, 0), (2, -1, 0), mask, mask.numpy()):
-        assert close(maps.explain(x, target).full(), flat.explain(x, 2).full())
-    with pytest.raises(TargetError, match="there are 5 classes, counted from 0; got 5"):
-        maps.explain(x, 5)
-
-
-def test_a_class_rests_on_the_same_units_whether_scores_have_one_position_or_none():
-    maps, flat = ends_in_one_position()
-    x = images()
-    assert maps.responsible(x, 3, k=2).units.units == flat.responsible(x, 3, k=2).units.units
-    assert maps.steps(x[:1], target=3).unit.position == (0, 0)
-    with pytest.raises(TargetError, match="target is one class, or None"):
-        maps.responsible(x, [1, 2])
-
-
 WHOLE = [lambda i: i, np.int64, np.uint8, np.array, torch.tensor, lambda i: torch.tensor(i, dtype=torch.uint8)]
 
 
@@ -284,13 +212,11 @@ def test_indices_of_numpy_and_pytorch_are_taken_as_those_of_python(net: DeconvNe
 
 
 @pytest.mark.parametrize("several", [np.array, torch.tensor, tuple, lambda items: np.array(items, np.int16)])
-def test_arrays_and_tensors_of_indices_are_taken_as_lists(net: DeconvNet, segmenter: DeconvNet, several: Any):
+def test_arrays_and_tensors_of_indices_are_taken_as_lists(net: DeconvNet, several: Any):
     x = images()
     assert net.project(x, "relu2", channel=several([3, 1])).units == net.project(x, "relu2", channel=[3, 1]).units
     at = net.project(x, "relu2", channel=1, position=several([1, 2])).units
     assert at == net.project(x, "relu2", channel=1, position=(1, 2)).units
-    assert net.explain(x, several([2, 4])).units == net.explain(x, [2, 4]).units
-    assert segmenter.explain(x, several([2, 3, 1])).units == segmenter.explain(x, (2, 3, 1)).units
 
 
 @pytest.mark.parametrize("index", [1.0, True, np.float32(1), np.True_, torch.tensor(1.0), torch.tensor(True), "1", 1j])
@@ -308,43 +234,6 @@ def test_an_output_of_one_number_for_each_image():
     net = DeconvNet(model, x)
     assert net.scores(x).shape == (3,)
     assert close(net.explain(x).full(), net.project(x, "8", channel=0, start="one").full())
-
-
-@pytest.mark.parametrize(
-    ("target", "message"),
-    [
-        (5, "there are 5 classes, counted from 0; got 5"),
-        (-6, "there are 5 classes, counted from 0; got -6"),
-        (True, "there are 5 classes, counted from 0; got True"),
-        (1.0, "there are 5 classes, counted from 0; got 1.0"),
-        ([], "an empty list chooses none of the 5 classes"),
-        ([1, 9], "there are 5 classes, counted from 0; got 9"),
-        ("cat", "target is a class index, several, 'all' or None; got 'cat'"),
-        (torch.tensor(1.5), "there are 5 classes"),
-    ],
-    ids=repr,
-)
-def test_a_wrong_class_is_refused(net: DeconvNet, target: Any, message: str):
-    with pytest.raises(TargetError, match=message):
-        net.explain(images(), target)
-
-
-@pytest.mark.parametrize(
-    ("target", "message"),
-    [
-        (None, r"the output has 5 maps of 6x6: target is \(class, y, x\) or a mask of its shape; got None"),
-        (2, "got 2"),
-        ((2, 3), r"target is \(class, y, x\)"),
-        ((7, 3, 3), "there are 5 classes"),
-        ((2, 6, 0), "lies outside the maps"),
-        (torch.ones(5, 6, 5, dtype=torch.bool), r"a mask has shape \(5, 6, 6\) or \(2, 5, 6, 6\); got"),
-        (torch.ones(5, 6, 6), "or a mask"),
-    ],
-    ids=["none", "class", "short", "no class", "outside", "mask", "no mask"],
-)
-def test_a_wrong_place_or_mask_is_refused(segmenter: DeconvNet, target: Any, message: str):
-    with pytest.raises(ArgumentError, match=message):
-        segmenter.explain(images(), target)
 
 
 @pytest.mark.parametrize(

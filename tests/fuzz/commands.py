@@ -81,7 +81,8 @@ _USUAL: dict[str, tuple[str, ...]] = {
     "workers": ("0",), "engine": ("local",), "limit": ("2",), "batch": ("2",), "columns": ("1", "2"), "kernel": ("3",),
     "pool": ("2,2,2", "none"), "lam": ("0.1",), "epochs": ("1",), "boundary": ("valid", "zero"), "update": ("online",),
     "solver": ("auto", "ista"), "iterations": ("2",), "steps": ("2",), "seed": ("0",), "size": ("24", "16,16"),
-    "mean": ("0.5",), "std": ("1",), "input_channels": ("3", "1"), "labels": ("labels.txt", "binary", "nowhere.txt"),
+    "mean": ("0.5",), "std": ("1",), "input_channels": ("3", "1"),
+        "labels": ("labels.txt", "labels.csv:name", "binary", "nowhere.txt"),
     "device": ("cpu", "cuda:9"), "class_output": ("0",), "memory": ("1GB", "1kB"), "weights": ("binary", "photo.png"),
     "rules": ("guided", "gradient"), "smooth": ("gradient", "rectify"), "shard": ("0/2", "1/2"), "scale": ("common",),
     "ray_address": ("nowhere:1",), "sample": ("2",), "value_range": ("0,255", "-1000,400"),
@@ -191,6 +192,7 @@ def _furnish(folder: Path) -> None:
         (folder / name).write_bytes(photo)
     (folder / "net.py").write_text(_NETWORK)
     (folder / "labels.txt").write_text("a\nb\nc\n")
+    (folder / "labels.csv").write_text("index,name\n1,b\n0,a\n2,c\n")
     (folder / "list.txt").write_text("photos/0.png\nphotos/1.png\nnowhere.png\n")
     for name in ("broken.png", "binary", "binary.pt2", "chelsea.explain.png", "photo.explain.png", "photo.report.html",
                  "photo.1.png", "deconvnet.png"):  # fmt: skip

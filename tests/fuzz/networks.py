@@ -90,7 +90,8 @@ def _windows(random: Random, net: DeconvNet, model: nn.Module, x: Tensor, layer:
     rules = random.choice(("deconvnet", "guided", "gradient"))
     other = net.with_rules(rules, smooth=random.choice(("gradient", "rectify")))
     where = random.choice(sorted({layer, str(random.randrange(int(layer) + 1))}))
-    dense, windowed = (other.project(x, where, channel="all", route=route) for route in ("dense", "windowed"))
+    maps = min(other.activations(x, where)[where].shape[1], 200)  # a flattened layer may have 50,000
+    dense, windowed = (other.project(x, where, channel=f"top:{maps}", route=route) for route in ("dense", "windowed"))
     _close(windowed.full(), dense.full(), max(tolerance, 1e-10), f"windows under {rules}, from {where}")
 
 

@@ -44,7 +44,7 @@ class Outcome:
 
 
 KINDS = (
-    Kind("photos", "photos:attempt", seconds=40),
+    Kind("photos", "photos:attempt", seconds=40, megabytes=3000),
     Kind("containers", "containers:attempt", seconds=10),
     Kind("working-files", "working_files:attempt", seconds=30),
     Kind("arguments", "arguments:attempt", seconds=15),

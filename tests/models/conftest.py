@@ -28,10 +28,10 @@ def no_fetching(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_api, "load_state_dict_from_url", refuse)
     create = timm.create_model
 
-    def create_offline(name: str, *, pretrained: bool) -> nn.Module:
+    def create_offline(name: str, *, pretrained: bool, **options: int) -> nn.Module:
         if pretrained:
             refuse()
-        return create(name, pretrained=False)
+        return create(name, pretrained=False, **options)
 
     monkeypatch.setattr(timm, "create_model", create_offline)
 

@@ -1,22 +1,40 @@
-"""Weights from files: wrapped, halved, missing, damaged."""
+"""Weights from files: in whatever training runs put them, halved, missing, damaged."""
 
+import warnings
+from argparse import Namespace
+from collections import defaultdict
+from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from support.specs import PHOTOS, same_weights, small
 from torch import Tensor, nn
 
-from deconvnet import ModelLoadError
+from deconvnet import DeconvNetWarning, ModelLoadError
 from deconvnet.models.load import load_model
+
+
+def behind(prefix: str, state: dict) -> dict:
+    return {f"{prefix}{name}": value for name, value in state.items()}
+
 
 WRAPPINGS = {
     "plain": lambda state: state,
     "state_dict": lambda state: {"epoch": 3, "state_dict": state},
-    "model": lambda state: {"model": state, "optimizer": {}},
-    "parallel": lambda state: {f"module.{name}": value for name, value in state.items()},
-    "both": lambda state: {"state_dict": {f"module.{name}": value for name, value in state.items()}},
+    "model": lambda state: {"model": state, "optimizer": {"state": {0: {"step": torch.zeros(1)}}}},
+    "parallel": lambda state: behind("module.", state),
+    "both": lambda state: {"state_dict": behind("module.", state)},
+    "nested": lambda state: {"ema": {"state_dict": {"model": behind("model.net.backbone.", state)}}},
+    "compiled": lambda state: {"model_state_dict": behind("_orig_mod.", state)},
+    "compiled inside": lambda state: behind("model._orig_mod.module.", state),
+    "a part compiled": lambda state: {name.replace("0.", "0._orig_mod."): value for name, value in state.items()},
+    "average": lambda state: {"n_averaged": torch.tensor(7), **behind("module.", state)},
+    "settings": lambda state: {"args": Namespace(lr=0.1, out=Path("runs"), since=datetime.now()), "model": state},
+    "numpy": lambda state: {"best": np.float64(0.9), "curve": np.ones(3), "state_dict": state},
+    "a table": lambda state: defaultdict(list, {"losses": [1.0], "weights": state}),
 }
 
 
@@ -28,7 +46,7 @@ def normed_file(tmp_path: Path) -> Path:
     return tmp_path / "net.py"
 
 
-def load_small(file: Path, weights: Path) -> nn.Module:
+def load_small(file: Path, weights: str | Path) -> nn.Module:
     return load_model(f"{file}:make", weights=weights, **PHOTOS).model
 
 
@@ -37,6 +55,69 @@ def test_checkpoints_are_read_however_they_were_wrapped(wrapping, normed_file, t
     model = small()
     torch.save(WRAPPINGS[wrapping](model.state_dict()), tmp_path / "w.pth")
     assert same_weights(load_small(normed_file, tmp_path / "w.pth"), model)
+
+
+def test_a_network_that_is_wrapped_itself_takes_them_as_well(tmp_path):
+    (tmp_path / "net.py").write_text(
+        "import torch\nfrom torch import nn\nnorm = torch.compile(nn.BatchNorm2d(2))\n"
+        "def make(): return nn.DataParallel(nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), norm))"
+    )
+    torch.save({"state_dict": behind("model.", small().state_dict())}, tmp_path / "w.ckpt")
+    assert load_small(tmp_path / "net.py", tmp_path / "w.ckpt").module[0].bias.shape == (2,)
+
+
+def test_what_lies_beside_the_network_is_told(normed_file, tmp_path):
+    model = small()
+    held = {**behind("model.", model.state_dict()), "loss.weight": torch.ones(2)}
+    torch.save({"state_dict": held}, tmp_path / "w.ckpt")
+    with pytest.warns(DeconvNetWarning, match=r"the file also holds loss\.weight, which the network does not have"):
+        assert same_weights(load_small(normed_file, tmp_path / "w.ckpt"), model)
+
+
+def other() -> nn.Sequential:
+    model = small()
+    nn.init.ones_(model[0].weight)
+    return model
+
+
+def test_an_average_is_taken_where_it_is_named_or_alone(normed_file, tmp_path):
+    model, average = small(), other()
+    file = tmp_path / "w.pth"
+    torch.save({"state_dict_ema": average.state_dict(), "state_dict": model.state_dict()}, file)
+    with pytest.warns(DeconvNetWarning, match=r"those of 'state_dict' are taken; .*w\.pth:state_dict_ema has others"):
+        assert same_weights(load_small(normed_file, file), model)
+    with warnings.catch_warnings(action="error"):
+        assert same_weights(load_small(normed_file, f"{file}:state_dict_ema"), average)
+    torch.save({"ema": average.state_dict()}, file)
+    assert same_weights(load_small(normed_file, file), average)
+
+
+def test_one_of_two_networks_in_a_file_has_to_be_named(normed_file, tmp_path):
+    teacher = other()
+    held = {**behind("teacher.", teacher.state_dict()), **behind("student.", small().state_dict())}
+    file = tmp_path / "w.pth"
+    torch.save({"state_dict": held}, file)
+    words = r"is not clear: 'state_dict\.student', 'state_dict\.teacher'\. Name one: .*w\.pth:state_dict\.teacher"
+    with pytest.raises(ModelLoadError, match=words):
+        load_small(normed_file, file)
+    assert same_weights(load_small(normed_file, f"{file}:state_dict.teacher"), teacher)
+    with pytest.raises(ModelLoadError, match=r"no weights under 'state_dict\.teach'\. It has .* Did you mean"):
+        load_small(normed_file, f"{file}:state_dict.teach")
+
+
+def test_a_small_part_of_another_network_is_not_taken(normed_file, tmp_path):
+    file = tmp_path / "w.pth"
+    torch.save({**behind("stem.", small().state_dict()), **behind("body.", nn.LSTM(3, 3, 4).state_dict())}, file)
+    with pytest.raises(ModelLoadError, match=r"which is meant is not clear: 'stem'\. Name one: .*w\.pth:stem\."):
+        load_small(normed_file, file)
+
+
+def test_only_some_names_behind_a_beginning_are_not_enough(normed_file, tmp_path):
+    state = small().state_dict()
+    state["model.0.bias"] = state.pop("0.bias")
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(ModelLoadError, match=r"missing in the file: 0\.bias; unknown to the network: model\.0\.bias"):
+        load_small(normed_file, tmp_path / "w.pth")
 
 
 def test_half_weights_become_the_models_dtype(normed_file, tmp_path):
@@ -94,10 +175,67 @@ def test_weights_that_do_not_fit_change_nothing():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+class Settings:
+    """A class of a training run, which is not known to be harmless."""
+
+    def __setstate__(self, state: object) -> None:
+        raise AssertionError("code of the file was run")
+
+
 def test_pickled_objects_are_never_loaded(normed_file, tmp_path):
     torch.save(small(), tmp_path / "w.pt")
-    with pytest.raises(ModelLoadError, match=r"pickled objects, which are not loaded because they can run code"):
+    with pytest.raises(ModelLoadError, match=r"pickled objects of .*Sequential, which are not loaded because they can"):
         load_small(normed_file, tmp_path / "w.pt")
+    torch.save({"model": small().state_dict(), "settings": Settings()}, tmp_path / "w.pt")
+    with pytest.raises(
+        ModelLoadError, match=r"objects of .*\.Settings, which .* Save the weights alone, where they were"
+    ):
+        load_small(normed_file, tmp_path / "w.pt")
+
+
+class Runs:
+    """What a malicious file holds."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return eval, ("[][0]",)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_function_in_a_pickle_is_never_called(legacy, normed_file, tmp_path):
+    torch.save({"a": Runs()}, tmp_path / "w.pt", _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(ModelLoadError, match=r"pickled objects of eval, which are not loaded"):
+        load_small(normed_file, tmp_path / "w.pt")
+
+
+def test_harmless_classes_are_allowed_only_while_a_file_is_read(normed_file, tmp_path):
+    torch.save({"model": small().state_dict(), "args": Namespace(rate=0.1)}, tmp_path / "w.pt")
+    with torch.serialization.safe_globals([Namespace]):
+        before = set(torch.serialization.get_safe_globals())
+        load_small(normed_file, tmp_path / "w.pt")
+        assert set(torch.serialization.get_safe_globals()) == before
+
+
+def test_a_dictionary_that_holds_itself_ends(normed_file, tmp_path):
+    held = {"model": small().state_dict()}
+    held["again"] = held
+    torch.save(held, tmp_path / "w.pt")
+    load_small(normed_file, tmp_path / "w.pt")
+
+
+def test_names_of_any_length_end(normed_file, tmp_path):
+    torch.save({"." * 10**6 + "0.bias": torch.zeros(2)}, tmp_path / "w.pt")
+    with pytest.raises(
+        ModelLoadError, match=r"missing in the file: .*; unknown to the network: \.{120,130} Give"
+    ) as told:
+        load_small(normed_file, tmp_path / "w.pt")
+    assert len(str(told.value)) < 1000
+
+
+def test_a_torchscript_program_is_told(normed_file, tmp_path):
+    with warnings.catch_warnings(action="ignore"):
+        torch.jit.save(torch.jit.trace(small().eval(), torch.zeros(1, 3, 8, 8)), tmp_path / "w.pt")
+        with pytest.raises(ModelLoadError, match=r"it is a TorchScript program\. Save the weights alone"):
+            load_small(normed_file, tmp_path / "w.pt")
 
 
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pt", "w.pth"])

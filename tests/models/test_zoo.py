@@ -8,8 +8,8 @@ import pytest
 import torch
 from support.specs import same_weights
 
-from deconvnet import ModelLoadError, Preprocess
-from deconvnet.models import load
+from deconvnet import ArgumentError, ModelLoadError, Preprocess
+from deconvnet.models.class_names import read_class_names
 from deconvnet.models.load import load_model
 
 
@@ -17,7 +17,7 @@ def test_torchvision_brings_photos_and_classes():
     loaded = load_model("torchvision:squeezenet1_1@random")
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     assert loaded.preprocess == Preprocess((224, 224), 256, mean, std)
-    assert loaded.labels == load._labels("imagenet")
+    assert loaded.labels == read_class_names("imagenet")
     assert loaded.device == torch.device("cpu")
     assert loaded.spec == "torchvision:squeezenet1_1@random"
 
@@ -112,3 +112,58 @@ def test_training_heads_of_torchvision_may_be_in_the_file(tmp_path):
     state = {**state, "aux1.fc1.weight": torch.zeros(2, 2)}
     torch.save(state, tmp_path / "w.pt")
     load_model("torchvision:googlenet", weights=tmp_path / "w.pt")
+
+
+# other numbers of classes
+
+
+@pytest.mark.parametrize("spec", ["torchvision:squeezenet1_1", "timm:resnet10t", "torchvision:googlenet"])
+def test_a_network_gets_as_many_classes_as_its_weights_have(spec, no_fetching, tmp_path):
+    own = load_model(f"{spec}?num_classes=3@random", size=80)
+    assert own.model(own.example_input).shape == (1, 3) and own.labels is None
+    file = tmp_path / "w.ckpt"
+    torch.save({"state_dict": {f"model.{name}": value for name, value in own.model.state_dict().items()}}, file)
+    for name in (spec, f"{spec}@random", f"{spec}?num_classes=3"):
+        loaded = load_model(name, weights=file, labels=["a", "b", "c"], size=80)
+        assert same_weights(loaded.model, own.model)
+        assert loaded.label(2) == "c" and not loaded.model.training
+    with pytest.raises(ArgumentError, match=r"2 names for 3 classes"):
+        load_model(spec, weights=file, labels=["a", "b"], size=80)
+    with pytest.raises(ModelLoadError, match=r"shapes differ: .* or a function that makes theirs: FILE\.py:FUNCTION"):
+        load_model(f"{spec}?num_classes=4", weights=file)
+
+
+def test_a_segmentation_network_gets_as_many_classes(no_fetching, tmp_path):
+    spec = "torchvision:lraspp_mobilenet_v3_large"
+    own = load_model(f"{spec}@random?num_classes=2", size=64)
+    torch.save(own.model.state_dict(), tmp_path / "w.pt")
+    loaded = load_model(spec, weights=tmp_path / "w.pt", labels=["rest", "lesion"], size=64)
+    assert loaded.class_index("lesion") == 1
+
+
+def test_as_many_classes_as_a_network_has_anyway_keep_their_names():
+    assert load_model("torchvision:squeezenet1_1@random?num_classes=1000").label(285) == "Egyptian cat"
+
+
+def test_weights_that_differ_in_more_than_the_classes_are_not_taken(tmp_path):
+    state = load_model("torchvision:squeezenet1_1?num_classes=3@random").model.state_dict()
+    state["features.0.weight"] = state["features.0.weight"][:3]
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(
+        ModelLoadError, match=r"shapes differ: features\.0\.weight is .*classifier\.1\.weight is \(1000, "
+    ):
+        load_model("torchvision:squeezenet1_1", weights=tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("timm:resnet10t?num_classes=0@random", r"behind the question mark stands num_classes=N, such as"),
+        ("timm:resnet10t?classes=3", r"behind the question mark stands num_classes=N"),
+        ("torchvision:squeezenet1_1?num_classes=9999999", r"behind the question mark stands num_classes=N"),
+        ("timm:resnet10t?num_classes=3", r"the weights of timm are for its own classes\. Give yours .*--weights FILE"),
+    ],
+)
+def test_a_number_of_classes_that_cannot_be_had_is_told(spec, words):
+    with pytest.raises(ModelLoadError, match=words):
+        load_model(spec)

@@ -98,7 +98,7 @@ def test_units_contributions_and_pictures_are_those_of_a_loop_over_all_units(net
         k = min(3, *map(len, expected))
         if not signal.any() or k == 0:
             continue
-        result = net.responsible(x, layer=layer, k=k)
+        result = net.responsible(x, layer=layer, k=k, per_map=None)
         assert result.layer == layer
         assert [unit.channel for unit in result.classes] == classes
         best = [one for several in expected for one in several[:k]]
@@ -293,6 +293,48 @@ def test_notes_tell_of_the_class_and_of_the_pictures_apart(net: DeconvNet):
     assert guided == ()
 
 
+def test_fewer_than_k_units_come_with_a_note(net: DeconvNet):
+    x = images(2)
+    positive = int(net.scores(x).amin(0).argmax())
+    result = net.responsible(x, positive, layer="fc", k=6)
+    assert len(result.units) == 2
+    assert result.notes[0] == (
+        "Fewer than k=6 units have a contribution above 0 in 2 of 2 images; the first, image 0, has 1."
+    )
+    alone = net.responsible(x[:1], positive, layer="fc", k=6)
+    assert alone.notes[0] == "Fewer than k=6 units have a contribution above 0: 1."
+
+
+def test_an_image_without_any_comes_with_a_note_beside_others_that_have_some(net: DeconvNet):
+    x = images(2)
+    scores = net.scores(x)
+    assert scores[0].min() < 0 < scores[1].max()
+    result = net.responsible(x, [int(scores[0].argmin()), int(scores[1].argmax())], layer="fc", k=1)
+    assert [unit.image for unit in result.units.units] == [1]
+    assert "in 1 of 2 images; the first, image 0, has 0." in result.notes[0]
+
+
+@pytest.mark.parametrize("per_map", [1, 2])
+def test_no_feature_map_has_more_units_than_it_may(net: DeconvNet, per_map: int):
+    x = images(2)
+    result = net.responsible(x, layer="relu2", k=8, per_map=per_map)
+    free = net.responsible(x, layer="relu2", k=10**6, per_map=0)
+    for image in range(2):
+        ranked_units, kept = [unit for unit in free.units.units if unit.image == image], []
+        for unit in ranked_units:  # the slow obvious version
+            if sum(other.channel == unit.channel for other in kept) < per_map and len(kept) < 8:
+                kept.append(unit)
+        assert [unit for unit in result.units.units if unit.image == image] == kept
+    assert_equal(free.shares.sum(), torch.tensor(2.0, dtype=torch.float64))
+
+
+def test_a_note_says_that_other_units_of_the_maps_were_left_out(net: DeconvNet):
+    x = images(1)
+    result = net.responsible(x, layer="relu2", k=100)
+    assert len({unit.channel for unit in result.units.units}) == len(result.units)
+    assert f"{len(result.units)} of different feature maps (per_map=1)." in result.notes[0]
+
+
 # the layer where none is named ----------------------------------------------------------------------
 
 
@@ -344,18 +386,18 @@ def test_without_rectified_maps_it_is_the_last_maps_and_without_maps_the_last_re
     [
         ({"layer": "relu_2"}, LayerNotFoundError, "no layer 'relu_2'; the nearest names are 'relu2'"),
         ({"layer": 3}, ArgumentError, "a layer is a name or a module; got "),
-        ({"layer": "fc", "k": 6}, ArgumentError, r"k=6, but of the units of 'fc' only 1 have .* image 0: ask for k=1"),
         ({"k": 0}, ArgumentError, "k is a whole number, 1 or more; got 0"),
         ({"k": 2.0}, ArgumentError, "1 or more; got 2.0"),
         ({"k": True}, ArgumentError, "1 or more; got True"),
         ({"k": None}, ArgumentError, "1 or more; got None"),
-        ({"target": [1]}, TargetError, r"target is one class, or None .*; got \[1\]"),
-        ({"target": (1, 2, 3)}, TargetError, r"one class, or None .*; got \(1, 2, 3\)"),
-        ({"target": "all"}, TargetError, "one class, or None .*; got 'all'"),
-        ({"target": 2.5}, TargetError, "one class, or None .*; got 2.5"),
-        ({"target": torch.tensor([1, 2])}, TargetError, "one class, or None"),
+        ({"target": [1]}, TargetError, r"there are 2 images, and the list has 1.*targets="),
+        ({"target": (1, 2, 3)}, TargetError, "a tuple is a class at a position of a map"),
+        ({"target": "all"}, TargetError, "names of the classes are not known"),
+        ({"target": 2.5}, TargetError, "there are 5 classes, counted from 0; got 2.5"),
         ({"target": 5}, TargetError, "there are 5 classes, counted from 0; got 5"),
-        ({"target": True}, TargetError, "target is one class, or None"),
+        ({"target": True}, TargetError, "there are 5 classes, counted from 0; got True"),
+        ({"per_map": -1}, ArgumentError, "per_map is a whole number, 0 or more; got -1"),
+        ({"per_map": 1.5}, ArgumentError, "per_map is a whole number, 0 or more; got 1.5"),
         ({"memory": "much"}, ArgumentError, "memory is a number of bytes"),
     ],
 )  # fmt: skip
@@ -369,7 +411,7 @@ def test_a_wrong_call_is_told_and_the_model_stays_as_it_was(net: DeconvNet, opti
 
 def test_where_nothing_contributes_another_layer_is_advised(net: DeconvNet):
     negative = int(net.scores(images(1))[0].argmin())
-    with pytest.raises(ArgumentError, match=r"only 0 have a contribution .*: choose another layer or another class"):
+    with pytest.raises(ArgumentError, match=r"no unit of 'fc' has a contribution above 0: choose another layer"):
         net.responsible(images(1), negative, layer="fc", k=1)
 
 
@@ -396,15 +438,6 @@ def test_a_layer_that_is_not_on_the_way_to_the_class_is_refused():
     with pytest.raises(ArgumentError, match="'/mean#2' gives one number for each image, not feature maps"):
         sizes.responsible(images(), 0, layer="/mean#2", k=1)
     assert sizes.responsible(images(), 0, layer="stem", k=1).layer == "stem"
-
-
-@pytest.mark.parametrize(
-    ("target", "message"),
-    [(None, "the output has 5 maps"), (2, "the output has 5 maps"), ([1, 2], "the output has 5 maps")],
-)
-def test_an_output_of_maps_asks_for_a_place(segmenter: DeconvNet, target: Any, message: str):
-    with pytest.raises(TargetError, match=message):
-        segmenter.responsible(images(), target, layer="1", k=1)
 
 
 def test_what_cannot_be_projected_is_refused_by_name():

@@ -210,6 +210,32 @@ def test_every_cell_of_the_figure_has_a_frame_also_one_that_is_white():
     assert (pixels == 190).all(-1).sum() > 4 * 176 * 2 * len(steps.changing)
 
 
+def test_steps_of_a_block_that_branches_are_drawn_as_one_and_all_of_them_if_asked():
+    class Inception(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Conv2d(4, 3, 1), nn.Sequential(nn.Conv2d(4, 3, 3, padding=1), nn.ReLU())
+
+        def forward(self, x):
+            return torch.cat([torch.relu(self.a(x)), self.b(x)], 1)
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), Inception(), nn.Conv2d(6, 2, 3))
+    steps = DeconvNet(model, torch.randn(1, 3, 12, 12)).steps(torch.randn(1, 3, 12, 12))
+    assert [[step.layer for step in block][-1] for block in steps.blocks] == ["3", "2", "1", "0", "the pixels"]
+    assert {step.layer for step in steps.blocks[2]} == {"2/relu", "2.a", "2.b.1", "2.b.0", "1"}
+    assert [step for block in steps.blocks for step in block] == list(steps.changing)
+    grouped, whole = steps.figure(), steps.figure(whole=True)
+    assert grouped.size[0] * grouped.size[1] < whole.size[0] * whole.size[1]
+
+
+def test_a_way_without_branches_has_blocks_of_one_step(small):
+    model, x = small
+    steps = DeconvNet(model, x).steps(x, "4")
+    assert steps.blocks == tuple((step,) for step in steps.changing)
+    assert steps.figure().tobytes() == steps.figure(whole=True).tobytes()
+
+
 def test_maps_of_one_axis_have_steps_but_no_figure():
     model = nn.Sequential(nn.Conv1d(1, 3, 3), nn.ReLU(), nn.MaxPool1d(2))
     steps = DeconvNet(model, torch.zeros(1, 1, 16)).steps(torch.randn(1, 1, 16), "2")
@@ -271,7 +297,7 @@ def test_the_error_of_unpooling_does_not_overflow_in_half_precision():
 
 def test_a_unit_of_activation_zero_is_noted_and_warned_of(cat):
     net, _, x = cat
-    with pytest.warns(DeconvNetWarning, match="1 of 1 units have activation 0"):
+    with pytest.warns(DeconvNetWarning, match="has activation 0"):
         steps = net.steps(x, "relu5", channel=0, position=(0, 0))
     assert steps.activation == 0 and "activation 0" in steps.notes[-1]
 

@@ -24,6 +24,7 @@ from deconvnet import (
     Reconstruction,
     Report,
     Responsible,
+    ResponsibleMaps,
     RuleSet,
     StepDown,
     Steps,
@@ -214,6 +215,7 @@ def _on_meta(function: Callable[..., Any]) -> Callable[..., Any]:
 def _of_results(net: DeconvNet, loaded: LoadedModel, x: torch.Tensor, photo: np.ndarray) -> dict[str, Call]:
     result, steps = net.project(x, "0", channel=[0, 1]), net.steps(x)
     responsible, comparison = net.responsible(x, k=1), deconvnet.compare(result, result)
+    maps = deconvnet.responsible_maps(net, [photo], loaded=loaded)
     of_photo = {"photo": photo, "preprocess": loaded.preprocess}
     of_photos = {"photos": [photo], "preprocess": loaded.preprocess}
     return {
@@ -233,6 +235,9 @@ def _of_results(net: DeconvNet, loaded: LoadedModel, x: torch.Tensor, photo: np.
         "compare": Call(deconvnet.compare, {"a": result, "b": result}),
         "Responsible": Call(Responsible, vars(responsible)),
         "Responsible.beside": Call(responsible.beside, of_photo),
+        "responsible_maps": Call(deconvnet.responsible_maps, {"net": net, "photos": [photo], "loaded": loaded}),
+        "ResponsibleMaps": Call(ResponsibleMaps, vars(maps)),
+        "ResponsibleMaps.strongest": Call(maps.strongest),
         "StepDown": Call(StepDown, vars(steps[0])),
         "Steps": Call(
             Steps, {name: getattr(steps, name) for name in ("unit", "activation", "steps", "rules", "facts")}

@@ -90,3 +90,50 @@ def test_each_image_keeps_its_own_switches_also_where_units_are_mixed_and_split(
         windowed = net.project(x, "7", channel="all", route="windowed", memory=memory)
         assert windowed.units == dense.units
         assert_equal(windowed.windows, dense.windows)
+
+
+SLICES = {
+    "every other": lambda x: x[:, :, ::2, ::2],
+    "every third, from the second": lambda x: x[:, :, 1::3, 1::3],
+    "without a border": lambda x: x[:, :, 2:-1, 1:-2],
+    "from the end": lambda x: x[:, :, -7:, :-20],
+    "one axis": lambda x: x[..., ::2],
+    "maps too": lambda x: x[:, 1:4, 1::2],
+}
+
+
+class Shortcut(nn.Module):
+    """A block of a residual network whose shortcut takes a slice of its maps and adds maps of zeros."""
+
+    def __init__(self, slices: str) -> None:
+        super().__init__()
+        self.first, self.above, self.slices = nn.Conv2d(3, 4, 3, padding=1), nn.LazyConv2d(6, 3, padding=1), slices
+
+    def forward(self, x: Tensor) -> Tensor:
+        short = SLICES[self.slices](torch.relu(self.first(x)))
+        short = nn.functional.pad(short, (0, 0, 0, 0, 1, 1))
+        return torch.relu(self.above(nn.functional.max_pool2d(short, 2)))
+
+
+@pytest.mark.parametrize("slices", SLICES)
+def test_slices_of_maps_run_in_windows_and_keep_receptive_fields(slices: str):
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 28, 26).double()
+    model = Shortcut(slices).double()
+    model(x)
+    net = DeconvNet(model, x)
+    (top,) = [layer for layer in net.layers if layer.startswith("/relu")][1:]
+    info = net.layers[top]
+    assert info.stride is not None and max(info.receptive_field) <= 22
+    assert len(costs(net, top).routes["windowed"].local) == len(costs(net, top).way.down)
+    for position in corners(info.size):
+        same_on_both_paths(net, x, top, position)
+        leaf = x.clone().requires_grad_()
+        (support,) = torch.autograd.grad(model(leaf)[:, :, position[0], position[1]].sum(), leaf)
+        low, high = net.project(x, top, channel=0, position=position, start="one").boxes[0].tolist()
+        support[:, :, max(low[0], 0) : high[0], max(low[1], 0) : high[1]] = 0
+        assert not support.any()
+    units = [Unit(top, 1, position, image) for image in range(2) for position in corners(info.size)]
+    truth = net.project(x, top, units=units).full()
+    with mock.patch("deconvnet.engine.costs.Costs.sees_little", lambda self, units, images: True):
+        assert_equal(net.project(x, top, units=units).full(), truth)

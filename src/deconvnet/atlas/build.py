@@ -1,6 +1,5 @@
 """Building an atlas: scan all photos, carry the top units down, write the result."""
 
-import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from deconvnet._checks import flag
 from deconvnet._errors import PhotoError
 from deconvnet._files import is_folder
-from deconvnet._folders import Held, check_resumed, has_unfinished, held
+from deconvnet._folders import Held, Saves, check_resumed, has_unfinished, held
 from deconvnet.atlas.manifest import is_atlas, key_of
 from deconvnet.atlas.options import Build, Options, prepare
 from deconvnet.atlas.reader import Atlas
@@ -28,7 +27,7 @@ from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet, attached
 from deconvnet.photos.batches import Job, Skipped, batches
 
-_SAVE_SECONDS, _SAVE_PHOTOS = 60, 1000
+_SAVE_SECONDS = 5
 
 
 def build_atlas(
@@ -120,17 +119,19 @@ def scan_photos(
     build.report_progress("scan", count - len(photos), count, len(skipped))
     if done and not len(photos):
         return scan, skipped, False
-    saved, unsaved = time.monotonic(), 0
+    saves = Saves(_SAVE_SECONDS)
+
+    def save() -> None:
+        unfinished.save_scan(held_folder, scan, done, skipped)
+
     with closing(_scan(build, scan, photos, memory)) as skipped_of_batches:
         for skipped_of_batch in skipped_of_batches:
             skipped += [SkippedPhoto(i, build.photos.name(i), reason) for i, reason in skipped_of_batch]
             done += 1
-            unsaved += build.batch
             build.report_progress("scan", min(done * build.batch, count), count, len(skipped))
-            if unsaved >= _SAVE_PHOTOS or time.monotonic() - saved > _SAVE_SECONDS:
-                unfinished.save_scan(held_folder, scan, done, skipped)
-                saved, unsaved = time.monotonic(), 0
-    unfinished.save_scan(held_folder, scan, done, skipped)
+            if saves.due:
+                saves.save(save)
+    save()
     return scan, skipped, True
 
 

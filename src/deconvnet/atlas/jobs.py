@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Unpack
@@ -28,6 +28,21 @@ from deconvnet.network import DeconvNet, attached
 _MOST_NAMED = 20  # of parts that are missing
 
 
+@dataclass(frozen=True)
+class ScannedPart:
+    """A part of the photos that was scanned.
+
+    Attributes:
+        photos: how many could be read.
+        skipped: those that could not be.
+        was_finished: nothing was left to scan: the part was finished before, and resumed.
+    """
+
+    photos: int
+    skipped: tuple[SkippedPhoto, ...]
+    was_finished: bool
+
+
 def scan_shard(
     net: DeconvNet,
     photos: Any,
@@ -40,7 +55,7 @@ def scan_shard(
     resume: bool = False,
     take_over: bool = False,
     **options: Unpack[Options],
-) -> bool:
+) -> ScannedPart:
     """Scan a part of the photos, as one job of many; `merge_shards` makes the atlas of all parts.
 
     Args:
@@ -50,7 +65,7 @@ def scan_shard(
             sample, seed, batch, memory, keep_signal, progress: as in `build_atlas`, the same for all parts.
 
     Returns:
-        Whether anything was left to scan: not if the part was finished before, and is resumed.
+        How many photos are in it, and those that are not.
 
     Raises:
         As `build_atlas`.
@@ -61,8 +76,9 @@ def scan_shard(
     check_no_atlas(folder)
     with held(folder, NAMES, take_over=take_over) as held_folder:
         Unfinished(folder).start(held_folder, replace(build.key(), shard=f"{part}/{parts}"), resume=resume)
-        *_, scanned = scan_photos(build, held_folder, _photos_of_shard(build, part, parts))
-    return scanned
+        of_part = _photos_of_shard(build, part, parts)
+        _, skipped, scanned = scan_photos(build, held_folder, of_part)
+    return ScannedPart(len(of_part) - len(skipped), tuple(skipped), was_finished=not scanned)
 
 
 def merge_shards(

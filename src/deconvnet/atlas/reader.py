@@ -1,7 +1,7 @@
 """`Atlas`: a built atlas, read back. No torch here."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -21,6 +21,7 @@ from deconvnet.atlas.manifest import AtlasLayer, Manifest, read_manifest
 from deconvnet.atlas.store import Kind, Signals, read_signals, read_strip
 from deconvnet.atlas.tables import MapStats, SkippedPhoto, check_together, read_skipped, read_stats, read_top
 
+_MOST_NAMED = 20  # layers, in a message
 _PALE, _FAINT = (236, 236, 236), (200, 200, 200)
 
 
@@ -146,7 +147,7 @@ class Atlas:
         if skipped:
             raise ArgumentError(f"the photo {image!r} was skipped when the atlas was built: {skipped[0]}")
         raise ArgumentError(
-            f"photo {image!r} is not among the {self.manifest.k} strongest of any feature map; the nearest names are "
+            f"photo {image!r} is not among the {self.manifest.k} strongest of any feature map"
             f"{_near(image, pc.unique(self._top['image']).to_pylist())}."
         )
 
@@ -158,8 +159,7 @@ class Atlas:
         """Index of a feature map, counted through all layers."""
         if text("layer", layer) not in self.layers:
             raise LayerNotFoundError(
-                f"layer {layer!r} is not in the atlas; the nearest names are {_near(layer, self.layers)}. "
-                "atlas.layers lists all."
+                f"layer {layer!r} is not in the atlas{_near(layer, self.layers)}. It has {_listed(list(self.layers))}."
             )
         channels = self.layers[layer].channels
         chosen = as_index(channel)
@@ -186,7 +186,14 @@ def _activation(
 
 
 def _near(name: str, names: Iterable[str]) -> str:
-    return ", ".join(map(repr, get_close_matches(name, list(names), n=3, cutoff=0.3))) or "none"
+    near = get_close_matches(name, list(names), n=3, cutoff=0.3)
+    return f"; the nearest names are {', '.join(map(repr, near))}" if near else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(map(repr, names[:_MOST_NAMED])) + more
 
 
 def _gap(tile: int) -> int:

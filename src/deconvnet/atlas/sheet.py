@@ -79,7 +79,7 @@ def _cells(atlas: Atlas, layer: str, channels: Sequence[int] | None) -> list[Cel
     stats = atlas.stats(layer)
     indices = range(len(stats)) if channels is None else channels
     if not len(indices):
-        raise ArgumentError("channels is empty. Give at least one feature map.")
+        raise ArgumentError("the list of feature maps is empty. Give at least one (--channel, channels=).")
     return [Cell(atlas.blocks(layer, channel), _caption(atlas, stats[channel])) for channel in indices]
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from deconvnet._errors import CaptureError
-from deconvnet._stand_in import WEIGHT_HOOKS
+from deconvnet._stand_in import WEIGHT_HOOKS, unwrapped
 
 _PLAIN = (bool, int, float, str, type(None))
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
@@ -26,13 +26,7 @@ def unwrap(model: nn.Module) -> nn.Module:
     Raises:
         CaptureError: it is not a module, or one of a kind that cannot be captured.
     """
-    while True:
-        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            model = model.module
-        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
-            model = model._orig_mod  # type: ignore[assignment]  # what torch.compile wraps
-        else:
-            break
+    model = unwrapped(model)
     if not isinstance(model, nn.Module):
         raise CaptureError(f"the model is a torch.nn.Module; got {type(model).__name__}.")
     if isinstance(model, torch.jit.ScriptModule):

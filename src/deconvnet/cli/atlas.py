@@ -1,20 +1,25 @@
 """`deconvnet atlas` and `deconvnet atlas-merge`: the strongest activations of every feature map over a data set."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
-from deconvnet.cli.network import open_network
-from deconvnet.cli.progress import ReportProgress, progress
-from deconvnet.cli.result import ALREADY_FINISHED
+from deconvnet.cli.network import Network, open_network
+from deconvnet.cli.progress import ReportProgress, progress, resumable
+from deconvnet.cli.result import ALREADY_FINISHED, Result, could_not, counted, end, failure, print_result
+from deconvnet.cli.stderr import prints_on_stderr
 
 if TYPE_CHECKING:
+    from deconvnet.atlas.jobs import ScannedPart
     from deconvnet.atlas.options import Options
     from deconvnet.atlas.reader import Atlas
+    from deconvnet.atlas.tables import SkippedPhoto
 
 _STAGES = {"scan": "photos scanned", "project": "batches of top activations projected", "write": "layers written"}
 
@@ -64,7 +69,7 @@ Batch = Annotated[
 KeepSignal = Annotated[bool, typer.Option("--keep-signal", help="Also keep the signed signals.")]
 
 
-@o.with_model_flags
+@o.with_flags
 def atlas(
     photos: o.PhotoSet,
     output: Out,
@@ -81,15 +86,15 @@ def atlas(
     seed: Seed = None,
     batch: Batch = None,
     keep_signal: KeepSignal = False,
-    allow_outside: o.AllowOutside = False,
-    suffix: o.Suffix = None,
     quiet: o.Quiet = False,
+    as_json: o.Json = False,
     *,
+    reading: o.PhotoFlags,
     flags: o.ModelFlags,
 ) -> None:
     """Build an atlas: the strongest activations of every feature map over many photos, each beside its patch.
 
-    A photo that cannot be read is listed in the atlas and does not stop the run. After any interruption, --resume
+    A photo that cannot be used is listed in the atlas and does not stop the run. After any interruption, --resume
     continues, and the result is that of an uninterrupted run. A finished atlas of the same options stays as it is.
     """
     from deconvnet.atlas.build import build_atlas
@@ -97,43 +102,43 @@ def atlas(
     from deconvnet.atlas.manifest import is_atlas
 
     part = None if shard is None else _shard(shard)
-    network = open_network(flags)
-    layers = "all" if layer is None or layer == ["all"] else layer
-    with progress(quiet=quiet, lines=True) as report_progress:
-        options: Options = {
-            "workers": workers, "engine": engine, "ray_address": ray_address, "limit": limit, "sample": sample,
-            "seed": seed, "batch": batch, "memory": flags.memory, "keep_signal": keep_signal,
-            "allow_outside": allow_outside, "suffix": suffix, "progress": partial(_report_stage, report_progress),
-        }  # fmt: skip
-        if part is not None:
-            scanned = scan_shard(
-                network.net, photos, layers, k, shard=part, out=output, loaded=network.loaded, resume=resume,
-                take_over=take_over, **options,
-            )  # fmt: skip
-            print(f"part {shard} of {photos} -> {output}")
-            if not scanned:
-                print(ALREADY_FINISHED)
-            return
+    with resumable():
+        network = open_network(flags)
+        layers = "all" if layer is None or layer == ["all"] else layer
         was_finished = is_atlas(Path(output))
-        built = build_atlas(
-            network.net, photos, layers, k, out=output, loaded=network.loaded, resume=resume, take_over=take_over,
-            **options,
-        )  # fmt: skip
-    _print(built, was_finished)
+        with progress(quiet=quiet, lines=True) as report_progress, prints_on_stderr():
+            options: Options = {
+                "workers": workers, "engine": engine, "ray_address": ray_address, "limit": limit, "sample": sample,
+                "seed": seed, "batch": batch, "memory": flags.memory, "keep_signal": keep_signal, **reading.options,
+                "progress": partial(_report_stage, report_progress),
+            }  # fmt: skip
+            if part is None:
+                built = build_atlas(
+                    network.net, photos, layers, k, out=output, loaded=network.loaded, resume=resume,
+                    take_over=take_over, **options,
+                )  # fmt: skip
+                result = _atlas_result(built, photos, was_finished)
+            else:
+                scanned = scan_shard(
+                    network.net, photos, layers, k, shard=part, out=output, loaded=network.loaded, resume=resume,
+                    take_over=take_over, **options,
+                )  # fmt: skip
+                result = _part_result(scanned, photos, output, shard or "")
+    _print(result, network, as_json=as_json, strict=reading.strict)
 
 
-@o.with_model_flags
+@o.with_flags
 def atlas_merge(
     shards: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of all parts.")],
     output: Out,
     photos: Annotated[str, typer.Option("--photos", help="Photos, as given for the parts.", show_default="required")],
     workers: Workers = 1,
-    allow_outside: o.AllowOutside = False,
-    suffix: o.Suffix = None,
     resume: o.Resume = False,
     take_over: o.TakeOver = False,
     quiet: o.Quiet = False,
+    as_json: o.Json = False,
     *,
+    reading: o.PhotoFlags,
     flags: o.ModelFlags,
 ) -> None:
     """Merge the parts that `deconvnet atlas --shard` scanned into one atlas: the same as if scanned at once.
@@ -143,15 +148,15 @@ def atlas_merge(
     from deconvnet.atlas.jobs import merge_shards
     from deconvnet.atlas.manifest import is_atlas
 
-    network = open_network(flags)
-    was_finished = is_atlas(Path(output))
-    with progress(quiet=quiet, lines=True) as report_progress:
-        merged = merge_shards(
-            network.net, photos, shards, out=output, loaded=network.loaded, workers=workers,
-            allow_outside=allow_outside, suffix=suffix, resume=resume, take_over=take_over,
-            progress=partial(_report_stage, report_progress),
-        )  # fmt: skip
-    _print(merged, was_finished)
+    with resumable():
+        network = open_network(flags)
+        was_finished = is_atlas(Path(output))
+        with progress(quiet=quiet, lines=True) as report_progress, prints_on_stderr():
+            merged = merge_shards(
+                network.net, photos, shards, out=output, loaded=network.loaded, workers=workers, resume=resume,
+                take_over=take_over, progress=partial(_report_stage, report_progress), **reading.options,
+            )  # fmt: skip
+    _print(_atlas_result(merged, photos, was_finished), network, as_json=as_json, strict=reading.strict)
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -163,18 +168,44 @@ def _shard(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _print(atlas: "Atlas", was_finished: bool) -> None:
-    counts = atlas.manifest.counts
-    dead = sum(stats.dead for layer in atlas.layers for stats in atlas.stats(layer))
-    print(f"{len(atlas)} feature maps in {len(atlas.layers)} layers, {counts.photos} photos -> {atlas.folder}")
-    if was_finished:
-        print(ALREADY_FINISHED)
+def _atlas_result(atlas: "Atlas", photos: str, was_finished: bool) -> Result:
+    layers: list[dict[str, Any]] = [
+        {"layer": name, "maps": info.channels, "dead": sum(stats.dead for stats in atlas.stats(name))}
+        for name, info in atlas.layers.items()
+    ]
+    used, dead = atlas.manifest.counts.photos, sum(layer["dead"] for layer in layers)
+    maps, of = counted(len(atlas), "feature map"), counted(len(layers), "layer")
+    lines = [f"{maps} in {of}, {counted(used, 'photo')} -> {atlas.folder}", *([ALREADY_FINISHED] * was_finished)]
     if dead:
-        print(f"  {dead} maps respond to none of the photos")
-    if counts.skipped:
-        print(f"  {counts.skipped} photos could not be read: skipped.parquet says why")
+        lines.append(f"  {counted(dead, 'map')} {'does' if dead == 1 else 'do'} not respond to any of the photos")
+    failed = _failures(photos, atlas.skipped())
+    if failed:
+        lines.append(f"  {counted(len(failed), 'photo')} could not be used: skipped.parquet says why")
+    facts = {"k": atlas.manifest.k, "layers": layers, "used": used, "failed": failed, "was_finished": was_finished,
+             "folder": str(atlas.folder)}  # fmt: skip
+    return Result("\n".join(lines), facts)
+
+
+def _part_result(part: "ScannedPart", photos: str, output: str, shard: str) -> Result:
+    lines = [f"part {shard} of {photos} -> {output}", *([ALREADY_FINISHED] * part.was_finished)]
+    failed = _failures(photos, part.skipped)
+    if failed:
+        lines.append(f"  {counted(len(failed), 'photo')} could not be used")
+    facts = {"shard": shard, "used": part.photos, "failed": failed, "was_finished": part.was_finished,
+             "folder": output}  # fmt: skip
+    return Result("\n".join(lines), facts)
+
+
+def _failures(photos: str, skipped: Iterable["SkippedPhoto"]) -> list[dict[str, str]]:
+    return [failure(photo.image, photos, photo.reason) for photo in skipped]
+
+
+def _print(result: Result, network: Network, *, as_json: bool, strict: bool) -> None:
+    facts = {**network.facts, **result.facts}
+    print_result(replace(result, facts=facts), as_json=as_json)
+    end(used=facts["used"], failed=len(facts["failed"]), named=False, strict=strict)
 
 
 def _report_stage(report_progress: ReportProgress, stage: str, done: int, total: int, skipped: int) -> None:
     """Report the progress of `build_atlas` in words."""
-    report_progress(_STAGES[stage], done, total, f"{skipped} could not be read" if skipped else "")
+    report_progress(_STAGES[stage], done, total, could_not(skipped))

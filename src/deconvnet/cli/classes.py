@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from deconvnet._errors import TargetError
@@ -42,34 +43,45 @@ def check_target(target: Target, size: tuple[int, ...]) -> None:
         raise TargetError("the network's output is not a map, so positions do not apply: name a class, --target CLASS.")
 
 
-def class_facts(loaded: "LoadedModel", probabilities: "Tensor", unit: "Unit") -> dict[str, Any]:
-    """A class and the predicted one, each with its label and probability, for `--json`.
+def class_facts(loaded: "LoadedModel", probabilities: "Tensor", units: Sequence["Unit"]) -> dict[str, Any]:
+    """Classes and the predicted one, each with its label and probability, for `--json`.
 
     Args:
         loaded: the network, with its labels.
         probabilities: (c, *spatial) for one photo.
-        unit: the class, at a position if there are positions.
+        units: the classes, at a position if there are positions; the predicted class is that of the first one's.
     """
-    for index in unit.position or ():
-        probabilities = probabilities[:, index]
-    probabilities = probabilities.flatten()
 
-    def facts(index: int) -> dict[str, Any]:
-        return {"class": index, "label": loaded.label(index), "probability": float(probabilities[index])}
+    def facts(index: int, position: tuple[int, ...] | None) -> dict[str, Any]:
+        probability = float(probabilities[(index, *(position or ()))].squeeze())
+        return {"class": index, "label": loaded.label(index), "probability": probability}
 
-    return {**facts(unit.channel or 0), "answer": facts(int(probabilities.argmax()))}
+    first = units[0].position
+    there: tuple[slice | int, ...] = (slice(None), *(first or ()))
+    answer = int(probabilities[there].flatten().argmax())
+    return {"classes": [facts(unit.channel or 0, unit.position) for unit in units], "answer": facts(answer, first)}
+
+
+def class_labels(facts: dict[str, Any]) -> str:
+    """The names of the classes."""
+    return ", ".join(each["label"] for each in facts["classes"])
 
 
 def class_words(facts: dict[str, Any]) -> str:
-    """A class and its probability."""
-    return f"{facts['label']}, {percent(facts['probability'])}"
+    """The classes, each with its probability."""
+    return "; ".join(map(_words, facts["classes"]))
 
 
 def answer_words(facts: dict[str, Any], form: str) -> str:
-    """The network's answer, put into a form such as " ({})"; "" if the answer is the class itself."""
-    if facts["class"] == facts["answer"]["class"]:
+    """The network's answer, put into a form such as " ({})"; "" if it is among the classes."""
+    answer = facts["answer"]
+    if answer["class"] in [each["class"] for each in facts["classes"]]:
         return ""
-    return form.format(f"the network's answer: {class_words(facts['answer'])}")
+    return form.format(f"the network's answer: {_words(answer)}")
+
+
+def _words(facts: dict[str, Any]) -> str:
+    return f"{facts['label']}, {percent(facts['probability'])}"
 
 
 def percent(share: float) -> str:

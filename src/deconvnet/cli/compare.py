@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -12,10 +12,11 @@ import typer
 from deconvnet._errors import ArgumentError, DeconvNetError
 from deconvnet._types import Box
 from deconvnet.cli import options as o
-from deconvnet.cli.files import in_file_name, output_paths, stem
+from deconvnet.cli.files import in_file_name, picture_paths, save_in_folder
 from deconvnet.cli.network import as_input
+from deconvnet.cli.photos import PhotoInput, open_inputs
 from deconvnet.cli.project import unit_facts
-from deconvnet.cli.result import Result, print_result
+from deconvnet.cli.result import Result, counted, print_each
 from deconvnet.cli.stderr import prints_on_stderr
 
 if TYPE_CHECKING:
@@ -60,12 +61,18 @@ class Side:
         """What the user called it, for messages."""
         return f"{self.letter} ({Path(self.text).name})"
 
+    @property
+    def facts(self) -> dict[str, str | None]:
+        """The network and the rules, for `--json`."""
+        weights = None if self.model.weights is None else str(self.model.weights)
+        return {"model": self.model.model, "weights": weights, "rules": self.rules}
 
-@o.with_model_flags
+
+@o.with_flags
 def compare(
     a: Annotated[str, typer.Argument(metavar="A", help=f"One side: {KINDS}", show_default=False)],
     b: Annotated[str, typer.Argument(metavar="B", help="The other side, as for A.", show_default=False)],
-    photo: o.Photo,
+    photos: o.Photos,
     layer: o.Layer,
     channel: Annotated[
         str, typer.Option(*o.CHANNEL, help="Feature maps: 3,5,8, or 0-15; all; or top:16 for the strongest of A.")
@@ -75,10 +82,13 @@ def compare(
         Literal["common", "own"],
         typer.Option(help="Scale of the pictures: common to a pair, or each picture's own, for faint ones."),
     ] = "common",
-    output: Annotated[str | None, o.output("Picture file.", "./NAME.LAYER.compare.png")] = None,
+    output: Annotated[
+        str | None, o.output("Picture file; a folder for several photos.", "./NAME.LAYER.compare.png")
+    ] = None,
     force: o.Force = False,
     as_json: o.Json = False,
     *,
+    reading: o.PhotoFlags,
     flags: o.ModelFlags,
 ) -> None:
     """Carry the same units down in two ways, side by side: two networks, two checkpoints, or two rule sets.
@@ -86,27 +96,30 @@ def compare(
     The numbers say how alike the two signals are over the whole input: cosine (the signed signals), rank
     correlation (where they are strong) and SSIM (their patterns), each at most 1, and how many times as strong B's is.
     Even unrelated units give similar pictures of one photo; docs/python.md explains how to read the numbers. --rules
-    applies to a side that is not a rule set.
+    applies to a side that is not a rule set. A photo that cannot be used is reported, and the others go on.
     """
-    (path,) = output_paths([stem(photo)], output, f".{in_file_name(layer)}.compare.png", force=force)
+    inputs = open_inputs(photos, reading)
+    paths = picture_paths(inputs, output, f".{in_file_name(layer)}.compare.png", force=force)
     sides = [_side(letter, text, flags) for letter, text in (("A", a), ("B", b))]
     if flags.weights is not None and flags not in [side.model for side in sides]:
         raise ArgumentError("--weights belongs to a rule set, and neither A nor B is one. Drop it.")
-    from deconvnet.photos.photo import load_photo
-    from deconvnet.pictures.sheets import save_picture
+    index, channels = o.parse_numbers("--position", position, whole=True), o.feature_maps(channel)
+    networks = _Networks.load(sides)
 
-    value_range = o.parse_numbers("--range", flags.value_range)
-    loaded_photo = load_photo(photo, value_range=value_range, channels=flags.input_channels)
-    index = o.parse_numbers("--position", position, whole=True)
-    with prints_on_stderr():
-        result, preprocess = _compare(sides, loaded_photo, layer, channel, index)
-    scales = "one scale" if scale == "common" else "each on its own scale"
-    title = "\n".join([f"layer {layer} on {loaded_photo.name}, {scales}", *map(str, sides)])
-    sheet = result.sheet([loaded_photo], preprocess, common=scale == "common", title=title)
-    save_picture(sheet, path, force=force)
-    facts = {"photo": photo, "layer": layer, **_facts(result, sides), "scale": scale,
-             "notes": list(result.notes), "file": str(path)}  # fmt: skip
-    print_result(Result("\n".join(_lines(result, sides)) + f" -> {path}", facts), as_json=as_json)
+    def draw(photo: PhotoInput, path: Path) -> Result:
+        loaded_photo = photo.load(networks.loaded[0].preprocess)
+        result = _compare(networks, loaded_photo, layer, channels, index)
+        scales = "one scale" if scale == "common" else "each on its own scale"
+        title = "\n".join([f"layer {layer} on {loaded_photo.name}, {scales}", *map(str, sides)])
+        preprocess = networks.loaded[0].preprocess
+        sheet = result.sheet([loaded_photo], preprocess, common=scale == "common", title=title)
+        save_in_folder(sheet, path, force=force)
+        facts = {"layer": layer, "pairs": _pairs(result), "notes": list(result.notes), "file": str(path)}
+        first = f"{photo.name}: {counted(len(result), 'pair')} of units of {layer} -> {path}"
+        return Result("\n".join([first, *_lines(result, sides)]), facts)
+
+    shared = {side.letter.lower(): side.facts for side in sides} | {"scale": scale}
+    print_each(inputs, paths, draw, shared=shared, as_json=as_json, strict=reading.strict)
 
 
 def _side(letter: str, text: str, flags: o.ModelFlags) -> Side:
@@ -120,28 +133,43 @@ def _side(letter: str, text: str, flags: o.ModelFlags) -> Side:
     return Side(letter, text, replace(flags, model=text, weights=None), flags.rules)
 
 
-def _compare(
-    sides: list[Side], photo: "Photo", layer: str, channel: str, position: Any
-) -> tuple["Comparison", "Preprocess"]:
-    """The units carried down on both sides, and how the photo was prepared."""
+@dataclass(frozen=True, eq=False)
+class _Networks:
+    """The networks of both sides. Two rule sets share one; a deconvnet is attached when it is needed first."""
+
+    sides: Sequence[Side]
+    loaded: Sequence["LoadedModel"]
+    nets: dict[o.ModelFlags, "DeconvNet"] = field(default_factory=dict)
+
+    @classmethod
+    @prints_on_stderr()
+    def load(cls, sides: Sequence[Side]) -> "_Networks":
+        """The models that the sides name."""
+        models: dict[o.ModelFlags, LoadedModel] = {}
+        for side in sides:
+            with side.naming_errors():
+                models[side.model] = models.get(side.model) or side.model.load()
+        return cls(sides, [models[side.model] for side in sides])
+
+    def net(self, i: int) -> "DeconvNet":
+        """The deconvnet of a side, with its rules."""
+        side = self.sides[i]
+        self.nets[side.model] = self.nets.get(side.model) or side.model.attach(self.loaded[i])
+        return self.nets[side.model].with_rules(side.rules)
+
+
+def _compare(networks: _Networks, photo: "Photo", layer: str, channels: Any, position: Any) -> "Comparison":
+    """The units carried down on both sides."""
     from deconvnet.results.comparison import compare as compare_results
 
-    channels: Any = o.feature_maps(channel)
-    models: dict[o.ModelFlags, LoadedModel] = {}  # two rule sets share one
-    nets: dict[o.ModelFlags, DeconvNet] = {}
+    _check_region(networks.sides, [loaded.preprocess for loaded in networks.loaded], photo)
     results: list[Reconstruction] = []
-    for side in sides:
+    for i, side in enumerate(networks.sides):
         with side.naming_errors():
-            models[side.model] = models.get(side.model) or side.model.load()
-    _check_region(sides, [models[side.model].preprocess for side in sides], photo)
-    for side in sides:
-        loaded = models[side.model]
-        with side.naming_errors():
-            nets[side.model] = nets.get(side.model) or side.model.attach(loaded)
-            net = nets[side.model].with_rules(side.rules)
-            results.append(net.project(as_input(loaded, photo), layer, channel=channels, position=position))
+            x = as_input(networks.loaded[i], photo)
+            results.append(networks.net(i).project(x, layer, channel=channels, position=position))
         channels = [unit.channel for unit in results[0].units]
-    return compare_results(*results), models[sides[0].model].preprocess
+    return compare_results(*results)
 
 
 def _check_region(sides: Sequence[Side], prepared: Sequence["Preprocess"], photo: "Photo") -> None:
@@ -168,23 +196,14 @@ def _lines(result: "Comparison", sides: Sequence[Side]) -> Iterator[str]:
 
     for i in range(len(result)):
         for side, units in zip(sides, (result.a, result.b), strict=True):
-            yield f"{side}; {caption(units.units[i], float(units.activations[i]))}"
-        yield result.words(i)
+            yield f"  {side}; {caption(units.units[i], float(units.activations[i]))}"
+        yield f"  {result.words(i)}"
 
 
-def _facts(result: "Comparison", sides: Sequence[Side]) -> dict[str, Any]:
-    """What is compared, and each pair with its numbers; None for a number that is not defined."""
+def _pairs(result: "Comparison") -> list[dict[str, Any]]:
+    """Each pair with its measures; None for one that is not defined."""
     measures = {name: getattr(result, name).tolist() for name in ("cosine", "rank_correlation", "ssim", "ratio")}
-    pairs = [
+    return [
         {"a": a, "b": b, **{name: None if math.isnan(values[i]) else values[i] for name, values in measures.items()}}
         for i, (a, b) in enumerate(zip(unit_facts(result.a), unit_facts(result.b), strict=True))
     ]
-    named = {
-        side.letter.lower(): {
-            "model": side.model.model,
-            "weights": None if side.model.weights is None else str(side.model.weights),
-            "rules": side.rules,
-        }
-        for side in sides
-    }
-    return {**named, "pairs": pairs}

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from deconvnet.cli import options as o
-from deconvnet.cli.classes import percent
+from deconvnet.cli.classes import class_words
 from deconvnet.cli.explain import explain_photo
 from deconvnet.cli.files import output_paths
 from deconvnet.cli.network import open_network
-from deconvnet.cli.result import Result, print_drawn
+from deconvnet.cli.photos import PhotoInput, photo_input
+from deconvnet.cli.result import Result, print_each
 
 _PICTURE = "deconvnet-demo.png"
 
@@ -26,17 +27,17 @@ def demo(
     (path,) = output_paths(["chelsea"], output, ".explain.png", force=replaces)
     network = open_network(o.ModelFlags())
 
-    def draw() -> Result:
-        result = explain_photo(network, "sample:chelsea", path, force=replaces)
+    def draw(photo: PhotoInput, path: Path) -> Result:
+        result = explain_photo(network, photo, path, force=replaces)
         return replace(result, words=_words(result.facts, path))
 
-    print_drawn(draw, as_json=as_json)
+    photos = [photo_input("sample:chelsea")]
+    print_each(photos, [path], draw, shared=network.facts, as_json=as_json, strict=True)
 
 
 def _words(facts: dict[str, Any], path: Path) -> str:
     return (
-        f"The bundled network takes scikit-image's photo of a cat for: {facts['label']}, "
-        f"{percent(facts['probability'])}.\n"
+        f"The bundled network takes scikit-image's photo of a cat for: {class_words(facts)}.\n"
         f"The picture is {path.resolve()}. Left: the photo as the network sees it. Middle: the class\n"
         "carried down to the pixels through the network's own filters. Right: where in the photo\n"
         "that signal is strong."

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Annotated
 
 from deconvnet.cli import options as o
-from deconvnet.cli.classes import answer_words, check_target, class_facts, class_words
-from deconvnet.cli.files import output_paths, stem
+from deconvnet.cli.classes import answer_words, check_target, class_facts, class_labels, class_words
+from deconvnet.cli.files import picture_paths, save_in_folder
 from deconvnet.cli.network import Network, open_network
+from deconvnet.cli.photos import PhotoInput, open_inputs
 from deconvnet.cli.result import Result, print_each
 
 
-@o.with_model_flags
+@o.with_flags
 def explain(
     photos: o.Photos,
     target: o.Target = None,
@@ -18,36 +19,36 @@ def explain(
     force: o.Force = False,
     as_json: o.Json = False,
     *,
+    reading: o.PhotoFlags,
     flags: o.ModelFlags,
 ) -> None:
     """Show what a class rests on in a photo: the photo beside the class carried down to the pixels.
 
-    A photo that cannot be read is reported, the others go on, and the exit code is 1.
+    A photo that cannot be used is reported, and the others go on.
     """
-    paths = output_paths([stem(photo) for photo in photos], output, ".explain.png", force=force)
+    inputs = open_inputs(photos, reading)
+    paths = picture_paths(inputs, output, ".explain.png", force=force)
     network = open_network(flags, target)
 
-    def draw(photo: str, path: Path) -> Result:
+    def draw(photo: PhotoInput, path: Path) -> Result:
         return explain_photo(network, photo, path, force=force)
 
-    print_each(photos, paths, draw, as_json=as_json)
+    print_each(inputs, paths, draw, shared=network.facts, as_json=as_json, strict=reading.strict)
 
 
-def explain_photo(network: Network, photo: str, path: Path, *, force: bool) -> Result:
+def explain_photo(network: Network, photo: PhotoInput, path: Path, *, force: bool) -> Result:
     """Explain one photo and write its picture."""
-    from deconvnet.pictures.sheets import save_picture
-
     loaded, net = network.loaded, network.net
     loaded_photo, x = network.read(photo)
     probabilities = net.probabilities(x)[0]
     check_target(network.target, tuple(probabilities.shape[1:]))
     result = net.explain(x, network.target)
-    facts = class_facts(loaded, probabilities, result.units[0])
-    words = f"{facts['label']}, carried down ({net.rules.name})"
+    facts = class_facts(loaded, probabilities, result.units)
+    words = f"{class_labels(facts)}, carried down ({net.rules.name})"
     title = class_words(facts) + answer_words(facts, "; {}")
     picture = result.beside(loaded_photo, loaded.preprocess, words=words, title=title)
-    save_picture(picture, path, force=force)
+    save_in_folder(picture, path, force=force)
     return Result(
-        f"{photo}: {class_words(facts)}{answer_words(facts, ' ({})')} -> {path}",
-        {"photo": photo, **facts, "rules": net.rules.name, "notes": list(result.notes), "file": str(path)},
+        f"{photo.name}: {class_words(facts)}{answer_words(facts, ' ({})')} -> {path}",
+        {**facts, "notes": list(result.notes), "file": str(path)},
     )

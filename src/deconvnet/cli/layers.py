@@ -5,13 +5,13 @@ from deconvnet.cli.network import open_network
 from deconvnet.cli.result import Result, print_drawn
 
 
-@o.with_model_flags
+@o.with_flags
 def layers(as_json: o.Json = False, *, flags: o.ModelFlags) -> None:
     """List a network's layers: names, shapes, receptive fields, and the way down through each."""
-    net = open_network(flags).net
+    network = open_network(flags)
 
     def draw() -> Result:
-        facts = {"layers": [vars(info) for info in net.layers.values()], "rules": net.rules.name}
-        return Result(str(net), facts)
+        layers = [vars(info) for info in network.net.layers.values()]
+        return Result(str(network.net), {**network.facts, "layers": layers})
 
     print_drawn(draw, as_json=as_json)

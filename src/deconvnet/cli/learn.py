@@ -10,17 +10,19 @@ import typer
 
 from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
-from deconvnet.cli.progress import ReportProgress, progress
-from deconvnet.cli.result import ALREADY_FINISHED
+from deconvnet.cli.progress import ReportProgress, progress, resumable
+from deconvnet.cli.result import ALREADY_FINISHED, Result, counted, end, failure, print_result
 
 _ITERATIONS, _STEPS = 30, 10  # as `learn_photos` has them
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from deconvnet.learn.learned import Learned
     from deconvnet.learn.train import Progress
 
 
+@o.with_flags
 def learn(
     photos: o.PhotoSet,
     output: Annotated[
@@ -87,15 +89,16 @@ def learn(
     workers: Annotated[
         int, typer.Option("--workers", help="Processes that read photos; 0 reads them in this process.", min=0)
     ] = 0,
-    allow_outside: o.AllowOutside = False,
-    suffix: o.Suffix = None,
     resume: o.Resume = False,
     take_over: o.TakeOver = False,
     quiet: o.Quiet = False,
+    as_json: o.Json = False,
+    *,
+    reading: o.PhotoFlags,
 ) -> None:
     """Learn filters from photos without labels: a deconvolutional network, layer by layer.
 
-    Every layer's sparse feature maps paint the photos through the layers below. A photo that cannot be read is listed
+    Every layer's sparse feature maps paint the photos through the layers below. A photo that cannot be used is listed
     and does not stop the run. After an interruption of any kind, --resume continues, and the result is that of an
     uninterrupted run; so it is with any number of workers.
     """
@@ -121,24 +124,34 @@ def learn(
         seed=seed,
     )
     prepare = Prepare(size, channels, value_range=o.parse_numbers("--range", value_range))
-    opened = open_photos(photos, allow_outside=allow_outside, suffix=suffix)
-    batches = math.ceil(Pick(limit, sample).size(len(opened)) / batch)
-    was_finished = is_file(folder / NET)
-    with progress(quiet=quiet, lines=True) as report_progress:
-        result = learn_photos(
-            opened, net, out=folder, prepare=prepare, epochs=o.parse_numbers("--epochs", epochs, whole=True),
-            batch=batch, limit=limit, sample=sample, seed=seed,
-            update_by=update, solver=solver, max_iter=iterations or _ITERATIONS, steps=steps or _STEPS,
-            workers=workers, resume=resume, take_over=take_over,
-            progress=partial(_report_batch, report_progress, batches),
-        )  # fmt: skip
-    skipped = len(result.skipped())
-    count = result.about["photos"]["learned from"] - skipped
-    print(f"{' and '.join(str(layer.maps) for layer in result.net.layers)} maps from {count} photos -> {result.folder}")
-    if was_finished:
-        print(ALREADY_FINISHED)
-    if skipped:
-        print(f"  {skipped} photo{'' if skipped == 1 else 's'} could not be read: see skipped.csv")
+    with resumable():
+        opened = open_photos(photos, **reading.options)
+        batches = math.ceil(Pick(limit, sample).size(len(opened)) / batch)
+        was_finished = is_file(folder / NET)
+        with progress(quiet=quiet, lines=True) as report_progress:
+            result = learn_photos(
+                opened, net, out=folder, prepare=prepare, epochs=o.parse_numbers("--epochs", epochs, whole=True),
+                batch=batch, limit=limit, sample=sample, seed=seed,
+                update_by=update, solver=solver, max_iter=iterations or _ITERATIONS, steps=steps or _STEPS,
+                workers=workers, resume=resume, take_over=take_over,
+                progress=partial(_report_batch, report_progress, batches),
+            )  # fmt: skip
+    learned_from = _result(result, photos, was_finished)
+    print_result(learned_from, as_json=as_json)
+    facts = learned_from.facts
+    end(used=facts["used"], failed=len(facts["failed"]), named=False, strict=reading.strict)
+
+
+def _result(result: "Learned", photos: str, was_finished: bool) -> Result:
+    failed = [failure(name, photos, reason) for name, reason in result.skipped().items()]
+    used, maps = result.about["photos"]["learned from"] - len(failed), [layer.maps for layer in result.net.layers]
+    words = f"{' and '.join(map(str, maps))} maps from {counted(used, 'photo')} -> {result.folder}"
+    lines = [words, *([ALREADY_FINISHED] * was_finished)]
+    if failed:
+        lines.append(f"  {counted(len(failed), 'photo')} could not be used: see skipped.csv")
+    facts = {"maps": maps, "used": used, "failed": failed, "was_finished": was_finished,
+             "folder": str(result.folder)}  # fmt: skip
+    return Result("\n".join(lines), facts)
 
 
 def learned(
@@ -154,30 +167,32 @@ def learned(
         typer.Option("--output", "-o", metavar="DIR", help="Folder for the pictures.", show_default="DIR"),
     ] = None,
     force: o.Force = False,
+    as_json: o.Json = False,
 ) -> None:
     """Draw what was learned: the filters of every layer in pixels, and the reconstructions and parts of a photo."""
     from deconvnet._checks import file_path
-    from deconvnet._files import check_new, is_folder
-    from deconvnet.cli.files import in_file_name, stem
+    from deconvnet._files import check_new
+    from deconvnet.cli.files import check_folder, in_file_name, save_in_folder
+    from deconvnet.cli.photos import photo_input
     from deconvnet.learn.draw import draw_filters, draw_parts, draw_reconstructions
     from deconvnet.learn.learned import Learned
-    from deconvnet.pictures.sheets import save_picture
 
     target = folder if output is None else file_path("the name of the output folder", output)
     result = Learned.open(folder)
-    if not is_folder(target):
-        raise ArgumentError(f"-o {str(target)!r}: this folder does not exist. Make it first.")
+    check_folder(target)
     pictures: dict[str, Callable[[], Image]] = {
         f"filters-{layer}.png": partial(draw_filters, result, layer) for layer in range(1, len(result.net.layers) + 1)
     }
     if photo is not None:
-        name = in_file_name(stem(photo))
+        name = in_file_name(photo_input(photo).parts[-1])
         pictures[f"{name}.reconstructions.png"] = partial(draw_reconstructions, result, photo)
         pictures[f"{name}.parts.png"] = partial(draw_parts, result, photo)
     check_new([] if force else [target / name for name in pictures])
     for name, picture in {name: draw() for name, draw in pictures.items()}.items():
-        save_picture(picture, target / name, force=force)
-        print(f"-> {target / name}")
+        save_in_folder(picture, target / name, force=force)
+    files = [str(target / name) for name in pictures]
+    facts = {"folder": str(folder), "photo": photo, "files": files}
+    print_result(Result("\n".join(f"-> {file}" for file in files), facts), as_json=as_json)
 
 
 def _check_solver_flags(solver: str, iterations: int | None, steps: int | None) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from deconvnet.cli.classes import Target, class_target
 from deconvnet.cli.options import ModelFlags
+from deconvnet.cli.photos import PhotoInput
 from deconvnet.cli.stderr import prints_on_stderr
 
 if TYPE_CHECKING:
@@ -35,13 +36,18 @@ class Network:
         """What the user called it, without folders."""
         return Path(self.loaded.spec).name
 
-    def read(self, photo: str) -> tuple["Photo", "Tensor"]:
+    @property
+    def facts(self) -> dict[str, str]:
+        """Which network it is, and the way down, for `--json`."""
+        return {"model": self.loaded.spec, "rules": self.net.rules.name}
+
+    def read(self, photo: PhotoInput) -> tuple["Photo", "Tensor"]:
         """A photo, and the network's input made of it: (1, c, h, w), of its type and on its device.
 
         Raises:
             PhotoError: the photo cannot be read.
         """
-        loaded_photo = self.loaded.preprocess.read(photo)
+        loaded_photo = photo.load(self.loaded.preprocess)
         return loaded_photo, as_input(self.loaded, loaded_photo)
 
 

@@ -3,10 +3,10 @@
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 import typer
 
@@ -21,8 +21,8 @@ MOST_PHOTOS = 2**53 - 1
 MOST_SEED = 2**32 - 1
 _MOST_MAPS = 10**6
 MODEL_HELP = (
-    "zfnet-mini (bundled), torchvision:NAME, timm:NAME (append @random for random weights), FILE.pt2, or "
-    "FILE.py:FUNCTION. The last two are your own code and can run code."
+    "zfnet-mini (bundled), torchvision:NAME, timm:NAME (append @random for random weights, ?num_classes=N for your "
+    "own), FILE.pt2, FILE.py:FUNCTION, or PACKAGE.MODULE:FUNCTION. The last three are your own code and can run code."
 )
 
 Rules = Annotated[
@@ -44,6 +44,43 @@ ValueRange = Annotated[
         rich_help_panel=PANEL,
     ),
 ]
+AllowOutside = Annotated[
+    bool,
+    typer.Option(
+        "--allow-outside",
+        help="Let .parquet files, and lists behind a URL, name files outside their own folder.",
+    ),
+]
+Suffix = Annotated[
+    str | None,
+    typer.Option(
+        "--suffix",
+        help="Suffix of the photo in each sample of .tar shards, such as .jpg or .mask.png; * for all of them.",
+        show_default="the only photo",
+    ),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="End with exit code 1 if any photo cannot be used.")]
+
+
+class Reading(TypedDict):
+    """The options of `open_photos`."""
+
+    allow_outside: bool
+    suffix: str | None
+
+
+@dataclass(frozen=True)
+class PhotoFlags:
+    """The flags that say how photos are read, and what follows if one cannot be."""
+
+    allow_outside: AllowOutside = False
+    suffix: Suffix = None
+    strict: Strict = False
+
+    @property
+    def options(self) -> Reading:
+        """What `open_photos` takes, and whatever opens photos through it."""
+        return {"allow_outside": self.allow_outside, "suffix": self.suffix}
 
 
 @dataclass(frozen=True)
@@ -56,7 +93,7 @@ class ModelFlags:
     weights: Annotated[
         Path | None,
         typer.Option(
-            help="Weights file: safetensors, or a checkpoint of tensors.",
+            help="Weights file: safetensors, or a checkpoint. FILE:KEY names one of several sets of weights in it.",
             show_default="the model's own",
             rich_help_panel=PANEL,
         ),
@@ -82,7 +119,9 @@ class ModelFlags:
     labels: Annotated[
         str | None,
         typer.Option(
-            help="Class names: a text file with one per line, imagenet, or imagenette.", rich_help_panel=PANEL
+            help="Class names: a file (text with a name per line, CSV, or JSON), imagenet, or imagenette. "
+            "FILE.csv:COLUMN names a column.",
+            rich_help_panel=PANEL,
         ),
     ] = None
     device: Annotated[str | None, typer.Option(help="Device: cpu, cuda, cuda:1, mps ...", rich_help_panel=PANEL)] = None
@@ -129,46 +168,37 @@ class ModelFlags:
         )
 
 
-def with_model_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the fields of `ModelFlags` as flags of its own, in place of its parameter `flags`."""
-    names = [field.name for field in fields(ModelFlags)]
-    signature = inspect.signature(command, eval_str=True)
-    expanded = inspect.signature(ModelFlags, eval_str=True).parameters.values()
-    own = [parameter for name, parameter in signature.parameters.items() if name != "flags"]
+def with_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the fields of `PhotoFlags` and `ModelFlags` as flags of its own.
+
+    They take the place of the parameters of these types.
+    """
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
+    groups: dict[str, Any] = {p.name: p.annotation for p in parameters if is_dataclass(p.annotation)}
+    own = [parameter for parameter in parameters if parameter.name not in groups]
+    shared = [p for group in groups.values() for p in inspect.signature(group, eval_str=True).parameters.values()]
 
     @wraps(command)
-    def with_flags(**values: Any) -> None:
-        flags = ModelFlags(**{name: values.pop(name) for name in names})
-        command(**values, flags=flags)
+    def with_groups(**values: Any) -> None:
+        flags = {name: group(**{f.name: values.pop(f.name) for f in fields(group)}) for name, group in groups.items()}
+        command(**values, **flags)
 
-    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own, *expanded)]
-    vars(with_flags)["__signature__"] = signature.replace(parameters=parameters)
-    with_flags.__annotations__ = {p.name: p.annotation for p in parameters}
-    return with_flags
+    expanded = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own, *shared)]
+    vars(with_groups)["__signature__"] = inspect.Signature(expanded)
+    with_groups.__annotations__ = {p.name: p.annotation for p in expanded}
+    return with_groups
 
 
 PHOTO_HELP = "Photo file, or sample:chelsea, sample:astronaut, sample:coffee or sample:rocket."
 LAYER_HELP = "Layer name, as printed by deconvnet layers."
-Photos = Annotated[list[str], typer.Argument(metavar="PHOTO...", help=PHOTO_HELP, show_default=False)]
-Photo = Annotated[str, typer.Argument(metavar="PHOTO", help=PHOTO_HELP, show_default=False)]
+PHOTOS_HELP = (
+    f"{PHOTO_HELP.removesuffix('.')}; or a folder, a .txt list, a quoted pattern, .tar or .parquet shards, or a URL of "
+    "any of these."
+)
+Photos = Annotated[list[str], typer.Argument(metavar="PHOTO...", help=PHOTOS_HELP, show_default=False)]
 PhotoSet = Annotated[
     str,
     typer.Argument(metavar="PHOTOS", help="Folder, .txt list, .tar or .parquet shards, or a URL of any of these."),
-]
-AllowOutside = Annotated[
-    bool,
-    typer.Option(
-        "--allow-outside",
-        help="Let .parquet files, and lists behind a URL, name files outside their own folder.",
-    ),
-]
-Suffix = Annotated[
-    str | None,
-    typer.Option(
-        "--suffix",
-        help="Suffix of the photo in each sample of .tar shards, such as .jpg or .mask.png; * for all of them.",
-        show_default="the only photo",
-    ),
 ]
 Limit = Annotated[
     int | None,
@@ -252,12 +282,29 @@ def feature_maps(text: str) -> int | list[int] | str:
     Any other text comes back as it is, such as "all" or "top:16"; `project` refuses what it does not know.
 
     Raises:
-        ArgumentError: too many.
+        ArgumentError: too many, or a range that counts downwards.
     """
     if not re.fullmatch(r"\d{1,18}(-\d{1,18})?(,\d{1,18}(-\d{1,18})?)*", text):
         return text
     spans = [[int(end) for end in part.split("-")] for part in text.split(",")]
+    for first, last in ((span[0], span[-1]) for span in spans):
+        if first > last:
+            raise ArgumentError(f"--channel {first}-{last} counts downwards. Give {last}-{first}.")
     if sum(span[-1] - span[0] + 1 for span in spans) > _MOST_MAPS:
-        raise ArgumentError(f"--channel takes at most {_MOST_MAPS} feature maps; got {text!r}.")
+        raise ArgumentError(f"--channel takes at most {_MOST_MAPS:,} feature maps; got {text!r}.")
     channels = list(dict.fromkeys(index for span in spans for index in range(span[0], span[-1] + 1)))
     return channels[0] if text.isdecimal() else channels
+
+
+def feature_map(text: str | None) -> int | None:
+    """A single channel; None for None.
+
+    Raises:
+        ArgumentError: the text is something else.
+    """
+    channels = None if text is None else feature_maps(text)
+    if isinstance(channels, list) and len(channels) == 1:
+        return channels[0]
+    if isinstance(channels, list | str):
+        raise ArgumentError(f"--channel takes one feature map here, such as 145; got {text!r}.")
+    return channels

@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from deconvnet.cli import options as o
-from deconvnet.cli.files import in_file_name, output_paths, stem
+from deconvnet.cli.files import in_file_name, picture_paths, save_in_folder
 from deconvnet.cli.network import Network, open_network
-from deconvnet.cli.result import Result, print_drawn
+from deconvnet.cli.photos import PhotoInput, open_inputs
+from deconvnet.cli.result import Result, counted, print_each
 
 if TYPE_CHECKING:
     from deconvnet.photos.photo import Photo
     from deconvnet.results.reconstruction import Crop, Reconstruction
 
 
-@o.with_model_flags
+@o.with_flags
 def project(
-    photo: o.Photo,
+    photos: o.Photos,
     layer: o.Layer,
     channel: Annotated[
         str, typer.Option(*o.CHANNEL, help="Feature maps: 3,5,8, or 0-15; all; or top:16 for the strongest.")
@@ -27,29 +28,34 @@ def project(
         Literal["energy", "field", "none"],
         typer.Option(help="Part of the input in each picture: 99 % of the energy, the receptive field, or everything."),
     ] = "energy",
-    output: Annotated[str | None, o.output("Picture file.", "./NAME.LAYER.png")] = None,
+    output: Annotated[str | None, o.output("Picture file; a folder for several photos.", "./NAME.LAYER.png")] = None,
     force: o.Force = False,
     as_json: o.Json = False,
     *,
+    reading: o.PhotoFlags,
     flags: o.ModelFlags,
 ) -> None:
-    """Carry units of a layer down to the pixels: each reconstruction beside its patch of the photo."""
-    (path,) = output_paths([stem(photo)], output, f".{in_file_name(layer)}.png", force=force)
-    index = o.parse_numbers("--position", position, whole=True)
+    """Carry units of a layer down to the pixels: each reconstruction beside its patch of the photo.
+
+    A photo that cannot be used is reported, and the others go on.
+    """
+    inputs = open_inputs(photos, reading)
+    paths = picture_paths(inputs, output, f".{in_file_name(layer)}.png", force=force)
+    index, channels = o.parse_numbers("--position", position, whole=True), o.feature_maps(channel)
     network = open_network(flags)
 
-    def draw() -> Result:
-        result = network.net.project(x, layer, channel=o.feature_maps(channel), position=index)
+    def draw(photo: PhotoInput, path: Path) -> Result:
+        loaded_photo, x = network.read(photo)
+        result = network.net.project(x, layer, channel=channels, position=index)
         return _drawn(network, result, photo, loaded_photo, path, crop=crop, force=force)
 
-    loaded_photo, x = network.read(photo)
-    print_drawn(draw, as_json=as_json)
+    print_each(inputs, paths, draw, shared=network.facts, as_json=as_json, strict=reading.strict)
 
 
 def _drawn(
     network: Network,
     result: "Reconstruction",
-    photo: str,
+    photo: PhotoInput,
     loaded_photo: "Photo",
     path: Path,
     *,
@@ -57,16 +63,13 @@ def _drawn(
     force: bool,
 ) -> Result:
     """Write the picture."""
-    from deconvnet.pictures.sheets import save_picture
-
     layer = result.units[0].layer
     title = f"layer {layer} of {network.name} on {loaded_photo.name} ({network.net.rules.name})"
     sheet = result.sheet([loaded_photo], network.loaded.preprocess, crop=crop, title=title)
-    save_picture(sheet, path, force=force)
+    save_in_folder(sheet, path, force=force)
     units = unit_facts(result)
-    facts = {"photo": photo, "layer": layer, "units": units, "rules": result.rules.name,
-             "notes": list(result.notes), "file": str(path)}  # fmt: skip
-    return Result(f"{photo}: {len(units)} units of {layer} -> {path}", facts)
+    facts = {"layer": layer, "units": units, "notes": list(result.notes), "file": str(path)}
+    return Result(f"{photo.name}: {counted(len(units), 'unit')} of {layer} -> {path}", facts)
 
 
 def unit_facts(result: "Reconstruction") -> list[dict[str, Any]]:

@@ -18,20 +18,22 @@ INTRODUCTION = """\
 `python -m deconvnet` does the same as `deconvnet`. `deconvnet --help` and `deconvnet COMMAND --help` print a short
 form of this page, `deconvnet --version` the version. A flag means the same on every command that has it.
 
-Results go to stdout, errors and progress to stderr. A picture is written completely or not at all, and an existing
-file is only replaced with `--force`.
+Results go to stdout, errors and progress to stderr. A picture is written completely or not at all, an existing file is
+only replaced with `--force`, and folders that are missing are made. Where a command takes several photos, `-o` names a
+folder; a name without a suffix always does. [Scripts](scripts.md) describes `--json`.
 
 | exit code | meaning |
 |---|---|
-| 0 | success |
-| 1 | an error, reported in one line; or some of several photos could not be read |
+| 0 | success; photos in a folder, list or shard that cannot be used are reported and left out |
+| 1 | an error, reported in one line; or photos cannot be used: one that the command line itself names, all, \
+or with `--strict` any |
 | 2 | the command line has an unknown flag or is incomplete |
-| 130 | interrupted |
+| 130 | interrupted (Ctrl-C) |
 """
 EXAMPLES = {
     "explain": """\
 deconvnet explain sample:chelsea
-deconvnet explain holiday/*.jpg -o explained --json > explained.json
+deconvnet explain holiday -o explained --json > explained.json
 deconvnet explain sample:coffee --target "golf ball" --rules guided -o coffee.png
 """,
     "responsible": """\
@@ -47,12 +49,12 @@ deconvnet report sample:rocket --model torchvision:squeezenet1_1 --layer feature
     "project": """\
 deconvnet project sample:chelsea --layer relu3
 deconvnet project sample:chelsea --layer relu3 --channel 145,119,8 --position 2,1 -o units.png
-deconvnet project sample:rocket --layer features.12 --channel top:16 --model torchvision:squeezenet1_1
+deconvnet project holiday --layer features.12 --channel top:16 --model torchvision:squeezenet1_1 -o units
 """,
     "steps": """\
 deconvnet steps sample:chelsea --layer relu5
 deconvnet steps sample:chelsea --layer relu3 --channel 145 --position 2,2 --to relu1 -o steps.png
-deconvnet steps sample:coffee --target "golf ball" --json
+deconvnet steps holiday/*.jpg --target "golf ball" -o steps --json
 """,
     "compare": """\
 deconvnet compare deconvnet guided sample:chelsea --layer relu3 --channel 145

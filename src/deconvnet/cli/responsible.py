@@ -7,16 +7,17 @@ import typer
 
 from deconvnet.cli import options as o
 from deconvnet.cli.classes import answer_words, check_target, class_facts, class_words, percent
-from deconvnet.cli.files import output_paths, stem
+from deconvnet.cli.files import picture_paths, save_in_folder
 from deconvnet.cli.network import Network, open_network
+from deconvnet.cli.photos import PhotoInput, open_inputs
 from deconvnet.cli.project import unit_facts
-from deconvnet.cli.result import Result, print_each
+from deconvnet.cli.result import Result, counted, print_each
 
 if TYPE_CHECKING:
     from deconvnet.results.responsible import Responsible
 
 
-@o.with_model_flags
+@o.with_flags
 def responsible(
     photos: o.Photos,
     target: o.Target = None,
@@ -36,48 +37,39 @@ def responsible(
     force: o.Force = False,
     as_json: o.Json = False,
     *,
+    reading: o.PhotoFlags,
     flags: o.ModelFlags,
 ) -> None:
     """Show the units of a layer that a class rests on: where they lie in the photo, and the picture of each.
 
     They are the units with the largest product of activation and signal of the class. A share is relative to the sum
-    of all products above zero on the layer. A photo that cannot be read is reported, the others go on, and the exit
-    code is 1.
+    of all products above zero on the layer. A photo that cannot be used is reported, and the others go on.
     """
-    paths = output_paths([stem(photo) for photo in photos], output, ".responsible.png", force=force)
+    inputs = open_inputs(photos, reading)
+    paths = picture_paths(inputs, output, ".responsible.png", force=force)
     network = open_network(flags, target)
 
-    def draw(photo: str, path: Path) -> Result:
+    def draw(photo: PhotoInput, path: Path) -> Result:
         return _draw(network, photo, path, layer=layer, k=k, force=force)
 
-    print_each(photos, paths, draw, as_json=as_json)
+    print_each(inputs, paths, draw, shared=network.facts, as_json=as_json, strict=reading.strict)
 
 
-def _draw(network: Network, photo: str, path: Path, *, layer: str | None, k: int, force: bool) -> Result:
+def _draw(network: Network, photo: PhotoInput, path: Path, *, layer: str | None, k: int, force: bool) -> Result:
     """Write the picture of one photo."""
-    from deconvnet.pictures.sheets import save_picture
-
     loaded, net = network.loaded, network.net
     loaded_photo, x = network.read(photo)
     probabilities = net.probabilities(x)[0]
     check_target(network.target, tuple(probabilities.shape[1:]))
     result = net.responsible(x, network.target, layer=layer, k=k)
-    facts = class_facts(loaded, probabilities, result.classes[0])
+    facts = class_facts(loaded, probabilities, result.classes)
     title = f"{class_words(facts)}: units of {result.layer} that it rests on ({net.rules.name})"
     title += answer_words(facts, "; {}")
-    save_picture(result.beside(loaded_photo, loaded.preprocess, title=title), path, force=force)
+    save_in_folder(result.beside(loaded_photo, loaded.preprocess, title=title), path, force=force)
     units = _unit_facts(result)
     return Result(
-        f"{photo}: {class_words(facts)}{answer_words(facts, ' ({})')}: {_words(units, result.layer)} -> {path}",
-        {
-            "photo": photo,
-            **facts,
-            "layer": result.layer,
-            "units": units,
-            "rules": net.rules.name,
-            "notes": list(result.notes),
-            "file": str(path),
-        },
+        f"{photo.name}: {class_words(facts)}{answer_words(facts, ' ({})')}: {_words(units, result.layer)} -> {path}",
+        {**facts, "layer": result.layer, "units": units, "notes": list(result.notes), "file": str(path)},
     )
 
 
@@ -91,4 +83,4 @@ def _unit_facts(result: "Responsible") -> list[dict[str, Any]]:
 
 def _words(units: list[dict[str, Any]], layer: str) -> str:
     share = percent(sum(unit["share"] for unit in units))
-    return f"{len(units)} unit{'s' * (len(units) > 1)} of {layer}, {share} of its contributions"
+    return f"{counted(len(units), 'unit')} of {layer}, {share} of its contributions"

@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 
 from deconvnet._errors import ArgumentError
+from deconvnet._folders import make_folder
 from deconvnet.cli import options as o
 from deconvnet.cli.files import in_file_name, output_paths
+from deconvnet.cli.result import Result, print_result
 
 
 def sheet(
@@ -19,6 +21,7 @@ def sheet(
         str | None, o.output("Picture file: .png for one long picture, .pdf for A4 pages.", "./DIR.LAYER.sheet.png")
     ] = None,
     force: o.Force = False,
+    as_json: o.Json = False,
 ) -> None:
     """Draw feature maps of an atlas: the strongest activations of each, carried down, beside their patches."""
     from deconvnet.atlas.reader import Atlas
@@ -27,8 +30,11 @@ def sheet(
     suffix = f".{in_file_name(layer)}.sheet.png"
     (path,) = output_paths([atlas.resolve().name], output, suffix, force=force, formats=SUFFIXES)
     channels = _channels(channel)
+    make_folder(path.parent)
     pages = save_sheet(Atlas.open(atlas), layer, path, channels=channels, columns=columns, force=force)
-    print(f"{layer} of {atlas} -> {path}" + (f" ({pages} pages)" if pages > 1 else ""))
+    words = f"{layer} of {atlas} -> {path}" + (f" ({pages} pages)" if pages > 1 else "")
+    facts = {"folder": str(atlas), "layer": layer, "pages": pages, "file": str(path)}
+    print_result(Result(words, facts), as_json=as_json)
 
 
 def _channels(text: str) -> list[int] | None:

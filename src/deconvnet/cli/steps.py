@@ -8,25 +8,24 @@ import typer
 from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
 from deconvnet.cli.classes import check_target
-from deconvnet.cli.files import in_file_name, output_paths, stem
+from deconvnet.cli.files import in_file_name, picture_paths, save_in_folder
 from deconvnet.cli.network import open_network
-from deconvnet.cli.result import Result, print_drawn
+from deconvnet.cli.photos import PhotoInput, open_inputs
+from deconvnet.cli.result import Result, counted, print_each
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from deconvnet.results.steps import StepDown, Steps
 
 
-@o.with_model_flags
+@o.with_flags
 def steps(
-    photo: o.Photo,
+    photos: o.Photos,
     layer: Annotated[
         str | None,
         typer.Option("--layer", "-l", help=o.LAYER_HELP, show_default="the classes"),
     ] = None,
     channel: Annotated[
-        int | None,
+        str | None,
         typer.Option(*o.CHANNEL, help="Feature map of the layer.", show_default="the strongest"),
     ] = None,
     position: o.Position = None,
@@ -34,43 +33,44 @@ def steps(
     to: Annotated[
         str | None, typer.Option("--to", help="Layer to stop at, below the unit.", show_default="the pixels")
     ] = None,
-    output: Annotated[str | None, o.output("Picture file.", "./NAME.LAYER.steps.png")] = None,
+    output: Annotated[
+        str | None, o.output("Picture file; a folder for several photos.", "./NAME.LAYER.steps.png")
+    ] = None,
     force: o.Force = False,
     as_json: o.Json = False,
     *,
+    reading: o.PhotoFlags,
     flags: o.ModelFlags,
 ) -> None:
     """Show the mechanism: a unit's signal unpooled, rectified and filtered, step by step, beside the forward maps.
 
-    Without --layer, a class is carried down.
+    Without --layer, a class is carried down. A photo that cannot be used is reported, and the others go on.
     """
     _check_unit(layer, channel, position, target)
-    (path,) = output_paths([stem(photo)], output, f".{in_file_name(layer or 'class')}.steps.png", force=force)
-    index = o.parse_numbers("--position", position, whole=True)
+    inputs = open_inputs(photos, reading)
+    paths = picture_paths(inputs, output, f".{in_file_name(layer or 'class')}.steps.png", force=force)
+    index, single = o.parse_numbers("--position", position, whole=True), o.feature_map(channel)
     network = open_network(flags, target)
 
-    def draw() -> Result:
+    def draw(photo: PhotoInput, path: Path) -> Result:
         loaded_photo, x = network.read(photo)
         if layer is None:
             check_target(network.target, tuple(network.net.scores(x).shape[2:]))
-        result = network.net.steps(x, layer, channel=channel, position=index, target=network.target, to=to)
-        return _drawn(result, photo, network.loaded.preprocess.as_seen(loaded_photo), path, force=force)
+        result = network.net.steps(x, layer, channel=single, position=index, target=network.target, to=to)
+        save_in_folder(result.figure(network.loaded.preprocess.as_seen(loaded_photo)), path, force=force)
+        return _result(result, photo, path)
 
-    print_drawn(draw, as_json=as_json)
+    print_each(inputs, paths, draw, shared=network.facts, as_json=as_json, strict=reading.strict)
 
 
-def _drawn(result: "Steps", photo: str, seen: "Image", path: Path, *, force: bool) -> Result:
-    """Write the picture."""
-    from deconvnet.pictures.sheets import save_picture
-
-    save_picture(result.figure(seen), path, force=force)
+def _result(result: "Steps", photo: PhotoInput, path: Path) -> Result:
     unit = {"channel": result.unit.channel, "position": result.unit.position, "activation": result.activation}
-    facts = {"photo": photo, "layer": result.unit.layer, "unit": unit, "steps": [*map(_step_facts, result)],
-             "rules": result.rules.name, "notes": list(result.notes), "file": str(path)}  # fmt: skip
-    return Result(_words(photo, result, path), facts)
+    facts = {"layer": result.unit.layer, "unit": unit, "steps": [*map(_step_facts, result)],
+             "notes": list(result.notes), "file": str(path)}  # fmt: skip
+    return Result(_words(photo.name, result, path), facts)
 
 
-def _check_unit(layer: str | None, channel: int | None, position: str | None, target: str | None) -> None:
+def _check_unit(layer: str | None, channel: str | None, position: str | None, target: str | None) -> None:
     """Raise unless the flags name one unit: of a layer, or a class.
 
     Raises:
@@ -96,7 +96,7 @@ def _step_facts(step: "StepDown") -> dict[str, Any]:
 
 
 def _words(photo: str, steps: "Steps", path: Path) -> str:
-    lines = [f"{photo}: {len(steps)} steps down from {steps.unit.layer or 'the output'} -> {path}"]
+    lines = [f"{photo}: {counted(len(steps), 'step')} down from {steps.unit.layer or 'the output'} -> {path}"]
     lines += [
         f"  {step.layer}: unpooling {step.pool} restores the forward maps with a relative error of {step.error:.3g}"
         for step in steps

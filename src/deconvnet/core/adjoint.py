@@ -104,8 +104,8 @@ def if_smooth_is_admitted(step: Step, rules: RuleSet, what: str) -> Rule:
     if rules.smooth == "gradient":
         return Rule("derivative", _derivative, _remember_all, smooth="differentiated")
     raise UnsupportedOperationError(
-        f"cannot project through {step.where}: it is {what}, for which DeconvNet does not have a rule. "
-        'Pass smooth="gradient" to use its derivative, or add a rule with @rule; see docs/extend.md.'
+        f"cannot project through {step.where}: it is {what}, for which DeconvNet does not have a rule. Use its "
+        'derivative (--smooth gradient, smooth="gradient"), or add a rule with @rule: see help(deconvnet.rule).'
     )
 
 

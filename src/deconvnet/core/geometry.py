@@ -48,6 +48,20 @@ def _untouched(step: Step, below: Value, axes: int, untouched: bool) -> list[Win
     return [(1, 0, 0)] * axes if same and untouched else None
 
 
+def sliced(step: Step, below: Value, axes: int) -> list[Window] | None:
+    """The one at its own position, or where a slice of a spatial axis took it from."""
+    arguments, ranks = step.arguments, len(below.shape)
+    along = arguments.get("dim", 0) % ranks - (ranks - axes)
+    if along < 0:
+        return maps_untouched(step, below, axes)
+    start, stride = arguments.get("start") or 0, arguments.get("step", 1)
+    if not _plain(step, below, axes) or not isinstance(start, int) or not isinstance(stride, int):
+        return None
+    length = below.map_size[along]
+    first = min(max(start + length if start < 0 else start, 0), length)
+    return [(stride, first, first) if axis == along else (1, 0, 0) for axis in range(axes)]
+
+
 def sliding(step: Step, below: Value, axes: int) -> list[Window] | None:
     """The window of a convolution or a pooling."""
     arguments, padding = step.arguments, step.arguments.get("padding", 0)
@@ -170,6 +184,19 @@ def map_by_map(step: Step, below: tuple[Value, ...], rules: RuleSet) -> bool:
 def among_maps(step: Step, below: tuple[Value, ...], rules: RuleSet) -> bool:
     """Whether it works along the axis of the maps."""
     return step.arguments.get("dim") in (1, 1 - len(step.output.shape))
+
+
+def sliced_in_windows(step: Step, below: tuple[Value, ...], rules: RuleSet) -> bool:
+    """Whether a slice takes everything, or maps, or along a spatial axis positions that windows can hold."""
+    ranks = len(step.output.shape)
+    if below[0].shape == step.output.shape or among_maps(step, below, rules):
+        return True
+    return step.arguments.get("dim", 0) % ranks > 1 and sliced(step, below[0], ranks - 2) is not None
+
+
+def pads_maps(step: Step, below: tuple[Value, ...], rules: RuleSet) -> bool:
+    """Whether it adds maps, and no border to any."""
+    return not any(step.arguments["pad"][: 2 * (len(step.output.shape) - 2)])
 
 
 def convolved(step: Step, below: tuple[Value, ...], rules: RuleSet) -> bool:

@@ -177,7 +177,7 @@ def rule_for(step: Step, rules: RuleSet, rows: Mapping[str, Operation]) -> Rule:
     if row is None or row.rule is None:
         raise UnsupportedOperationError(
             f"cannot project through {step.where}: this operation does not have a rule. "
-            "Add one with @rule; see docs/extend.md."
+            "Add one with @rule: see help(deconvnet.rule)."
         )
     return row.rule(step, rules)
 
@@ -244,14 +244,15 @@ _row("permute", rows.linear, copies=True, sees=geometry.maps_permuted)
 _row("unbind select flip channel_shuffle", rows.linear, **_MAPS)
 _row("stack", rows.linear, stacks=True, **_MAPS)
 _row("cat concat concatenate", rows.concatenation, concatenates=True, windowed=geometry.among_maps, **_MAPS)
-_row("split split_with_sizes slice", rows.linear, windowed=geometry.among_maps, **_MAPS)
+_row("split split_with_sizes", rows.linear, windowed=geometry.among_maps, **_MAPS)
+_row("slice", rows.linear, sees=geometry.sliced, windowed=geometry.sliced_in_windows)
 _row("t", rows.linear, copies=True)
 _row("copy", rows.copied)
 _row("repeat tile repeat_interleave slice_scatter select_scatter roll rot90 diagonal tril triu index_select",
      rows.linear)  # fmt: skip
 _row("index_add index_copy index_fill index_put scatter scatter_add masked_scatter hstack vstack dstack column_stack",
      rows.linear)  # fmt: skip
-_row("pad constant_pad_nd", rows.linear, sees=geometry.padded, pads=True)
+_row("pad constant_pad_nd", rows.linear, sees=geometry.padded, windowed=geometry.pads_maps, pads=True)
 _row("reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d",
      rows.linear)  # fmt: skip
 _row("pixel_shuffle", rows.linear, sees=geometry.enlarged, windowed=geometry.always, spreads=True)

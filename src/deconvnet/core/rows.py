@@ -230,8 +230,9 @@ def activation(step: Step, rules: RuleSet) -> Rule:
     if rules.smooth == "gradient":
         return if_smooth_is_admitted(step, rules, "an activation")
     raise UnsupportedOperationError(
-        f"cannot project through {step.where}. DeconvNet is defined for rectifiers. "
-        'Pass smooth="rectify" or smooth="gradient", or add a rule with @rule; see docs/extend.md.'
+        f"cannot project through {step.where}. DeconvNet is defined for rectifiers. Treat it as one (--smooth rectify, "
+        'smooth="rectify"), use its derivative (--smooth gradient, smooth="gradient"), or add a rule with @rule: see '
+        "help(deconvnet.rule)."
     )
 
 
@@ -249,4 +250,4 @@ def own_norm(step: Step, rules: RuleSet) -> Rule:
 
 def nonlinear(step: Step, rules: RuleSet) -> Rule:
     """Refused, unless the rule set admits derivatives."""
-    return if_smooth_is_admitted(step, rules, "neither linear nor a rectifier")
+    return if_smooth_is_admitted(step, rules, "not linear and not a rectifier")

@@ -15,7 +15,7 @@ from deconvnet.core.operations import OperationTable
 from deconvnet.core.rules import RuleSet
 from deconvnet.engine.costs import Costs
 from deconvnet.engine.layers import ClassScores, Layer, class_scores, layer_name, maps_of
-from deconvnet.models.load import check_label_count
+from deconvnet.models.class_names import check_label_count
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +28,7 @@ class Attachment:
         operations: the table of operations.
         output: which of several outputs holds the classes.
         memory: budget in bytes; a quarter of what is free where None.
+        labels: names of the classes, where they are known.
     """
 
     captures: Captures
@@ -35,6 +36,7 @@ class Attachment:
     operations: OperationTable
     output: str | None
     memory: int | None
+    labels: tuple[str, ...] | None = None
 
     @property
     def model(self) -> nn.Module:

@@ -78,9 +78,9 @@ def value_of(graph: Graph, name: str) -> Value:
     if name not in graph.layers:
         near = get_close_matches(name, graph.layers, n=3, cutoff=0.3)
         near += [other for other in graph.layers if other.startswith(f"{name}[")][:3]
+        nearest = f"; the nearest names are {', '.join(map(repr, dict.fromkeys(near)))}" if near else ""
         raise LayerNotFoundError(
-            f"the network has no layer {name!r}; the nearest names are "
-            f"{', '.join(map(repr, dict.fromkeys(near))) or 'none'}. print(net) lists all."
+            f"the network has no layer {name!r}{nearest}. List its layers with print(net), or with deconvnet layers."
         )
     return graph.layers[name]
 

@@ -70,6 +70,7 @@ def by_images(
     choose: Callable[[Tensor, int], Seeds],
     budget: int,
     keep: Sequence[Value] = (),
+    counts: Sequence[int] | None = None,
 ) -> Iterator[Pass]:
     """Passes over as many images at once as the budget allows.
 
@@ -77,9 +78,10 @@ def by_images(
         costs: of the way down.
         model: the network.
         x: all images.
-        choose: (values of the layer, index of the first image) -> what starts; as much from each image.
+        choose: (values of the layer, index of the first image) -> what starts.
         budget: bytes that may be taken.
         keep: values that the traces shall hold besides the layer's; their signals count towards the budget too.
+        counts: how much starts from each image; where None, as much from each as from the first.
 
     Raises:
         MemoryBudgetError: not even one image fits.
@@ -89,8 +91,8 @@ def by_images(
     for first in range(0, len(x), at_once):
         trace = _over_images(costs.way, model, x[first : first + at_once], frozenset(value.name for value in keep))
         seeds = choose(trace.values[costs.way.start.name], first)
-        each = len(seeds.units) // trace.images
-        yield Pass(trace, seeds, first * each + np.arange(len(seeds.units)), len(x) * each)
+        each = [len(seeds.units) // trace.images] * len(x) if counts is None else counts
+        yield Pass(trace, seeds, sum(each[:first]) + np.arange(len(seeds.units)), sum(each))
 
 
 def by_units(

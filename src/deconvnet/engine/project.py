@@ -158,6 +158,9 @@ def facts_of(way: Way, seeds: Sequence[Seeds], skipped: tuple[str, ...]) -> Fact
         smooth=frozenset(rule.smooth for _, rule in way.down if rule.smooth is not None),
         noted=frozenset(rule.noted for _, rule in way.down if rule.noted is not None),
         silent=silent,
+        everywhere=tuple(
+            int(mask.sum()) for part in seeds for i, mask in part.masks.items() if part.units[i].channel is not None
+        ),
         units=sum(len(part.units) for part in seeds),
     )
     if silent and len(silent) == facts.units:

@@ -1,42 +1,60 @@
 """The units that a class rests on: a layer's activations times the signal of the class, the largest first."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from deconvnet._checks import as_index, short, whole_number
-from deconvnet._errors import ArgumentError, TargetError
+from deconvnet._checks import whole_number
+from deconvnet._errors import ArgumentError
 from deconvnet._types import Unit
 from deconvnet.core.down import Way
-from deconvnet.core.graph import Value
 from deconvnet.engine.attachment import Attachment
+from deconvnet.engine.classes import ClassesDown, output_of
 from deconvnet.engine.layers import Layer, has_rows, maps_of, rectified_values, value_of
-from deconvnet.engine.passes import by_images
+from deconvnet.engine.passes import Pass, by_units
 from deconvnet.engine.project import collected
-from deconvnet.engine.seeds import Seeds, Target, class_seeds, listed_seeds, names_classes
+from deconvnet.engine.targets import Chosen, Target
 from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.results.responsible import Responsible
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """The strongest contributions of each image, k each, in order of images, then rank.
+    """The strongest contributions of some images, in order of images, then rank.
 
     Attributes:
-        units: (n * k) where they are.
-        signals: (n * k) of the class, as it arrives there.
-        contributions: (n * k) activation times signal, above 0, from strong to weak.
-        shares: (n * k) of all positive contributions of the same image on the layer, above 0, 1 at most.
+        units: where they are.
+        signals: (m,) of the class, as it arrives there.
+        contributions: (m,) activation times signal, above 0, from strong to weak.
+        shares: (m,) of all positive contributions of the same image on the layer, above 0, 1 at most.
+        alive: for each image, how many units have a contribution above 0.
     """
 
     units: tuple[Unit, ...]
     signals: Float[Tensor, " m"]
     contributions: Float[Tensor, " m"]
     shares: Float[Tensor, " m"]
+    alive: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Arrival:
+    """The signal of a class of some images on a layer, beside what the layer gave.
+
+    Attributes:
+        activations: (n, c, *spatial) on the way up.
+        signals: (n, c, *spatial) on the way down.
+        first: index of the first of these images.
+    """
+
+    activations: Float[Tensor, "n c *spatial"]
+    signals: Float[Tensor, "n c *spatial"]
+    first: int
 
 
 def responsible(
@@ -44,47 +62,68 @@ def responsible(
     x: Float[Tensor, "n c *spatial"],
     target: Target,
     layer: Layer | None,
+    *,
     k: int,
+    per_map: int | None,
     memory: str | int | None,
 ) -> Responsible:
     """The units of a layer that a class rests on; see `DeconvNet.responsible`."""
-    graph = attached.graph(x)
-    way = attached.costs_of_classes(graph)[0].way
     k = whole_number("k", k)
-    _check_single(target, way.start)
-    name = last_maps(way) if layer is None else attached.layer_name(layer)
-    _check_layer(way, name)
-    costs, budget = attached.costs(graph, name), attached.budget(memory)
-    explained = _explained(attached, x, target, name, budget)
-    rankings: list[Ranking] = []
-
-    def choose(values: Tensor, first: int) -> Seeds:
-        signals = torch.stack([explained.whole(i) for i in range(first, first + len(values))])
-        rankings.append(ranked(name, values, signals, k, first))
-        return listed_seeds(rankings[-1].units, values, np.arange(len(values)).repeat(k), "activation")
-
-    units = collected(costs, by_images(costs, attached.model, x, choose, budget), budget)
+    per_map = 0 if per_map is None else whole_number("per_map", per_map, least=0)
+    name, budget = layer_of(attached, x, layer), attached.budget(memory)
+    classes, arrivals = arrived(
+        attached, x, output_of(attached, attached.graph(x), len(x)).chosen(target), name, memory
+    )
+    rankings = [ranked(name, part.activations, part.signals, k, per_map, part.first) for part in arrivals]
+    listed = [unit for ranking in rankings for unit in ranking.units]
+    if not listed:
+        raise ArgumentError(
+            f"no unit of {name!r} has a contribution above 0: choose another layer with layer=, or another class."
+        )
+    costs = attached.costs(attached.graph(x), name)
+    units = collected(costs, by_units(costs, attached.model, x, listed, "activation", budget, "auto"), budget)
     same = f"The signal of the class that arrives at {name!r} is the same for every image."
+    few = _few([count for ranking in rankings for count in ranking.alive], listed, k, per_map)
     return Responsible(
         layer=name,
-        classes=explained.units,
-        scores=explained.activations,
+        classes=classes.units,
+        scores=classes.activations,
         units=units,
         signals=torch.cat([ranking.signals for ranking in rankings]),
         contributions=torch.cat([ranking.contributions for ranking in rankings]),
         shares=torch.cat([ranking.shares for ranking in rankings]),
-        notes=tuple(dict.fromkeys((*explained.facts.notes(same), *units.notes))),
+        notes=tuple(dict.fromkeys((*few, *classes.facts.notes(same), *units.notes))),
     )
 
 
-def _explained(attached: Attachment, x: Tensor, target: Target, to: str, budget: int) -> Reconstruction:
-    """The class, carried down to a layer."""
-    costs, scores = attached.costs_of_classes(attached.graph(x), to)
+def layer_of(attached: Attachment, x: Tensor, layer: Layer | None) -> str:
+    """The name of the layer whose units are taken, checked to lie on the way to the class.
 
-    def choose(values: Tensor, first: int) -> Seeds:
-        return class_seeds(costs.layer, values, target, "one", first, len(x))
+    Raises:
+        LayerNotFoundError, ArgumentError: it does not.
+    """
+    way = attached.costs_of_classes(attached.graph(x))[0].way
+    name = last_maps(way) if layer is None else attached.layer_name(layer)
+    _check_layer(way, name)
+    return name
 
-    return collected(costs, by_images(costs, attached.model, x, choose, budget), budget, skipped=scores.words)
+
+def arrived(
+    attached: Attachment, x: Tensor, chosen: Sequence[Sequence[Chosen]], layer: str, memory: str | int | None
+) -> tuple[Reconstruction, list[Arrival]]:
+    """A class of each image carried down to a layer, and the layer's activations beside it."""
+    value, values = value_of(attached.graph(x), layer), list[tuple[int, Tensor]]()
+
+    def look(pass_: Pass) -> None:
+        values.append((int(pass_.indices[0]), pass_.trace.values[value.name]))
+
+    down = ClassesDown(attached, x, chosen, "one", layer)
+    classes = down.collected(memory, keep=[value], look=look)
+    arrivals = [
+        Arrival(part, torch.stack([classes.whole(i) for i in range(first, first + len(part))]), first)
+        for first, part in values
+    ]
+    return classes, arrivals
 
 
 def ranked(
@@ -92,6 +131,7 @@ def ranked(
     activations: Float[Tensor, "n c *spatial"],
     signals: Float[Tensor, "n c *spatial"],
     k: int,
+    per_map: int = 0,
     first: int = 0,
 ) -> Ranking:
     """The k units of each image whose activation times signal is largest; of equal ones the first in order.
@@ -100,38 +140,61 @@ def ranked(
         layer: the layer's name.
         activations: on the way up.
         signals: on the way down.
-        k: how many of each image.
+        k: how many of each image at most; only units with a product above 0 count.
+        per_map: how many of each feature map at most; 0 for any number.
         first: index of the first image.
-
-    Raises:
-        ArgumentError: fewer than k units of an image have a product above 0.
 
     Example:
         >>> ranking = ranked("fc", torch.tensor([[2.0, 3.0, 1.0]]), torch.tensor([[1.0, 1.0, -1.0]]), 2)
         >>> [unit.channel for unit in ranking.units], ranking.shares
         ([1, 0], tensor([0.6000, 0.4000]))
     """
+    products = _products(activations, signals)
+    positive = products.clamp(min=0)
+    order = _strongest(products.flatten(2) if products.ndim > 2 else products[..., None], k, per_map)
+    chosen = products.flatten(1).gather(1, order)
+    image, rank = (chosen > 0).nonzero(as_tuple=True)
+    flat = order[image, rank]
+    positions = np.stack(np.unravel_index(flat.cpu().numpy(), activations.shape[1:]), -1).tolist()
+    units = [Unit(layer, c, tuple(at), first + i) for i, (c, *at) in zip(image.tolist(), positions, strict=True)]
+    contributions = chosen[image, rank]
+    shares = contributions / positive.flatten(1).sum(1)[image]
+    arrived = signals.flatten(1).to(products.dtype)[image, flat]
+    return Ranking(tuple(units), arrived, contributions, shares, tuple((products > 0).flatten(1).sum(1).tolist()))
+
+
+def map_shares(arrivals: Sequence[Arrival]) -> Float[Tensor, "n c"]:
+    """Of each image and feature map, its positive contributions divided by those of all maps; zero where none is."""
+    products = torch.cat([_products(part.activations, part.signals) for part in arrivals]).clamp(min=0)
+    of_maps = products.flatten(2).sum(2) if products.ndim > 2 else products
+    return of_maps / of_maps.sum(1, keepdim=True).clamp(min=torch.finfo(of_maps.dtype).tiny)
+
+
+def _products(activations: Tensor, signals: Tensor) -> Tensor:
     wide = torch.promote_types(activations.dtype, torch.float32)  # products of half floats overflow soon
-    arrived = signals.flatten(1).to(wide)
-    products = activations.flatten(1).to(wide) * arrived
-    for image, alive in enumerate((products > 0).sum(1).tolist(), first):
-        if alive < k:
-            raise ArgumentError(
-                f"k={k}, but of the units of {layer!r} only {alive} have a contribution above 0 in image {image}: "
-                + (f"ask for k={alive} or less." if alive else "choose another layer or another class.")
-            )
-    order = products.sort(dim=1, descending=True, stable=True).indices[:, :k]
-    positions = np.stack(np.unravel_index(order.cpu().numpy(), activations.shape[1:]), -1).tolist()
-    units = [Unit(layer, c, tuple(at), image) for image, rows in enumerate(positions, first) for c, *at in rows]
-    chosen = products.gather(1, order)
-    shares = chosen / products.clamp(min=0).sum(1, keepdim=True)
-    return Ranking(tuple(units), arrived.gather(1, order).flatten(), chosen.flatten(), shares.flatten())
+    return activations.to(wide) * signals.to(wide)
 
 
-def _check_single(target: Target, scores: Value) -> None:
-    """Raise TargetError if `target` is several classes; a single class is checked when its seeds are made."""
-    if target is not None and names_classes(target, scores.map_size) and as_index(target) is None:
-        raise TargetError(f"target is one class, or None for the network's answer in each image; got {short(target)}.")
+def _strongest(products: Float[Tensor, "n c positions"], k: int, per_map: int) -> Int[Tensor, "n k"]:
+    """Flat indices of the k largest of each image, of each map at most `per_map`; of equal ones the first in order."""
+    count = products.shape[2]
+    best = products.sort(dim=2, descending=True, stable=True)
+    most = min(per_map or count, count)
+    flat = best.indices[..., :most] + count * torch.arange(products.shape[1], device=products.device)[:, None]
+    order = best.values[..., :most].flatten(1).sort(dim=1, descending=True, stable=True).indices[:, :k]
+    return flat.flatten(1).gather(1, order)
+
+
+def _few(alive: Sequence[int], units: Sequence[Unit], k: int, per_map: int) -> list[str]:
+    """A note where images have fewer units than were asked for."""
+    counts = [sum(unit.image == image for unit in units) for image in range(len(alive))]
+    images = [image for image, count in enumerate(counts) if count < k]
+    if not images:
+        return []
+    first = images[0]
+    of_them = f" in {len(images)} of {len(alive)} images; the first, image {first}, has" if len(alive) > 1 else ":"
+    bound = "" if alive[first] == counts[first] else f" of different feature maps (per_map={per_map})"
+    return [f"Fewer than k={k} units have a contribution above 0{of_them} {counts[first]}{bound}."]
 
 
 def _check_layer(way: Way, layer: str) -> None:

@@ -1,22 +1,20 @@
 """Seeds: what signals start from, all other activations zero."""
 
-import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from deconvnet._checks import as_index, as_list, index_of, is_one_of, short
-from deconvnet._errors import ArgumentError, TargetError
+from deconvnet._errors import ArgumentError
 from deconvnet._types import Unit
 
 Channel = int | Sequence[int] | str
-Target = int | Sequence[int] | tuple[Any, ...] | Tensor | str | None
 Start = Literal["activation", "one"]
 
 
@@ -25,11 +23,12 @@ class Seeds:
     """What signals start from.
 
     Attributes:
-        units: a unit each, a whole map each (position None), or a whole signal each (channel None).
-        activations: (m,) of each; of a whole signal its value of largest magnitude.
+        units: a unit each, a whole map or part of one each (position None), or a whole signal each (channel None).
+        activations: (m,) of each; of a whole signal its value of largest magnitude; of a mask the sum.
         start: each unit starts from its "activation" or from "one".
         values: (n, c, *spatial) of the layer as the forward pass gave it; a whole signal is taken from it.
         rows: (m,) which of these each unit belongs to.
+        masks: by the index of a seed that starts at many positions at once, where.
     """
 
     units: tuple[Unit, ...]
@@ -37,11 +36,15 @@ class Seeds:
     start: str
     values: Float[Tensor, "n *shape"]
     rows: Int[np.ndarray, " m"]
+    masks: Mapping[int, Bool[Tensor, "*shape"]] = field(default_factory=dict)
 
     def signal(self, index: int) -> Float[Tensor, "*shape"]:
         """The signal that one unit starts."""
         unit = self.units[index]
         values = self.values[self.rows[index]]
+        if index in self.masks:
+            mask = self.masks[index].to(values)
+            return mask * values if self.start == "activation" else mask
         if unit.channel is None:
             return values
         alone = torch.zeros_like(values)
@@ -243,75 +246,7 @@ def own_signal(
     return Seeds(units, strength, "activation", part, _rows(units, first))
 
 
-def class_seeds(layer: str, values: Tensor, target: Target, start: Start, first: int, images: int) -> Seeds:
-    """One seed for each chosen class of each image."""
-    check_start(start, "'activation' or 'one'")
-    if values.ndim > 2 and not names_classes(target, tuple(values.shape[2:])):
-        return _position_seeds(layer, values, target, start, first, images)
-    scores = values[:, None] if values.ndim == 1 else values.flatten(1)
-    count = scores.shape[1]
-    if target is None:
-        classes = [[int(c)] for c in scores.argmax(1)]
-    elif isinstance(target, str):
-        if target != "all":
-            raise TargetError(f"target is a class index, several, 'all' or None; got {short(target)}.")
-        classes = [list(range(count))] * len(values)
-    else:
-        classes = [checked_indices(target, count, "classes", TargetError)] * len(values)
-    position = (0,) * (values.ndim - 2)
-    units = [Unit(layer, c, position, first + i) for i, row in enumerate(classes) for c in row]
-    activations = torch.stack([scores[i, c] for i, row in enumerate(classes) for c in row])
-    return Seeds(tuple(units), activations, start, values, _rows(units, first))
-
-
-def names_classes(target: Target, size: tuple[int, ...]) -> bool:
-    """Whether a target of maps of this size names classes alone: the maps have one position, and no other is named."""
-    if math.prod(size) > 1 or _as_mask(target) is not None:
-        return False
-    at = target[1:] if isinstance(target, tuple) and len(target) == 1 + len(size) else (None,)
-    return any(as_index(y) not in (0, -1) for y in at)
-
-
-def _as_mask(target: Target) -> Tensor | None:
-    """A mask as a tensor, also of NumPy; None for any other target."""
-    if isinstance(target, np.ndarray) and target.dtype == np.bool_:
-        return torch.from_numpy(target)
-    return target if isinstance(target, Tensor) and target.dtype == torch.bool else None
-
-
 def check_start(start: object, kinds: str, *, tensors: bool = False) -> None:
     """Raise ArgumentError unless `start` is "activation" or "one", or, where they may be, a tensor."""
     if not is_one_of(start, get_args(Start)) and not (tensors and isinstance(start, Tensor)):
         raise ArgumentError(f"start is {kinds}; got {short(start)}.")
-
-
-def _position_seeds(layer: str, values: Tensor, target: Target, start: Start, first: int, images: int) -> Seeds:
-    """One seed for each image at a position of an output that is a map, or all over a mask."""
-    count, size = values.shape[1], tuple(values.shape[2:])
-    mask = _as_mask(target)
-    if mask is not None:
-        shapes = [(count, *size), (images, count, *size)]
-        if mask.layout != torch.strided or mask.is_meta or tuple(mask.shape) not in shapes:
-            raise TargetError(f"a mask has shape {shapes[0]} or {shapes[1]}; got {short(target)}.")
-        mask = mask.expand(images, count, *size)[first : first + len(values)].to(values.device)
-        signal = mask.to(values) * (values if start == "activation" else 1)
-        units = tuple(Unit(layer, None, None, first + i) for i in range(len(values)))
-        return Seeds(units, (mask * values).flatten(1).sum(1), "activation", signal, _rows(units, first))
-    at = None if as_index(target) is not None else as_list(target)
-    if at is None or len(at) != 1 + len(size):
-        raise TargetError(
-            f"the output has {count} maps of {'x'.join(map(str, size))}: target is (class, "
-            f"{', '.join('zyx'[-len(size) :])}) or a mask of its shape; got {short(target)}."
-        )
-    c = index_of(at[0], count, "classes", TargetError)
-    position = checked_position(at[1:], size, layer)
-    units = tuple(Unit(layer, c, position, first + i) for i in range(len(values)))
-    activations = values[:, c].flatten(1)[:, _flat(position, size)]
-    return Seeds(units, activations, start, values, _rows(units, first))
-
-
-def _flat(position: tuple[int, ...], size: tuple[int, ...]) -> int:
-    flat = 0
-    for y, length in zip(position, size, strict=True):
-        flat = flat * length + y
-    return flat

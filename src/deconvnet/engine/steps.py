@@ -20,11 +20,13 @@ from deconvnet.core.pooling import PoolWindows
 from deconvnet.core.rules import Call, Rule
 from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.carry import boxes_of, carry_seeds
+from deconvnet.engine.classes import class_seeds, each_alone, output_of
 from deconvnet.engine.costs import Costs
-from deconvnet.engine.layers import Layer, names_of, rectified_values
+from deconvnet.engine.layers import ClassScores, Layer, names_of, rectified_values
 from deconvnet.engine.passes import Pass, by_images
 from deconvnet.engine.project import facts_of
-from deconvnet.engine.seeds import Seeds, Target, class_seeds, unit_seeds
+from deconvnet.engine.seeds import Seeds, unit_seeds
+from deconvnet.engine.targets import Target
 from deconvnet.results.steps import StepDown, Steps
 from deconvnet.windows.frames import Frames, moved, whole_maps
 
@@ -50,16 +52,16 @@ def steps_down(
         raise ArgumentError("target= is a class; drop layer=, or name a channel of the layer with channel=.")
     if layer is None and (channel is not None or position is not None):
         raise ArgumentError("channel= and position= are of a layer; name the layer, or give target= alone.")
-    skipped: tuple[str, ...] = ()
+    scores: ClassScores | None = None
     if layer is None:
         costs, scores = attached.costs_of_classes(graph, to)
-        skipped = scores.words
     else:
         costs = attached.costs(graph, layer, to)
+    chosen = [] if scores is None else output_of(attached, graph, 1).chosen(target)
 
     def choose(values: Tensor, first: int) -> Seeds:
-        if layer is None:
-            return class_seeds(costs.layer, values, target, "one", first, 1)
+        if scores is not None:
+            return class_seeds(costs.layer, values, chosen, "one", first, each_alone(scores))
         top = "top:1" if channel is None else channel
         return unit_seeds(costs.layer, values, top, position, "activation", first)
 
@@ -70,6 +72,7 @@ def steps_down(
         raise ArgumentError(f"steps are those of one unit; {len(pass_.seeds.units)} were asked for.")
     steps = _carried(costs, pass_, budget)
     (unit,), activation = pass_.seeds.units, float(pass_.seeds.activations)
+    skipped = () if scores is None else scores.words
     return Steps(unit, activation, steps, costs.way.rules, facts_of(costs.way, [pass_.seeds], skipped))
 
 

@@ -1,6 +1,5 @@
 """Training: layer by layer, batch by batch; memory does not grow with the number of images."""
 
-import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -23,13 +22,14 @@ from deconvnet._checks import (
     short,
 )  # fmt: skip
 from deconvnet._errors import ArgumentError, DeconvNetWarning
+from deconvnet._folders import Saves
 from deconvnet.learn.checkpoint import Position, load_checkpoint, save_checkpoint
 from deconvnet.learn.convolve import check_images
 from deconvnet.learn.filters import Fit, Update, reseed, update
 from deconvnet.learn.net import AdaptiveDeconvNet, Solver, checked_inference, checked_layer
 
 Loader: TypeAlias = Iterable[Any] | Callable[[int], Iterable[Any]]
-_SAVE_SECONDS, _MOST_EPOCHS = 60, 10**6
+_SAVE_SECONDS, _MOST_EPOCHS = 5, 10**6
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def fit(
             batches: with it, and a checkpoint, an interrupted run goes on as if it had not been interrupted.
         epochs: for all layers, or for each.
         update_by, solver, tol, max_iter, steps: as in `partial_fit`.
-        checkpoint: a safetensors file, written every minute and after every epoch, completely or not at all.
+        checkpoint: a safetensors file, written every few seconds and after every epoch, completely or not at all.
         resume: continue from the checkpoint, if there is one; batches that the epoch has learned from are passed over.
         about: what else a checkpoint says of the run, as JSON; it has to say the same when the run is resumed.
         before_checkpoint: called before each checkpoint is written, to save what a resumed run needs beside it.
@@ -219,7 +219,7 @@ class _Checkpoints:
         before: Callable[[], object] | None,
     ) -> None:
         self._net, self._path, self._options, self._about, self._before = net, path, options, about, before
-        self._written = time.monotonic()
+        self._saves = Saves(_SAVE_SECONDS)
 
     def start(self, *, resume: bool) -> Position:
         """Where training starts: at the checkpoint, or else at the first batch."""
@@ -232,15 +232,15 @@ class _Checkpoints:
         return load_checkpoint(self._path, self._net, self._options, self._about)
 
     def write_now_and_then(self, position: Position) -> None:
-        if time.monotonic() - self._written > _SAVE_SECONDS:
-            self.write(position)
+        if self._saves.due:
+            self._saves.save(lambda: self.write(position))
 
     def write(self, position: Position) -> None:
-        if self._path is not None:
-            if self._before is not None:
-                self._before()
-            save_checkpoint(self._path, self._net, self._options, position, self._about)
-        self._written = time.monotonic()
+        if self._path is None:
+            return
+        if self._before is not None:
+            self._before()
+        save_checkpoint(self._path, self._net, self._options, position, self._about)
 
 
 def epochs_of_layers(net: AdaptiveDeconvNet, epochs: object) -> list[int]:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._pytree import tree_leaves
 
-from deconvnet._stand_in import stand_in
+from deconvnet._stand_in import stand_in, unwrapped
 
 
 def class_counts(model: nn.Module, example: Tensor) -> frozenset[int]:
@@ -15,7 +15,7 @@ def class_counts(model: nn.Module, example: Tensor) -> frozenset[int]:
 
     A copy that stands in for it goes once over tensors that have shapes and no values: no work, and no memory.
     """
-    copy = stand_in(getattr(model, "_orig_mod", model))  # what torch.compile wraps would be compiled
+    copy = stand_in(unwrapped(model))
     weights = {name: tensor.to("meta") for name, tensor in [*copy.named_parameters(), *copy.named_buffers()]}
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"), torch.no_grad():

@@ -1,91 +1,177 @@
-"""Weights from a file into a model: all of them, each to the weight of the same name and shape."""
+"""Weights from a file into a network: all of them, each to the weight of the same name and shape."""
 
-from collections.abc import Iterable, Mapping
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from deconvnet._errors import ModelLoadError
+from deconvnet._checks import did_you_mean
+from deconvnet._errors import DeconvNetWarning, ModelLoadError
+from deconvnet._files import file_and_key
+from deconvnet._stand_in import unwrapped
+from deconvnet.models._checkpoints import States, read_weights
+from deconvnet.models._sources import Source
 
-_WRAPPERS = ("state_dict", "model")
 _MOST_NAMED = 4
+_LONGEST = 120  # letters of a name in a message
+_MOST_PREFIXES = 16
+_DEEPEST = 32  # parts of a name
+# what PyTorch's own wrappers put into names, anywhere
+_WRAPPERS = re.compile(r"(?<![^.])((_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.)+")
+_AVERAGE = re.compile(r"(?<![a-z])(ema|swa|avg|averaged?)(?![a-z])")
+_OF_AN_AVERAGE = "n_averaged"  # a counter of `AveragedModel`
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors by name, on the CPU, from safetensors or from a file of `torch.save`.
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Weights in a file whose names begin alike, as a network could have them.
 
-    A checkpoint may hold its weights under "state_dict" or "model"; the "module." that DataParallel
-    puts before every name is removed.
+    Attributes:
+        key: the keys in the file and the beginning of the names, such as "state_dict.model".
+        tensors: by the rest of their names.
+        rest: what lies beside them under other names.
+    """
+
+    key: str
+    tensors: Mapping[str, Tensor]
+    rest: Sequence[str] = ()
+
+
+def with_weights(source: Source, weights: str | Path, spec: str) -> Source:
+    """The source with the weights of a file in its network, or in one of as many classes as the file has.
+
+    Names in the file may all begin with more than those of the network, and the weights may lie under keys. Where
+    several sets of weights would do, that of averages ("ema") is not taken; the file can be given as FILE:KEY.
+
+    Args:
+        source: its model is changed only when everything fits.
+        weights: the file, with or without a key.
+        spec: for messages.
 
     Raises:
-        ModelLoadError: not found, damaged, or with anything but weights in it.
+        ModelLoadError: the file cannot be read, or a weight is missing, unknown, or of another shape or kind.
     """
-    if not path.is_file():
-        raise ModelLoadError(f"the weights file {str(path)!r} does not exist. Check the path.")
-    try:
-        held: Any = load_file(path) if path.suffix == ".safetensors" else _load(path)
-    except Exception as fault:  # on broken data the readers raise whatever they meet
-        raise ModelLoadError(f"cannot read the weights {str(path)!r}: {_reason(fault)}") from fault
-    weights = _unwrapped(held)
-    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise ModelLoadError(
-            f"{str(path)!r} does not hold weights by name. Save them with "
-            "torch.save(model.state_dict(), FILE) or as safetensors."
-        )
-    return weights
+    path, key = file_and_key("weights", weights)
+    what = f"the weights {str(weights)!r} and {spec!r}"
+    own = _own(source.model)
+    parts = list(_parts(read_weights(path), own, source.spare))
+    if key:
+        parts = _under(parts, key, path)
+    fitting = [part for part in parts if not _differences(own, part.tensors)]
+    if fitting:
+        fit(source.model, _one_of(fitting, path, key, what).tensors, what)
+        return source
+    fitting = [part for part in parts if _classes(source, part.tensors)]
+    if not fitting or source.remade is None:
+        largest = max(parts, key=lambda part: len(part.tensors.keys() & own.keys()))
+        raise _misfit(what, _differences(own, largest.tensors))
+    part = _one_of(fitting, path, key, what)
+    classes = _classes(source, part.tensors)
+    model = source.remade(classes).eval()
+    fit(model, part.tensors, what)
+    return replace(source, model=model, labels=None, classes=classes)
 
 
-def _load(path: Path) -> Any:
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _reason(fault: Exception) -> str:
-    # torch wraps damage and refusal in the same error
-    if isinstance(fault, UnpicklingError) and "GLOBAL" in str(fault):
-        return (
-            "it holds pickled objects, which are not loaded because they can run code. Save the "
-            "weights alone: torch.save(model.state_dict(), FILE)."
-        )
-    return f"the file is damaged or of another kind ({type(fault).__name__}). Fetch or save it again."
-
-
-def _unwrapped(held: Any) -> dict[str, Any]:
-    for wrapper in _WRAPPERS:
-        if isinstance(held, Mapping) and isinstance(held.get(wrapper), Mapping):
-            held = held[wrapper]
-    if not isinstance(held, Mapping):
-        return {}
-    weights = {str(name): value for name, value in held.items()}
-    if all(name.startswith("module.") for name in weights):
-        return {name.removeprefix("module."): value for name, value in weights.items()}
-    return weights
-
-
-def fit(model: nn.Module, weights: Mapping[str, Tensor], what: str, *, spare: tuple[str, ...] = ()) -> None:
+def fit(model: nn.Module, weights: Mapping[str, Tensor], what: str) -> None:
     """Put the weights into the model, in the model's own dtype.
 
     Args:
         model: changed only when everything fits.
         weights: by name.
         what: names both, for messages.
-        spare: beginnings of names that may be in the file but not in the model.
 
     Raises:
         ModelLoadError: a weight is missing, unknown, or of another shape or kind.
     """
-    own = model.state_dict()
-    loaded = {name: value for name, value in weights.items() if name in own or not name.startswith(spare)}
-    faults = _differences(own, loaded)
+    faults = _differences(_own(model), weights)
     if faults:
-        raise ModelLoadError(f"{what} do not fit: {'; '.join(faults)}. Give weights that were saved from this network.")
+        raise _misfit(what, faults)
+    model = unwrapped(model)
+    names = {_WRAPPERS.sub("", name): name for name in model.state_dict()}
     try:
-        model.load_state_dict(loaded)
+        model.load_state_dict({names[name]: value for name, value in weights.items()})
     except RuntimeError as fault:
         raise ModelLoadError(f"{what} do not fit: {fault}") from fault
+
+
+def _own(model: nn.Module) -> dict[str, Any]:
+    """The network's own weights, by names without what wraps a part of it."""
+    return {_WRAPPERS.sub("", name): value for name, value in unwrapped(model).state_dict().items()}
+
+
+def _parts(states: States, own: Mapping[str, Any], spare: tuple[str, ...]) -> Iterator[Part]:
+    """What in the file could be the network's weights: everything in a set, or all behind one beginning of names."""
+    for key, state in states.items():
+        names = {_WRAPPERS.sub("", name): value for name, value in state.items()}
+        beginnings = (name[:i] for name in names for i in _starts(name) if name[i:] in own)
+        common = [prefix for prefix, _ in Counter(beginnings).most_common(_MOST_PREFIXES)]
+        for prefix in dict.fromkeys([*common, ""]):
+            inside = {name[len(prefix) :]: value for name, value in names.items() if name.startswith(prefix)}
+            tensors = {name: value for name, value in inside.items() if name in own or not name.startswith(spare)}
+            rest = [name for name in names if not name.startswith(prefix) and name != _OF_AN_AVERAGE]
+            yield Part(f"{key}.{prefix}".strip("."), tensors, rest)
+
+
+def _starts(name: str) -> Iterator[int]:
+    """Where a part of a dotted name begins; the first few, for a file may hold names of any length."""
+    starts = (i for i in range(len(name)) if i == 0 or name[i - 1] == ".")
+    return islice(starts, _DEEPEST)
+
+
+def _under(parts: Sequence[Part], key: str, path: Path) -> list[Part]:
+    inside = [part for part in parts if part.key == key] or [p for p in parts if p.key.startswith(f"{key}.")]
+    if not inside:
+        keys = sorted({part.key for part in parts if part.key})
+        listed = f" It has {_first_few(map(repr, keys))}." if keys else " Its weights lie under none."
+        raise ModelLoadError(f"{str(path)!r} has no weights under {key!r}.{listed}{did_you_mean(key, keys)}")
+    return inside
+
+
+def _one_of(fitting: Sequence[Part], path: Path, key: str, what: str) -> Part:
+    """The part that is meant: the only one that is not an average, and most of what lies there, unless it was named."""
+    choices = fitting if key else [part for part in fitting if len(part.tensors) > len(part.rest)]
+    plain = [part for part in choices if not _AVERAGE.search(part.key)] or choices
+    others = [part.key for part in fitting if part not in plain]
+    if len(plain) != 1:
+        keys = sorted(part.key for part in fitting)
+        raise ModelLoadError(
+            f"{what}: parts of the file fit, but which is meant is not clear: {_first_few(map(repr, keys))}. "
+            f"Name one: {path}:{keys[-1]}."
+        )
+    if not key and others:
+        _warn(f"{what}: those of {plain[0].key or 'the network itself'!r} are taken; {path}:{others[0]} has others.")
+    if not key and plain[0].rest:
+        _warn(f"{what}: the file also holds {_first_few(plain[0].rest)}, which the network does not have.")
+    return plain[0]
+
+
+def _warn(words: str) -> None:
+    warnings.warn(words, DeconvNetWarning, stacklevel=5)
+
+
+def _classes(source: Source, weights: Mapping[str, Tensor]) -> int:
+    """How many classes weights are for which fit but for that; 0 for weights that fit or do not fit otherwise."""
+    own = _own(source.model)
+    differing = [name for name in own if name in weights and _form(own[name]) != _form(weights[name])]
+    if not differing or _differences(own, {**weights, **{name: own[name] for name in differing}}):
+        return 0
+    shapes = [(own[name].shape, weights[name].shape) for name in differing]
+    counts = {there[0] if len(there) == len(here) > 0 and there[1:] == here[1:] else 0 for here, there in shapes}
+    is_head = len(counts) == 1 and all(here[0] == source.classes for here, _ in shapes if here)
+    return counts.pop() if is_head else 0
+
+
+def _misfit(what: str, faults: Sequence[str]) -> ModelLoadError:
+    return ModelLoadError(
+        f"{what} do not fit: {'; '.join(faults)}. Give weights that were saved from this network, or a function that "
+        "makes theirs: FILE.py:FUNCTION."
+    )
 
 
 def _differences(own: Mapping[str, Any], weights: Mapping[str, Tensor]) -> list[str]:
@@ -110,4 +196,6 @@ def _form(tensor: Tensor) -> str:
 def _first_few(names: Iterable[str]) -> str:
     names = list(names)
     more = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(name[:_LONGEST] + "..." * (len(name) > _LONGEST) for name in names[:_MOST_NAMED]) + (
+        f" and {more} more" if more > 0 else ""
+    )

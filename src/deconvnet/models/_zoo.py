@@ -1,7 +1,7 @@
 """Networks of torchvision and timm, with the weights, preprocessing and class names of their own."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib import import_module
 from inspect import signature
 from types import ModuleType
@@ -11,11 +11,9 @@ from torch import nn
 
 from deconvnet._checks import did_you_mean
 from deconvnet._errors import ModelLoadError
+from deconvnet.models._sources import Fields, Source, first_line
 
-Fields = dict[str, Any]  # of Preprocess: how photos are prepared, as far as the source says
-Source = tuple[nn.Module, Fields, str | Sequence[str] | None]  # the network, its photos, its class names
-
-TRAINING_HEADS = ("aux1.", "aux2.", "AuxLogits.", "aux_classifier.")
+_TRAINING_HEADS = ("aux1.", "aux2.", "AuxLogits.", "aux_classifier.")
 _INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 
 
@@ -30,11 +28,19 @@ def from_torchvision(name: str, spec: str, *, pretrained: bool) -> Source:
     if name not in names:
         raise ModelLoadError(f"torchvision has no network {name!r} for photos.{did_you_mean(name, names)}")
     entry = models.get_model_weights(name).DEFAULT
+    options = _without_weights(models.get_model_builder(name))
+
+    def remade(classes: int) -> nn.Module:
+        model: nn.Module = models.get_model(name, weights=None, num_classes=classes, **options)
+        return model
+
+    labels = entry.meta.get("categories")
     if pretrained:
         model = _fetched(lambda: models.get_model(name, weights=entry), spec)
     else:
-        model = models.get_model(name, weights=None, **_without_weights(models.get_model_builder(name)))
-    return model, _torchvision_photos(entry.transforms()), entry.meta.get("categories")
+        model = models.get_model(name, weights=None, **options)
+    photos = _torchvision_photos(entry.transforms())
+    return Source(model, photos, labels, labels and len(labels), remade, _TRAINING_HEADS)
 
 
 def _without_weights(builder: Callable[..., Any]) -> dict[str, Any]:
@@ -70,11 +76,17 @@ def from_timm(name: str, spec: str, *, pretrained: bool) -> Source:
     tagged = timm.list_pretrained(f"{architecture}.*")
     if dot and name not in tagged:
         raise ModelLoadError(f"timm has no weights {name!r}.{did_you_mean(name, tagged)}")
+
+    def remade(classes: int) -> nn.Module:
+        model: nn.Module = timm.create_model(name, pretrained=False, num_classes=classes)
+        return model
+
     if pretrained:
         model = _fetched(lambda: timm.create_model(name, pretrained=True), spec)
     else:
         model = timm.create_model(name, pretrained=False)
-    return model, _timm_photos(timm.data.resolve_model_data_config(model)), _timm_classes(timm, model)
+    photos = _timm_photos(timm.data.resolve_model_data_config(model))
+    return Source(model, photos, _timm_classes(timm, model), getattr(model, "num_classes", None), remade)
 
 
 def _timm_photos(config: dict[str, Any]) -> Fields:
@@ -113,8 +125,7 @@ def _fetched(make: Callable[[], nn.Module], spec: str) -> nn.Module:
     try:
         return make()
     except Exception as fault:  # hubs pass on whatever their HTTP clients raise
-        reason = (str(fault).strip() or type(fault).__name__).splitlines()[0].rstrip(".")
         raise ModelLoadError(
-            f"cannot get the weights of {spec!r}: {reason}. Without a network, give them with "
+            f"cannot get the weights of {spec!r}: {first_line(fault)}. Without a network, give them with "
             f"weights= (--weights FILE), take random ones ({spec}@random), or use the bundled 'zfnet-mini'."
         ) from fault

@@ -1,10 +1,10 @@
 """A model spec → the network, how its photos are prepared, and what its classes are called."""
 
 import json
-import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +12,29 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deconvnet._checks import as_index, as_list, as_number, did_you_mean, file_path, instance, short, whole_number
-from deconvnet._errors import ArgumentError, ModelLoadError, TargetError
+from deconvnet._checks import file_path, instance, short, whole_number
+from deconvnet._errors import ArgumentError, ModelLoadError
 from deconvnet._memory import check_fits
 from deconvnet.models._classes import class_counts
-from deconvnet.models._files import from_function, from_program
-from deconvnet.models._weights import fit, read_weights
-from deconvnet.models._zoo import TRAINING_HEADS, Fields, Source, from_timm, from_torchvision
+from deconvnet.models._functions import from_file, from_module, names_a_function
+from deconvnet.models._names import class_index
+from deconvnet.models._preparation import overrides_of, prepared
+from deconvnet.models._programs import from_program
+from deconvnet.models._sources import Source
+from deconvnet.models._weights import with_weights
+from deconvnet.models._zoo import from_timm, from_torchvision
+from deconvnet.models.class_names import check_label_count, class_names, read_class_names
 from deconvnet.models.zfnet import zfnet_mini
 from deconvnet.photos.preprocess import Preprocess
 
-LABELS = ("imagenet", "imagenette")
-
 _FORMS = (
-    "A spec is zfnet-mini, torchvision:NAME, timm:NAME (either with @random for no weights), "
-    "FILE.pt2 or FILE.py:FUNCTION."
+    "A spec is zfnet-mini, torchvision:NAME, timm:NAME (either with @random for random weights, or with "
+    "?num_classes=N for weights of your own), FILE.pt2, FILE.py:FUNCTION or PACKAGE.MODULE:FUNCTION."
 )
-_HERE = Path(__file__).parent
-_BUNDLED = _HERE / "weights"
-_EXAMPLES = {"size": "224", "mean": "(0.485, 0.456, 0.406)", "std": "(0.229, 0.224, 0.225)"}
+_ZOO = re.compile(r"(torchvision|timm):([^?@]+?)(@random)?(?:\?(.*?))?(@random)?")
+_BUNDLED = Path(__file__).parent / "weights"
 _CPU = torch.device("cpu")
-_MOST_NAMED = 6
-_DIGITS = 19  # more than any index has
+_MOST_CLASSES = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,41 +103,7 @@ class LoadedModel:
             >>> LoadedModel(model, photos, ("tabby cat", "golden retriever")).class_index("golden")
             1
         """
-        index = as_index(name_or_index)
-        if index is None and not isinstance(name_or_index, str):
-            raise TargetError(f"a class is named by its index or its name; got {short(name_or_index)}.")
-        sought = name_or_index if index is None else index
-        matches = self._indices(sought)
-        if len(matches) == 1:
-            return matches[0]
-        raise TargetError(self._no_class(sought, matches))
-
-    def _indices(self, name_or_index: str | int) -> list[int]:
-        sought, names = str(name_or_index).strip(), self.labels or ()
-        if isinstance(name_or_index, int) or (sought.isdecimal() and len(sought) < _DIGITS and sought not in names):
-            index = int(name_or_index)
-            return [index] if 0 <= index < len(names) or (self.labels is None and index >= 0) else []
-        if sought in names:
-            return [index for index, name in enumerate(names) if name == sought]
-        folded = [name.casefold() for name in names]
-        if sought.casefold() in folded:
-            return [index for index, name in enumerate(folded) if name == sought.casefold()]
-        return [index for index, name in enumerate(folded) if sought and sought.casefold() in name]
-
-    def _no_class(self, sought: str | int, matches: Sequence[int]) -> str:
-        if self.labels is None and isinstance(sought, int):
-            return f"no class {sought}: classes are counted from 0."
-        if self.labels is None:
-            return (
-                f"cannot find class {sought!r}: the network comes without class names. "
-                "Give an index, or load with labels=."
-            )
-        if matches:
-            named = ", ".join(f"{index} {self.labels[index]!r}" for index in matches[:_MOST_NAMED])
-            more = f" and {len(matches) - _MOST_NAMED} more" if len(matches) > _MOST_NAMED else ""
-            return f"{sought!r} could be {named}{more}. Give the whole name or the index."
-        hint = did_you_mean(str(sought), self.labels) or " Give a name or an index."
-        return f"no class {sought!r} among the {len(self.labels)} (0 to {len(self.labels) - 1}).{hint}"
+        return class_index(self.labels, name_or_index)
 
 
 def load_model(
@@ -154,21 +121,28 @@ def load_model(
     """The network that the spec names, in eval mode, with its preprocessing and class names.
 
     Weights of torchvision and timm are fetched by these libraries; nothing else uses the network.
-    `FILE.pt2` and `FILE.py:FUNCTION` can run code: load only files that you trust. Random weights
-    are the same for the same spec, and the global random state stays as it was.
+    `FILE.pt2`, `FILE.py:FUNCTION` and `PACKAGE.MODULE:FUNCTION` can run code: load only what you trust. Random
+    weights are the same for the same spec, and the global random state stays as it was.
 
     Args:
         spec: "zfnet-mini" (bundled); "torchvision:NAME" or "timm:NAME", with "@random" behind it for
-            random weights; "FILE.pt2" as written by torch.export.save; or "FILE.py:FUNCTION", whose
-            function takes nothing and returns a module or a `LoadedModel`.
-        weights: a file, safetensors or of torch.save, used in place of the spec's own.
+            random weights or "?num_classes=11" for weights of your own; "FILE.pt2" as written by
+            torch.export.save; or "FILE.py:FUNCTION" or "PACKAGE.MODULE:FUNCTION", which names a function or class
+            that takes nothing and returns a module or a `LoadedModel`, or a module itself. These can import from the
+            current folder.
+        weights: a file, safetensors or a checkpoint of torch.save, used in place of the spec's own. What all names in
+            it begin with beyond the network's is left out ("module.", "model.", "_orig_mod." ...), and the weights
+            may lie under keys ("state_dict", "ema" ...); where several sets would do, "FILE:KEY" names one. A network
+            of torchvision or timm is made with as many classes as the file has.
         size: height and width of the input; one number for both. Strings of numbers with commas
             between them will do here and for `mean`, `std` and `value_range`.
         mean: subtracted from each channel, where white is 1.
         std: each channel is divided by it.
         channels: of the input; by default as many as there are means.
         value_range: the values that are black and white in photos, as in `Preprocess`, such as (0, 4095).
-        labels: one name for each class: a file with a name on each line, a list, "imagenet" or "imagenette".
+        labels: one name for each class: a list, "imagenet", "imagenette", or a file: a name on each line, CSV
+            ("FILE.csv:COLUMN" where several columns could hold the names), or JSON (a list, or an object from index
+            to name).
         device: where to put the network; left where it was made if None.
 
     These replace what the spec brings. What it does not bring is required. A photo's shorter
@@ -189,18 +163,17 @@ def load_model(
         raise ModelLoadError(f"{short(spec)} is not a model spec. {_FORMS}")
     spec = str(spec)
     weights_file = None if weights is None else file_path("weights", weights)
-    overrides = _overrides(size=size, mean=mean, std=std, channels=channels, value_range=value_range)
-    given_labels = None if labels is None else _labels(labels)
+    overrides = overrides_of(size=size, mean=mean, std=std, channels=channels, value_range=value_range)
+    names = None if labels is None else read_class_names(labels)
     target = None if device is None else _device(device)
     with _own_random_state():
-        model, defaults, spec_labels = _find(spec, with_weights=weights is None)
-    if weights_file is not None:
-        spare = TRAINING_HEADS if spec.startswith("torchvision:") else ()
-        fit(model, read_weights(weights_file), f"the weights {str(weights)!r} and {spec!r}", spare=spare)
-    preprocess = _preprocess(defaults, overrides, spec)
-    names = given_labels if given_labels is not None or spec_labels is None else _labels(spec_labels)
-    if target is not None:
-        model = model.to(target)
+        source = _source_of(spec, fetch=weights is None)
+        if weights_file is not None:
+            source = with_weights(source, weights_file, spec)
+    preprocess = prepared(source.photos, overrides, spec)
+    if names is None and source.labels is not None:
+        names = read_class_names(source.labels)
+    model = source.model if target is None else source.model.to(target)
     height, width = preprocess.size
     row = 2 * 4 * preprocess.channels * width  # of the input and what the network makes of it first
     check_fits("the height in size", height, f"row of {width} pixels", row, _device_of(model))
@@ -209,50 +182,67 @@ def load_model(
     return LoadedModel(model, preprocess, names, spec, _device_of(model), options)
 
 
-def _find(spec: str, *, with_weights: bool) -> Source:
-    library, _, name = spec.partition(":")
-    pretrained = with_weights and not name.endswith("@random")
-    name = name.removesuffix("@random")
+def _source_of(spec: str, *, fetch: bool) -> Source:
+    """What a spec names, in eval mode; its own weights, where it has any, only if they are to be fetched."""
     path, _, function = spec.rpartition(":")
     if spec == "zfnet-mini":
-        source = _bundled(with_weights)
-    elif library == "torchvision" and name:
-        source = from_torchvision(name, spec, pretrained=pretrained)
-    elif library == "timm" and name:
-        source = from_timm(name, spec, pretrained=pretrained)
+        source = _bundled(fetch)
+    elif zoo := _ZOO.fullmatch(spec):
+        source = _of_zoo(zoo, spec, fetch=fetch)
     elif spec.endswith(".pt2"):
         model, (_, channels, *size) = from_program(Path(spec))
-        return model, {"size": tuple(size), "channels": channels}, None
+        return Source(model, {"size": tuple(size), "channels": channels})  # its modules have no eval mode
     elif path.endswith(".py") and function:
-        source = _own(from_function(Path(path), function), spec)
+        source = _own(from_file(Path(path), function), spec)
+    elif names_a_function(path, function):
+        source = _own(from_module(path, function), spec)
     else:
         hint = f" Name the function as well: {spec}:FUNCTION." if spec.endswith(".py") else ""
         raise ModelLoadError(f"{spec!r} is not a model spec.{hint} {_FORMS}")
-    source[0].eval()
+    source.model.eval()
     return source
 
 
-def _bundled(with_weights: bool) -> Source:
+def _of_zoo(parts: re.Match[str], spec: str, *, fetch: bool) -> Source:
+    library, name, at_name, options, at_end = parts.groups()
+    classes = re.fullmatch(r"num_classes=(\d{1,7})", options or "num_classes=1")
+    if classes is None or not 1 <= int(classes[1]) <= _MOST_CLASSES:
+        raise ModelLoadError(f"{spec!r}: behind the question mark stands num_classes=N, such as num_classes=11.")
+    is_random = at_name is not None or at_end is not None
+    if options is not None and fetch and not is_random:
+        raise ModelLoadError(
+            f"{spec!r}: the weights of {library} are for its own classes. Give yours (weights=, --weights FILE), or "
+            "take random ones with @random."
+        )
+    find = from_torchvision if library == "torchvision" else from_timm
+    source = find(name, spec, pretrained=fetch and not is_random)
+    if options is None or source.remade is None:
+        return source
+    if int(classes[1]) != source.classes:
+        source = replace(source, model=source.remade(int(classes[1])), labels=None)
+    return replace(source, remade=None)
+
+
+def _bundled(fetch: bool) -> Source:
     try:
         card = json.loads((_BUNDLED / "zfnet-mini.json").read_text(encoding="utf-8"))
     except OSError as fault:
         raise ModelLoadError(
             "the bundled network zfnet-mini is not in this installation. Install deconvnet again."
         ) from fault
-    model = zfnet_mini(len(card["labels"]))
-    if with_weights:
-        fit(model, read_weights(_BUNDLED / "zfnet-mini.safetensors"), "the bundled weights and 'zfnet-mini'")
-    photos = card["preprocess"]
-    defaults = {**photos, "size": (photos["size"],) * 2, "channels": len(photos["mean"])}
-    return model, defaults, card["labels"]
+    labels = card["labels"]
+    photos = {**card["preprocess"], "channels": len(card["preprocess"]["mean"])}
+    photos["size"] = (photos["size"],) * 2
+    source = Source(zfnet_mini(len(labels)), photos, labels, len(labels), zfnet_mini)
+    return with_weights(source, _BUNDLED / "zfnet-mini.safetensors", "zfnet-mini") if fetch else source
 
 
 def _own(result: object, spec: str) -> Source:
     if isinstance(result, LoadedModel):
-        defaults = {field.name: getattr(result.preprocess, field.name) for field in fields(result.preprocess)}
-        return result.model, defaults, result.labels
+        photos = {field.name: getattr(result.preprocess, field.name) for field in fields(result.preprocess)}
+        return Source(result.model, photos, result.labels)
     if isinstance(result, nn.Module):
-        return result, {}, None
+        return Source(result, {})
     raise ModelLoadError(
         f"{spec!r} returned {type(result).__name__}, but a torch.nn.Module or a LoadedModel is needed."
     )
@@ -265,118 +255,6 @@ def _own_random_state() -> Iterator[None]:
         yield
 
 
-def _preprocess(defaults: Fields, overrides: Fields, spec: str) -> Preprocess:
-    merged = {**defaults, **overrides}
-    missing = [name for name in _EXAMPLES if name not in merged]
-    if missing:
-        example = ", ".join(f"{name}={_EXAMPLES[name]}" for name in missing)
-        raise ModelLoadError(
-            f"{spec!r} does not say how its photos are prepared. Give what it was trained with, "
-            f"for example {example} ({', '.join('--' + name for name in missing)})."
-        )
-    merged.setdefault("channels", len(merged["mean"]))
-    if "size" in overrides or "short_side" not in merged:
-        merged["short_side"] = _short_side(defaults, merged["size"])
-    return Preprocess(**merged)
-
-
-def _short_side(defaults: Fields, size: tuple[int, ...]) -> int | None:
-    if "short_side" not in defaults:
-        return max(size)
-    if defaults["short_side"] is None:
-        return None
-    short_side: int = defaults["short_side"] * max(size) // max(defaults["size"])
-    return short_side
-
-
-def _overrides(**arguments: Any) -> Fields:
-    """The fields of Preprocess that the caller gave."""
-    overrides = {name: value for name, value in arguments.items() if value is not None}
-    if "channels" in overrides:
-        overrides["channels"] = whole_number("channels", overrides["channels"])
-    if "size" in overrides:
-        sides = _parsed_numbers("size", overrides["size"], int)
-        overrides["size"] = sides * 2 if len(sides) == 1 else sides
-    for name in ("mean", "std", "value_range"):
-        if name in overrides:
-            overrides[name] = _parsed_numbers(name, overrides[name], float)
-    return overrides
-
-
-def _parsed_numbers(name: str, value: Any, kind: type[int] | type[float]) -> tuple[float, ...]:
-    parts = as_list(value) if not isinstance(value, str) else value.split(",")
-    parsed = [_parsed(part, kind) for part in ([value] if parts is None else parts)]
-    if not parsed or None in parsed:
-        kinds = "a whole number" if kind is int else "a number"
-        raise ArgumentError(f"{name}={short(value)}, but it is {kinds}, or several with commas between them.")
-    return tuple(part for part in parsed if part is not None)
-
-
-def _parsed(part: Any, kind: type[int] | type[float]) -> float | None:
-    """A number, also in a text; None for anything else."""
-    if isinstance(part, str):
-        try:
-            return kind(part)
-        except ValueError:
-            return None
-    if kind is int:
-        return as_index(part)
-    value = as_number(part)
-    return None if math.isnan(value) else value
-
-
-def _labels(labels: str | Path | Iterable[str]) -> tuple[str, ...]:
-    if isinstance(labels, str) and labels in LABELS:
-        labels = _HERE / "labels" / f"{labels}.txt"
-    if not isinstance(labels, str | Path):
-        return class_names(labels)
-    try:
-        names = file_path("labels", labels).read_text(encoding="utf-8-sig").rstrip().splitlines()
-    except (OSError, UnicodeDecodeError) as fault:
-        raise ArgumentError(
-            f"cannot read labels={str(labels)!r}: {fault}. Give a text file with a name on each line, "
-            f"a list, or one of {', '.join(LABELS)}."
-        ) from fault
-    names = [name.strip() for name in names]
-    if not names or not all(names):
-        where = f"line {names.index('') + 1} is empty" if names else "it is empty"
-        raise ArgumentError(f"labels={str(labels)!r}: {where}, but every class needs a name.")
-    return tuple(names)
-
-
-def class_names(labels: object) -> tuple[str, ...]:
-    """The names of classes, checked to be a list of texts.
-
-    Raises:
-        ArgumentError: they are not.
-    """
-    names = as_list(labels)
-    if not names or not all(isinstance(name, str) for name in names):
-        raise ArgumentError(
-            f"labels are a file with a name on each line, a list of names, or one of {', '.join(LABELS)}; got "
-            f"{short(labels)}."
-        )
-    return tuple(names)
-
-
-def check_label_count(labels: Sequence[str] | None, counts: Collection[int]) -> None:
-    """Raise unless there are as many names as classes.
-
-    Args:
-        labels: names of the classes; None for none.
-        counts: how many classes each of the network's outputs has; empty where that is not known.
-
-    Raises:
-        ArgumentError: there are not.
-    """
-    if labels is not None and counts and len(labels) not in counts:
-        classes = " or ".join(f"{count:,}" for count in sorted(counts))
-        raise ArgumentError(
-            f"labels hold {len(labels):,} names for {classes} class{'es' * (classes != '1')}: they are those of "
-            "another network. Give one name for each class."
-        )
-
-
 def _device(device: str | torch.device) -> torch.device:
     if not isinstance(device, str | torch.device):
         raise ArgumentError(f"device is a name such as 'cpu' or 'cuda:1', or a torch.device; got {short(device)}.")
@@ -384,8 +262,8 @@ def _device(device: str | torch.device) -> torch.device:
         usable = torch.device(device)
         torch.zeros(1, device=usable).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as fault:
-        reason = str(fault).splitlines()[0]
-        raise ArgumentError(f"device={str(device)!r} cannot be used here: {reason} Try 'cpu'.") from fault
+        reason = str(fault).splitlines()[0].rstrip(" .")
+        raise ArgumentError(f"device={str(device)!r} cannot be used here: {reason}. Try 'cpu'.") from fault
     return usable
 
 

@@ -9,6 +9,8 @@ SAME_FOR_ALL = (
     "max-pool's switches, remembers anything of it."
 )
 
+_MOST_COUNTS = 6
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -22,6 +24,7 @@ class Facts:
         smooth: what became of operations that are not piecewise linear: "rectified", "differentiated".
         silent: units that start from an activation of 0, so that their pictures are all zero.
         units: how many units there are.
+        everywhere: of each class that started from all positions of a map where it wins, how many these are.
     """
 
     skipped: tuple[str, ...] = ()
@@ -31,6 +34,7 @@ class Facts:
     noted: frozenset[str] = frozenset()
     silent: tuple[Unit, ...] = ()
     units: int = 0
+    everywhere: tuple[int, ...] = ()
 
     def notes(self, same_for_all: str = SAME_FOR_ALL) -> tuple[str, ...]:
         """The facts in words.
@@ -42,6 +46,10 @@ class Facts:
         if self.skipped:
             verb = "were" if len(self.skipped) > 1 else "was"
             sentences.append(f"The {' and the '.join(self.skipped)} at the output {verb} skipped.")
+        if self.everywhere:
+            counts = ", ".join(map(str, self.everywhere[:_MOST_COUNTS]))
+            more = ", ..." if len(self.everywhere) > _MOST_COUNTS else ""
+            sentences.append(f"A class without a position starts from all positions where it wins: {counts}{more}.")
         if self.from_magnitude:
             sentences.append("A unit with a negative activation starts from its magnitude.")
         if self.image_free:
@@ -61,8 +69,16 @@ class Facts:
                 "is not a rectifier, and the signal passes with its sign."
             )
         if self.silent:
-            sentences.append(
-                f"{len(self.silent)} of {self.units} units have activation 0, the first is {self.silent[0]}: a "
-                "reconstruction that starts from it is all zero."
-            )
+            sentences.append(_silent_words(self.silent, self.units))
         return tuple(sentences)
+
+
+def _silent_words(silent: tuple[Unit, ...], units: int) -> str:
+    first = silent[0]
+    position = f" at {','.join(map(str, first.position))}" if first.position else ""
+    where = f"{'the whole signal' if first.channel is None else f'map {first.channel}'}{position} of {first.layer!r}"
+    if units == 1:
+        return f"The unit, {where}, has activation 0, so its reconstruction is all zero."
+    if len(silent) == 1:
+        return f"1 of {units} units, {where}, has activation 0, so its reconstruction is all zero."
+    return f"{len(silent)} of {units} units have activation 0, first {where}, so their reconstructions are all zero."

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 
@@ -19,6 +19,7 @@ from deconvnet.photos.photo import PhotoLike
 from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures import render as pictures
 from deconvnet.pictures import sheets
+from deconvnet.pictures.outline import outlined
 from deconvnet.pictures.render import Scale
 from deconvnet.results.facts import Facts
 
@@ -41,6 +42,8 @@ class Reconstruction:
         input_size: of the input, or of the layer that `to` named, per spatial axis.
         rules: the rule set of the way down.
         facts: what a reader of the pictures should know; `notes` says it in words.
+        masks: where a class of an output that is a map started from many positions at once, the input pixels
+            nearest to these; False all over for other units. None where there are no such units.
     """
 
     units: tuple[Unit, ...]
@@ -50,6 +53,7 @@ class Reconstruction:
     input_size: tuple[int, ...]
     rules: RuleSet
     facts: Facts
+    masks: Bool[Tensor, "m *size"] | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -162,6 +166,8 @@ class Reconstruction:
     ) -> Image.Image:
         """A photo, unit i's picture over the whole input, and the photo where that is strong, in a row.
 
+        Where a class of an output that is a map started from many positions, these are outlined on the photo.
+
         Args:
             photo: the one that the unit's image was made of.
             preprocess: what made it.
@@ -175,11 +181,12 @@ class Reconstruction:
         """
         i = self._index(i)
         seen = instance("preprocess", preprocess, Preprocess).as_seen(photo)
+        shown, legend = self._where_it_starts(i, seen)
         signal = self.whole(i)
         unit, activation = self.units[i], float(self.activations[i])
         return sheets.side_by_side(
-            [seen, pictures.render(signal), pictures.overlay(seen, pictures.magnitude(signal))],
-            ["what the network sees", text("words", words) or caption(unit, activation), "where it lies in the photo"],
+            [shown, pictures.render(signal), pictures.overlay(seen, pictures.magnitude(signal))],
+            [legend, text("words", words) or caption(unit, activation), "where it lies in the photo"],
             title=title,
         )
 
@@ -194,6 +201,15 @@ class Reconstruction:
         image = cells[0].images[0] if len(cells) == 1 else sheets.sheet(cells)
         sheets.save_picture(image, file, force=force)
         return file
+
+    def _where_it_starts(self, i: int, seen: Image.Image) -> tuple[Image.Image, str]:
+        """The photo, with an outline around the positions that a class starts from, where these are many; its caption.
+
+        The outline is left out where the signal was not carried down to the photo's pixels.
+        """
+        if self.masks is None or self.input_size != (seen.height, seen.width) or not bool(self.masks[i].any()):
+            return seen, "what the network sees"
+        return outlined(seen, self.masks[i].numpy()), "what the network sees; outlined: the positions it starts from"
 
     def _index(self, i: int) -> int:
         return index_of(i, len(self), "units")

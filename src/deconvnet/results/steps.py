@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from deconvnet._checks import index_of, instance, text
+from deconvnet._checks import flag, index_of, instance, text
 from deconvnet._errors import ArgumentError
 from deconvnet._types import PIXELS, Box, Unit
 from deconvnet.core.pooling import PoolWindows
@@ -21,6 +21,7 @@ from deconvnet.core.rules import RuleSet
 from deconvnet.pictures import render as pictures
 from deconvnet.pictures import sheets
 from deconvnet.pictures.fit import fit
+from deconvnet.results.blocks import blocks, name_of
 from deconvnet.results.facts import Facts
 from deconvnet.results.reconstruction import caption
 
@@ -132,15 +133,32 @@ class Steps:
 
         return tuple(step for step in self.steps if not same(step))
 
-    def figure(self, photo: Image.Image | None = None, *, title: str = "") -> Image.Image:
+    @cached_property
+    def blocks(self) -> tuple[tuple[StepDown, ...], ...]:
+        """The steps that change something, by block: a block ends where all of the signal passes one layer.
+
+        Without branches a block is one step. The others of a block, such as those of an inception module or of a
+        residual block, lie on its branches.
+        """
+        shown, waiting, groups = {step.layer for step in self.changing}, list[StepDown](), list[tuple[StepDown, ...]]()
+        layers, sizes = [step.layer for step in self.steps], [tuple(step.signal.shape[1:]) for step in self.steps]
+        for group in blocks(layers, [step.undone for step in self.steps], sizes):
+            waiting += [self.steps[i] for i in group if self.steps[i].layer in shown]
+            if self.steps[group[-1]].layer in shown:
+                groups.append(tuple(waiting))
+                waiting = []
+        return tuple(groups)
+
+    def figure(self, photo: Image.Image | None = None, *, whole: bool = False, title: str = "") -> Image.Image:
         """The steps as a picture: the signal, its strongest map, that map on the way up, and the switches.
 
         In all of them zero is mid-grey. Switches are drawn where the signal is strongest: the window's
         middle, and a line from it to the pixel of the maximum. Layers without spatial axes are drawn as
-        squares.
+        squares. Of each of the `blocks` the last step is drawn; its caption counts the others.
 
         Args:
             photo: what stands beside the pixels, such as `Preprocess.as_seen(photo)`; the network's input if None.
+            whole: draw every step, those on branches too.
             title: above the figure.
 
         Raises:
@@ -149,25 +167,31 @@ class Steps:
         text("title", title)
         if photo is not None and not all(instance("photo", photo, Image.Image).size):
             raise ArgumentError(f"the photo is empty: {photo.width} x {photo.height} pixels.")
-        for step in self.changing:
+        groups = [(step,) for step in self.changing] if flag("whole", whole) else self.blocks
+        for *_, step in groups:
             if step.signal.ndim not in (1, 3):
                 raise ArgumentError(
                     f"layer {step.layer!r} has maps of {step.signal.ndim - 1} axes, and only images can be drawn: "
                     "take the tensors, .signal and .forward of each step."
                 )
-        wide = 3 + any(step.switches is not None for step in self.changing)
-        cells = [sheets.Cell(_row(step, photo, wide), _words(step)) for step in self.changing]
+        wide = 3 + any(step.switches is not None for *_, step in groups)
+        cells = [sheets.Cell(_row(group[-1], photo, wide), _words(group)) for group in groups]
         columns = max(1, round(math.sqrt(len(cells) / wide)))
         return sheets.sheet(cells, columns=columns, cell_size=_CELL, title=title or _title(self, wide))
 
-    def save(self, path: str | Path, *, force: bool = False) -> Path:
+    def save(self, path: str | Path, *, force: bool = False, whole: bool = False) -> Path:
         """Write the figure to an image file; the file's path.
+
+        Args:
+            path: ends in .png or another suffix of pictures.
+            force: replace a file that is there already.
+            whole: as in `figure`.
 
         Raises:
             ArgumentError: the file is there already and `force` is not given, or its ending is unknown.
         """
         file = sheets.check_picture_path(path, force=force)
-        sheets.save_picture(self.figure(), file, force=force)
+        sheets.save_picture(self.figure(whole=whole), file, force=force)
         return file
 
 
@@ -243,12 +267,16 @@ def _around_peak(signal: Float[Tensor, "h w"]) -> Box:
     return Box(tuple(low), tuple(a + b for a, b in zip(low, sizes, strict=True)))
 
 
-def _words(step: StepDown) -> str:
-    """A step in words."""
+def _words(group: Sequence[StepDown]) -> str:
+    """The last step of a block in words."""
+    *hidden, step = group
     channels, *size = step.signal.shape
     maps = f"{channels} maps of {'x'.join(map(str, size))}" if size else f"{channels} unit{'s' * (channels > 1)}"
     words = [f"{step.layer}: {maps}" if step.layer != PIXELS else PIXELS]
-    if step.undone:
+    if hidden:
+        within = name_of([each.layer for each in hidden])
+        words.append(f"{f'block {within}' if within else 'the block above'} undone in {len(group)} steps")
+    elif step.undone:
         words.append(f"{_listed(step.undone)} undone ({step.how})")
     if size and step.layer != PIXELS:
         words.append(f"map {step.strongest}")

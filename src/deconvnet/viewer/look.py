@@ -10,11 +10,12 @@ from torch import Tensor
 from deconvnet._errors import ArgumentError
 from deconvnet._types import PIXELS, LayerInfo
 from deconvnet.models.load import LoadedModel
-from deconvnet.network import DeconvNet, layers_of, way_down
+from deconvnet.network import DeconvNet, layers_of
 from deconvnet.photos.photo import Photo, PhotoLike
 from deconvnet.results.steps import Steps
 from deconvnet.viewer.repeat import source
 from deconvnet.viewer.select import Likely, likeliest, rectified
+from deconvnet.ways import way_down
 
 
 @dataclass(frozen=True, eq=False)

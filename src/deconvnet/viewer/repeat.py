@@ -27,7 +27,7 @@ def title(net: DeconvNet, loaded: LoadedModel) -> str:
     if not loaded.spec:
         return type(net.model).__name__
     weights = loaded.options.get("weights")
-    return _spec(loaded) if weights is None else f"{_spec(loaded).removesuffix('@random')} with {Path(weights).name}"
+    return _spec(loaded) if weights is None else f"{_spec(loaded).replace('@random', '')} with {Path(weights).name}"
 
 
 def setup(net: DeconvNet, loaded: LoadedModel) -> str:

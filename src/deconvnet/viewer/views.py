@@ -9,7 +9,6 @@ from PIL import Image
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Box, Unit
 from deconvnet.core.rules import Rule
-from deconvnet.network import undone
 from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.viewer.images import Tiles, forward_tile, map_image, photo_pictures, signal_picture, webp
 from deconvnet.viewer.look import Look
@@ -25,6 +24,7 @@ from deconvnet.viewer.pages import (
     page_html,
 )
 from deconvnet.viewer.select import Likely, units_of
+from deconvnet.ways import undone
 
 _UNITS_AT_ONCE = 32
 _MAP_BYTES = 80  # of a map besides its image

@@ -111,6 +111,8 @@ def _small(local: LocalStep, above: tuple[int, ...], below: tuple[int, ...]) -> 
     for name in ("padding", "output_padding"):
         if name in arguments:
             arguments[name] = [0] * len(above)
+    if "start" in arguments and arguments.get("dim", 0) % len(step.output.shape) > 1:  # a slice of all that it sees
+        arguments |= {"start": 0, "end": None}
     if arguments.get("output_size") is not None:
         arguments["output_size"] = list(above)
     output = replace(step.output, shape=(*step.output.shape[:2], *map(Size, above)))

@@ -1,0 +1,196 @@
+"""A class carried down: where it starts, and what comes of it."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from deconvnet._errors import ArgumentError
+from deconvnet._types import Unit
+from deconvnet.core.graph import Graph, Value
+from deconvnet.engine.attachment import Attachment
+from deconvnet.engine.costs import Costs
+from deconvnet.engine.layers import ClassScores, Layer
+from deconvnet.engine.passes import Pass, by_images
+from deconvnet.engine.project import Watch, collected
+from deconvnet.engine.seeds import Seeds, Start, check_start
+from deconvnet.engine.targets import Chosen, Output, Target, Targets
+from deconvnet.results.reconstruction import Reconstruction
+from deconvnet.windows.receptive_field import Field
+
+
+def output_of(attached: Attachment, graph: Graph, images: int) -> Output:
+    """What targets of a network are checked against."""
+    scores = attached.costs_of_classes(graph)[1].value
+    classes, *size = scores.sizes(1)[1:] or (1,)
+    return Output(classes, tuple(size), images, attached.labels)
+
+
+def explained(
+    attached: Attachment,
+    x: Float[Tensor, "n c *spatial"],
+    target: Target,
+    targets: Targets,
+    *,
+    start: Start,
+    to: Layer | None,
+    memory: str | int | None,
+    watch: Watch | None,
+) -> Reconstruction:
+    """Classes carried down; see `DeconvNet.explain`."""
+    check_start(start, "'activation' or 'one'")
+    chosen = output_of(attached, attached.graph(x), len(x)).chosen(target, targets)
+    down = ClassesDown(attached, x, chosen, start, to)
+    seeds: list[Seeds] = []
+    result = down.collected(memory, watch=watch, look=lambda pass_: seeds.append(pass_.seeds))
+    return replace(result, masks=_on_input(seeds, down.costs))
+
+
+class ClassesDown:
+    """The way down from classes of images.
+
+    Attributes:
+        costs: of the way.
+        scores: where the classes are.
+    """
+
+    def __init__(
+        self, attached: Attachment, x: Tensor, chosen: Sequence[Sequence[Chosen]], start: Start, to: Layer | None
+    ) -> None:
+        self._attached, self._x, self._chosen, self._start = attached, x, chosen, start
+        self.costs, self.scores = attached.costs_of_classes(attached.graph(x), to)
+
+    def collected(
+        self,
+        memory: str | int | None,
+        *,
+        keep: Sequence[Value] = (),
+        look: Callable[[Pass], object],
+        watch: Watch | None = None,
+    ) -> Reconstruction:
+        """What comes down; `look` is called with each pass, whose trace holds the values to keep."""
+        budget, counts = self._attached.budget(memory), [len(row) for row in self._chosen]
+        passes = by_images(self.costs, self._attached.model, self._x, self._seeds, budget, keep, counts)
+        return collected(self.costs, _looked_at(passes, look), budget, skipped=self.scores.words, watch=watch)
+
+    def _seeds(self, values: Tensor, first: int) -> Seeds:
+        chosen = self._chosen[first : first + len(values)]
+        return class_seeds(self.costs.layer, values, chosen, self._start, first, each_alone(self.scores))
+
+
+def _looked_at(passes: Iterable[Pass], look: Callable[[Pass], object]) -> Iterator[Pass]:
+    for pass_ in passes:
+        look(pass_)
+        yield pass_
+
+
+def each_alone(scores: ClassScores) -> bool:
+    """Whether classes of a map do not compete: there is only one, or the network ends in a sigmoid."""
+    return scores.value.maps == 1 or "sigmoid" in scores.skipped
+
+
+def winning(scores: Float[Tensor, "n classes *size"], *, alone: bool) -> Bool[Tensor, "n classes *size"]:
+    """The positions of a map where each class wins: where its score is the largest, or above 0 if each is alone."""
+    if alone:
+        return scores > 0
+    wins = torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)
+    return wins.scatter_(1, scores.argmax(1, keepdim=True), True)
+
+
+def class_seeds(
+    layer: str, values: Tensor, chosen: Sequence[Sequence[Chosen]], start: Start, first: int, alone: bool
+) -> Seeds:
+    """One seed for each chosen class of each image.
+
+    Args:
+        layer: the layer's name.
+        values: of some images.
+        chosen: for each of them.
+        start: what single positions start from.
+        first: index of the first of these images.
+        alone: as in `winning`.
+
+    Raises:
+        ArgumentError: a class of a map wins nowhere in an image.
+    """
+    scores = values[:, None] if values.ndim == 1 else values
+    is_map = math.prod(scores.shape[2:]) > 1
+    wins = winning(scores, alone=alone) if is_map else torch.empty(0)
+    units: list[Unit] = []
+    activations, masks = [], {}
+    for row, classes in enumerate(chosen):
+        for one in classes:
+            channel = one.channel
+            if channel is None and one.mask is None:
+                channel = _answer(wins[row] if is_map else scores[row])
+            mask = one.mask
+            if is_map and mask is None and one.position is None and channel is not None:
+                mask = _of_class(wins[row], channel)
+                if not bool(mask.any()):
+                    raise ArgumentError(_nowhere(scores[row], channel, first + row))
+            position = one.position or (None if mask is not None else (0,) * (scores.ndim - 2))
+            if mask is None:
+                activations.append(scores[(row, channel, *(position or ()))])
+            else:
+                masks[len(units)] = mask.to(values.device)
+                activations.append((masks[len(units)] * values[row]).sum())
+            units.append(Unit(layer, channel, position, first + row))
+    rows: Int[np.ndarray, " m"] = np.array([unit.image - first for unit in units])
+    return Seeds(tuple(units), torch.stack(activations), start, values, rows, masks)
+
+
+def _answer(scores: Tensor) -> int:
+    """The likeliest class of an image; of a map, given where each wins, the one that wins most positions."""
+    return int(scores.flatten(1).sum(1).argmax() if scores.dtype == torch.bool else scores.flatten().argmax())
+
+
+def _of_class(wins: Bool[Tensor, "classes *size"], channel: int) -> Bool[Tensor, "classes *size"]:
+    mask = torch.zeros_like(wins)
+    mask[channel] = wins[channel]
+    return mask
+
+
+def _nowhere(scores: Float[Tensor, "classes *size"], channel: int, image: int) -> str:
+    at = np.unravel_index(int(scores[channel].argmax()), tuple(scores.shape[1:]))
+    place = ", ".join(str(int(index)) for index in (channel, *at))
+    return (
+        f"class {channel} wins at none of the {scores[channel].numel()} positions of the output for image {image}. "
+        f"Its score is the largest at ({place}): name that position, target=({place}), or another class."
+    )
+
+
+def _on_input(seeds: Sequence[Seeds], costs: Costs) -> Bool[Tensor, "m *size"] | None:
+    """Where each seed starts, in pixels of the input; None where none starts at several positions."""
+    masks = [part.masks.get(index) for part in seeds for index in range(len(part.units))]
+    if not any(mask is not None for mask in masks) or len(costs.size) != len(costs.way.start.map_size):
+        return None
+    nowhere = torch.zeros(costs.size, dtype=torch.bool)
+    return torch.stack([nowhere if mask is None else on_input(mask, costs) for mask in masks])
+
+
+def on_input(mask: Bool[Tensor, "classes *map"], costs: Costs) -> Bool[Tensor, "*size"]:
+    """The pixels that lie nearest to the positions of a mask."""
+    seen, size = mask.any(0).cpu(), costs.size
+    fields = costs.field or (None,) * len(size)
+    for axis, (field, pixels) in enumerate(zip(fields, size, strict=True)):
+        nearest, inside = _nearest(field, seen.shape[axis], pixels)
+        seen = seen.index_select(axis, nearest)
+        seen = seen & inside.view(-1, *[1] * (seen.ndim - axis - 1))
+    return seen
+
+
+def _nearest(field: Field | None, length: int, pixels: int) -> tuple[Int[Tensor, " p"], Bool[Tensor, " p"]]:
+    """Along one axis, for each pixel the nearest of the positions, and whether that is near enough to hold it."""
+    at = np.arange(pixels)
+    if field is None:  # nothing better is known than that the map covers the input
+        indices = np.clip(((at + 0.5) * length / pixels).astype(int), 0, length - 1)
+        return torch.from_numpy(indices), torch.ones(pixels, dtype=torch.bool)
+    centres = np.array([sum(field.span(y)) / 2 for y in range(length)])
+    away = np.abs(at[:, None] - centres)
+    indices = away.argmin(1)
+    inside = away[at, indices] <= max(float(field.scale), 1) / 2
+    return torch.from_numpy(indices), torch.from_numpy(inside)

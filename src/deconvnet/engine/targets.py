@@ -1,0 +1,170 @@
+"""Targets: which classes are carried down from each image, as a caller names them, checked where they enter."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deconvnet._checks import as_index, as_list, index_of, short
+from deconvnet._errors import TargetError
+from deconvnet.engine.seeds import checked_position
+from deconvnet.models._names import class_index
+
+Class: TypeAlias = int | str | tuple[Any, ...] | Tensor | None
+Target: TypeAlias = Class | Sequence[Class]
+Targets: TypeAlias = Sequence[Class] | Sequence[Sequence[Class]] | Tensor | Literal["all"] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """One class of one image, checked: the answer where nothing is said, else a class, at a position, or a mask.
+
+    Attributes:
+        channel: index of the class.
+        position: index per spatial axis of an output that is a map.
+        mask: shaped like the output of one image.
+    """
+
+    channel: int | None = None
+    position: tuple[int, ...] | None = None
+    mask: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """What targets are of.
+
+    Attributes:
+        classes: how many there are.
+        size: of an output that is a map, per spatial axis; `()` if it is not.
+        images: how many there are.
+        labels: names of the classes, where they are known.
+    """
+
+    classes: int
+    size: tuple[int, ...]
+    images: int
+    labels: Sequence[str] | None
+
+    @property
+    def is_map(self) -> bool:
+        """Whether it has more than one position."""
+        return math.prod(self.size) > 1
+
+    def chosen(self, target: Target, targets: Targets = None) -> list[list[Chosen]]:
+        """For each image, what is carried down; `DeconvNet.explain` says what may be given.
+
+        Raises:
+            TargetError: no such class, another number than images, or the output needs another kind of target.
+        """
+        if targets is None:
+            return [[chosen] for chosen in self._for_each(target)]
+        if target is not None:
+            raise TargetError("target= is one class for each image and targets= are several: drop one of them.")
+        return self._several(targets)
+
+    def _for_each(self, target: Any) -> list[Chosen]:
+        mask = as_mask(target)
+        if mask is not None and tuple(mask.shape) == (self.images, self.classes, *self.size) and self.size:
+            return [Chosen(mask=row) for row in mask]
+        listed = None if isinstance(target, tuple) or mask is not None else as_list(target)
+        if listed is None:
+            return [self._one(target)] * self.images
+        if len(listed) != self.images:
+            raise TargetError(
+                f"a list as target= holds one class for each image: there {_are(self.images, 'image')}, and the list "
+                f"has {len(listed)}.{self._position_hint(listed)} For several classes of every image use targets=[...]."
+            )
+        return [self._one(item) for item in listed]
+
+    def _several(self, targets: Any) -> list[list[Chosen]]:
+        if isinstance(targets, str) and targets == "all":
+            if self.is_map:
+                raise TargetError(f'{self._words()} "all" does not say where: name the classes, targets=[0, 1].')
+            return [[Chosen(c) for c in range(self.classes)]] * self.images
+        rows = targets.tolist() if getattr(targets, "ndim", 1) == 2 and hasattr(targets, "tolist") else targets
+        listed = None if isinstance(rows, tuple) else as_list(rows)
+        if listed is None:
+            at = " A tuple is one class at a position: put it into a list." if isinstance(rows, tuple) else ""
+            raise TargetError(
+                f"targets= is a list of classes, one list for each image, or 'all'; got {short(rows)}.{at}"
+            )
+        inner = [None if isinstance(item, tuple) else as_list(item) for item in listed]
+        if all(row is None for row in inner):
+            return [self._row(listed)] * self.images
+        if None in inner or len(inner) != self.images:
+            lists = sum(row is not None for row in inner)
+            raise TargetError(
+                f"targets= is one list of classes for every image, or a list for each image: there "
+                f"{_are(self.images, 'image')}, and {lists} of the {len(inner)} items are lists."
+            )
+        return [self._row(row or []) for row in inner]
+
+    def _row(self, listed: Sequence[Any]) -> list[Chosen]:
+        if not listed:
+            raise TargetError(f"an empty list chooses none of the {self.classes} classes.")
+        return [self._one(item) for item in listed]
+
+    def _one(self, given: Any) -> Chosen:
+        if given is None:
+            return Chosen()
+        mask = as_mask(given)
+        if mask is not None and self.size:
+            return Chosen(mask=self._checked(mask))
+        if not isinstance(given, tuple):
+            return Chosen(self._index(given))
+        if not self.size:
+            raise TargetError(
+                f"a tuple is a class at a position of a map, and the output is not a map; got {short(given)}. For one "
+                "class of each image give a list, for several classes targets=[...]."
+            )
+        if len(given) != 1 + len(self.size):
+            raise TargetError(f"{self._words()} a tuple is {self._place()}; got {short(given)}.")
+        return Chosen(self._index(given[0]), checked_position(list(given[1:]), self.size, "the output"))
+
+    def _index(self, given: Any) -> int:
+        if isinstance(given, str):
+            if self.labels is None:
+                raise TargetError(
+                    f"the names of the classes are not known: give an index in place of {short(given)}, or the names "
+                    "with DeconvNet(..., labels=[...])."
+                )
+            return class_index(self.labels, given)
+        if as_index(given) is None and self.size:
+            raise TargetError(
+                f"{self._words()} a target is a class, {self._place()}, or a mask of its shape (bool); "
+                f"got {short(given)}."
+            )
+        return index_of(given, self.classes, "classes", TargetError)
+
+    def _checked(self, mask: Tensor) -> Tensor:
+        shape = (self.classes, *self.size)
+        if mask.layout != torch.strided or mask.is_meta or tuple(mask.shape) != shape:
+            raise TargetError(f"a mask has shape {shape} or {(self.images, *shape)}; got {short(mask)}.")
+        return mask
+
+    def _words(self) -> str:
+        return f"the output has {self.classes} maps of {'x'.join(map(str, self.size))}:"
+
+    def _place(self) -> str:
+        return f"(class, {', '.join('zyx'[-len(self.size) :])})"
+
+    def _position_hint(self, listed: Sequence[Any]) -> str:
+        if not self.is_map or len(listed) != 1 + len(self.size):
+            return ""
+        return f" A class at a position is a tuple: {self._place()}."
+
+
+def as_mask(target: object) -> Tensor | None:
+    """A mask as a tensor, also of NumPy; None for any other target."""
+    if isinstance(target, np.ndarray) and target.dtype == np.bool_ and target.ndim:
+        return torch.from_numpy(target)
+    return target if isinstance(target, Tensor) and target.dtype == torch.bool and target.ndim else None
+
+
+def _are(count: int, what: str) -> str:
+    return f"is 1 {what}" if count == 1 else f"are {count} {what}s"
