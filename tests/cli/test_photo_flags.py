@@ -99,7 +99,7 @@ def test_the_range_of_values_is_a_flag_that_the_message_names(
         run(monkeypatch, capsys, "explain", *call, "--json")[1]
         for call in (("ct.npy", "--range", "-1000,400", "-o", "a.png"), ("unit.npy", "-o", "b.png"))
     ]
-    labels = [json.loads(words)["label"] for words in told]
+    labels = [json.loads(words)["photos"][0]["answer"]["label"] for words in told]
     assert labels[0] == labels[1]
 
 
@@ -132,3 +132,17 @@ def test_an_atlas_and_what_is_learned_carry_the_range(
     manifest = json.loads((tmp_path / "atlas" / "manifest.json").read_text())
     assert manifest["preprocess"]["value_range"] == [-1000, 400]
     assert run(monkeypatch, capsys, "learned", tmp_path / "learn", "--photo", tmp_path / "p" / "0.npy")[0] == 0
+
+
+def test_pictures_of_a_stack_are_named_after_their_page_and_read_by_the_range(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("stack.npy", np.linspace(-1000, 400, 2 * 96 * 96).reshape(2, 96, 96).astype(np.int16))
+    code, words = run(monkeypatch, capsys, "explain", "stack.npy", "--range", "-1000,400")
+    assert code == 1 and "Name one of its 2 pictures" in words and "stack.npy#1" in words
+    for photos, names in (("stack.npy#1", ["stack#1"]), ("stack.npy#{0..1}", ["stack#0", "stack#1"])):
+        code, words = run(monkeypatch, capsys, "explain", photos, "--range", "-1000,400", "-o", "out/", "--force")
+        assert code == 0 and all(f"{name}.explain.png" in words for name in names), words
+    code, words = run(monkeypatch, capsys, "explain", "stack.npy#{0..1}", "-o", "none/")
+    assert code == 1 and "--range LOW,HIGH" in words

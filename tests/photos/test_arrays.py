@@ -57,7 +57,7 @@ def test_of_a_stack_in_a_npy_one_picture_is_named(tmp_path: Path) -> None:
         load_photo(path)
     photo = load_photo(f"{path}#3")
     assert photo.name == "a#3" and (photo.levels[..., 0] == stack[3]).all()
-    with pytest.raises(PhotoError, match="has no picture 7"):
+    with pytest.raises(PhotoError, match="does not hold a picture 7"):
         load_photo(f"{path}#7")
     photos = open_photos(f"{path}#{{2..4}}")
     assert [photos.name(i) for i in range(3)] == ["a.npy#2", "a.npy#3", "a.npy#4"]

@@ -257,7 +257,7 @@ def test_a_stack_that_imagej_keeps_in_one_page_is_refused() -> None:
 def test_a_page_of_what_has_none_is_refused(tmp_path: Path) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "a.png")
     (tmp_path / "a.png").rename(tmp_path / "a.tif")
-    with pytest.raises(PhotoError, match="has no pages"):
+    with pytest.raises(PhotoError, match="does not hold several pictures"):
         load_photo(f"{tmp_path / 'a.tif'}#0")
 
 

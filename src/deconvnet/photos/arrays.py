@@ -94,7 +94,7 @@ def _page_of(array: NDArray[Any], scale: Scale) -> NDArray[Any]:
     if page is None:
         return array
     if array.ndim < 3 or page >= len(array):
-        raise PhotoError(f"{scale.what}: the array is of the shape {array.shape}, and has no picture {page}.")
+        raise PhotoError(f"{scale.what}: it does not hold a picture {page}: the array is of the shape {array.shape}.")
     return np.asarray(array[page])
 
 

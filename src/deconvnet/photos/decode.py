@@ -40,7 +40,7 @@ def decode(data: bytes, scale: Scale) -> Levels:
             if is_kind(data):
                 return kind_levels(data, scale)
         if scale.reading.page is not None:
-            raise PhotoError(f"{scale.what} has no pages: it is neither TIFF, nor .npy, nor NIfTI.")
+            raise PhotoError(f"{scale.what} does not hold several pictures: it is neither TIFF, nor .npy, nor NIfTI.")
         with Image.open(io.BytesIO(data)) as picture:
             _check_kind(picture)
             deep = picture.format == "PNG" and raw_mode(picture) in _DEEP

@@ -43,7 +43,7 @@ class Pick:
 
     @staticmethod
     def of(limit: int | None = None, sample: int | None = None, seed: int | None = None) -> "Pick":
-        """What a user asks for, who has no use for a seed but the sample's.
+        """What a user asks for, whose seed can only be that of a sample.
 
         Raises:
             ArgumentError: as above; also a seed without a sample.

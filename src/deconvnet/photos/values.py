@@ -204,7 +204,7 @@ class Extents:
     def warn(self, stacklevel: int = 4) -> None:
         """Warn, for the first time only, if the brightest of the photos leaves two bits of its type unused.
 
-        One dark photo among others is no sign: in the brightest of them the largest value comes near to white.
+        One dark photo among others says nothing: in the brightest of them the largest value comes near to white.
 
         Warns:
             ValueRangeWarning: they do; says the largest value, and what to do.
