@@ -82,7 +82,7 @@ _USUAL: dict[str, tuple[str, ...]] = {
     "pool": ("2,2,2", "none"), "lam": ("0.1",), "epochs": ("1",), "boundary": ("valid", "zero"), "update": ("online",),
     "solver": ("auto", "ista"), "iterations": ("2",), "steps": ("2",), "seed": ("0",), "size": ("24", "16,16"),
     "mean": ("0.5",), "std": ("1",), "input_channels": ("3", "1"),
-        "labels": ("labels.txt", "labels.csv:name", "binary", "nowhere.txt"),
+    "labels": ("labels.txt", "labels.csv:name", "binary", "nowhere.txt"),
     "device": ("cpu", "cuda:9"), "class_output": ("0",), "memory": ("1GB", "1kB"), "weights": ("binary", "photo.png"),
     "rules": ("guided", "gradient"), "smooth": ("gradient", "rectify"), "shard": ("0/2", "1/2"), "scale": ("common",),
     "ray_address": ("nowhere:1",), "sample": ("2",), "value_range": ("0,255", "-1000,400"),

@@ -159,6 +159,8 @@ def test_weights_that_differ_in_more_than_the_classes_are_not_taken(tmp_path):
     ("spec", "words"),
     [
         ("timm:resnet10t?num_classes=0@random", r"behind the question mark stands num_classes=N, such as"),
+        ("timm:resnet10t?", r"behind the question mark stands num_classes=N"),
+        ("timm:resnet10t@random?num_classes=100001", r"num_classes=N, such as num_classes=11, at most 100,000"),
         ("timm:resnet10t?classes=3", r"behind the question mark stands num_classes=N"),
         ("torchvision:squeezenet1_1?num_classes=9999999", r"behind the question mark stands num_classes=N"),
         ("timm:resnet10t?num_classes=3", r"the weights of timm are for its own classes\. Give yours .*--weights FILE"),

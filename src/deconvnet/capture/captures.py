@@ -138,7 +138,7 @@ class Captures:
         self._check_weights(graph)
         self._refuse_hooks_that_matter(graph, x, hooked)
         any_batch = graph.images is None and graph.holds_for(len(x))
-        if any_batch and self._agrees(graph, x, truth) and self._keeps_images_apart(graph, x, truth):
+        if any_batch and self._agrees(graph, x, truth) and self._keeps_images_apart(graph, x):
             return graph
         graph = tracing.capture(self.model, x, fixed_batch=True)
         if not self._agrees(graph, x):
@@ -210,7 +210,7 @@ class Captures:
             return False
         return all(_close(outputs[name], truth[name]) for name in graph.outputs)
 
-    def _keeps_images_apart(self, graph: Graph, x: Tensor, truth: Mapping[str, Tensor] | None) -> bool:
+    def _keeps_images_apart(self, graph: Graph, x: Tensor) -> bool:
         """Whether an image in a batch gives the same as alone, in the steps and in the model."""
         others = _random_like(x[:1].expand(3, *x.shape[1:]))
         alone = _outputs(graph, self.model, x[:1])
@@ -218,7 +218,7 @@ class Captures:
         if alone is None or among is None:
             return False
         try:
-            agrees = self._agrees(graph, x[:1], truth if len(x) == 1 else None)
+            agrees = self._agrees(graph, x[:1])
         except CaptureError:  # the model fails on a single image: its steps hold for its number of images only
             return False
         leads = all(value.image_first for value in graph.outputs.values())

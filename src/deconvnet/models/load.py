@@ -34,7 +34,7 @@ _FORMS = (
 _ZOO = re.compile(r"(torchvision|timm):([^?@]+?)(@random)?(?:\?(.*?))?(@random)?")
 _BUNDLED = Path(__file__).parent / "weights"
 _CPU = torch.device("cpu")
-_MOST_CLASSES = 1_000_000
+_MOST_CLASSES = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,9 +205,12 @@ def _source_of(spec: str, *, fetch: bool) -> Source:
 
 def _of_zoo(parts: re.Match[str], spec: str, *, fetch: bool) -> Source:
     library, name, at_name, options, at_end = parts.groups()
-    classes = re.fullmatch(r"num_classes=(\d{1,7})", options or "num_classes=1")
+    classes = re.fullmatch(r"num_classes=(\d{1,7})", "num_classes=1" if options is None else options)
     if classes is None or not 1 <= int(classes[1]) <= _MOST_CLASSES:
-        raise ModelLoadError(f"{spec!r}: behind the question mark stands num_classes=N, such as num_classes=11.")
+        raise ModelLoadError(
+            f"{spec!r}: behind the question mark stands num_classes=N, such as num_classes=11, at most "
+            f"{_MOST_CLASSES:,}."
+        )
     is_random = at_name is not None or at_end is not None
     if options is not None and fetch and not is_random:
         raise ModelLoadError(
