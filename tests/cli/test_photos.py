@@ -16,7 +16,9 @@ from deconvnet.cli import main
 from deconvnet.cli.files import picture_paths
 from deconvnet.cli.options import PhotoFlags
 from deconvnet.cli.photos import PhotoInput, open_inputs
+from deconvnet.photos.preprocess import Preprocess
 
+PREPARE = Preprocess((8, 8), 8, (0.5,) * 3, (0.25,) * 3)
 MODEL = """
 from torch import nn
 from deconvnet import LoadedModel, Preprocess
@@ -97,7 +99,7 @@ def test_an_argument_is_a_photo_or_a_source_of_photos(here: Path) -> None:
         opened = inputs(argument)
         assert [photo.name for photo in opened] == photos, argument
         assert {(photo.source, photo.named) for photo in opened} == {(argument, named)}
-        assert argument == "gone.png" or opened[-1].load().levels.size
+        assert argument == "gone.png" or opened[-1].load(PREPARE).levels.size
 
 
 def test_a_source_that_cannot_be_opened_is_one_photo_that_cannot_be_read(here: Path) -> None:
@@ -106,7 +108,7 @@ def test_a_source_that_cannot_be_opened_is_one_photo_that_cannot_be_read(here: P
         (photo,) = inputs(argument)
         assert photo.named and photo.name == argument
         with pytest.raises(Exception, match=argument.partition("/")[0].partition(":")[0]):
-            photo.load()
+            photo.load(PREPARE)
 
 
 def test_a_suffix_chooses_among_the_photos_in_shards(here: Path) -> None:
@@ -114,7 +116,7 @@ def test_a_suffix_chooses_among_the_photos_in_shards(here: Path) -> None:
     assert [photo.name for photo in inputs("s.tar", suffix=".mask.png")] == ["0.mask.png", "1.mask.png"]
     (photo,) = inputs("s.tar")
     with pytest.raises(Exception, match="holds several photos"):
-        photo.load()
+        photo.load(PREPARE)
 
 
 # ---- names of pictures

@@ -14,6 +14,7 @@ from deconvnet.viewer.repeat import flags, setup
         ("zfnet-mini", RuleSet(unpool="average"), {}, None),
         ("zfnet-mini", "deconvnet", {"labels": [f"class number {i}" for i in range(11)]}, None),
         ("zfnet-mini", "deconvnet", {"channels": 3}, "--input-channels 3"),
+        ("zfnet-mini", "deconvnet", {"value_range": (0, 255)}, "--range 0.0,255.0"),
         (
             "torchvision:squeezenet1_1@random",
             "deconvnet",

@@ -18,6 +18,7 @@ from deconvnet.cli.stderr import prints_on_stderr, say
 
 if TYPE_CHECKING:
     from deconvnet.photos.photo import PhotoLike
+    from deconvnet.photos.preprocess import Preprocess
 
 
 @o.with_flags
@@ -53,7 +54,7 @@ def report(
 
     network = open_network(flags)
     with progress() as report_progress, prints_on_stderr():
-        usable, failed = _loaded(inputs)
+        usable, failed = _loaded(inputs, network.loaded.preprocess)
         make_folder(path.parent)
         page = write_report(
             network.net, [photo for _, photo in usable], path, loaded=network.loaded, layers=layer or None, maps=maps,
@@ -75,7 +76,7 @@ def report(
 
 
 def _loaded(
-    inputs: Sequence[PhotoInput],
+    inputs: Sequence[PhotoInput], preprocess: "Preprocess"
 ) -> tuple[list[tuple[PhotoInput, "PhotoLike"]], list[tuple[PhotoInput, str]]]:
     """The photos as the report takes them, and those that cannot be read, with the reason.
 
@@ -86,7 +87,7 @@ def _loaded(
     failed: list[tuple[PhotoInput, str]] = []
     for photo in inputs:
         try:
-            usable.append((photo, photo.path or photo.load()))
+            usable.append((photo, photo.path or photo.load(preprocess)))
         except PhotoError as error:
             failed.append((photo, str(error)))
     if not usable:

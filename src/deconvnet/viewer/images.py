@@ -63,8 +63,7 @@ def map_image(values: Float[Tensor, "*size"]) -> str:
 
 def signal_picture(result: Reconstruction, i: int, box: Box) -> Image.Image:
     """A unit's picture; the signal's magnitude for a network whose input is neither grey nor coloured."""
-    signal = pictures.crop(result.whole(i), box)
-    return pictures.render(signal if signal.shape[0] in (1, 3) else pictures.magnitude(signal)[None])
+    return pictures.render(pictures.crop(result.whole(i), box))
 
 
 def photo_pictures(preprocess: Preprocess, photo: Photo) -> tuple[str, str, tuple[float, float, float, float]]:

@@ -11,7 +11,7 @@ from deconvnet._errors import ArgumentError
 from deconvnet._types import PIXELS, LayerInfo
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet, layers_of
-from deconvnet.photos.photo import Photo, PhotoLike, load_photo
+from deconvnet.photos.photo import Photo, PhotoLike
 from deconvnet.results.blocks import bypassed
 from deconvnet.results.steps import StepDown, Steps
 from deconvnet.viewer.repeat import source
@@ -89,7 +89,7 @@ def look(net: DeconvNet, loaded: LoadedModel, photo: PhotoLike, layers: Sequence
     Raises:
         PhotoError, NotFiniteError: the photo cannot be used.
     """
-    loaded_photo = load_photo(photo)
+    loaded_photo = loaded.preprocess.read(photo)
     name = name_of(photo) if isinstance(photo, str | Path) else loaded_photo.name
     if not name.startswith("sample:"):
         name = Path(name).name  # folders are the user's own business
