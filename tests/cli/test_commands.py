@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
+from support.commands import captured_once
 from typer.main import get_command
 
 import deconvnet as package
@@ -29,7 +29,6 @@ from deconvnet.cli import main
 from deconvnet.cli.commands import app
 from deconvnet.cli.options import ModelFlags, feature_map, feature_maps, parse_numbers
 from deconvnet.cli.reference import name_of
-from deconvnet.core.graph import Graph
 
 SOURCE = Path(package.__file__).parent.parent
 
@@ -123,23 +122,9 @@ class Done:
 Run = Callable[..., Done]
 
 
-@pytest.fixture(scope="session")
-def captures() -> dict[object, Graph]:
-    return {}
-
-
 @pytest.fixture
-def deconvnet(monkeypatch, capsys, tmp_path, captures) -> Run:
+def deconvnet(monkeypatch, capsys, tmp_path) -> Run:
     """Runs a command in an empty folder, through the function that the console script calls."""
-
-    in_earnest = capture.capture
-
-    def capture_once(model: nn.Module, x: torch.Tensor, **options: object) -> Graph:
-        """Capturing is slow, and its own tests are elsewhere; weights are read from the model anyway."""
-        key = (str(model), tuple(model.state_dict()), x.shape, *options.items())
-        if key not in captures:
-            captures[key] = in_earnest(model, x, **options)
-        return captures[key]
 
     def run(*arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["deconvnet", *map(str, arguments)])
@@ -150,7 +135,7 @@ def deconvnet(monkeypatch, capsys, tmp_path, captures) -> Run:
             code = int(stop.code or 0)
         return Done(code, *capsys.readouterr())
 
-    monkeypatch.setattr(capture, "capture", capture_once)
+    monkeypatch.setattr(capture, "capture", captured_once)
     monkeypatch.chdir(tmp_path)
     return run
 
@@ -1120,7 +1105,7 @@ def test_report_writes_a_page_about_all_photos_that_can_be_read(deconvnet, spec,
     assert done.code == 1 and "nowhere.jpg" in done.err
     assert names(tmp_path) == ["rocket.report.html"]
     first, *notes = done.out.splitlines()
-    assert re.fullmatch(r"sample:rocket, sample:coffee -> rocket.report.html \(0\.\d+ MB\)", first)
+    assert re.fullmatch(r"sample:rocket, sample:coffee -> rocket.report.html \(0\.\d+ MB, \d+ units\)", first)
     assert notes and all(note.startswith("  note: ") for note in notes)
     page = tmp_path.joinpath("rocket.report.html").read_text(encoding="utf-8")
     assert "--model nets.py:colour" in page and str(tmp_path) not in page
@@ -1144,8 +1129,9 @@ def test_a_report_that_cannot_be_made_is_told_and_nothing_is_written(deconvnet, 
 
 
 def test_report_prints_json(deconvnet, spec, tmp_path):
-    done = deconvnet("report", "sample:rocket", "nowhere.jpg", "-m", spec("colour"), "--maps", "2", "--json")
+    done = deconvnet("report", "sample:rocket", "nowhere.jpg", "-m", spec("colour"), "--page-size", "300kB", "--json")
     told_of = json.loads(done.out)
+    assert told_of["units"] > 0 and told_of["units_left_out"] > 0 and "page size" in told_of["notes"][0]
     assert done.code == 1
     assert [[row["photo"] for row in told_of[key]] for key in ("photos", "failed")] == [
         ["sample:rocket"],

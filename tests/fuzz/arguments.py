@@ -190,18 +190,21 @@ def _of_photos() -> dict[str, tuple[Callable[..., Any], Usual]]:
     photo = deconvnet.load_photo("sample:chelsea")
     opened = deconvnet.open_photos(folder)
     return {
-        "load_photo": (deconvnet.load_photo, {"photo": ("sample:rocket", folder / "1.png", np.zeros((4, 4)))}),
+        "load_photo": (deconvnet.load_photo, {"photo": ("sample:rocket", folder / "1.png", np.zeros((4, 4))),
+                                               "value_range": (None, (0, 255)), "channels": (None, 4)}),
         "Preprocess": (Preprocess, {
             "size": ((16, 16),), "short_side": (None, 18), "mean": ((0.5,) * 3,), "std": ((1.0,) * 3,),
             "channels": (3,), "scale": (1.0, 255.0), "interpolation": ("bilinear", "nearest"),
+            "value_range": (None, (0, 255)),
         }),
+        "preprocess read": (preprocess.read, {"photo": ("sample:chelsea",)}),
         "images": (preprocess.images, {"photos": (["sample:chelsea"], "sample:rocket")}),
         "box_in_photo": (preprocess.box_in_photo, {"box": (box,), "photo_size": ((300, 451), (5, 5))}),
         "as_seen": (preprocess.as_seen, {"photo": ("sample:chelsea",)}),
         "cut": (photo.cut, {"box": (box,)}),
         "open_photos": (deconvnet.open_photos, {"source": (folder, str(folder), [folder / "1.png"])}),
         "photos name": (opened.name, {"i": (0,)}),
-        "photos read": (opened.read, {"i": (0,)}),
+        "photos read": (opened.read, {"i": (0,), "reading": (preprocess.reading,)}),
     }  # fmt: skip
 
 
@@ -213,6 +216,7 @@ def _of_atlases() -> dict[str, tuple[Callable[..., Any], Usual]]:
     build: Usual = {
         "net": (net,), "photos": (runs.base() / "photos",), "layers": ("all", ["1"]), "k": (1, 2), "out": ("atlas",),
         "loaded": (loaded,), "resume": (False, True), "workers": (0,), "limit": (None, 3), "batch": (None, 2),
+        "sample": (None,), "seed": (None,),
         "memory": ("1GB",), "keep_signal": (True, False), "progress": (None, print),
     }  # fmt: skip
     parts = [this / "part0", this / "part1"]
@@ -260,8 +264,8 @@ def _of_learning() -> dict[str, tuple[Callable[..., Any], Usual]]:
         }),
         "learn_photos": (learn.learn_photos, {
             "photos": (deconvnet.open_photos(runs.base() / "photos"),), "net": (net,), "out": ("learned",),
-            "prepare": (learn.Prepare(24),), "epochs": (1,), "batch": (4,), "limit": (None, 2), "seed": (0,), **solving,
-            "workers": (0,), "resume": (False, True), "progress": (None, print),
+            "prepare": (learn.Prepare(24),), "epochs": (1,), "batch": (4,), "limit": (None, 2), "sample": (None,),
+            "seed": (0,), **solving, "workers": (0,), "resume": (False, True), "progress": (None, print),
         }),
         "sparse_code": (learn.sparse_code, {
             "images": (images,), "filters": (torch.ones(2, 1, 3, 3) / 3,), "lam": (0.1,),

@@ -64,7 +64,7 @@ class Network:
         Raises:
             PhotoError: the photo cannot be read.
         """
-        loaded_photo = photo.load()
+        loaded_photo = photo.load(self.loaded.preprocess)
         return loaded_photo, as_input(self.loaded, loaded_photo)
 
 
