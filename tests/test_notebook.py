@@ -83,7 +83,7 @@ def test_one_unit_is_shown_large_enough_to_see(channels: int):
 def test_several_units_are_a_sheet():
     result = network().project(images(), "1", channel=[1, 2, 3, 4])
     shown = image(result._repr_png_())
-    assert shown.width == 2 * 128 + 3 * 16
+    assert shown.width == 2 * 160 + 3 * 16
     assert shown.height > shown.width  # with captions
 
 
@@ -91,9 +91,9 @@ def test_of_very_many_units_the_first_64_are_shown_and_the_rest_is_told(monkeypa
     told: list[tuple[int, str]] = []
     in_earnest = deconvnet.results.reconstruction.sheets.sheet
 
-    def sheet(cells: Any, **options: Any) -> Image.Image:
-        told.append((len(cells), options["title"]))
-        return in_earnest(cells, **options)
+    def sheet(cells: Any, layout: Any, **options: Any) -> Any:
+        told.append((len(cells), layout.title))
+        return in_earnest(cells, layout, **options)
 
     monkeypatch.setattr(deconvnet.results.reconstruction.sheets, "sheet", sheet)
     for channel in ("all", list(range(64))):

@@ -35,6 +35,7 @@ _MODULES = {
     "models.zfnet": ("zfnet", "zfnet_mini"),
     "network": ("DeconvNet", "watch_activations"),
     "ways": ("costs", "way_down"),
+    "pictures.figure": ("Figure",),
     "pictures.render": ("render",),
     "photos.photo": ("load_photo",),
     "photos.preprocess": ("Preprocess",),

@@ -121,11 +121,10 @@ def test_looking_imports_no_torch(made, tmp_path):
     code = f"""
 import sys
 from deconvnet.atlas.reader import Atlas
-from deconvnet.atlas.sheet import save_sheet
 atlas = Atlas.open({str(made[0])!r})
 atlas.picture("relu1", 0), atlas.find(image="coffee"), atlas.top("relu6", 0)
 atlas.stats("relu2"), atlas.signals("relu1")
-save_sheet(atlas, "relu2", {str(tmp_path / "a.pdf")!r})
+atlas.sheet("relu2").save({str(tmp_path / "a.pdf")!r})
 print("torch" in sys.modules)
 """
     source = str(Path(deconvnet.__file__).parent.parent)

@@ -1,6 +1,5 @@
 """Feature maps of an atlas on paper, by function and by command."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,8 @@ from support.atlases import DEAD, little_atlas
 from typer.testing import CliRunner
 
 from deconvnet import ArgumentError, DeconvNetError, LayerNotFoundError
-from deconvnet.atlas import sheet as sheet_module
 from deconvnet.atlas.reader import Atlas
-from deconvnet.atlas.sheet import save_sheet
+from deconvnet.atlas.sheet import map_words
 from deconvnet.atlas.tables import MapStats
 from deconvnet.cli.sheet import sheet
 
@@ -30,85 +28,74 @@ def atlas(folder) -> Atlas:
     return Atlas.open(folder)
 
 
-def pdf_pages(path: Path) -> list[bytes]:
-    return re.findall(rb"/MediaBox \[ 0 0 595.2 841.92 \]", path.read_bytes())
-
-
-def test_a_png_shows_each_map_once_at_the_width_of_a_page(atlas, tmp_path):
-    assert save_sheet(atlas, "relu1", tmp_path / "a.png") == 1
-    with Image.open(tmp_path / "a.png") as image:
-        assert 2300 < image.width <= 2360
-        whole = image.height
-    assert save_sheet(atlas, "relu1", tmp_path / "b.png", channels=[0, 1, 2]) == 1
-    with Image.open(tmp_path / "b.png") as image:
-        row = (whole - image.height) / 3
-        assert 350 < row < 600
+def captions(figure) -> list[str]:
+    return [line.text for page in figure.pages for line in page.lines]
 
 
 def coarse(image: Image.Image) -> np.ndarray:
-    return np.asarray(image.resize((48, 24), Image.Resampling.BOX)).astype(int)
+    return np.asarray(image.resize((24, 24), Image.Resampling.BOX)).astype(int)
 
 
-def test_a_map_is_drawn_as_its_blocks_of_signals_and_patches(atlas, tmp_path):
-    save_sheet(atlas, "relu1", tmp_path / "a.png", channels=[4], columns=1)
-    page = Image.open(tmp_path / "a.png")
-    shown = page.crop((44, page.height - 44 - 1134 - 110, page.width - 44, page.height - 44 - 110))
-    unlike = [np.abs(coarse(shown) - coarse(atlas.picture("relu1", channel))).mean() for channel in range(12)]
-    assert np.argmin(unlike) == 4 and unlike[4] < 25
+def test_a_sheet_that_fits_a_page_is_as_wide_as_a4_and_as_high_as_its_maps(atlas):
+    whole, part = atlas.sheet("relu1"), atlas.sheet("relu1", channels=[0, 1, 2])
+    assert (len(whole), len(part)) == (1, 1) and whole.dpi == 300
+    assert 2300 < whole.image().width == part.image().width <= 2481
+    assert 350 < (whole.image().height - part.image().height) / 3 < 600
 
 
-def test_many_maps_become_pages_of_a4(atlas, tmp_path):
-    assert save_sheet(atlas, "relu1", tmp_path / "a.pdf") == len(pdf_pages(tmp_path / "a.pdf")) == 1
-    assert save_sheet(atlas, "relu1", tmp_path / "b.pdf", columns=1) == len(pdf_pages(tmp_path / "b.pdf")) == 6
-    assert save_sheet(atlas, "relu1", tmp_path / "c.pdf", columns=6, channels=range(3)) == 1
-    assert len(pdf_pages(tmp_path / "c.pdf")) == 1
+def test_a_map_is_drawn_as_its_blocks_of_signals_and_patches(atlas):
+    page = atlas.sheet("relu1", channels=[4], columns=1, text=False).pages[0]
+    for placed, block in zip(page.pictures, atlas.blocks("relu1", 4), strict=True):
+        np.testing.assert_array_equal(np.asarray(placed.image), np.asarray(block))
+    signals, patches = page.pictures
+    assert signals.left + signals.width < patches.left and signals.top == patches.top
 
 
-@pytest.mark.parametrize("suffix", [".pdf", ".png"])
-def test_the_same_sheet_gives_the_same_bytes_under_any_name(atlas, tmp_path, suffix):
-    for name in ("a", "b"):
-        save_sheet(atlas, "relu2", tmp_path / (name + suffix))
-    data = (tmp_path / f"a{suffix}").read_bytes()
-    assert data == (tmp_path / f"b{suffix}").read_bytes()
-    assert b"CreationDate" not in data and b"ModDate" not in data
+def test_each_map_can_have_a_row_of_its_own(atlas):
+    page = atlas.sheet("relu1", channels=[4, 2], arrange="rows", text=False).pages[0]
+    (signals, patches), below = page.pictures[:2], page.pictures[2:]
+    assert signals.image.width > 8 * signals.image.height and signals.top == patches.top < below[0].top
+    tile = signals.image.height
+    assert (
+        coarse(signals.image.crop((0, 0, tile, tile))).tolist()
+        == coarse(atlas.blocks("relu1", 4)[0].crop((0, 0, tile, tile))).tolist()
+    )
+
+
+def test_many_maps_become_pages_of_a4(atlas):
+    assert len(atlas.sheet("relu1", columns=1)) == 6
+    assert len({(page.width, page.height) for page in atlas.sheet("relu1", columns=1).pages}) == 1
+    assert len(atlas.sheet("relu1", columns=6, channels=range(3))) == 1
+    small = atlas.sheet("relu1", dpi=100, columns=1)
+    assert (small.pages[0].width, small.pages[0].height, len(small)) == (827, 1169, 6)
 
 
 def test_captions_say_number_strength_and_how_often(atlas):
     layer, channel = DEAD
-    assert sheet_module._caption(atlas, atlas.stats(layer)[channel]) == "map 1: dead,\nactive nowhere"
+    words = captions(atlas.sheet(layer, channels=[channel], columns=1))
+    assert words[0] == f"{layer} of {atlas.manifest.model.spec}"
+    assert words[-1] == "map 1: dead, active nowhere"
     stats = MapStats("relu2", 7, 14, 0.5, 12.345, 0.0421, 0.0, 1.0, 2.0, 3.0, False)
-    assert sheet_module._caption(atlas, stats) == "map 7: up to 12.3,\nactive at 4.2 % of positions"
+    assert map_words(stats, has_positions=True) == "map 7: activation up to 12.3; active at 4.2 % of positions"
+    assert map_words(stats, has_positions=False).endswith("of photos")
 
 
-def test_sheets_that_cannot_be_are_refused_and_nothing_is_written(atlas, tmp_path, monkeypatch):
+def test_sheets_that_cannot_be_are_refused(atlas):
     for options, words in [
-        ({"columns": 0}, "columns=0, but 1 to 6"),
-        ({"columns": 7}, "columns=7, but 1 to 6"),
-        ({"channels": []}, "the list of feature maps is empty"),
+        ({"columns": 0}, "columns is a whole number, 1 or more; got 0"),
+        ({"columns": 99}, "columns=99 is too many for a page"),
+        ({"tile": 8000}, "tile=8000 makes 1 columns wider than a page"),
+        ({"channels": []}, "channels is a list of feature maps, at least one"),
+        ({"channels": 3}, "channels is a list of feature maps, at least one; got 3"),
         ({"channels": [12]}, "'relu1' has 12 feature maps"),
         ({"channels": [-1]}, "'relu1' has 12 feature maps"),
+        ({"arrange": "columns"}, "arrange is 'grid' or 'rows'; got 'columns'"),
+        ({"arrange": "rows", "columns": 2}, "columns=2 belongs to a grid"),
     ]:
         with pytest.raises(ArgumentError, match=words):
-            save_sheet(atlas, "relu1", tmp_path / "a.png", **options)
+            atlas.sheet("relu1", **options)
     with pytest.raises(LayerNotFoundError, match="layer 'relu9' is not in the atlas"):
-        save_sheet(atlas, "relu9", tmp_path / "a.png")
-    with pytest.raises(ArgumentError, match=r"does not end in one of \.png, \.pdf"):
-        save_sheet(atlas, "relu1", tmp_path / "a.jpg")
-    monkeypatch.setattr(sheet_module, "_LONGEST", 1000)
-    with pytest.raises(ArgumentError, match=r"12 feature maps make a picture \d+ pixels high, and 1000 .* or a \.pdf"):
-        save_sheet(atlas, "relu1", tmp_path / "a.png")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_failed_write_leaves_nothing_behind(atlas, tmp_path, monkeypatch):
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Image.Image, "save", fail)
-    for name in ("a.png", "a.pdf"):
-        with pytest.raises(DeconvNetError, match=f"cannot write .*{name}': .*No space left"):
-            save_sheet(atlas, "relu1", tmp_path / name)
-    assert list(tmp_path.iterdir()) == []
+        atlas.sheet("relu9")
 
 
 # ---- the command, which has no place among the others yet
@@ -125,14 +112,21 @@ def run(*arguments: str) -> str:
 
 def test_the_command_names_its_file_after_atlas_and_layer(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert run(str(folder), "-l", "relu1") == f"relu1 of {folder} -> my.atlas.relu1.sheet.png\n"
+    assert run(str(folder), "-l", "relu1") == f"relu1 of {folder} -> my.atlas.relu1.sheet.pdf\n"
     assert run(str(folder), "-l", "relu1", "-o", "a.pdf", "--columns", "1", "--feature-map", "0-1,5,3-4,0").endswith(
         "(3 pages)\n"
     )
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pdf", "my.atlas.relu1.sheet.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pdf", "my.atlas.relu1.sheet.pdf"]
     with pytest.raises(ArgumentError, match=r"'a\.pdf' already exists\. Replace it \(--force,"):
         run(str(folder), "-l", "relu1", "-o", "a.pdf")
     assert run(str(folder), "-l", "relu1", "-o", "a.pdf", "--force") == f"relu1 of {folder} -> a.pdf\n"
+
+
+def test_a_long_sheet_becomes_files_with_numbers_where_its_format_has_no_pages(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = run(str(folder), "-l", "relu1", "-o", "a.png", "--columns", "1", "-c", "0-5", "--dpi", "40", "--no-text")
+    assert said == f"relu1 of {folder} -> a-1.png to a-3.png (3 pages)\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-1.png", "a-2.png", "a-3.png"]
 
 
 @pytest.mark.parametrize("channels", ["", "a", "1-", "-1", "1,,2", "0..3"])

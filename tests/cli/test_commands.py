@@ -520,7 +520,7 @@ def test_explain_shows_a_photo_beside_its_class_carried_down(deconvnet, spec, tm
         words=f"{label}, carried down (deconvnet)",
         title=f"{label}, {chance} %",
     )
-    assert np.array_equal(pixels("coffee.explain.png"), np.asarray(picture))
+    assert np.array_equal(pixels("coffee.explain.png"), np.asarray(picture.image()))
 
 
 def test_explain_takes_a_class_by_name_part_of_a_name_or_number(deconvnet, spec):
@@ -766,7 +766,7 @@ def test_responsible_shows_where_the_units_of_a_class_lie(deconvnet, spec, tmp_p
     assert names(tmp_path) == ["coffee.responsible.png"]
     title = f"{named}: units of 4 that it rests on (deconvnet)"
     picture = result.beside("sample:coffee", loaded.preprocess, title=title)
-    assert np.array_equal(pixels("coffee.responsible.png"), np.asarray(picture))
+    assert np.array_equal(pixels("coffee.responsible.png"), np.asarray(picture.image()))
 
 
 def test_responsible_prints_json(deconvnet, spec):
@@ -860,7 +860,7 @@ def test_project_lays_each_unit_beside_its_patch(deconvnet, spec, tmp_path):
     result = net.project(loaded.preprocess.images("sample:rocket"), "4", channel="top:9")
     title = "layer 4 of nets.py:colour on rocket (deconvnet)"
     sheet = result.sheet(["sample:rocket"], loaded.preprocess, title=title)
-    assert np.array_equal(pixels("rocket.4.png"), np.asarray(sheet))
+    assert np.array_equal(pixels("rocket.4.png"), np.asarray(sheet.image()))
 
 
 @pytest.mark.parametrize(("channel", "channels"), [("5", [5]), ("5,0,2", [5, 0, 2]), ("all", list(range(8)))])
@@ -953,15 +953,15 @@ def test_compare_lays_two_rule_sets_side_by_side(deconvnet, spec, tmp_path):
     ways = [net.with_rules(rules).project(x, "4", channel=3) for rules in ("deconvnet", "gradient")]
     pair = package.compare(*ways)
     head, *units, measures = done.out.splitlines()
-    where = ",".join(map(str, pair.a.units[0].position or ()))
-    value = f"map 3 at {where} = {float(pair.a.activations[0]):.3g}"
+    row, column = pair.a.units[0].position or ()
+    value = f"map 3 at row {row}, column {column}: activation {float(pair.a.activations[0]):.3g}"
     assert head == "sample:rocket: 1 pair of units of 4 -> rocket.4.compare.png"
     assert units == [f"  A: nets.py:colour, deconvnet; {value}", f"  B: nets.py:colour, gradient; {value}"]
     assert measures == f"  {pair.words()}"
     assert re.match(r"  cosine [\d.-]+, rank correlation [\d.-]+, SSIM [\d.-]+, B is [\d.]+ times", measures)
     title = "layer 4 on rocket, one scale\nA: nets.py:colour, deconvnet\nB: nets.py:colour, gradient"
     sheet = pair.sheet(["sample:rocket"], loaded.preprocess, title=title)
-    assert np.array_equal(pixels("rocket.4.compare.png"), np.asarray(sheet))
+    assert np.array_equal(pixels("rocket.4.compare.png"), np.asarray(sheet.image()))
 
 
 def test_compare_takes_networks_and_files_of_weights(deconvnet, spec):
@@ -1092,7 +1092,7 @@ def test_steps_prints_json_also_of_a_class_and_to_a_layer(deconvnet, spec, tmp_p
         (["-t", "3,1,1"], "the network's output is not a map, so positions do not apply"),
         (["-l", "4", "--position", "a,b"], "--position takes numbers"),
         (["-l", "1", "--to", "4"], "no signal travels from '1'"),
-        (["-l", "4", "-o", "x.svg"], "does not end in one of"),
+        (["-l", "4", "-o", "x.gif"], "does not end in one of"),
     ],
 )
 def test_steps_that_cannot_be_shown_are_told(deconvnet, spec, tmp_path, flags, words):

@@ -161,22 +161,34 @@ def _of_results() -> dict[str, tuple[Callable[..., Any], Usual]]:
     compared, steps = deconvnet.compare(result, other), net.steps(x[:1], "3", channel=0)
     answer = net.responsible(x[:1], (0, 1, 1), "1", 2)
     photos, crops, scales = ["sample:chelsea", "sample:rocket"], ("energy", "field", "none"), ("logistic", "linear")
-    preprocess, images, paths = (loaded.preprocess,), (photos,), ("a.png", Path("b.png"))
+    preprocess, images, paths = (loaded.preprocess,), (photos,), ("a.png", Path("b.png"), "c.pdf", "d.svg")
+    bools = True, False
+    layouts: Usual = {"tile": (None, 40), "columns": (None, 2), "dpi": (96, 50), "title": ("", "a"), "text": bools}
     return {
         "render": (deconvnet.render, {"signal": (x[0],), "scale": scales, "limit": (None, 1.0)}),
         "picture": (result.picture, {"i": (0, 1), "crop": crops, "scale": scales}),
         "box": (result.box, {"i": (0, 1), "crop": crops}),
         "whole": (result.whole, {"i": (0, 1)}),
-        "sheet": (result.sheet, {"photos": images, "preprocess": preprocess, "crop": crops, "title": ("", "a")}),
-        "beside": (result.beside, {"photo": (photos[0],), "preprocess": preprocess, "i": (0,), "words": ("",)}),
+        "sheet": (result.sheet, {
+            "photos": images, "preprocess": preprocess, "crop": crops, "arrange": ("grid",), **layouts,
+        }),
+        "beside": (result.beside, {
+            "photo": (photos[0],), "preprocess": preprocess, "i": (0,), "words": ("",), **layouts,
+        }),
+        "figure image": (steps.figure().image, {"page": (0,)}),
+        "figure save": (steps.figure().save, {"path": paths, "force": (False, True)}),
         "save": (result.save, {"path": paths, "force": (False, True)}),
         "compare": (deconvnet.compare, {"a": (result,), "b": (other, result), "names": (("A", "B"),)}),
         "comparison words": (compared.words, {"i": (0, 1)}),
         "comparison box": (compared.box, {"i": (0, 1), "crop": crops}),
-        "comparison sheet": (compared.sheet, {"photos": images, "preprocess": preprocess, "common": (True, False)}),
-        "steps figure": (steps.figure, {"photo": (None,), "whole": (False, True), "title": ("", "a")}),
+        "comparison sheet": (compared.sheet, {
+            "photos": images, "preprocess": preprocess, "common": bools, **layouts,
+        }),
+        "steps figure": (steps.figure, {"photo": (None,), "whole": bools, **layouts}),
         "steps save": (steps.save, {"path": paths, "force": (False, True)}),
-        "responsible beside": (answer.beside, {"photo": (photos[0],), "preprocess": preprocess, "i": (0,)}),
+        "responsible beside": (
+            answer.beside, {"photo": (photos[0],), "preprocess": preprocess, "i": (0,), **layouts}
+        ),
         "report": (deconvnet.report, {
             "net": (net,), "photos": (photos[:1], photos[0]), "path": ("r.html",), "loaded": (loaded,),
             "layers": (None, ["1"]), "maps": (1, 2), "page_size": ("10MB",), "force": (True,), "progress": (None,),
@@ -226,6 +238,9 @@ def _of_atlases() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "merge_shards": (deconvnet.merge_shards, {
             "net": (net,), "photos": (runs.base() / "photos",), "shards": (parts,), "out": ("merged",),
             "loaded": (loaded,), "workers": (0,), "resume": (False, True), "progress": (None, print),
+        }),
+        "Atlas.sheet": (atlas.sheet, {
+            "layer": ("1",), "channels": (None, [0]), "arrange": ("grid", "rows"), "dpi": (50,), "columns": (None,),
         }),
         "Atlas.open": (Atlas.open, {"folder": (this / "atlas", str(this / "atlas"))}),
         "top": (atlas.top, of_map),

@@ -2,11 +2,11 @@
 
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
 from deconvnet import ArgumentError
@@ -154,7 +154,7 @@ def found(request) -> Learned:
 
 
 def test_filters_are_drawn_each_in_a_cell(found):
-    few, many = draw_filters(found, 1), draw_filters(found, 2)
+    few, many = draw_filters(found, 1).image(), draw_filters(found, 2).image()
     assert few.mode == "RGB" and 5 * 64 < few.width < 600 and few.height < 300  # two rows of five
     assert many.width > few.width and many.height > few.height  # three of ten
     assert len(np.unique(np.asarray(few))) > 50
@@ -163,13 +163,13 @@ def test_filters_are_drawn_each_in_a_cell(found):
 
 
 def test_a_photo_is_drawn_beside_what_each_layer_paints(found):
-    picture = draw_reconstructions(found, "sample:chelsea", max_iter=5)
+    picture = draw_reconstructions(found, "sample:chelsea", max_iter=5).image()
     assert picture.mode == "RGB" and picture.width > 2 * picture.height
     assert len(np.unique(np.asarray(picture))) > 50
 
 
 def test_a_photo_is_drawn_with_its_parts(found):
-    picture = draw_parts(found, "sample:chelsea", max_iter=5)
+    picture = draw_parts(found, "sample:chelsea", max_iter=5).image()
     assert picture.width > 3 * 224 and 224 < picture.height < 2 * 224
     assert len(np.unique(np.asarray(picture))) > 50
 
@@ -178,9 +178,9 @@ def test_a_photo_of_nothing_is_drawn_but_has_no_parts(found, monkeypatch):
     said: list[str] = []
     original = draw.side_by_side
 
-    def side_by_side(images: list[Image.Image], captions: list[str]) -> Image.Image:
-        said.extend(captions)
-        return original(images, captions)
+    def side_by_side(cells: Any) -> Any:
+        said.extend(cell.caption for cell in cells)
+        return original(cells)
 
     monkeypatch.setattr(draw, "side_by_side", side_by_side)
     black = np.zeros((50, 40), np.uint8)

@@ -1,17 +1,18 @@
-"""Pictures with words: nothing cut, nothing overlapping, and files that are whole or not there."""
+"""Pictures with words: nothing cut, nothing overlapping, and captions on one line."""
 
-import os
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 import skimage.data
-from PIL import Image, ImageFont
+from PIL import Image
 
-from deconvnet._errors import ArgumentError, DeconvNetError
+from deconvnet._errors import ArgumentError
 from deconvnet.pictures import sheets
-from deconvnet.pictures.sheets import SUFFIXES, Cell, pages, save_picture, sheet, side_by_side
+from deconvnet.pictures.figure import Figure
+from deconvnet.pictures.layout import Layout
+from deconvnet.pictures.sheets import Around, Bar, Cell
 
 
 def cat() -> Image.Image:
@@ -31,6 +32,14 @@ def solid(width: int, height: int, colour: str = "red") -> Image.Image:
     return Image.new("RGB", (width, height), colour)
 
 
+def sheet(cells: list[Any], *, around: Around | None = None, **layout: Any) -> Image.Image:
+    return sheets.sheet(cells, Layout(**layout), around=around).image()
+
+
+def words_of(figure: Figure) -> list[str]:
+    return [line.text for page in figure.pages for line in page.lines]
+
+
 def extent_of(image: Image.Image, colour: tuple[int, int, int]) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of the pixels of that colour."""
     rows, columns = (np.asarray(image) == colour).all(axis=2).nonzero()
@@ -43,20 +52,20 @@ def extent_of(image: Image.Image, colour: tuple[int, int, int]) -> tuple[int, in
      (1000, 1, (96, 1)), (1, 1, (96, 96))],
 )  # fmt: skip
 def test_images_fit_the_cell_and_keep_their_shape(width: int, height: int, shown: tuple[int, int]) -> None:
-    page = sheet([Cell((solid(width, height),), "")], cell_size=96)
+    page = sheet([Cell((solid(width, height),), "")], tile=96)
     left, top, right, bottom = extent_of(page, (255, 0, 0))
     assert (right - left, bottom - top) == shown
 
 
 def test_small_images_keep_square_and_sharp_pixels() -> None:
     board = Image.fromarray(np.kron([[0, 255], [255, 0]], np.ones((1, 1))).astype(np.uint8))
-    page = sheet([Cell((board,), "")], cell_size=32)
+    page = sheet([Cell((board,), "")], tile=32)
     assert np.unique(np.asarray(page)).tolist() == [0, 255]
     assert extent_of(page, (0, 0, 0)) == (16, 16, 48, 48)
 
 
 def test_a_reconstruction_stands_beside_its_patch() -> None:
-    page = sheet([Cell((solid(9, 9), solid(200, 200, "blue")), "both")], cell_size=64)
+    page = sheet([Cell((solid(9, 9), solid(200, 200, "blue")), "both")], tile=64)
     red, blue = extent_of(page, (255, 0, 0)), extent_of(page, (0, 0, 255))
     assert red[2] < blue[0] and red[1] == blue[1] and red[3] == blue[3]
 
@@ -77,30 +86,15 @@ LONG = "features.denseblock4.denselayer16.conv2.relu#2 channel 1023 of an image 
 @pytest.mark.parametrize("cell_size", [16, 40, 160])
 def test_captions_are_never_cut_and_never_overlap(caption: str, cell_size: int) -> None:
     cells = [Cell((solid(4, 4),), caption), Cell((solid(4, 4),), caption)]
-    page = np.asarray(sheet(cells, columns=2, cell_size=cell_size).convert("L"))
+    page = np.asarray(sheet(cells, columns=2, tile=cell_size).convert("L"))
     ink = page < 60
-    margin = 16
+    margin, wide = 16, max(cell_size, 96)
     assert ink.any() and not ink[:, : margin - 1].any() and not ink[:, 1 - margin :].any()
     assert not ink[1 - margin :].any()
-    gutter = slice(margin + cell_size + 1, 2 * margin + cell_size - 1)
+    gutter = slice(margin + wide + 1, 2 * margin + wide - 1)
     assert not ink[:, gutter].any()
-    one, two = ink[:, margin : margin + cell_size], ink[:, -margin - cell_size : -margin]
+    one, two = ink[:, margin : margin + wide], ink[:, -margin - wide : -margin]
     np.testing.assert_array_equal(one, two)
-
-
-def test_every_letter_of_a_long_caption_is_drawn() -> None:
-    font = ImageFont.load_default(12)
-    for text in (LONG, "y" * 90, "one two three"):
-        lines = list(sheets._wrapped(text, 60, font))
-        assert "".join(lines).replace(" ", "") == text.replace(" ", "")
-        assert all(font.getlength(line) <= 60 for line in lines)
-
-
-def test_letters_that_the_font_lacks_are_spelt_otherwise() -> None:
-    font = ImageFont.load_default(12)
-    assert sheets._spelt("Égyptian 3×3 — naïve → µ", font) == "Egyptian 3x3 - naive -> u"
-    assert sheets._spelt("猫 cat", font) == "? cat"
-    assert sheets._spelt("a\nb\tc ~{}|", font) == "a\nb\tc ~{}|"
 
 
 def test_a_row_grows_with_its_longest_caption_only() -> None:
@@ -116,7 +110,7 @@ def test_a_title_stands_above_and_wraps() -> None:
     plain, titled = sheet(cells), sheet(cells, title="one")
     wrapped = sheet(cells, title="a title of many words that needs several lines of its own")
     assert plain.height < titled.height < wrapped.height
-    assert plain.width == titled.width == wrapped.width
+    assert plain.width == titled.width < wrapped.width <= 320 + 32
     assert (np.asarray(wrapped)[:, -15:] == 255).all()
 
 
@@ -131,7 +125,7 @@ def test_a_sheet_is_white_around_and_the_same_each_time() -> None:
 
 def test_transparent_and_grey_images_can_be_cells() -> None:
     clear, grey = Image.new("RGBA", (4, 4), (0, 0, 0, 0)), Image.new("L", (4, 4), 7)
-    page = sheet([Cell((clear, grey), "")], cell_size=32)
+    page = sheet([Cell((clear, grey), "")], tile=32)
     assert np.unique(np.asarray(page)).tolist() == [7, 255]
 
 
@@ -139,10 +133,10 @@ def test_sheets_that_cannot_be_made_are_refused() -> None:
     cell = Cell((solid(4, 4),), "a")
     with pytest.raises(ArgumentError, match="at least one cell"):
         sheet([])
-    with pytest.raises(ArgumentError, match="columns=0"):
+    with pytest.raises(ArgumentError, match="columns is a whole number, 1 or more; got 0"):
         sheet([cell], columns=0)
-    with pytest.raises(ArgumentError, match="cell_size=15"):
-        sheet([cell], cell_size=15)
+    with pytest.raises(ArgumentError, match="tile is a whole number, 16 or more; got 15"):
+        sheet([cell], tile=15)
     with pytest.raises(ArgumentError, match="'nothing' is without an image"):
         Cell((), "nothing")
     with pytest.raises(ArgumentError, match=r"cell 'void'.*0 x 4"):
@@ -150,112 +144,106 @@ def test_sheets_that_cannot_be_made_are_refused() -> None:
 
 
 def test_pages_keep_rows_whole_and_lose_no_cell() -> None:
-    cells = [Cell((Image.new("RGB", (4, 4), (200, i, 0)),), "") for i in range(7)]
-    drawn = pages(cells, columns=2, text=12, title="t", page=(200, 250))
-    assert [page.size for page in drawn] == [(200, 250)] * len(drawn)
-    greens = [np.unique(np.asarray(page)[np.asarray(page)[..., 0] == 200][:, 1]).tolist() for page in drawn]
-    assert all((np.asarray(page)[-15:] == 255).all() for page in drawn)
+    cells = [Cell((Image.new("RGB", (4, 4), (200, i, 0)),)) for i in range(7)]
+    drawn = sheets.pages(cells, Layout(title="t"), columns=2, around=Around(), page=(200, 250))
+    images = [drawn.image(i) for i in range(len(drawn))]
+    assert [image.size for image in images] == [(200, 250)] * 2
+    greens = [np.unique(np.asarray(page)[np.asarray(page)[..., 0] == 200][:, 1]).tolist() for page in images]
+    assert all((np.asarray(page)[-15:] == 255).all() for page in images)
     assert greens == [[0, 1, 2, 3], [4, 5, 6]]
-    with pytest.raises(ArgumentError, match="higher than a page"):
-        pages(cells, columns=2, text=12, title="t", page=(200, 100))
+    assert words_of(drawn) == ["t", "t"]
+
+
+def test_cells_that_fit_one_page_make_one_as_high_as_they_are() -> None:
+    drawn = sheets.pages([Cell((solid(4, 4),))] * 2, Layout(), columns=2, around=Around(), page=(200, 900))
+    assert drawn.image().size == (200, 16 + 76 + 16)
+
+
+def test_a_tile_that_was_asked_for_decides_how_many_fit_a_page() -> None:
+    cells = [Cell((solid(4, 4),))] * 9
+    drawn = sheets.pages(cells, Layout(tile=30), columns=2, around=Around(), page=(200, 900))
+    assert len({placed.left for placed in drawn.pages[0].pictures}) == 4
+
+
+def test_pages_that_cannot_be_made_are_refused() -> None:
+    cells = [Cell((solid(4, 4),))] * 7
+    for layout, page, words in [
+        (Layout(), (200, 70), "a row of 76 pixels is higher than a page"),
+        (Layout(columns=99), (200, 900), "columns=99 is too many for a page 168 pixels wide"),
+        (Layout(tile=300), (200, 900), "tile=300 makes 1 columns wider than a page"),
+        (Layout(tile=100, columns=2), (200, 900), "tile=100 makes 2 columns wider than a page"),
+    ]:
+        with pytest.raises(ArgumentError, match=words):
+            sheets.pages(cells, layout, columns=2, around=Around(), page=page)
     with pytest.raises(ArgumentError, match="at least one cell"):
-        pages([], columns=2, text=12, title="t", page=(200, 100))
-    with pytest.raises(ArgumentError, match="columns=0"):
-        pages(cells, columns=0, text=12, title="t", page=(200, 100))
+        sheets.pages([], Layout(), columns=2, around=Around(), page=(200, 100))
 
 
 def test_side_by_side_gives_each_image_its_words() -> None:
-    page = side_by_side([solid(50, 50), solid(50, 50, "blue")], ["photo", "projection"], title="t")
-    red, blue = extent_of(page, (255, 0, 0)), extent_of(page, (0, 0, 255))
+    cells = [Cell((solid(50, 50),), "photo"), Cell((solid(50, 50, "blue"),), "projection")]
+    drawn = sheets.side_by_side(cells, Layout(title="t"))
+    red, blue = extent_of(drawn.image(), (255, 0, 0)), extent_of(drawn.image(), (0, 0, 255))
     assert red[2] < blue[0] and red[1] == blue[1]
-    with pytest.raises(ArgumentError, match="2 images came with 1 captions"):
-        side_by_side([solid(5, 5), solid(5, 5)], ["one"])
+    assert words_of(drawn) == ["t", "photo", "projection"]
     with pytest.raises(ArgumentError, match="at least one cell"):
-        side_by_side([], [])
+        sheets.side_by_side([])
 
 
-# ---- saving
+def test_captions_of_a_row_start_at_one_height_below_pictures_that_stand_on_one_line() -> None:
+    drawn = sheets.sheet([Cell((solid(40, 40),), "a"), Cell((solid(40, 10),), "b")], columns=2)
+    high, low = drawn.pages[0].pictures
+    assert high.top + high.height == low.top + low.height
+    assert len({line.base for line in drawn.pages[0].lines}) == 1
+    assert [line.left for line in drawn.pages[0].lines] == [high.left, low.left]
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_picture_is_saved_in_the_format_of_its_suffix(tmp_path: Path, suffix: str) -> None:
-    image = noise()
-    save_picture(image, tmp_path / f"a{suffix.upper()}")
-    with Image.open(tmp_path / f"a{suffix.upper()}") as read:
-        difference = np.abs(levels(read.convert("RGB")) - levels(image))
-    assert difference.max() <= (60 if suffix in (".jpg", ".jpeg") else 0)
-    assert [path.name for path in tmp_path.iterdir()] == [f"a{suffix.upper()}"]
+def test_a_caption_breaks_where_it_pauses() -> None:
+    caption = "map 348 at row 12, column 10: activation 407"
+    for images, lines in [(2, [caption]), (1, ["map 348 at row 12,", "column 10: activation 407"])]:
+        assert words_of(sheets.sheet([Cell((solid(4, 4),) * images, caption)])) == lines
+    wider = sheets.sheet([Cell((solid(4, 4),), caption)], Layout(tile=200))
+    assert words_of(wider) == ["map 348 at row 12, column 10:", "activation 407"]
 
 
-def test_the_same_signal_gives_the_same_bytes_and_no_metadata(tmp_path: Path) -> None:
-    image = noise()
-    tagged = image.copy()
-    tagged.info = {"dpi": (72, 72), "icc_profile": b"x", "comment": "made today"}
-    tagged.getexif()[0x0132] = "2020:01:01 00:00:00"
-    for suffix in SUFFIXES:
-        save_picture(image, tmp_path / f"a{suffix}")
-        save_picture(tagged, tmp_path / f"b{suffix}")
-        data = (tmp_path / f"a{suffix}").read_bytes()
-        assert data == (tmp_path / f"b{suffix}").read_bytes()
-    png = (tmp_path / "a.png").read_bytes()
-    assert not any(chunk in png for chunk in (b"tIME", b"tEXt", b"eXIf", b"iCCP", b"pHYs"))
+def test_a_place_without_a_cell_stays_white() -> None:
+    page = sheet([Cell((solid(4, 4),)), None, None, Cell((solid(4, 4, "blue"),))], columns=2, tile=32)
+    assert extent_of(page, (255, 0, 0))[2:] == (48, 48) and extent_of(page, (0, 0, 255))[:2] == (64, 64)
+    assert page.size == (96 + 16, 96 + 16)
 
 
-def test_a_picture_that_is_there_is_kept_unless_forced(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    save_picture(solid(3, 3), str(path))
-    before = path.read_bytes()
-    with pytest.raises(ArgumentError, match=r"a\.png' already exists\. Replace it \(--force, force=True\)"):
-        save_picture(solid(4, 4), path)
-    assert path.read_bytes() == before
-    save_picture(solid(4, 4), path, force=True)
-    assert path.read_bytes() != before
+def test_without_text_there_are_only_pictures_and_what_must_not_be_overlooked() -> None:
+    cells = [Cell((solid(200, 200),), "caption", "the same for every photo", Bar(solid(9, 1), ((0.0, "0"),)))]
+    around = Around("legend", "notice")
+    whole = words_of(sheets.sheet(cells, Layout(title="title"), around=around))
+    assert whole == ["title", "legend", "notice", "the same for every photo", "caption", "0"]
+    assert words_of(sheets.sheet(cells, Layout(title="title", text=False), around=around)) == [whole[3]]
 
 
-@pytest.mark.parametrize("name", ["a", "a.gif", "a.pdf", ".png", "a.png.txt"])
-def test_a_suffix_without_a_format_is_refused_with_those_that_have_one(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ArgumentError, match=r"does not end in one of \.png, \.webp, \.jpg"):
-        save_picture(solid(3, 3), tmp_path / name)
+def test_a_stamp_stands_on_the_first_image_and_not_where_it_would_cover_it() -> None:
+    cell = Cell((solid(9, 9), solid(9, 9)), "", "the same for every photo")
+    page = sheets.sheet([cell], Layout(tile=160)).pages[0]
+    photo, _, band = page.pictures
+    assert band.top + band.height == photo.top + photo.height and band.left == photo.left and band.width == 160
+    assert photo.left < page.lines[0].left and page.lines[0].left + page.lines[0].width < photo.left + 160
+    assert words_of(sheets.sheet([cell], Layout(tile=40))) == []
 
 
-def test_folders_that_are_missing_or_in_the_way_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match=r"the folder .*nowhere.* does not exist"):
-        save_picture(solid(3, 3), tmp_path / "nowhere" / "a.png")
-    (tmp_path / "folder.png").mkdir()
-    with pytest.raises(ArgumentError, match=r"folder\.png' is a folder"):
-        save_picture(solid(3, 3), tmp_path / "folder.png", force=True)
+def test_a_scale_has_its_ticks_at_their_values_and_none_over_another() -> None:
+    ticks = ((0.0, "none"), (0.4, "less"), (0.5, "half of it"), (1.0, "all"))
+    page = sheets.sheet([Cell((solid(9, 9),), "", bar=Bar(solid(9, 1, "blue"), ticks))], Layout(tile=200)).pages[0]
+    lines = sorted(page.lines, key=lambda line: line.left)
+    assert [line.text for line in lines] == ["none", "half of it", "all"]
+    assert all(one.left + one.width < other.left for one, other in pairwise(lines))
+    assert abs(lines[1].left + lines[1].width / 2 - (16 + 100)) <= 1
 
 
-@pytest.mark.parametrize("step", ["save", "replace"])
-@pytest.mark.parametrize(
-    ("fault", "raised"),
-    [(OSError(28, "No space left on device"), DeconvNetError), (KeyboardInterrupt(), None)],
-)
-def test_a_failed_write_leaves_nothing_behind_and_the_old_picture_whole(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    step: str,
-    fault: BaseException,
-    raised: type[BaseException] | None,
-) -> None:
-    path = tmp_path / "a.png"
-    save_picture(solid(3, 3), path)
-    before = path.read_bytes()
-
-    def fail(*_: Any, **__: Any) -> None:
-        raise fault
-
-    owner: Any = Image.Image if step == "save" else os
-    monkeypatch.setattr(owner, step, fail)
-    with pytest.raises(raised or type(fault)) as caught:
-        save_picture(solid(4, 4), path, force=True)
-    if raised:
-        assert "a.png" in str(caught.value) and "No space left" in str(caught.value)
-        assert not isinstance(caught.value, ArgumentError)
-    assert list(tmp_path.iterdir()) == [path] and path.read_bytes() == before
+def test_more_dots_per_inch_make_all_larger_alike() -> None:
+    cells = [Cell((cat(), noise()), "a cat")] * 3
+    small, large = (sheets.sheet(cells, Layout(dpi=dpi, title="cats")).pages[0] for dpi in (96, 192))
+    assert large.width == 2 * small.width and abs(large.height - 2 * small.height) <= 5
+    assert [line.size for line in large.lines] == [2 * line.size for line in small.lines]
 
 
-def test_a_size_that_the_format_cannot_hold_is_said(tmp_path: Path) -> None:
-    with pytest.raises(DeconvNetError, match=r"cannot write .*a\.webp"):
-        save_picture(Image.new("RGB", (20000, 1)), tmp_path / "a.webp")
-    assert list(tmp_path.iterdir()) == []
+def test_a_figure_that_no_viewer_opens_is_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"would be 40096 x 8032 pixels.*smaller tiles \(--tile"):
+        sheets.sheet([Cell((solid(4, 4),))] * 5, Layout(tile=8000, columns=5))

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from deconvnet import Comparison, DeconvNet, Reconstruction, Unit, compare, load_model, zfnet_mini
 from deconvnet._errors import ArgumentError
 from deconvnet.core.rules import RULE_SETS
 from deconvnet.models.load import LoadedModel
+from deconvnet.pictures.figure import Figure
 from deconvnet.results.facts import Facts
 
 Array = NDArray[np.float64]
@@ -149,7 +149,7 @@ def test_a_signal_that_is_zero_has_no_numbers_and_a_note(which: tuple[int, int])
     named = " and of ".join(name for name, factor in zip(("before", "after"), which, strict=True) if not factor)
     assert comparison.notes == (f"Pair 0: the signal of {named} is zero everywhere, so there is nothing to compare.",)
     assert comparison.words() == "nothing to compare"
-    picture = comparison.sheet(["sample:coffee"], photos(10))
+    picture = comparison.sheet(["sample:coffee"], photos(10)).image()
     assert min(picture.size) > 100
 
 
@@ -181,7 +181,9 @@ def test_signals_along_a_line_and_in_space_have_all_numbers(size: tuple[int, ...
 
 def test_different_positions_are_told():
     comparison = compare(result(noise(3, 9, 9), (4, 5)), result(noise(3, 9, 9, seed=1), (0, 6)))
-    assert comparison.notes == ("Pair 0: the units are at 4,5 and at 0,6; the numbers compare the whole input.",)
+    assert comparison.notes == (
+        "Pair 0: the units are at row 4, column 5 and at row 0, column 6; the numbers compare the whole input.",
+    )
 
 
 def test_notes_of_both_are_kept_once():
@@ -255,10 +257,10 @@ def test_other_numbers_of_units_are_refused(net: DeconvNet, loaded: LoadedModel)
 # pictures --------------------------------------------------------------------------------------------
 
 
-def cells(sheet: Image.Image, side: int = 224) -> list[Array]:
-    """The four pictures of a sheet's first row, where they fill their squares and there is no title."""
-    levels = np.asarray(sheet).astype(np.float64)
-    return [levels[16 : 16 + side, left : left + side] for left in (16 + i * (side + 16) for i in range(4))]
+def cells(sheet: Figure) -> list[Array]:
+    """The four pictures of a sheet's first row."""
+    levels = np.asarray(sheet.image()).astype(np.float64)
+    return [levels[at.top : at.top + at.height, at.left : at.left + at.width] for at in sheet.pages[0].pictures[:4]]
 
 
 def contrast(picture: Array) -> float:
@@ -301,7 +303,7 @@ def test_the_photo_and_all_pictures_show_one_box(net: DeconvNet, loaded: LoadedM
     assert box.low == tuple(min(p, q) for p, q in zip(a.box(0, "field").low, b.box(0, "field").low, strict=True))
     assert box.high == tuple(max(p, q) for p, q in zip(a.box(0, "field").high, b.box(0, "field").high, strict=True))
     sheet = pair.sheet(["sample:chelsea"], loaded.preprocess, crop="field", title="two places")
-    assert sheet.width == 16 + 4 * (224 + 16)
+    assert sheet.image().width == 16 + 4 * (224 + 16)
 
 
 def test_a_row_of_two_photos_is_refused():

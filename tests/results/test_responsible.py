@@ -466,11 +466,11 @@ def test_a_photo_is_shown_beside_its_own_units():
     loaded, net = bundled()
     photos = ["sample:chelsea", "sample:rocket"]
     result = net.responsible(loaded.preprocess.images(photos), layer="relu3", k=4)
-    drawn = [result.beside(photo, loaded.preprocess, i, title="a title") for i, photo in enumerate(photos)]
+    drawn = [result.beside(photo, loaded.preprocess, i, title="a title").image() for i, photo in enumerate(photos)]
     assert all(picture.mode == "RGB" and picture.width > 900 for picture in drawn)
-    assert np.array_equal(drawn[0], result.beside(photos[0], loaded.preprocess, title="a title"))
+    assert np.array_equal(drawn[0], result.beside(photos[0], loaded.preprocess, title="a title").image())
     alone = net.responsible(loaded.preprocess.images(photos[1:]), layer="relu3", k=4)
-    same = alone.beside(photos[1], loaded.preprocess, title="a title")
+    same = alone.beside(photos[1], loaded.preprocess, title="a title").image()
     assert difference(drawn[1], same) < 0.01 < difference(drawn[0].resize(same.size), same)
     with pytest.raises(ArgumentError, match="there are 2 images, counted from 0; got 2"):
         result.beside(photos[0], loaded.preprocess, 2)

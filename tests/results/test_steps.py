@@ -115,7 +115,7 @@ def test_one_number_for_each_image_is_one_unit():
     net, x = DeconvNet(Single(), torch.zeros(1, 3, 8, 8)), torch.randn(2, 3, 8, 8)
     steps = net.steps(x[:1])
     assert steps[0].signal.tolist() == [1.0] and steps[0].forward.shape == (1,)
-    assert isinstance(steps.figure(), Image.Image)
+    assert isinstance(steps.figure().image(), Image.Image)
     told = {}
     net.explain(x, watch=lambda layer, indices, signal, low: told.update({layer: signal}))
     assert all(signal.ndim > 1 for signal in told.values())
@@ -183,9 +183,9 @@ def test_reshaping_and_dropout_are_steps_but_are_not_shown(cat):
 def test_the_figure_has_a_row_for_each_step_and_stays_the_same(cat, tmp_path):
     net, loaded, x = cat
     steps = net.steps(x, "relu5")
-    figure = steps.figure(loaded.preprocess.as_seen("sample:chelsea"))
+    figure = steps.figure(loaded.preprocess.as_seen("sample:chelsea")).image()
     assert figure.mode == "RGB" and min(figure.size) > 1000
-    again = net.steps(x, "relu5").figure(loaded.preprocess.as_seen("sample:chelsea"))
+    again = net.steps(x, "relu5").figure(loaded.preprocess.as_seen("sample:chelsea")).image()
     assert figure.tobytes() == again.tobytes()
     pixels = np.asarray(figure)
     assert (pixels == (190, 30, 45)).all(-1).sum() > 1000  # the switches
@@ -196,17 +196,17 @@ def test_the_figure_has_a_row_for_each_step_and_stays_the_same(cat, tmp_path):
 
 def test_grey_networks_and_odd_numbers_of_channels_have_figures_too(small):
     model, x = small
-    assert isinstance(DeconvNet(model, x).steps(x, "4").figure(), Image.Image)
+    assert isinstance(DeconvNet(model, x).steps(x, "4").figure().image(), Image.Image)
     grey = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(108, 4))
     net = DeconvNet(grey, torch.zeros(1, 1, 8, 8))
-    assert isinstance(net.steps(torch.randn(1, 1, 8, 8)).figure(), Image.Image)
+    assert isinstance(net.steps(torch.randn(1, 1, 8, 8)).figure().image(), Image.Image)
 
 
 def test_every_cell_of_the_figure_has_a_frame_also_one_that_is_white():
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.MaxPool2d(2))
     nn.init.constant_(model[0].weight, 1.0)
     steps = DeconvNet(model, torch.zeros(1, 1, 8, 8)).steps(torch.ones(1, 1, 8, 8), "2")
-    pixels = np.asarray(steps.figure())
+    pixels = np.asarray(steps.figure().image())
     assert (pixels == 190).all(-1).sum() > 4 * 176 * 2 * len(steps.changing)
 
 
@@ -225,7 +225,7 @@ def test_steps_of_a_block_that_branches_are_drawn_as_one_and_all_of_them_if_aske
     assert [[step.layer for step in block][-1] for block in steps.blocks] == ["3", "2", "1", "0", "the pixels"]
     assert {step.layer for step in steps.blocks[2]} == {"2/relu", "2.a", "2.b.1", "2.b.0", "1"}
     assert [step for block in steps.blocks for step in block] == list(steps.changing)
-    grouped, whole = steps.figure(), steps.figure(whole=True)
+    grouped, whole = steps.figure().image(), steps.figure(whole=True).image()
     assert grouped.size[0] * grouped.size[1] < whole.size[0] * whole.size[1]
 
 
@@ -233,7 +233,7 @@ def test_a_way_without_branches_has_blocks_of_one_step(small):
     model, x = small
     steps = DeconvNet(model, x).steps(x, "4")
     assert steps.blocks == tuple((step,) for step in steps.changing)
-    assert steps.figure().tobytes() == steps.figure(whole=True).tobytes()
+    assert steps.figure().image().tobytes() == steps.figure(whole=True).image().tobytes()
 
 
 def test_maps_of_one_axis_have_steps_but_no_figure():

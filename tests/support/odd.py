@@ -17,6 +17,7 @@ from deconvnet import (
     Box,
     Comparison,
     DeconvNet,
+    Figure,
     LayerInfo,
     LoadedModel,
     OperationTable,
@@ -215,6 +216,7 @@ def _on_meta(function: Callable[..., Any]) -> Callable[..., Any]:
 def _of_results(net: DeconvNet, loaded: LoadedModel, x: torch.Tensor, photo: np.ndarray) -> dict[str, Call]:
     result, steps = net.project(x, "0", channel=[0, 1]), net.steps(x)
     responsible, comparison = net.responsible(x, k=1), deconvnet.compare(result, result)
+    figure = result.sheet()
     maps = deconvnet.responsible_maps(net, [photo], loaded=loaded)
     of_photo = {"photo": photo, "preprocess": loaded.preprocess}
     of_photos = {"photos": [photo], "preprocess": loaded.preprocess}
@@ -227,6 +229,9 @@ def _of_results(net: DeconvNet, loaded: LoadedModel, x: torch.Tensor, photo: np.
         "Reconstruction.box": Call(result.box, {"i": 0}),
         "Reconstruction.sheet": Call(result.sheet, of_photos),
         "Reconstruction.beside": Call(result.beside, of_photo),
+        "Figure": Call(Figure, vars(figure)),
+        "Figure.image": Call(figure.image),
+        "Figure.save": Call(figure.save, {"path": "figure.png", "force": True}),
         "Reconstruction.save": Call(result.save, {"path": "result.png", "force": True}),
         "Comparison": Call(Comparison, vars(comparison)),
         "Comparison.words": Call(comparison.words),
@@ -269,6 +274,7 @@ def _of_atlases(net: DeconvNet, loaded: LoadedModel, photo: np.ndarray, folder: 
         "Atlas.stats": Call(atlas.stats, {"layer": "0"}),
         "Atlas.picture": Call(atlas.picture, {"layer": "0", "channel": 0}),
         "Atlas.blocks": Call(atlas.blocks, {"layer": "0", "channel": 0}),
+        "Atlas.sheet": Call(atlas.sheet, {"layer": "0", "dpi": 40}),
         "Atlas.signals": Call(atlas.signals, {"layer": "0"}),
         "Atlas.find": Call(atlas.find, {"image": "0"}),
         "Atlas.skipped": Call(atlas.skipped),

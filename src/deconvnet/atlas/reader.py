@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +14,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from deconvnet._checks import as_index, escaped, file_path, short, text
+from deconvnet._checks import as_index, as_list, escaped, file_path, is_one_of, short, text
 from deconvnet._errors import ArgumentError, LayerNotFoundError
 from deconvnet._types import Box, TopActivation
 from deconvnet.atlas.manifest import AtlasLayer, Manifest, read_manifest
+from deconvnet.atlas.sheet import draw_sheet, map_words, sheet_title
 from deconvnet.atlas.store import Kind, Signals, read_signals, read_strip
 from deconvnet.atlas.tables import MapStats, SkippedPhoto, check_together, read_skipped, read_stats, read_top
+from deconvnet.pictures.arrange import arranged
+from deconvnet.pictures.figure import Figure
+from deconvnet.pictures.layout import Layout, LayoutOptions
+from deconvnet.pictures.sheets import Cell
 
 _MOST_NAMED = 20  # layers, in a message
 _PALE, _FAINT = (236, 236, 236), (200, 200, 200)
@@ -106,18 +111,67 @@ class Atlas:
 
     def blocks(self, layer: str, channel: int) -> tuple[Image.Image, Image.Image]:
         """The two halves of `picture`: signals, and patches. In reading order, the strongest first."""
+        return self._blocks(layer, channel)
+
+    def _blocks(self, layer: str, channel: int, across: int | None = None) -> tuple[Image.Image, Image.Image]:
+        """Signals, and patches, with so many in a row; in a square block by default."""
         index = self._index(layer, channel)
         channel = index - self._index(layer, 0)
         if self._stats["dead"][index].as_py():
-            return (_empty(self.manifest.k, self.layers[layer].tile),) * 2
+            return (_empty(self.manifest.k, self.layers[layer].tile, across),) * 2
         first, last = self._rows(index)
-        return self._block(layer, channel, "signal", last - first), self._block(layer, channel, "patch", last - first)
+        kinds: tuple[Kind, Kind] = ("signal", "patch")
+        signals, patches = (self._block(layer, channel, kind, last - first, across) for kind in kinds)
+        return signals, patches
 
-    def _block(self, layer: str, channel: int, kind: Kind, count: int) -> Image.Image:
+    def _block(self, layer: str, channel: int, kind: Kind, count: int, across: int | None) -> Image.Image:
         info = self.layers[layer]
         strip = read_strip(self.folder, info, channel, kind, count)
         tiles = [strip.crop((i * info.tile, 0, (i + 1) * info.tile, info.tile)) for i in range(count)]
-        return _laid_out(tiles, self.manifest.k, info.tile)
+        return _laid_out(tiles, self.manifest.k, info.tile, across)
+
+    def sheet(
+        self,
+        layer: str,
+        *,
+        channels: Sequence[int] | None = None,
+        arrange: Literal["grid", "rows"] = "grid",
+        **layout: Unpack[LayoutOptions],
+    ) -> Figure:
+        """Feature maps of a layer on pages of A4: each one's strongest activations beside their patches.
+
+        Above its index, its strongest activation, and how often it is active, that is, above zero. Dead maps, which
+        never are, are crossed out. A sheet that fits one page is only as high as what is on it.
+
+        Args:
+            layer: of the maps.
+            channels: of the maps, in this order; all by default.
+            arrange: maps in a "grid", each as two blocks, or each in a row of its own ("rows").
+            tile: longer side of each block, in pixels; as large as the page lets it by default.
+            columns: maps side by side in a grid; 3 by default.
+            dpi: pixels of an inch, 30 to 1200; 300 by default.
+            title: above each page; layer and model by default.
+            text: draw titles, captions and the legend.
+
+        Raises:
+            LayerNotFoundError, ArgumentError: an unknown layer or channel, or a layout that does not fit the page.
+            AtlasError: a picture is missing or damaged.
+        """
+        if not is_one_of(arrange, ("grid", "rows")):
+            raise ArgumentError(f"arrange is 'grid' or 'rows'; got {short(arrange)}.")
+        stats = self.stats(layer)
+        indices = range(len(stats)) if channels is None else as_list(channels)
+        if not indices:
+            raise ArgumentError(f"channels is a list of feature maps, at least one; got {short(channels)}.")
+        merged: LayoutOptions = {"dpi": 300, "title": sheet_title(layer, self.manifest), **layout}
+        chosen, across = Layout(**merged), self.manifest.k if arrange == "rows" else None
+        cells = []
+        for channel in indices:
+            blocks = self._blocks(layer, channel, across)
+            words = map_words(stats[channel], has_positions=bool(self.layers[layer].size))
+            cells.append(Cell(blocks, words))
+        _, columns = arranged(cells, indices, arrange, chosen)
+        return draw_sheet(cells, self.manifest, chosen, columns=columns)
 
     def signals(self, layer: str) -> Signals:
         """The signals of a layer's top activations, if they were kept, in the order of channels and ranks.
@@ -200,10 +254,10 @@ def _gap(tile: int) -> int:
     return max(1, tile // 24)
 
 
-def _laid_out(tiles: list[Image.Image], k: int, tile: int) -> Image.Image:
-    """Tiles in a block that is as wide as one of k tiles, white where there are fewer."""
+def _laid_out(tiles: list[Image.Image], k: int, tile: int, across: int | None) -> Image.Image:
+    """Tiles in a block that has room for k, white where there are fewer; `across` in a row, None for a square."""
     step = tile + _gap(tile)
-    across = math.isqrt(k - 1) + 1
+    across = across or math.isqrt(k - 1) + 1
     down = -(-k // across)
     block = Image.new("RGB", (across * step - _gap(tile), down * step - _gap(tile)), "white")
     for i, image in enumerate(tiles):
@@ -211,9 +265,9 @@ def _laid_out(tiles: list[Image.Image], k: int, tile: int) -> Image.Image:
     return block
 
 
-def _empty(k: int, tile: int) -> Image.Image:
+def _empty(k: int, tile: int, across: int | None) -> Image.Image:
     """A block for a map that has nothing to show: pale and crossed out."""
-    block = _laid_out([], k, tile)
+    block = _laid_out([], k, tile, across)
     draw = ImageDraw.Draw(block)
     right, bottom = block.width - 1, block.height - 1
     draw.rectangle((0, 0, right, bottom), _PALE, _FAINT, _gap(tile))

@@ -12,6 +12,7 @@ import typer
 from deconvnet._errors import ArgumentError, DeconvNetError
 from deconvnet._types import Box
 from deconvnet.cli import options as o
+from deconvnet.cli.figure import FORMATS, FigureFlags
 from deconvnet.cli.files import in_file_name, picture_paths, save_in_folder
 from deconvnet.cli.network import as_input
 from deconvnet.cli.photos import PhotoInput, open_inputs
@@ -83,11 +84,12 @@ def compare(
         typer.Option(help="Scale of the pictures: common to a pair, or each picture's own, for faint ones."),
     ] = "common",
     output: Annotated[
-        str | None, o.output("Picture file; a folder for several photos.", "./NAME.LAYER.compare.png")
+        str | None, o.output(f"{FORMATS} A folder for several photos.", "./NAME.LAYER.compare.png")
     ] = None,
     force: o.Force = False,
     as_json: o.Json = False,
     *,
+    figure: FigureFlags,
     reading: o.PhotoFlags,
     flags: o.ModelFlags,
 ) -> None:
@@ -112,7 +114,7 @@ def compare(
         scales = "one scale" if scale == "common" else "each on its own scale"
         title = "\n".join([f"layer {layer} on {loaded_photo.name}, {scales}", *map(str, sides)])
         preprocess = networks.loaded[0].preprocess
-        sheet = result.sheet([loaded_photo], preprocess, common=scale == "common", title=title)
+        sheet = result.sheet([loaded_photo], preprocess, common=scale == "common", **figure.layout(title))
         save_in_folder(sheet, path, force=force)
         facts = {"layer": layer, "pairs": _pairs(result), "notes": list(result.notes), "file": str(path)}
         first = f"{photo.name}: {counted(len(result), 'pair')} of units of {layer} -> {path}"

@@ -9,6 +9,7 @@ import typer
 from deconvnet.cli import options as o
 from deconvnet.cli.classes import class_words
 from deconvnet.cli.explain import explain_photo
+from deconvnet.cli.figure import FigureFlags
 from deconvnet.cli.files import output_paths
 from deconvnet.cli.network import open_network
 from deconvnet.cli.photos import PhotoInput, photo_input
@@ -28,7 +29,7 @@ def demo(
     network = open_network(o.ModelFlags())
 
     def draw(photo: PhotoInput, path: Path) -> Result:
-        result = explain_photo(network, photo, path, force=replaces)
+        result = explain_photo(network, photo, path, FigureFlags(), force=replaces)
         return replace(result, words=_words(result.facts, path))
 
     photos = [photo_input("sample:chelsea")]

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from deconvnet.cli import options as o
 from deconvnet.cli.classes import answer_words, check_targets, class_facts, class_words
+from deconvnet.cli.figure import FORMATS, FigureFlags
 from deconvnet.cli.files import picture_paths, save_in_folder
 from deconvnet.cli.network import Network, open_network
 from deconvnet.cli.photos import PhotoInput, open_inputs
@@ -15,10 +16,11 @@ from deconvnet.cli.result import Result, print_each
 def explain(
     photos: o.Photos,
     target: o.Targets = None,
-    output: Annotated[str | None, o.output("Picture file; a folder for several photos.", "./NAME.explain.png")] = None,
+    output: Annotated[str | None, o.output(f"{FORMATS} A folder for several photos.", "./NAME.explain.png")] = None,
     force: o.Force = False,
     as_json: o.Json = False,
     *,
+    figure: FigureFlags,
     reading: o.PhotoFlags,
     flags: o.ModelFlags,
 ) -> None:
@@ -33,12 +35,12 @@ def explain(
     network = open_network(flags, target)
 
     def draw(photo: PhotoInput, path: Path) -> Result:
-        return explain_photo(network, photo, path, force=force)
+        return explain_photo(network, photo, path, figure, force=force)
 
     print_each(inputs, paths, draw, shared=network.facts, as_json=as_json, strict=reading.strict)
 
 
-def explain_photo(network: Network, photo: PhotoInput, path: Path, *, force: bool) -> Result:
+def explain_photo(network: Network, photo: PhotoInput, path: Path, figure: FigureFlags, *, force: bool) -> Result:
     """Explain one photo and write its picture."""
     loaded, net = network.loaded, network.net
     loaded_photo, x = network.read(photo)
@@ -48,7 +50,7 @@ def explain_photo(network: Network, photo: PhotoInput, path: Path, *, force: boo
     facts = class_facts(loaded, probabilities, result.units, alone=network.classes_alone)
     words = [f"{each['label']}, carried down ({net.rules.name})" for each in facts["classes"]]
     title = class_words(facts) + answer_words(facts, "; {}")
-    picture = result.beside(loaded_photo, loaded.preprocess, range(len(result)), words=words, title=title)
+    picture = result.beside(loaded_photo, loaded.preprocess, range(len(result)), words=words, **figure.layout(title))
     save_in_folder(picture, path, force=force)
     return Result(
         f"{photo.name}: {class_words(facts)}{answer_words(facts, ' ({})')} -> {path}",

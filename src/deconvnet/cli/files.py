@@ -15,7 +15,7 @@ from deconvnet._folders import make_folder
 from deconvnet.cli.photos import PhotoInput
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from deconvnet.pictures.figure import Figure
 
 
 def picture_paths(
@@ -58,7 +58,7 @@ def output_paths(
         ArgumentError: the name is empty, one of a file for several results, or of an unknown format; its folder cannot
             be made; or a file exists already.
     """
-    from deconvnet.pictures.sheets import SUFFIXES
+    from deconvnet.pictures.figure import SUFFIXES
 
     formats = formats or SUFFIXES
     path = None if output is None else file_path("-o", output)
@@ -76,16 +76,14 @@ def output_paths(
     return paths
 
 
-def save_in_folder(picture: "Image", path: Path, *, force: bool) -> None:
-    """Write a picture; the folder for it is made if need be.
+def save_in_folder(figure: "Figure", path: Path, *, force: bool) -> tuple[Path, ...]:
+    """Write a figure, and return the paths of its files; the folder for them is made if need be.
 
     Raises:
-        DeconvNetError: as `save_picture`, or the folder cannot be made.
+        DeconvNetError: as `Figure.save`, or the folder cannot be made.
     """
-    from deconvnet.pictures.sheets import save_picture
-
     make_folder(path.parent)
-    save_picture(picture, path, force=force)
+    return figure.save(path, force=force)
 
 
 def in_file_name(layer: str) -> str:

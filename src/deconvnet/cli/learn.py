@@ -16,10 +16,9 @@ from deconvnet.cli.result import ALREADY_FINISHED, Result, counted, end, failure
 _ITERATIONS, _STEPS = 30, 10  # as `learn_photos` has them
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from deconvnet.learn.learned import Learned
     from deconvnet.learn.train import Progress
+    from deconvnet.pictures.figure import Figure
 
 
 @o.with_flags
@@ -180,7 +179,7 @@ def learned(
     target = folder if output is None else file_path("the name of the output folder", output)
     result = Learned.open(folder)
     check_folder(target)
-    pictures: dict[str, Callable[[], Image]] = {
+    pictures: dict[str, Callable[[], Figure]] = {
         f"filters-{layer}.png": partial(draw_filters, result, layer) for layer in range(1, len(result.net.layers) + 1)
     }
     if photo is not None:

@@ -170,7 +170,7 @@ class ModelFlags:
 
 
 def with_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the fields of `PhotoFlags` and `ModelFlags` as flags of its own.
+    """The command with the fields of dataclasses, such as `PhotoFlags` and `ModelFlags`, as flags of its own.
 
     They take the place of the parameters of these types.
     """

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from deconvnet.cli import options as o
+from deconvnet.cli.figure import FORMATS, Arrange, FigureFlags
 from deconvnet.cli.files import in_file_name, picture_paths, save_in_folder
-from deconvnet.cli.network import Network, open_network
+from deconvnet.cli.network import open_network
 from deconvnet.cli.photos import PhotoInput, open_inputs
 from deconvnet.cli.result import Result, counted, print_each
 
 if TYPE_CHECKING:
-    from deconvnet.photos.photo import Photo
-    from deconvnet.results.reconstruction import Crop, Reconstruction
+    from deconvnet.results.reconstruction import Reconstruction
 
 
 @o.with_flags
@@ -28,10 +28,12 @@ def project(
         Literal["energy", "field", "none"],
         typer.Option(help="Part of the input in each picture: 99 % of the energy, the receptive field, or everything."),
     ] = "energy",
-    output: Annotated[str | None, o.output("Picture file; a folder for several photos.", "./NAME.LAYER.png")] = None,
+    arrange: Arrange = "grid",
+    output: Annotated[str | None, o.output(f"{FORMATS} A folder for several photos.", "./NAME.LAYER.png")] = None,
     force: o.Force = False,
     as_json: o.Json = False,
     *,
+    figure: FigureFlags,
     reading: o.PhotoFlags,
     flags: o.ModelFlags,
 ) -> None:
@@ -47,26 +49,18 @@ def project(
     def draw(photo: PhotoInput, path: Path) -> Result:
         loaded_photo, x = network.read(photo)
         result = network.net.project(x, layer, channel=channels, position=index)
-        return _drawn(network, result, photo, loaded_photo, path, crop=crop, force=force)
+        title = f"layer {result.units[0].layer} of {network.name} on {loaded_photo.name} ({network.net.rules.name})"
+        sheet = result.sheet(
+            [loaded_photo], network.loaded.preprocess, crop=crop, arrange=arrange, **figure.layout(title)
+        )
+        save_in_folder(sheet, path, force=force)
+        return _result(result, photo, path)
 
     print_each(inputs, paths, draw, shared=network.facts, as_json=as_json, strict=reading.strict)
 
 
-def _drawn(
-    network: Network,
-    result: "Reconstruction",
-    photo: PhotoInput,
-    loaded_photo: "Photo",
-    path: Path,
-    *,
-    crop: "Crop",
-    force: bool,
-) -> Result:
-    """Write the picture."""
+def _result(result: "Reconstruction", photo: PhotoInput, path: Path) -> Result:
     layer = result.units[0].layer
-    title = f"layer {layer} of {network.name} on {loaded_photo.name} ({network.net.rules.name})"
-    sheet = result.sheet([loaded_photo], network.loaded.preprocess, crop=crop, title=title)
-    save_in_folder(sheet, path, force=force)
     units = unit_facts(result)
     facts = {"layer": layer, "units": units, "notes": list(result.notes), "file": str(path)}
     return Result(f"{photo.name}: {counted(len(units), 'unit')} of {layer} -> {path}", facts)

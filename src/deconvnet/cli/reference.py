@@ -1,14 +1,15 @@
 """The command reference, docs/commands.md, generated from the commands."""
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from inspect import Parameter
 from typing import Any, Literal, get_args, get_origin
 
 from typer.models import ArgumentInfo, CommandInfo
 
 from deconvnet.cli.commands import app
-from deconvnet.cli.options import PANEL
+from deconvnet.cli.figure import PANEL as FIGURE
+from deconvnet.cli.options import PANEL as MODEL
 
 INTRODUCTION = """\
 # Commands
@@ -49,6 +50,7 @@ deconvnet report sample:rocket --model torchvision:squeezenet1_1 --layer feature
     "project": """\
 deconvnet project sample:chelsea --layer relu3
 deconvnet project sample:chelsea --layer relu3 --channel 145,119,8 --position 2,1 -o units.png
+deconvnet project sample:chelsea --layer relu5 --tile 300 --dpi 300 --title "" -o figure.pdf
 deconvnet project holiday --layer features.12 --channel top:16 --model torchvision:squeezenet1_1 -o units
 """,
     "steps": """\
@@ -72,7 +74,7 @@ deconvnet atlas-merge part-0 part-1 part-2 -o atlas --photos "shards-{0000..0012
 """,
     "sheet": """\
 deconvnet sheet atlas --layer relu5
-deconvnet sheet atlas --layer relu5 --channel 0-15,47 --columns 4 -o relu5.pdf
+deconvnet sheet atlas --layer relu5 --channel 0-15,47 --columns 4 -o relu5.png
 """,
     "learn": """\
 deconvnet learn holiday -o learned
@@ -93,14 +95,19 @@ deconvnet layers --model net.py:make --rules guided
 
 
 Flag = tuple[Parameter, Any]  # and typer's description of it
+_SHARED = (MODEL, FIGURE)  # flags that several commands share, described once
 
 
 def reference() -> str:
     """The page, as Markdown."""
     commands = {name_of(command): command.callback for command in app.registered_commands if command.callback}
-    shared = [flag for flag in _flags(commands["explain"]) if flag[1].rich_help_panel == PANEL]
     pages = ["\n".join(_page(name, callback)) for name, callback in commands.items()]
-    return "\n".join([INTRODUCTION, *pages, "## Model flags", "", *_table(shared), ""])
+    shared = [
+        line
+        for panel in _SHARED
+        for line in (f"## {panel} flags", "", *_table(_of_panel(_flags(commands["explain"]), panel)), "")
+    ]
+    return "\n".join([INTRODUCTION, *pages, *shared])
 
 
 def name_of(command: CommandInfo) -> str:
@@ -112,13 +119,19 @@ def _page(name: str, callback: Callable[..., Any]) -> Iterator[str]:
     """One command."""
     flags = _flags(callback)
     arguments = "".join(f" {_metavar(p, info)}" for p, info in flags if isinstance(info, ArgumentInfo))
-    own = [flag for flag in flags if flag[1].rich_help_panel != PANEL]
+    own = [flag for flag in flags if flag[1].rich_help_panel not in _SHARED]
     yield from (f"## deconvnet {name}", "", f"    deconvnet {name}{arguments} [FLAGS]", "")
     yield from (inspect.getdoc(callback) or "", "", "```console", EXAMPLES[name].rstrip(), "```", "")
     yield from _table(own)
     yield ""
-    if len(own) < len(flags):
-        yield from ("The [model flags](#model-flags) also apply.", "")
+    panels = [panel for panel in _SHARED if _of_panel(flags, panel)]
+    if panels:
+        links = [f"[{panel.lower()} flags](#{panel.lower()}-flags)" for panel in panels]
+        yield from (f"The {' and the '.join(links)} also apply.", "")
+
+
+def _of_panel(flags: Sequence[Flag], panel: str) -> list[Flag]:
+    return [flag for flag in flags if flag[1].rich_help_panel == panel]
 
 
 def _flags(callback: Callable[..., Any]) -> list[Flag]:

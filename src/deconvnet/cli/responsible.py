@@ -9,6 +9,7 @@ import typer
 
 from deconvnet.cli import options as o
 from deconvnet.cli.classes import answer_words, check_single, check_targets, class_facts, class_words, percent
+from deconvnet.cli.figure import FORMATS, FigureFlags
 from deconvnet.cli.files import picture_paths, save_in_folder
 from deconvnet.cli.network import Network, open_network
 from deconvnet.cli.photos import PhotoInput, open_inputs
@@ -43,12 +44,11 @@ def responsible(
         bool,
         typer.Option("--sum", help="Print the feature maps that the class rests on over all photos; draw nothing."),
     ] = False,
-    output: Annotated[
-        str | None, o.output("Picture file; a folder for several photos.", "./NAME.responsible.png")
-    ] = None,
+    output: Annotated[str | None, o.output(f"{FORMATS} A folder for several photos.", "./NAME.responsible.png")] = None,
     force: o.Force = False,
     as_json: o.Json = False,
     *,
+    figure: FigureFlags,
     reading: o.PhotoFlags,
     flags: o.ModelFlags,
 ) -> None:
@@ -67,13 +67,21 @@ def responsible(
     network = open_network(flags, target)
 
     def draw(photo: PhotoInput, path: Path) -> Result:
-        return _draw(network, photo, path, layer=layer, k=k, per_map=per_map, force=force)
+        return _draw(network, photo, path, figure, layer=layer, k=k, per_map=per_map, force=force)
 
     print_each(inputs, paths, draw, shared=network.facts, as_json=as_json, strict=reading.strict)
 
 
 def _draw(
-    network: Network, photo: PhotoInput, path: Path, *, layer: str | None, k: int, per_map: int, force: bool
+    network: Network,
+    photo: PhotoInput,
+    path: Path,
+    figure: FigureFlags,
+    *,
+    layer: str | None,
+    k: int,
+    per_map: int,
+    force: bool,
 ) -> Result:
     """Write the picture of one photo."""
     loaded, net = network.loaded, network.net
@@ -84,7 +92,7 @@ def _draw(
     facts = class_facts(loaded, probabilities, result.classes, alone=network.classes_alone)
     title = f"{class_words(facts)}: units of {result.layer} that it rests on ({net.rules.name})"
     title += answer_words(facts, "; {}")
-    save_in_folder(result.beside(loaded_photo, loaded.preprocess, title=title), path, force=force)
+    save_in_folder(result.beside(loaded_photo, loaded.preprocess, **figure.layout(title)), path, force=force)
     units = _unit_facts(result)
     return Result(
         f"{photo.name}: {class_words(facts)}{answer_words(facts, ' ({})')}: {_words(units, result.layer)} -> {path}",

@@ -9,6 +9,7 @@ import typer
 from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
 from deconvnet.cli.classes import check_single, check_targets
+from deconvnet.cli.figure import FORMATS, FigureFlags
 from deconvnet.cli.files import in_file_name, picture_paths, save_in_folder
 from deconvnet.cli.network import open_network
 from deconvnet.cli.photos import PhotoInput, open_inputs
@@ -37,12 +38,11 @@ def steps(
     whole: Annotated[
         bool, typer.Option("--whole", help="Draw every step, also those on the branches of a block.")
     ] = False,
-    output: Annotated[
-        str | None, o.output("Picture file; a folder for several photos.", "./NAME.LAYER.steps.png")
-    ] = None,
+    output: Annotated[str | None, o.output(f"{FORMATS} A folder for several photos.", "./NAME.LAYER.steps.png")] = None,
     force: o.Force = False,
     as_json: o.Json = False,
     *,
+    figure: FigureFlags,
     reading: o.PhotoFlags,
     flags: o.ModelFlags,
 ) -> None:
@@ -62,7 +62,8 @@ def steps(
         if layer is None:
             check_targets(network.targets, tuple(network.net.scores(x).shape[2:]))
         result = network.net.steps(x, layer, channel=single, position=index, target=network.target, to=to)
-        save_in_folder(result.figure(network.loaded.preprocess.as_seen(loaded_photo), whole=whole), path, force=force)
+        seen = network.loaded.preprocess.as_seen(loaded_photo)
+        save_in_folder(result.figure(seen, whole=whole, **figure.layout()), path, force=force)
         return _result(result, photo, path, whole=whole)
 
     print_each(inputs, paths, draw, shared=network.facts, as_json=as_json, strict=reading.strict)

@@ -1,16 +1,16 @@
 """Pictures of what was learned."""
 
-from PIL import Image
-
 from deconvnet._checks import instance
 from deconvnet.learn.learned import Learned
 from deconvnet.learn.pixels import parts, pixel_filters
 from deconvnet.photos.photo import PhotoLike
+from deconvnet.pictures.figure import Figure
+from deconvnet.pictures.layout import Layout
 from deconvnet.pictures.render import crop, energy_box, limit_of, render
 from deconvnet.pictures.sheets import Cell, sheet, side_by_side
 
 
-def draw_filters(learned: Learned, layer: int) -> Image.Image:
+def draw_filters(learned: Learned, layer: int) -> Figure:
     """The filters of a layer in pixels, each on a scale of its own, as the papers show them.
 
     Args:
@@ -25,10 +25,10 @@ def draw_filters(learned: Learned, layer: int) -> Image.Image:
     cells = [Cell((render(pixels),), "") for pixels in filters]
     title = f"Layer {layer}: {len(cells)} filters, each {side} x {side} pixels"
     columns = 5 if len(cells) <= 25 else 10
-    return sheet(cells, columns=columns, cell_size=min(max(64, 2 * side), 160), title=title)
+    return sheet(cells, Layout(title=title), columns=columns, tile=min(max(64, 2 * side), 160))
 
 
-def draw_reconstructions(learned: Learned, photo: PhotoLike, *, max_iter: int = 100) -> Image.Image:
+def draw_reconstructions(learned: Learned, photo: PhotoLike, *, max_iter: int = 100) -> Figure:
     """A photo, normalised as the network takes it, beside what each layer's maps paint of it, on one scale.
 
     Args:
@@ -49,10 +49,10 @@ def draw_reconstructions(learned: Learned, photo: PhotoLike, *, max_iter: int = 
         active = float((layer.z != 0).float().mean())
         pictures.append(render(painted[0], limit=limit))
         captions.append(f"painted by layer {i}: {active:.2%} of its activations, error {error:.1%}")
-    return side_by_side(pictures, captions)
+    return side_by_side([Cell((image,), words) for image, words in zip(pictures, captions, strict=True)])
 
 
-def draw_parts(learned: Learned, photo: PhotoLike, *, max_iter: int = 100) -> Image.Image:
+def draw_parts(learned: Learned, photo: PhotoLike, *, max_iter: int = 100) -> Figure:
     """The strongest activation of the last layer in a photo, and its parts in each layer below (2011, figure 1).
 
     Args:
@@ -72,4 +72,4 @@ def draw_parts(learned: Learned, photo: PhotoLike, *, max_iter: int = 100) -> Im
         count = len(painted)
         words = "the strongest activation" if layer == len(codes) else f"its {count} strongest parts together"
         cells.append(Cell((render(crop(painted.sum(0), box)),), f"layer {layer}: {words}"))
-    return sheet(cells, columns=len(cells), cell_size=224)
+    return sheet(cells, columns=len(cells), tile=224)

@@ -18,12 +18,17 @@ def fit(image: Image.Image, side: int, *, even: bool = False) -> Image.Image:
         >>> fit(Image.new("RGB", (30, 20)), 120).size
         (120, 80)
     """
-    factor = side / max(image.size)
-    size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
-    if factor < 1:
+    size = fitted(image.size, side)
+    if size[0] < image.width or size[1] < image.height:
         return image.resize(size, Image.Resampling.LANCZOS)
     if not even:
         return image.resize(size, Image.Resampling.NEAREST)
-    whole = math.ceil(factor)  # whole pixels first, then the rest by averaging
+    whole = math.ceil(side / max(image.size))  # whole pixels first, then the rest by averaging
     enlarged = image.resize((image.width * whole, image.height * whole), Image.Resampling.NEAREST)
     return enlarged.resize(size, Image.Resampling.BOX)
+
+
+def fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """A size (width, height) of the same shape with its longer side `side` long, all in pixels."""
+    factor = side / max(size)
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))

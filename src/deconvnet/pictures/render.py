@@ -18,8 +18,7 @@ from torch.nn.functional import pad
 from deconvnet._checks import is_one_of, real_number, short
 from deconvnet._errors import ArgumentError, NotFiniteError
 from deconvnet._types import Box
-from deconvnet.photos.levels import LUMA
-from deconvnet.pictures.sheets import on_white
+from deconvnet.pictures.heat import heat
 
 Scale: TypeAlias = Literal["logistic", "linear"]
 
@@ -190,13 +189,11 @@ def crop(signal: Float[Tensor, "*any"], box: Box) -> Float[Tensor, "*cropped"]:
     return cropped.clone()
 
 
-def overlay(photo: Image.Image, magnitude: Float[Tensor, "h w"]) -> Image.Image:
-    """The photo in full colour where the magnitude is high, pale grey where it is low.
-
-    Hue carries no meaning, so it reads the same for the colour-blind and in a grey print.
+def overlay(photo: Image.Image | None, magnitude: Float[Tensor, "h w"]) -> Image.Image:
+    """The magnitude in colours on the photo in grey, relative to its 99.5 % quantile: see `heat`.
 
     Args:
-        photo: what the network saw, such as `Preprocess.as_seen` gives.
+        photo: what the network saw, such as `Preprocess.as_seen` gives; None for plain grey.
         magnitude: (h, w) of the photo's size, 0 or more.
 
     Raises:
@@ -204,18 +201,15 @@ def overlay(photo: Image.Image, magnitude: Float[Tensor, "h w"]) -> Image.Image:
         NotFiniteError: the magnitude holds NaN or infinity.
     """
     _check_signal(magnitude)
-    if tuple(magnitude.shape) != (photo.height, photo.width) or bool((magnitude < 0).any()):
+    height, width = magnitude.shape if photo is None else (photo.height, photo.width)
+    if tuple(magnitude.shape) != (height, width) or bool((magnitude < 0).any()):
         raise ArgumentError(
-            f"a magnitude of shape {tuple(magnitude.shape)} does not fit a photo of "
-            f"{photo.height} x {photo.width}: give one value of 0 or more per pixel, with "
-            "magnitude(signal), and the photo as the network saw it, with Preprocess.as_seen."
+            f"a magnitude of shape {tuple(magnitude.shape)} does not fit a photo of {height} x {width}: give one value "
+            "of 0 or more per pixel, with magnitude(signal), and the photo as the network saw it, with "
+            "Preprocess.as_seen."
         )
     share = magnitude.detach().double().cpu() / limit_of(magnitude, scale="linear")
-    weight = share.clamp(0, 1).sqrt().numpy()[..., None]  # the root keeps faint parts visible
-    colour = np.asarray(on_white(photo), dtype=np.float64)
-    pale = 255 - 0.35 * (255 - colour @ np.array(LUMA)[:, None])
-    mixed = weight * colour + (1 - weight) * pale
-    return Image.fromarray(np.floor(mixed + 0.5).astype(np.uint8))
+    return heat(photo, share.clamp(0, 1).numpy())
 
 
 def _check_float(signal: Tensor) -> None:

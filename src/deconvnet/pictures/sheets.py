@@ -1,31 +1,37 @@
-"""Captioned pictures, on sheets and in files. No torch here: viewing an atlas does not need it."""
+"""Captioned pictures on sheets. No torch here: viewing an atlas does not need it."""
 
-import itertools
 import math
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image
 
-from deconvnet import _checks
-from deconvnet._checks import file_path, flag
 from deconvnet._errors import ArgumentError
-from deconvnet._files import check_writable, write_whole
-from deconvnet.pictures.fit import fit
+from deconvnet.pictures.figure import Figure
+from deconvnet.pictures.files import on_white
+from deconvnet.pictures.fit import fitted
+from deconvnet.pictures.layout import Layout
+from deconvnet.pictures.page import INK, RED, Page, Placed
+from deconvnet.pictures.words import words
 
-SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+_LONGEST = 30000  # pixels of a picture that viewers still open
+_TILE = 160  # pixels on a screen
+_BAR = 10  # pixels on a screen: height of a colour bar
+_CAPTION, _HEADING = 96, 320  # pixels on a screen: words are not broken into narrower lines, where there is room
+_EMPTY = Page(0, 0, (), ())
 
-_BEST = {"quality": 95, "subsampling": 0, "lossless": True}  # of JPEG and WebP; others ignore it
-_WHITE, _INK = (255, 255, 255), (26, 26, 26)
-_TEXT, _LEADING = 12, 1.3
-_SPELLINGS = str.maketrans(
-    {"×": "x", "–": "-", "—": "-", "−": "-", "→": "->", "•": "·", "µ": "u", "μ": "u", "ß": "ss"}
-    | {"æ": "ae", "Æ": "AE", "ø": "o", "Ø": "O", "œ": "oe", "Œ": "OE", "ł": "l", "Ł": "L"}
-)
-_Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+@dataclass(frozen=True)
+class Bar:
+    """The scale of a picture in colours.
+
+    Attributes:
+        image: the colours from left to right.
+        ticks: positions on it, 0 to 1, with their words.
+    """
+
+    image: Image.Image
+    ticks: tuple[tuple[float, str], ...]
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,14 @@ class Cell:
     Attributes:
         images: side by side, such as a reconstruction and its patch.
         caption: the words below them.
+        stamp: a warning that belongs to the first image: it stands on it, also where captions are left out.
+        bar: the scale of the images.
     """
 
     images: tuple[Image.Image, ...]
-    caption: str
+    caption: str = ""
+    stamp: str = ""
+    bar: Bar | None = None
 
     def __post_init__(self) -> None:
         if not self.images:
@@ -48,98 +58,106 @@ class Cell:
                 raise ArgumentError(f"the cell {self.caption!r} has an image of {image.height} x {image.width}.")
 
 
-def sheet(cells: Sequence[Cell], *, columns: int | None = None, cell_size: int = 160, title: str = "") -> Image.Image:
-    """A white sheet with the cells in rows, captions below them, RGB.
+@dataclass(frozen=True)
+class Around:
+    """What stands above the cells of a sheet, below its title.
 
-    Small images are enlarged with their pixels kept square and sharp, large ones reduced with
-    antialiasing; each fits a square of `cell_size`. Captions wrap, and rows grow to hold them.
+    Attributes:
+        legend: what the pictures show.
+        notice: what a reader must not overlook.
+    """
+
+    legend: str = ""
+    notice: str = ""
+
+
+def sheet(
+    cells: Sequence[Cell | None],
+    layout: Layout | None = None,
+    *,
+    tile: float = _TILE,
+    columns: int | None = None,
+    around: Around | None = None,
+) -> Figure:
+    """A white sheet with the cells in rows, captions below them, as one page.
+
+    Small images are enlarged with their pixels kept square and sharp, large ones reduced with antialiasing; each fits
+    a square tile. Captions wrap, and rows grow to hold them; those of a row start at the same height.
+
+    Args:
+        cells: in reading order; None leaves a place free.
+        layout: what the user chose.
+        tile: the figure's own choice, in pixels on a screen.
+        columns: the figure's own choice; by default the sheet is about as many cells wide as high.
+        around: the words above.
+
+    Raises:
+        ArgumentError: no cells, or a sheet that is too large to be opened.
+    """
+    layout = layout or Layout()
+    side = layout.tile or layout.pixels(tile)
+    columns = layout.columns or columns or math.ceil(math.sqrt(len(cells)))
+    rows = _rows(cells, min(columns, len(cells)), side, layout, least=layout.pixels(_CAPTION))
+    heading = _heading(layout, around or Around(), max(layout.pixels(_HEADING), *(row.width for row in rows)))
+    return framed(_column([*heading, *rows], layout.margin), layout)
+
+
+def pages(cells: Sequence[Cell], layout: Layout, *, columns: int, around: Around, page: tuple[int, int]) -> Figure:
+    """The cells as on a `sheet`, on as many pages as they need, each with the words above; rows are kept whole.
+
+    A sheet that fits one page is only as high as what is on it.
 
     Args:
         cells: in reading order.
-        columns: cells in a row; by default the sheet is about as many cells wide as high.
-        cell_size: in pixels, at least 16.
-        title: above the cells; none if empty.
+        layout: what the user chose. Without a tile, tiles are as large as the page lets them; without columns, as many
+            tiles of the user's size stand side by side as fit.
+        columns: where the user chose neither.
+        around: the words above.
+        page: width and height in pixels.
 
     Raises:
-        ArgumentError: no cells, fewer than one column, or a cell_size below 16.
+        ArgumentError: no cells, a page that is too narrow for the columns, or too low for a row.
     """
-    heading, rows = _laid_out(cells, columns, cell_size, _TEXT, title)
-    return _stacked([*heading, *rows], _TEXT)
-
-
-def pages(
-    cells: Sequence[Cell], *, columns: int, text: int, title: str, page: tuple[int, int | None]
-) -> list[Image.Image]:
-    """The cells as on a `sheet`, on as many pages as they need, each with the title; rows are kept whole.
-
-    Args:
-        cells: in reading order.
-        columns: that share the width of a page; cells are as large as that lets them.
-        text: size of the captions in pixels; title, margins and gaps go with it.
-        title: above the cells; none if empty.
-        page: width and height in pixels; a height of None makes one page as high and wide as the cells.
-
-    Raises:
-        ArgumentError: no cells, fewer than one column, so many that nothing can be seen, or rows higher than a page.
-    """
-    width, height = page
     most = max((len(cell.images) for cell in cells), default=1)
-    cell_size = ((width - _margin(text)) // max(columns, 1) - _margin(text) + _gap(text)) // most - _gap(text)
-    heading, rows = _laid_out(cells, columns, cell_size, text, title)
-    if height is None:
-        return [_stacked([*heading, *rows], text)]
-    sheets = [_stacked([*heading, *held], text) for held in _dealt(rows, heading, text, height)]
-    return [_pasted(width, height, [sheet], [(0, 0)]) for sheet in sheets]
+    inner = page[0] - 2 * layout.margin
+    columns, side = _fitting(inner, most, columns, layout)
+    rows = _rows(cells, columns, side, layout)
+    heading = _heading(layout, around, inner)
+    free = page[1] - layout.margin - sum(block.height + layout.margin for block in heading)
+    dealt = [framed(_column([*heading, *held], layout.margin), layout) for held in _dealt(rows, layout.margin, free)]
+    if len(dealt) == 1:
+        return dealt[0]
+    return Figure(tuple(replace(of.pages[0], width=page[0], height=page[1]) for of in dealt), layout.dpi, layout.title)
 
 
-def side_by_side(images: Sequence[Image.Image], captions: Sequence[str], *, title: str = "") -> Image.Image:
-    """The images in one row, each with its caption, such as "photo" and "projection"; RGB.
-
-    Raises:
-        ArgumentError: no images, or not one caption for each.
-    """
-    if len(images) != len(captions):
-        raise ArgumentError(f"{len(images)} images came with {len(captions)} captions. Give one for each.")
-    cells = [Cell((image,), caption) for image, caption in zip(images, captions, strict=True)]
-    longest = max((max(image.size) for image in images), default=0)
-    return sheet(cells, columns=len(cells) or 1, cell_size=min(max(longest, 224), 512), title=title)
+def side_by_side(cells: Sequence[Cell], layout: Layout | None = None, *, around: Around | None = None) -> Figure:
+    """The cells in one row, as large as their largest image where that is 224 to 512 pixels on a screen."""
+    longest = max((max(image.size) for cell in cells for image in cell.images), default=0)
+    return sheet(cells, layout, tile=min(max(longest, 224), 512), columns=len(cells) or 1, around=around)
 
 
-def save_picture(image: Image.Image, path: str | Path, *, force: bool = False) -> None:
-    """Write the picture, completely or not at all, in the format that the suffix names.
+def beside(left: Figure, right: Figure, layout: Layout, *, around: Around | None = None) -> Figure:
+    """Two sheets of one page each side by side, below common words."""
+    both = (_inside(left, layout), _inside(right, layout))
+    row = _row_of(both, layout.margin)
+    return framed(_column([*_heading(layout, around or Around(), row.width), row], layout.margin), layout)
 
-    The bytes depend on the pixels alone: no time, place or other metadata. WebP is lossless.
 
-    Args:
-        image: any mode; transparency becomes white.
-        path: ends in .png, .webp, .jpg, .jpeg, .tif, .tiff or .bmp.
-        force: replace a file that is there already.
+def framed(block: Page, layout: Layout) -> Figure:
+    """A block with a white margin around, as a figure of one page.
 
     Raises:
-        ArgumentError: an unknown suffix, a missing folder, or a file that is there already.
-        DeconvNetError: the disk refused, or the format cannot hold a picture of this size.
+        ArgumentError: it is too large to be opened.
     """
-    path = check_picture_path(path, force=force)
-    kind = Image.registered_extensions()[path.suffix.lower()]
-    write_whole(path, lambda file: on_white(image).save(file, kind, **_BEST))
-
-
-def check_picture_path(path: str | Path, *, force: bool) -> Path:
-    """The path, if a picture may be written there; what is drawn for it is drawn after this.
-
-    Raises:
-        ArgumentError: as `save_picture`.
-    """
-    picture = file_path("path", path)
-    check_writable(picture, SUFFIXES, force=flag("force", force))
-    return picture
-
-
-def on_white(image: Image.Image) -> Image.Image:
-    """RGB without metadata."""
-    rgba = image.convert("RGBA")
-    white = Image.new("RGBA", image.size, (*_WHITE, 255))
-    return Image.alpha_composite(white, rgba).convert("RGB")
+    margin = layout.margin
+    width, height = block.width + 2 * margin, block.height + 2 * margin
+    if max(width, height) > _LONGEST:
+        raise ArgumentError(
+            f"the figure would be {width} x {height} pixels, and viewers open {_LONGEST}. Draw fewer feature maps, or "
+            "smaller tiles (--tile, tile=)."
+        )
+    page = _placed(width, height, [(block, margin, margin)])
+    return Figure((page,), layout.dpi, layout.title)
 
 
 def percent(share: float) -> str:
@@ -154,52 +172,132 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.2g} %"
 
 
-def _pasted(width: int, height: int, images: Iterable[Image.Image], corners: Iterable[tuple[int, int]]) -> Image.Image:
-    """White, with each image at its (left, top)."""
-    canvas = Image.new("RGB", (width, height), _WHITE)
-    for image, corner in zip(images, corners, strict=True):
-        canvas.paste(image, corner)
-    return canvas
+def significant(value: float) -> str:
+    """A value as text for a caption, with three significant digits; thousands as they are.
+
+    Example:
+        >>> [significant(value) for value in (407.2, 0.01234, 1352.0, -0.5, 1.5e9)]
+        ['407', '0.0123', '1352', '-0.5', '1.5e+09']
+    """
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
-def _margin(text: int) -> int:
-    """Around a sheet and between its cells; also the size of its title."""
-    return 4 * text // 3
+def _fitting(inner: int, most: int, columns: int, layout: Layout) -> tuple[int, int]:
+    """How many cells stand side by side in `inner` pixels, and the side of their tiles."""
+    gap, margin = layout.gap, layout.margin
+    if layout.tile is None:
+        columns = layout.columns or columns
+        side = ((inner + margin) // columns - margin + gap) // most - gap
+        if side < 16:
+            raise ArgumentError(f"columns={columns!r} is too many for a page {inner} pixels wide. Choose fewer.")
+        return columns, side
+    width = most * (layout.tile + gap) - gap
+    fit = (inner + margin) // (width + margin)
+    if fit < (layout.columns or 1):
+        raise ArgumentError(
+            f"tile={layout.tile!r} makes {layout.columns or 1} columns wider than a page of {inner} pixels. Choose a "
+            "smaller tile, or fewer columns."
+        )
+    return layout.columns or fit, layout.tile
 
 
-def _gap(text: int) -> int:
-    """Between the images of a cell."""
-    return text // 3
+def _heading(layout: Layout, around: Around, width: int) -> list[Page]:
+    """The words above the cells, if there are any and they are wanted."""
+    size = layout.size
+    parts = [(layout.title, layout.margin, INK), (around.legend, size, INK), (around.notice, size, RED)]
+    blocks = [words(text, width, at, colour=colour) for text, at, colour in parts if text.strip() and layout.text]
+    if not blocks:
+        return []
+    longest = max(line.width for block in blocks for line in block.lines)
+    return [replace(_column(blocks, layout.gap), width=longest)]
 
 
-def _laid_out(
-    cells: Sequence[Cell], columns: int | None, cell_size: int, text: int, title: str
-) -> tuple[list[Image.Image], list[Image.Image]]:
-    """The title, if there is one, and the rows of a sheet."""
-    title = _checks.text("title", title)
-    if not cells:
+def _rows(cells: Sequence[Cell | None], columns: int, side: int, layout: Layout, *, least: int = 0) -> list[Page]:
+    """Rows of cells; with captions, cells are at least so many pixels wide."""
+    filled = [cell for cell in cells if cell is not None]
+    if not filled:
         raise ArgumentError("a sheet needs at least one cell.")
-    if cell_size < 16 or (columns is not None and columns < 1):
-        raise ArgumentError(f"cell_size={cell_size!r} and columns={columns!r}, but at least 16 and 1 are needed.")
-    across = min(len(cells), columns or math.ceil(math.sqrt(len(cells))))
-    most = max(len(cell.images) for cell in cells)
-    width = most * cell_size + (most - 1) * _gap(text)
-    strips = [_strip(cell, width, cell_size, text) for cell in cells]
-    rows = [_row(strips[i : i + across], width, text) for i in range(0, len(strips), across)]
-    total = across * (width + _margin(text)) - _margin(text)
-    heading = [_words(title, total, _margin(text), centred=False)] if title.strip() else []
-    return heading, rows
+    most = max(len(cell.images) for cell in filled)
+    width = most * (side + layout.gap) - layout.gap
+    if layout.text and any(cell.caption for cell in filled):
+        width = max(width, least)
+    return [_row(cells[i : i + columns], width, side, layout) for i in range(0, len(cells), columns)]
 
 
-def _dealt(rows: list[Image.Image], heading: list[Image.Image], text: int, height: int) -> list[list[Image.Image]]:
+def _row(cells: Sequence[Cell | None], width: int, side: int, layout: Layout) -> Page:
+    """Cells side by side: pictures stand on one line, captions start below it."""
+    strips = [_EMPTY if cell is None else _strip(cell, side, layout) for cell in cells]
+    tall = max(strip.height for strip in strips)
+    below = [_EMPTY if cell is None else _below(cell, width, layout) for cell in cells]
+    blocks = [
+        _placed(width, tall + caption.height, [(strip, 0, tall - strip.height), (caption, 0, tall)])
+        for strip, caption in zip(strips, below, strict=True)
+    ]
+    return _row_of(blocks, layout.margin)
+
+
+def _strip(cell: Cell, side: int, layout: Layout) -> Page:
+    """A cell's images side by side, standing on one line, with the stamp on the first."""
+    sizes = [fitted(image.size, side) for image in cell.images]
+    tall, left, pictures = max(height for _, height in sizes), 0, []
+    for image, (width, height) in zip(cell.images, sizes, strict=True):
+        pictures.append(Placed(on_white(image), left, tall - height, width, height))
+        left += width + layout.gap
+    strip = Page(left - layout.gap, tall, tuple(pictures), ())
+    return _stamped(strip, cell.stamp, sizes[0], layout) if cell.stamp else strip
+
+
+def _stamped(strip: Page, stamp: str, size: tuple[int, int], layout: Layout) -> Page:
+    """The stamp on the lower edge of the first image; none where it would cover more than half of it."""
+    width, height = size
+    pad = layout.gap
+    text = words(stamp, width - 2 * pad, layout.size, colour=RED)
+    if width < 3 * layout.margin or text.height > height / 2:
+        return strip
+    top = strip.height - text.height
+    band = Placed(Image.new("RGB", (1, 1), "white"), 0, top, width, text.height)
+    return _placed(strip.width, strip.height, [(strip, 0, 0), (Page(0, 0, (band,), ()), 0, 0), (text, pad, top)])
+
+
+def _below(cell: Cell, width: int, layout: Layout) -> Page:
+    """A cell's caption and scale."""
+    if not layout.text:
+        return _EMPTY
+    blocks = [words(cell.caption, width, layout.size, clauses=True)] if cell.caption.strip() else []
+    if cell.bar:
+        images = fitted(cell.images[0].size, 10**6)
+        blocks.append(_scale(cell.bar, min(width, round(width * images[0] / 10**6)), layout))
+    if not blocks:
+        return _EMPTY
+    column = _column(blocks, layout.gap)
+    return _placed(width, column.height + layout.gap, [(column, 0, layout.gap)])
+
+
+def _scale(bar: Bar, width: int, layout: Layout) -> Page:
+    """A colour bar with the words of its ticks below; those between that would touch others are left out."""
+    tall = layout.pixels(_BAR)
+    parts = [(Page(width, tall, (Placed(bar.image, 0, 0, width, tall),), ()), 0, 0)]
+    taken: list[tuple[int, int]] = []
+    for share, text in (*bar.ticks[:1], *bar.ticks[:0:-1]):
+        block = words(text, 10**6, layout.size)
+        wide = block.lines[0].width
+        left = min(max(round(share * width - wide / 2), 0), width - wide)
+        if all(left > right + layout.gap or left + wide + layout.gap < low for low, right in taken):
+            taken.append((left, left + wide))
+            parts.append((replace(block, width=wide), left, tall))
+    return _placed(width, max(top + block.height for block, _, top in parts), parts)
+
+
+def _dealt(rows: list[Page], margin: int, free: int) -> list[list[Page]]:
     """The rows of each page."""
-    free = height - _margin(text) - sum(image.height + _margin(text) for image in heading)
-    of_pages: list[list[Image.Image]] = []
+    of_pages: list[list[Page]] = []
     left = 0
     for row in rows:
-        needed = row.height + _margin(text)
+        needed = row.height + margin
         if needed > free:
-            raise ArgumentError(f"a row of {row.height} pixels is higher than a page. Choose more columns.")
+            raise ArgumentError(
+                f"a row of {row.height} pixels is higher than a page. Choose more columns, or a smaller tile."
+            )
         if needed > left:
             of_pages.append([])
             left = free
@@ -208,77 +306,36 @@ def _dealt(rows: list[Image.Image], heading: list[Image.Image], text: int, heigh
     return of_pages
 
 
-def _strip(cell: Cell, width: int, cell_size: int, text: int) -> Image.Image:
-    """A cell's images beside each other, in the middle of `width`, above its caption."""
-    images = [fit(on_white(image), cell_size, even=True) for image in cell.images]
-    tall = max(image.height for image in images)
-    steps = [image.width + _gap(text) for image in images]
-    start = (width - sum(steps) + _gap(text)) // 2
-    lefts = itertools.accumulate(steps[:-1], initial=start)
-    tops = [(tall - image.height) // 2 for image in images]
-    strip = _pasted(width, tall, images, zip(lefts, tops, strict=True))
-    if not cell.caption.strip():
-        return strip
-    return _column([strip, _words(cell.caption, width, text, centred=True)], _gap(text))
+def _inside(figure: Figure, layout: Layout) -> Page:
+    """A figure's page without its margin."""
+    page, margin = figure.pages[0], layout.margin
+    return _placed(page.width - 2 * margin, page.height - 2 * margin, [(page, -margin, -margin)])
 
 
-def _row(strips: Sequence[Image.Image], width: int, text: int) -> Image.Image:
-    lefts = [i * (width + _margin(text)) for i in range(len(strips))]
-    tall = max(strip.height for strip in strips)
-    return _pasted(lefts[-1] + width, tall, strips, [(left, 0) for left in lefts])
+def _column(blocks: Sequence[Page], gap: int) -> Page:
+    parts, top = [], 0
+    for block in blocks:
+        parts.append((block, 0, top))
+        top += block.height + gap
+    return _placed(max(block.width for block in blocks), top - gap, parts)
 
 
-def _stacked(images: Sequence[Image.Image], text: int) -> Image.Image:
-    """Parts of a sheet below each other, with white around."""
-    return ImageOps.expand(_column(images, _margin(text)), _margin(text), _WHITE)
+def _row_of(blocks: Sequence[Page], gap: int) -> Page:
+    parts, left = [], 0
+    for block in blocks:
+        parts.append((block, left, 0))
+        left += block.width + gap
+    return _placed(left - gap, max(block.height for block in blocks), parts)
 
 
-def _column(images: Sequence[Image.Image], gap: int) -> Image.Image:
-    bottoms = list(itertools.accumulate(image.height + gap for image in images))
-    tops = [0, *bottoms[:-1]]
-    wide = max(image.width for image in images)
-    return _pasted(wide, bottoms[-1] - gap, images, [(0, top) for top in tops])
-
-
-def _words(text: str, width: int, size: int, *, centred: bool) -> Image.Image:
-    """The text, broken into lines that fit into `width`."""
-    font = ImageFont.load_default(size)
-    paragraphs = _spelt(text, font).splitlines()
-    lines = [line for part in paragraphs for line in _wrapped(part, width, font)]
-    leading = round(size * _LEADING)
-    canvas = Image.new("RGB", (width, leading * len(lines) + size // 4), _WHITE)
-    draw = ImageDraw.Draw(canvas)
-    for i, line in enumerate(lines):
-        spare = width - font.getlength(line)
-        draw.text((spare // 2 if centred else 0, i * leading), line, _INK, font)
-    return canvas
-
-
-def _spelt(text: str, font: _Font) -> str:
-    """The text in letters that Pillow's own font has: it knows ASCII and little more."""
-    text = unicodedata.normalize("NFKD", text.strip().translate(_SPELLINGS))
-    text = "".join(letter for letter in text if not unicodedata.combining(letter))
-    unknown = bytes(font.getmask("\uffff"))
-    letters = {x: x.isspace() or bytes(font.getmask(x)) != unknown for x in set(text)}
-    return "".join(letter if letters[letter] else "?" for letter in text)
-
-
-def _wrapped(text: str, width: int, font: _Font) -> Iterator[str]:
-    line = ""
-    for piece in (piece for word in text.split() for piece in _pieces(word, width, font)):
-        longer = f"{line} {piece}".strip()
-        if line and font.getlength(longer) > width:
-            yield line
-            longer = piece
-        line = longer
-    yield line
-
-
-def _pieces(word: str, width: int, font: _Font) -> Iterator[str]:
-    """The word, broken where it would not fit a line of its own."""
-    start = 0
-    for end in range(2, len(word) + 1):
-        if font.getlength(word[start:end]) > width:
-            yield word[start : end - 1]
-            start = end - 1
-    yield word[start:]
+def _placed(width: int, height: int, parts: Sequence[tuple[Page, int, int]]) -> Page:
+    """A block of the size, with each part at its (left, top)."""
+    pictures = [
+        replace(placed, left=placed.left + left, top=placed.top + top)
+        for block, left, top in parts
+        for placed in block.pictures
+    ]
+    lines = [
+        replace(line, left=line.left + left, base=line.base + top) for block, left, top in parts for line in block.lines
+    ]
+    return Page(width, height, tuple(pictures), tuple(lines))

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
 from scipy.stats import spearmanr
 from skimage.metrics import structural_similarity
 from torch import Tensor
@@ -19,8 +19,10 @@ from deconvnet.photos.photo import PhotoLike
 from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures import render as pictures
 from deconvnet.pictures import sheets
+from deconvnet.pictures.figure import Figure
+from deconvnet.pictures.layout import Layout, LayoutOptions
 from deconvnet.pictures.render import Scale
-from deconvnet.results.reconstruction import Crop, Reconstruction, caption, photos_of
+from deconvnet.results.reconstruction import Crop, Reconstruction, caption, photos_of, position_words
 
 _SSIM_WINDOW = 7
 
@@ -90,8 +92,8 @@ class Comparison:
         crop: Crop = "energy",
         scale: Scale = "logistic",
         common: bool = True,
-        title: str = "",
-    ) -> Image.Image:
+        **layout: Unpack[LayoutOptions],
+    ) -> Figure:
         """A row for each pair: the patch of the photo, a's picture, b's, and their difference, b less a.
 
         Args:
@@ -100,11 +102,14 @@ class Comparison:
             crop, scale: as in `Reconstruction.picture`; all four show the same box.
             common: draw a pair on one scale, so that the stronger looks stronger, or (False) each signal on
                 its own; then the difference is that of the signals divided by their scales.
-            title: above the sheet.
+            tile: longer side of each picture, in pixels; 224 on a screen.
+            columns: pictures side by side; four make a row of each pair.
+            dpi, title, text: as in `Reconstruction.sheet`.
 
         Raises:
             ArgumentError: as `Reconstruction.sheet`; also for a pair of units of two different images.
         """
+        chosen = Layout(**layout)
         photos, cells = photos_of(photos, [*self.a.units, *self.b.units]), []
         instance("preprocess", preprocess, Preprocess)
         flag("common", common)
@@ -114,8 +119,13 @@ class Comparison:
             signals = self._scaled(i, scale, common)
             drawn = [pictures.render(pictures.crop(signal, box), scale=scale, limit=1.0) for signal in signals]
             captions = ["the photo", *self._captions(i), f"{self.names[1]} less {self.names[0]}: {self.words(i)}"]
-            cells += [sheets.Cell((image,), words) for image, words in zip([patch, *drawn], captions, strict=True)]
-        return sheets.sheet(cells, columns=4, cell_size=224, title=title)
+            stamps = ["", self.a.facts.stamp, self.b.facts.stamp, ""]
+            cells += [
+                sheets.Cell((image,), words, stamp)
+                for image, words, stamp in zip([patch, *drawn], captions, stamps, strict=True)
+            ]
+        around = sheets.Around("Zero is grey.", self.a.facts.notice or self.b.facts.notice)
+        return sheets.sheet(cells, chosen, tile=224, columns=4, around=around)
 
     def _image(self, i: int) -> int:
         image, other = self.a.units[i].image, self.b.units[i].image
@@ -249,7 +259,7 @@ def _why_undefined(
 
 def _different_positions(a: Unit, b: Unit) -> Iterator[str]:
     if a.position and b.position and a.position != b.position:
-        first, second = (",".join(map(str, unit.position or ())) for unit in (a, b))
+        first, second = (position_words(unit.position or ()) for unit in (a, b))
         yield f"the units are at {first} and at {second}; the numbers compare the whole input"
 
 

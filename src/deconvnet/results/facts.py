@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from deconvnet._types import Unit
 
 SAME_FOR_ALL = (
-    "This picture does not depend on the image: nothing between the unit and the picture, such as a "
-    "max-pool's switches, remembers anything of it."
+    "This picture does not depend on the image: nothing between the unit and the picture, such as a max-pool's "
+    "switches, remembers anything of it. Where the network has rectifiers, the rule set guided (--rules guided, "
+    'rules="guided") makes pictures that depend on it.'
 )
+STAMP = "the same for every photo"
 
 _MOST_COUNTS = 6
 
@@ -35,6 +37,16 @@ class Facts:
     silent: tuple[Unit, ...] = ()
     units: int = 0
     everywhere: tuple[int, ...] = ()
+
+    @property
+    def stamp(self) -> str:
+        """What stands on each picture that no photo has a part in; "" for others."""
+        return STAMP if self.image_free else ""
+
+    @property
+    def notice(self) -> str:
+        """What stands above such pictures; "" for others."""
+        return SAME_FOR_ALL if self.image_free else ""
 
     def notes(self, same_for_all: str = SAME_FOR_ALL) -> tuple[str, ...]:
         """The facts in words.

@@ -1,10 +1,9 @@
 """`Reconstruction`: what came down, with what is needed to show it."""
 
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Unpack, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,8 +16,12 @@ from deconvnet._types import Box, Unit
 from deconvnet.core.rules import RuleSet
 from deconvnet.photos.photo import PhotoLike
 from deconvnet.photos.preprocess import Preprocess
+from deconvnet.pictures import figure, files, sheets
 from deconvnet.pictures import render as pictures
-from deconvnet.pictures import sheets
+from deconvnet.pictures.arrange import Arrange, arranged
+from deconvnet.pictures.figure import Figure
+from deconvnet.pictures.heat import heat_bar
+from deconvnet.pictures.layout import Layout, LayoutOptions
 from deconvnet.pictures.outline import outlined
 from deconvnet.pictures.planes import drawn
 from deconvnet.pictures.render import Scale
@@ -27,6 +30,10 @@ from deconvnet.results.facts import Facts
 Crop = Literal["energy", "field", "none"]
 
 _MOST_DISPLAYED = 64
+_LEGEND, _LEGEND_BESIDE = (
+    "Zero is grey.",
+    "Left: the unit carried down; zero is grey. Right: the same part of the photo.",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +83,7 @@ class Reconstruction:
             return None
         count = min(len(self), _MOST_DISPLAYED)
         title = f"the first {count} of {len(self)} units" if count < len(self) else ""
-        file = io.BytesIO()
-        sheets.sheet(self._cells(count), cell_size=320 if count == 1 else 128, title=title).save(file, "PNG")
-        return file.getvalue()
+        return sheets.sheet(self._cells(count), Layout(title=title), tile=320 if count == 1 else 160)._repr_png_()
 
     def full(self) -> Float[Tensor, "m c *size"]:
         """The signal over the whole input, zero outside each unit's box."""
@@ -139,31 +144,52 @@ class Reconstruction:
 
     def sheet(
         self,
-        photos: Sequence[PhotoLike],
-        preprocess: Preprocess,
+        photos: Sequence[PhotoLike] | None = None,
+        preprocess: Preprocess | None = None,
         *,
         crop: Crop = "energy",
         scale: Scale = "logistic",
-        title: str = "",
-    ) -> Image.Image:
-        """Every unit's picture beside its patch of the photo, captioned with map, position and activation.
+        arrange: Arrange = "grid",
+        **layout: Unpack[LayoutOptions],
+    ) -> Figure:
+        """Every unit's picture, beside its patch of the photo, captioned with map, position and activation.
 
         Args:
-            photos: those that the images were made of, in their order.
+            photos: those that the images were made of, in their order; without them, pictures stand alone.
             preprocess: what made them.
             crop, scale: as in `picture`; the patch shows the same box, at the photo's own resolution.
+            arrange: cells in a "grid", or the units of each feature map in a row ("rows") or a column ("columns").
+            tile: longer side of each picture, in pixels; 160 on a screen.
+            columns: cells side by side in a grid.
+            dpi: pixels of an inch, 30 to 1200; text is 9 points.
             title: above the sheet.
+            text: draw titles, captions and legends.
 
         Raises:
-            ArgumentError: fewer photos than images; also as `picture`.
+            ArgumentError: fewer photos than images, or one of `photos` and `preprocess` without the other; an unknown
+                `arrange`, or a layout that cannot be drawn; also as `picture`.
             PhotoError: as `load_photo`.
         """
-        photos, cells = photos_of(photos, self.units), []
+        chosen = Layout(**layout)
+        if photos is None and preprocess is None:
+            cells = self._cells(len(self), crop=crop, scale=scale)
+        else:
+            cells = self._cells_beside(photos, preprocess, crop, scale)
+        groups = [(unit.layer, unit.channel) for unit in self.units]
+        placed, columns = arranged(cells, groups, arrange, chosen)
+        legend = _LEGEND if photos is None else _LEGEND_BESIDE
+        return sheets.sheet(placed, chosen, columns=columns, around=sheets.Around(legend, self.facts.notice))
+
+    def _cells_beside(self, photos: Any, preprocess: Any, crop: Crop, scale: Scale) -> list[sheets.Cell]:
+        """Every unit's picture beside its patch of the photo."""
+        photos = photos_of(photos, self.units)
         instance("preprocess", preprocess, Preprocess)
-        for i, (unit, activation) in enumerate(zip(self.units, self.activations.tolist(), strict=True)):
-            patch = preprocess.patch(photos[unit.image], self.box(i, crop))
-            cells.append(sheets.Cell((self.picture(i, crop=crop, scale=scale), patch), caption(unit, activation)))
-        return sheets.sheet(cells, title=title)
+        return [
+            replace(cell, images=(*cell.images, preprocess.patch(photos[unit.image], self.box(i, crop))))
+            for i, (cell, unit) in enumerate(
+                zip(self._cells(len(self), crop=crop, scale=scale), self.units, strict=True)
+            )
+        ]
 
     def beside(
         self,
@@ -172,9 +198,12 @@ class Reconstruction:
         i: int | Sequence[int] = 0,
         *,
         words: str | Sequence[str] = "",
-        title: str = "",
-    ) -> Image.Image:
-        """A photo, unit i's picture over the whole input, and the photo where that is strong, in a row.
+        **layout: Unpack[LayoutOptions],
+    ) -> Figure:
+        """A photo, unit i's picture over the whole input, and where in the photo that is strong, in a row.
+
+        The last is a map in colours on the photo in grey, with its scale. A picture that is the same for every photo
+        says so, and its map is on plain grey.
 
         Where a class of an output that is a map started from many positions, these are outlined on the photo.
 
@@ -183,10 +212,10 @@ class Reconstruction:
             preprocess: what made it.
             i: index of the unit; of several of this photo, each of which has a row.
             words: caption of the picture; the unit's own by default. Of several units one for each.
-            title: above the rows.
+            tile, columns, dpi, title, text: as in `sheet`.
 
         Raises:
-            ArgumentError: no such unit, or not one caption for each; also as `picture`.
+            ArgumentError: no such unit, or not one caption for each; also as `sheet`.
             PhotoError: as `load_photo`.
         """
         listed = as_list(i)
@@ -196,31 +225,40 @@ class Reconstruction:
             raise ArgumentError(f"words are a text, or one for each of the {len(indices)} units; got {short(words)}.")
         seen = instance("preprocess", preprocess, Preprocess).as_seen(photo)
         cells = [cell for row in zip(indices, said, strict=True) for cell in self._row(row[0], seen, row[1])]
-        return sheets.sheet(cells, columns=3, cell_size=min(max(*seen.size, 224), 512), title=title)
+        tile, around = min(max(*seen.size, 224), 512), sheets.Around(notice=self.facts.notice)
+        return sheets.sheet(cells, Layout(**layout), tile=tile, columns=3, around=around)
 
     def _row(self, i: int, seen: Image.Image, words: str) -> list[sheets.Cell]:
         """The photo as the network sees it, unit i's picture, and where that is strong."""
         image, legend = self._where_it_starts(i, seen)
-        signal = self.whole(i)
+        signal, stamp = self.whole(i), self.facts.stamp
         said = text("words", words) or caption(self.units[i], float(self.activations[i]))
-        strong = pictures.overlay(seen, pictures.magnitude(signal))
+        strength = pictures.overlay(None if stamp else seen, pictures.magnitude(signal))
+        where = "where it is strong, in every photo" if stamp else "where it lies in the photo"
         return [
             sheets.Cell((image,), legend),
-            sheets.Cell((pictures.render(signal),), said),
-            sheets.Cell((strong,), "where it lies in the photo"),
+            sheets.Cell((pictures.render(signal),), f"{said}; zero is grey", stamp),
+            sheets.Cell((strength,), f"{where}: strength, relative to the strongest pixels", stamp, heat_bar()),
         ]
 
-    def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write every unit's picture to one image file, captioned where there are several; the file's path.
+    def save(self, path: str | Path, *, force: bool = False, **layout: Unpack[LayoutOptions]) -> Path:
+        """Write every unit's picture to one file, captioned where there are several; the file's path.
+
+        One unit alone is written as it is, without words, where its file is of pixels and no layout is given.
+
+        Args:
+            path: ends in .pdf, .svg, .png or another suffix that `Figure.save` takes.
+            force: replace a file that is there already.
+            tile, columns, dpi, title, text: as in `sheet`.
 
         Raises:
             ArgumentError: the file is there already and `force` is not given, or its ending is unknown.
         """
-        file = sheets.check_picture_path(path, force=force)
-        cells = self._cells(len(self))
-        image = cells[0].images[0] if len(cells) == 1 else sheets.sheet(cells)
-        sheets.save_picture(image, file, force=force)
-        return file
+        file = files.check_picture_path(path, force=force, formats=figure.SUFFIXES)
+        if len(self) == 1 and not layout and file.suffix.lower() in files.SUFFIXES:
+            files.save_picture(self.picture(0), file, force=force)
+            return file
+        return self.sheet(**layout).save(file, force=force)[0]
 
     def _where_it_starts(self, i: int, seen: Image.Image) -> tuple[Image.Image, str]:
         """The photo, with an outline around the positions that a class starts from, where these are many; its caption.
@@ -234,10 +272,13 @@ class Reconstruction:
     def _index(self, i: object) -> int:
         return index_of(i, len(self), "units")
 
-    def _cells(self, count: int) -> list[sheets.Cell]:
+    def _cells(self, count: int, *, crop: Crop = "energy", scale: Scale = "logistic") -> list[sheets.Cell]:
         """The first units' pictures with their captions."""
         values = self.activations[:count].tolist()
-        return [sheets.Cell((self.picture(i),), caption(self.units[i], value)) for i, value in enumerate(values)]
+        return [
+            sheets.Cell((self.picture(i, crop=crop, scale=scale),), caption(self.units[i], value), self.facts.stamp)
+            for i, value in enumerate(values)
+        ]
 
 
 def photos_of(photos: Sequence[PhotoLike], units: Sequence[Unit]) -> list[Any]:
@@ -253,8 +294,14 @@ def photos_of(photos: Sequence[PhotoLike], units: Sequence[Unit]) -> list[Any]:
 
 
 def caption(unit: Unit, activation: float) -> str:
-    """A unit and its activation in a few words, for people."""
-    return f"{unit_words(unit)} = {activation:.3g}".lstrip()
+    """A unit and its activation in a few words, for people.
+
+    Example:
+        >>> caption(Unit("conv3", 348, (2, 0), 0), 407.2)
+        'map 348 at row 2, column 0: activation 407'
+    """
+    named, value = unit_words(unit), f"activation {sheets.significant(activation)}"
+    return f"{named}: {value}" if named else value
 
 
 def unit_words(unit: Unit) -> str:
@@ -262,5 +309,12 @@ def unit_words(unit: Unit) -> str:
     word = "unit" if unit.position == () else "map"
     parts = [] if unit.channel is None else [f"{word} {unit.channel}"]
     if unit.position:
-        parts.append("at " + ",".join(map(str, unit.position)))
+        parts.append(f"at {position_words(unit.position)}")
     return " ".join(parts)
+
+
+def position_words(position: Sequence[int]) -> str:
+    """A position in a map in words: row and column of a picture, and plain numbers where there are not two axes."""
+    if len(position) == 2:
+        return "row {}, column {}".format(*position)
+    return f"position {','.join(map(str, position))}"

@@ -1,6 +1,7 @@
 """The units that a class rests on, with their pictures."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Unpack
 
 from jaxtyping import Float
 from PIL import Image
@@ -10,11 +11,15 @@ from deconvnet._checks import index_of, instance
 from deconvnet._types import Box, Unit
 from deconvnet.photos.photo import PhotoLike
 from deconvnet.photos.preprocess import Preprocess
+from deconvnet.pictures import sheets
+from deconvnet.pictures.figure import Figure
+from deconvnet.pictures.layout import Layout, LayoutOptions
 from deconvnet.pictures.numbered_boxes import numbered
-from deconvnet.pictures.sheets import Cell, percent, sheet
+from deconvnet.pictures.sheets import Around, Cell, percent
 from deconvnet.results.reconstruction import Reconstruction, unit_words
 
 _PHOTO_SIZE, _CELL_SIZE = 480, 124  # of a drawing, in pixels
+_LEGEND = "boxes: where the units' pictures lie; %: share of the layer's contributions"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,13 +53,16 @@ class Responsible:
     shares: Float[Tensor, " m"]
     notes: tuple[str, ...]
 
-    def beside(self, photo: PhotoLike, preprocess: Preprocess, i: int = 0, *, title: str = "") -> Image.Image:
+    def beside(self, photo: PhotoLike, preprocess: Preprocess, i: int = 0, **layout: Unpack[LayoutOptions]) -> Figure:
         """A photo with a numbered box where each unit's picture lies, beside these pictures and their patches.
 
         Args:
             photo: the one that image i was made of.
             preprocess: what made it.
             i: index of the image.
+            tile: longer side of the units' pictures, in pixels; the photo is four times as large.
+            columns: of pairs, beside the photo.
+            dpi, text: as in `Reconstruction.sheet`.
             title: above all, such as the class and its probability.
 
         Raises:
@@ -62,19 +70,20 @@ class Responsible:
         """
         i = index_of(i, len(self.classes), "images")
         instance("preprocess", preprocess, Preprocess)
-        cells, boxes = [], []
+        chosen = Layout(**layout)
+        cells, boxes, facts = [], [], self.units.facts
         of_image = [m for m, unit in enumerate(self.units.units) if unit.image == i]
         for label, m in enumerate(of_image, 1):
             boxes.append(self.units.box(m))
             words = f"{label}: {unit_words(self.units.units[m])} ({percent(float(self.shares[m]))})"
-            cells.append(Cell((self.units.picture(m), preprocess.patch(photo, boxes[-1])), words))
-        words = "boxes: where the units' pictures lie; %: share of the layer's contributions"
-        left = sheet([Cell((_with_boxes(photo, preprocess, boxes),), words)], cell_size=_PHOTO_SIZE)
-        right = sheet(cells, cell_size=_CELL_SIZE)
-        both = Image.new("RGB", (left.width + right.width, max(left.height, right.height)), "white")
-        both.paste(left, (0, 0))
-        both.paste(right, (left.width, 0))
-        return sheet([Cell((both,), "")], cell_size=max(both.size), title=title)
+            pair = self.units.picture(m), preprocess.patch(photo, boxes[-1])
+            cells.append(Cell(pair, words, facts.stamp))
+        bare = replace(chosen, title="")
+        side = chosen.tile or chosen.pixels(_CELL_SIZE)
+        framed = Cell((_with_boxes(photo, preprocess, boxes),), _LEGEND)
+        left = sheets.sheet([framed], replace(bare, tile=round(_PHOTO_SIZE / _CELL_SIZE * side), columns=None))
+        right = sheets.sheet(cells, bare, tile=_CELL_SIZE)
+        return sheets.beside(left, right, chosen, around=Around(notice=facts.notice))
 
 
 def _with_boxes(photo: PhotoLike, preprocess: Preprocess, boxes: list[Box]) -> Image.Image:

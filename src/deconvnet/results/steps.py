@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import overload
+from typing import Unpack, overload
 
 import numpy as np
 import torch
@@ -13,14 +13,16 @@ from jaxtyping import Float, Int
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from deconvnet._checks import flag, index_of, instance, text
+from deconvnet._checks import flag, index_of, instance
 from deconvnet._errors import ArgumentError
 from deconvnet._types import PIXELS, Box, Unit
 from deconvnet.core.pooling import PoolWindows
 from deconvnet.core.rules import RuleSet
+from deconvnet.pictures import files, sheets
 from deconvnet.pictures import render as pictures
-from deconvnet.pictures import sheets
+from deconvnet.pictures.figure import SUFFIXES, Figure
 from deconvnet.pictures.fit import fit
+from deconvnet.pictures.layout import Layout, LayoutOptions
 from deconvnet.results.blocks import blocks, name_of
 from deconvnet.results.facts import Facts
 from deconvnet.results.reconstruction import caption
@@ -153,7 +155,9 @@ class Steps:
                 waiting = []
         return tuple(groups)
 
-    def figure(self, photo: Image.Image | None = None, *, whole: bool = False, title: str = "") -> Image.Image:
+    def figure(
+        self, photo: Image.Image | None = None, *, whole: bool = False, **layout: Unpack[LayoutOptions]
+    ) -> Figure:
         """The steps as a picture: the signal, its strongest map, that map on the way up, and the switches.
 
         In all of them zero is mid-grey. Switches are drawn where the signal is strongest: the window's
@@ -163,12 +167,15 @@ class Steps:
         Args:
             photo: what stands beside the pixels, such as `Preprocess.as_seen(photo)`; the network's input if None.
             whole: draw every step, those on branches too.
-            title: above the figure.
+            tile: longer side of each picture, in pixels; 176 on a screen.
+            columns: steps side by side.
+            title: above the figure; unit and rules by default.
+            dpi, text: as in `Reconstruction.sheet`.
 
         Raises:
             ArgumentError: maps with one or three spatial axes; `photo` is not a PIL image.
         """
-        text("title", title)
+        chosen = Layout(**layout)
         if photo is not None and not all(instance("photo", photo, Image.Image).size):
             raise ArgumentError(f"the photo is empty: {photo.width} x {photo.height} pixels.")
         groups = [(step,) for step in self.changing] if flag("whole", whole) else self.blocks
@@ -179,12 +186,22 @@ class Steps:
                     "take the tensors, .signal and .forward of each step."
                 )
         wide = 3 + any(step.switches is not None for *_, step in groups)
-        cells = [sheets.Cell(_row(group[-1], photo, wide), _words(group)) for group in groups]
+        side = chosen.tile or chosen.pixels(_CELL)
+        cells = [sheets.Cell(_row(group[-1], photo, wide, side), _words(group)) for group in groups]
         columns = max(1, round(math.sqrt(len(cells) / wide)))
-        return sheets.sheet(cells, columns=columns, cell_size=_CELL, title=title or _title(self, wide))
+        chosen = replace(chosen, title=chosen.title or _title(self))
+        around = sheets.Around(_legend(wide), self.facts.notice)
+        return sheets.sheet(cells, chosen, tile=_CELL, columns=columns, around=around)
 
-    def save(self, path: str | Path, *, force: bool = False, whole: bool = False) -> Path:
-        """Write the figure to an image file; the file's path.
+    def save(
+        self, path: str | Path, *, force: bool = False, whole: bool = False, **layout: Unpack[LayoutOptions]
+    ) -> Path:
+        """Write the figure to a file; its path.
+
+        Args:
+            path: ends in .pdf, .svg, .png or another suffix that `Figure.save` takes.
+            force: replace a file that is there already.
+            whole, tile, columns, dpi, title, text: as in `figure`.
 
         Args:
             path: ends in .png or another suffix of pictures.
@@ -194,14 +211,13 @@ class Steps:
         Raises:
             ArgumentError: the file is there already and `force` is not given, or its ending is unknown.
         """
-        file = sheets.check_picture_path(path, force=force)
-        sheets.save_picture(self.figure(whole=whole), file, force=force)
-        return file
+        file = files.check_picture_path(path, force=force, formats=SUFFIXES)
+        return self.figure(whole=whole, **layout).save(file, force=force)[0]
 
 
-def _row(step: StepDown, photo: Image.Image | None, wide: int) -> tuple[Image.Image, ...]:
+def _row(step: StepDown, photo: Image.Image | None, wide: int, side: int) -> tuple[Image.Image, ...]:
     """A step's row: the signal over all maps, its strongest map, that map on the way up, and the switches."""
-    blank = Image.new("RGB", (_CELL, _CELL), "white")
+    blank = Image.new("RGB", (side, side), "white")
     signal, forward = _as_maps(step.signal), _as_maps(step.forward)
     drawn: tuple[Image.Image, ...]
     if step.layer == PIXELS and step.signal.shape[0] in (1, 3):
@@ -212,13 +228,13 @@ def _row(step: StepDown, photo: Image.Image | None, wide: int) -> tuple[Image.Im
         of_all = pictures.magnitude(signal)[None]
         strongest, above = signal[step.strongest][None], forward[step.strongest][None]
         drawn = tuple(pictures.render(part, scale="linear") for part in (of_all, strongest, above))
-    switches = blank if step.switches is None or step.windows is None else _switches(step)
-    return tuple(image if image is blank else _framed(image) for image in (*drawn, switches)[:wide])
+    switches = blank if step.switches is None or step.windows is None else _switches(step, side)
+    return tuple(image if image is blank else _framed(image, side) for image in (*drawn, switches)[:wide])
 
 
-def _framed(image: Image.Image) -> Image.Image:
-    """An image as large as its cell, with a thin frame: one that is white all over is seen on white paper too."""
-    framed = fit(image.convert("RGB"), _CELL)
+def _framed(image: Image.Image, side: int) -> Image.Image:
+    """An image as large as its tile, with a thin frame: one that is white all over is seen on white paper too."""
+    framed = fit(image.convert("RGB"), side)
     ImageDraw.Draw(framed).rectangle((0, 0, framed.width - 1, framed.height - 1), outline=_FRAME)
     return framed
 
@@ -233,12 +249,12 @@ def _as_maps(signal: Tensor) -> Tensor:
     return square.view(1, side, side)
 
 
-def _switches(step: StepDown) -> Image.Image:
+def _switches(step: StepDown, side: int) -> Image.Image:
     """The strongest map of the signal, enlarged where it is strong, and the switches of its windows."""
     assert step.switches is not None and step.windows is not None
     signal = step.signal[step.strongest].double()
     box = _around_peak(signal)
-    scale = _CELL // max(box.size)
+    scale = max(4, side // max(box.size))
     image = pictures.render(pictures.crop(signal[None], box), scale="linear")
     image = image.resize((box.size[1] * scale, box.size[0] * scale), Image.Resampling.NEAREST)
     image = Image.blend(image, Image.new("RGB", image.size, "white"), 0.4)
@@ -293,7 +309,11 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _title(steps: Steps, wide: int) -> str:
-    words = "from left: the signal over all maps, its strongest map, that map on the way up"
+def _title(steps: Steps) -> str:
+    return f"{steps.unit.layer}, {caption(steps.unit, steps.activation)} ({steps.rules.name})"
+
+
+def _legend(wide: int) -> str:
+    words = "From left: the signal over all maps, its strongest map, that map on the way up"
     switches = ", the switches where the signal is strongest" if wide > 3 else ""
-    return f"{steps.unit.layer}, {caption(steps.unit, steps.activation)} ({steps.rules.name}); {words}{switches}"
+    return f"{words}{switches}."
