@@ -136,7 +136,7 @@ def console_lines() -> list[str]:
 
 @pytest.mark.parametrize("line", console_lines())
 def test_every_command_line_in_the_documents_is_understood(line):
-    _, command, *arguments = shlex.split(line.partition(" > ")[0])
+    _, command, *arguments = shlex.split(re.split(r" [>|] ", line)[0])
     group = get_command(app)
     group.commands[command].make_context(command, arguments)  # type: ignore[attr-defined]
 

@@ -209,9 +209,9 @@ def test_networks_along_a_line_and_in_space(axes: int):
     assert result.windows.shape == (2, 2, *[6] * axes)
     assert result.boxes.tolist() == [[[2] * axes, [8] * axes]] * 2
     assert result.magnitude().shape == (2, *[10] * axes)
-    with pytest.raises(ArgumentError, match=r"cannot be shown|two spatial axes"):
-        result.picture()
     if axes == 1:
+        with pytest.raises(ArgumentError, match="cannot be shown: only images"):
+            result.picture()
         same = net.project(x, "3", channel=1, position=1, start="one")
         assert torch.equal(result.full(), same.full())
     leaf = x.clone().requires_grad_()

@@ -20,6 +20,8 @@ _MODULES = {
         "PhotoError",
         "TargetError",
         "UnsupportedOperationError",
+        "ValueRangeError",
+        "ValueRangeWarning",
     ),
     "_types": ("Box", "LayerInfo", "Unit"),
     "_version": ("__version__",),

@@ -10,6 +10,8 @@ from deconvnet._errors import NotFiniteError as NotFiniteError
 from deconvnet._errors import PhotoError as PhotoError
 from deconvnet._errors import TargetError as TargetError
 from deconvnet._errors import UnsupportedOperationError as UnsupportedOperationError
+from deconvnet._errors import ValueRangeError as ValueRangeError
+from deconvnet._errors import ValueRangeWarning as ValueRangeWarning
 from deconvnet._types import Box as Box
 from deconvnet._types import LayerInfo as LayerInfo
 from deconvnet._types import Unit as Unit

@@ -5,6 +5,7 @@ DeconvNetError
 │   ├── LayerNotFoundError              no layer of that name
 │   └── TargetError                     no such class, or the output needs another kind of target
 ├── PhotoError                          a photo cannot be found, read or used
+│   └── ValueRangeError                 nothing says which of its values are black and white
 ├── AtlasError                          an atlas is missing, unfinished, damaged or newer than this package
 ├── ModelLoadError                      a model spec, its weights or its extra cannot be had
 ├── CaptureError                        the model cannot be captured
@@ -13,6 +14,7 @@ DeconvNetError
 └── MemoryBudgetError                   the work does not fit the memory budget
 
 DeconvNetWarning (a UserWarning)        the result is right but says less than one may think
+└── ValueRangeWarning                   photos hold less than their type, so they may be meant to be brighter
 """
 
 
@@ -34,6 +36,10 @@ class TargetError(ArgumentError):
 
 class PhotoError(DeconvNetError):
     """A photo cannot be found, read or used."""
+
+
+class ValueRangeError(PhotoError):
+    """Nothing says which values of a photo are black and white."""
 
 
 class AtlasError(DeconvNetError):
@@ -62,3 +68,7 @@ class MemoryBudgetError(DeconvNetError):
 
 class DeconvNetWarning(UserWarning):
     """The result is right, but says less than one may think."""
+
+
+class ValueRangeWarning(DeconvNetWarning):
+    """The values of photos are small for their type, and nothing says which of them is white."""

@@ -4,10 +4,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deconvnet.capture.untouched import computing
-from deconvnet.core.rules import Rule
+from deconvnet.engine import main_layers as engine_main_layers
 from deconvnet.engine import steps as engine_steps
 from deconvnet.engine.costs import Costs
 from deconvnet.engine.layers import Layer
+from deconvnet.engine.steps import Undoing
 from deconvnet.network import DeconvNet, attached
 
 
@@ -40,15 +41,23 @@ def way_down(
     Raises:
         LayerNotFoundError, ArgumentError, UnsupportedOperationError: as in `DeconvNet.project`.
     """
-    return {name: {above: rule.words for above, rule in rules.items()} for name, rules in undone(net, layer, x).items()}
+    down = undone(net, layer, x)
+    return {name: {above: how.rule.words for above, how in ways.items()} for name, ways in down.items()}
 
 
 @computing()
 def undone(
     net: DeconvNet, layer: Layer | None = None, x: Float[Tensor, "n c *spatial"] | None = None
-) -> dict[str, dict[str, Rule]]:
+) -> dict[str, dict[str, Undoing]]:
     """As `way_down`, with the rules themselves."""
     engine = attached(net)
     graph = engine.own_graph() if x is None else engine.graph(x)
     costs = engine.costs_of_classes(graph)[0] if layer is None else engine.costs(graph, layer)
     return engine_steps.undone_by_layer(costs.way)
+
+
+@computing()
+def main_layers(net: DeconvNet, x: Float[Tensor, "n c *spatial"]) -> tuple[str, ...]:
+    """The layers on the way to the classes that are shown where none are named: see `engine.main_layers`."""
+    engine = attached(net)
+    return engine_main_layers.main_layers(engine.costs_of_classes(engine.graph(x))[0].way)

@@ -32,6 +32,7 @@ from deconvnet.engine import project as engine_project
 from deconvnet.engine import unit_memory
 from deconvnet.network import attached
 from deconvnet.photos.photo import load_photo
+from deconvnet.photos.pick import Pick
 from deconvnet.photos.sets import open_photos
 
 
@@ -498,6 +499,31 @@ def test_photos_in_memory_and_a_limit_will_do(net, loaded, tmp_path):
     assert {one.index for one in atlas.top("1", 0)} <= {0, 1}
 
 
+@pytest.mark.parametrize(
+    ("picked", "right"),
+    [({"limit": 6}, [0, 4, 8, 12, 16, 20]), ({"sample": 6, "seed": 3}, Pick(sample=6, seed=3).indices(24).tolist())],
+)
+def test_photos_picked_evenly_or_at_random_give_the_same_bytes_in_parts_and_after_a_crash(
+    net, loaded, photos, tmp_path, monkeypatch, picked, right
+):
+    options = {"loaded": loaded, "batch": 2, "k": 3, **picked}
+    atlas = build_atlas(net, photos, ["1"], out=tmp_path / "whole", **options)
+    assert atlas.manifest.counts.photos + atlas.manifest.counts.skipped == 6
+    assert {row.index for channel in range(3) for row in atlas.top("1", channel)} <= set(right)
+    assert {photo.index for photo in atlas.skipped()} == set(right) & {6, 14}
+    for part in (1, 0):
+        scan_shard(net, photos, ["1"], shard=(part, 2), out=tmp_path / str(part), **options)
+    merged = merge_shards(net, photos, [tmp_path / "0", tmp_path / "1"], out=tmp_path / "merged", loaded=loaded)
+    assert files(merged.folder) == files(atlas.folder)
+    with monkeypatch.context() as patch:
+        crashing(patch, build.Scan, "add", 2)
+        with pytest.raises(Crash):
+            build_atlas(net, photos, ["1"], out=tmp_path / "again", **options)
+    assert files(build_atlas(net, photos, ["1"], out=tmp_path / "again", resume=True, **options).folder) == files(
+        atlas.folder
+    )
+
+
 def test_the_manifest_says_how_it_was_made_and_no_place_or_time(whole, tmp_path):
     text = whole.joinpath("manifest.json").read_text()
     told = json.loads(text)
@@ -519,6 +545,8 @@ def test_the_manifest_says_how_it_was_made_and_no_place_or_time(whole, tmp_path)
         ({"workers": 10**9}, ArgumentError, "workers is a whole number, 0 to 1024; got 1000000000"),
         ({"workers": 10**9, "engine": "ray"}, ArgumentError, "workers is a whole number, 0 to 10000"),
         ({"limit": True}, ArgumentError, "limit is a whole number"),
+        ({"limit": 3, "sample": 3}, ArgumentError, "give one of them"),
+        ({"seed": 3}, ArgumentError, "give sample as well"),
         ({"batch": 2.5}, ArgumentError, "batch is a whole number"),
         ({"layers": ["x"]}, ArgumentError, "no layer 'x'"),
         ({"photos": "no/such/folder"}, PhotoError, "no file or folder"),

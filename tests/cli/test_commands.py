@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
+from support.commands import captured_once
 from typer.main import get_command
 
 import deconvnet as package
@@ -29,7 +29,6 @@ from deconvnet.cli import main
 from deconvnet.cli.commands import app
 from deconvnet.cli.options import ModelFlags, feature_map, feature_maps, parse_numbers
 from deconvnet.cli.reference import name_of
-from deconvnet.core.graph import Graph
 
 SOURCE = Path(package.__file__).parent.parent
 
@@ -123,23 +122,9 @@ class Done:
 Run = Callable[..., Done]
 
 
-@pytest.fixture(scope="session")
-def captures() -> dict[object, Graph]:
-    return {}
-
-
 @pytest.fixture
-def deconvnet(monkeypatch, capsys, tmp_path, captures) -> Run:
+def deconvnet(monkeypatch, capsys, tmp_path) -> Run:
     """Runs a command in an empty folder, through the function that the console script calls."""
-
-    in_earnest = capture.capture
-
-    def capture_once(model: nn.Module, x: torch.Tensor, **options: object) -> Graph:
-        """Capturing is slow, and its own tests are elsewhere; weights are read from the model anyway."""
-        key = (str(model), tuple(model.state_dict()), x.shape, *options.items())
-        if key not in captures:
-            captures[key] = in_earnest(model, x, **options)
-        return captures[key]
 
     def run(*arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["deconvnet", *map(str, arguments)])
@@ -150,7 +135,7 @@ def deconvnet(monkeypatch, capsys, tmp_path, captures) -> Run:
             code = int(stop.code or 0)
         return Done(code, *capsys.readouterr())
 
-    monkeypatch.setattr(capture, "capture", capture_once)
+    monkeypatch.setattr(capture, "capture", captured_once)
     monkeypatch.chdir(tmp_path)
     return run
 
@@ -584,10 +569,8 @@ def test_a_network_without_class_names_has_numbers(deconvnet, spec):
     told(deconvnet("explain", "sample:coffee", "-t", "9", "--force", *model), "5 classes")
 
 
-def test_a_network_that_answers_with_a_map_is_asked_for_a_place(deconvnet, spec, tmp_path):
+def test_a_network_that_answers_with_a_map_takes_a_position(deconvnet, spec, tmp_path):
     model = ["-m", spec("segmenter")]
-    told(deconvnet("explain", "sample:coffee", *model), "maps of 16x16", "--target CLASS,Y,X")
-    told(deconvnet("explain", "sample:coffee", "-t", "owl", *model), "--target CLASS,Y,X")
     told(deconvnet("explain", "sample:coffee", "-t", "owl,16,3", *model), "(16, 3)")
     assert names(tmp_path) == []
     done = deconvnet("explain", "sample:coffee", "-t", "owl,9,3", "--json", *model)
@@ -597,6 +580,38 @@ def test_a_network_that_answers_with_a_map_is_asked_for_a_place(deconvnet, spec,
     assert row["classes"][0]["label"] == "owl"
     assert row["classes"][0]["probability"] == pytest.approx(float(there[2]), rel=1e-4)
     assert row["answer"]["class"] == int(there.argmax())
+
+
+def test_a_class_of_a_map_alone_stands_for_all_positions_where_it_wins(deconvnet, spec, tmp_path):
+    model = ["-m", spec("segmenter")]
+    winners = outputs(load_model(spec("segmenter")), "sample:coffee").argmax(0).flatten().bincount(minlength=5)
+    best, never = int(winners.argmax()), int(winners.argmin())
+    assert winners[never] == 0
+    (row,) = rows_of(deconvnet("explain", "sample:coffee", "--json", *model))
+    assert row["classes"] == [row["answer"]]
+    assert (row["answer"]["class"], row["answer"]["positions"]) == (best, int(winners[best]))
+    assert row["answer"]["of_positions"] == 256
+    done = deconvnet("explain", "sample:coffee", "-t", best, "--force", *model)
+    assert f", at {int(winners[best])} of 256 positions (" in done.out
+    told(
+        deconvnet("explain", "sample:coffee", "-t", never, "--force", *model),
+        f"class {never} wins at none of the 256 positions of the output", f"--target {never},",
+    )  # fmt: skip
+
+
+def test_explain_draws_a_row_for_each_of_several_classes(deconvnet, spec, tmp_path):
+    model = ["-m", spec("colour")]
+    (row,) = rows_of(deconvnet("explain", "sample:coffee", "-t", "owl", "-t", "3", "--json", "-o", "two.png", *model))
+    assert [each["class"] for each in row["classes"]] == [2, 3]
+    deconvnet("explain", "sample:coffee", "-t", "owl", "-o", "one.png", *model)
+    with Image.open("two.png") as two, Image.open("one.png") as one:
+        assert two.width == one.width and two.height > 1.5 * one.height
+
+
+def test_commands_of_one_class_refuse_several(deconvnet, spec, tmp_path):
+    for command in ("responsible", "steps"):
+        words = told(deconvnet(command, "sample:coffee", "-t", "1", "-t", "2", "-m", spec("colour")), "got 2: 1, 2")
+        assert words is None and names(tmp_path) == []
 
 
 @pytest.mark.parametrize("rules", ["guided", "gradient"])
@@ -738,15 +753,15 @@ def test_photos_may_have_any_name(deconvnet, spec, tmp_path, name):
 
 
 def test_responsible_shows_where_the_units_of_a_class_lie(deconvnet, spec, tmp_path):
-    done = deconvnet("responsible", "sample:coffee", "-m", spec("colour"))
+    done = deconvnet("responsible", "sample:coffee", "-k", "6", "-m", spec("colour"))
     loaded = load_model(spec("colour"))
     net = DeconvNet(loaded.model, loaded.example_input)
     x = loaded.preprocess.images("sample:coffee")
     chances = outputs(loaded, "sample:coffee").softmax(0)
     named = f"{loaded.label(int(chances.argmax()))}, {round(100 * float(chances.max()))} %"
-    result = net.responsible(x)
+    result = net.responsible(x, k=6)
     share = f"{round(100 * float(result.shares.sum()))} %"
-    words = f"sample:coffee: {named}: 9 units of 4, {share} of its contributions -> coffee.responsible.png\n"
+    words = f"sample:coffee: {named}: 6 units of 4, {share} of its contributions -> coffee.responsible.png\n"
     assert done == Done(0, words, "")
     assert names(tmp_path) == ["coffee.responsible.png"]
     title = f"{named}: units of 4 that it rests on (deconvnet)"
@@ -784,20 +799,42 @@ def test_of_several_photos_each_has_its_units_and_one_that_cannot_be_read_is_tol
     assert names(tmp_path / "out") == ["a.responsible.png", "coffee.responsible.png"]
 
 
-def test_responsible_asks_for_a_place_in_a_map(deconvnet, spec, tmp_path):
-    model = ["-m", spec("segmenter")]
-    told(deconvnet("responsible", "sample:coffee", *model), "maps of 16x16", "--target CLASS,Y,X")
-    assert names(tmp_path) == []
-    done = deconvnet("responsible", "sample:coffee", "-t", "owl,9,3", "-k", "1", *model)
-    assert (done.code, done.err) == (0, "")
-    assert ": 1 unit of 1, " in done.out
+def test_responsible_takes_a_position_or_a_class_of_a_map(deconvnet, spec, tmp_path):
+    model = ["-m", spec("segmenter"), "-k", "1"]
+    for i, flags in enumerate((["-t", "owl,9,3"], [])):
+        done = deconvnet("responsible", "sample:coffee", *flags, *model, "-o", f"{i}.png")
+        assert (done.code, done.err) == (0, "")
+        assert ": 1 unit of 1, " in done.out
+
+
+def test_responsible_bounds_the_units_of_a_map(deconvnet, spec):
+    for flags, most in (([], 1), (["--per-map", "2"], 2), (["--per-map", "0"], 20)):
+        (row,) = rows_of(deconvnet("responsible", "sample:coffee", "-k", "20", "--json", "--force", "-m",
+                                   spec("colour"), *flags))  # fmt: skip
+        channels = [unit["channel"] for unit in row["units"]]
+        assert max(map(channels.count, channels)) <= most
+    assert len(channels) == 20
+
+
+def test_responsible_adds_up_the_maps_over_a_folder(deconvnet, spec, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for name in ("a.png", "b.png"):
+        photo(tmp_path / "photos" / name)
+    (tmp_path / "photos" / "broken.png").write_bytes(b"no picture")
+    flags = ["--sum", "-t", "owl", "-l", "1", "-k", "3", "-m", spec("colour")]
+    done = deconvnet("responsible", "photos", *flags)
+    assert done.code == 0 and "broken.png" in done.err
+    assert done.out.startswith("owl in 2 photos: maps of 1, each with its share of contributions\n  map ")
+    assert all(name.startswith("photos/") for name in names(tmp_path))
+    result = json.loads(deconvnet("responsible", "photos", "--json", *flags).out)
+    assert len(result["maps"]) == 3 and result["photos"] == 2
+    assert [each["photo"] for each in result["failed"]] == ["broken.png"]
 
 
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
         (["-l", "44"], "no layer '44'; the nearest names are '4'"),
-        (["-l", "7", "-k", "9"], "k=9, but of the units of '7' only "),
         (["-k", "0"], "k is a whole number, 1 or more; got 0"),
         (["-t", "dodo"], "no class 'dodo'"),
         (["-o", "old.png/a.png"], "cannot make the folder 'old.png': 'old.png' is a file"),
@@ -1068,7 +1105,7 @@ def test_report_writes_a_page_about_all_photos_that_can_be_read(deconvnet, spec,
     assert done.code == 1 and "nowhere.jpg" in done.err
     assert names(tmp_path) == ["rocket.report.html"]
     first, *notes = done.out.splitlines()
-    assert re.fullmatch(r"sample:rocket, sample:coffee -> rocket.report.html \(0\.\d+ MB\)", first)
+    assert re.fullmatch(r"sample:rocket, sample:coffee -> rocket.report.html \(0\.\d+ MB, \d+ units\)", first)
     assert notes and all(note.startswith("  note: ") for note in notes)
     page = tmp_path.joinpath("rocket.report.html").read_text(encoding="utf-8")
     assert "--model nets.py:colour" in page and str(tmp_path) not in page
@@ -1092,8 +1129,9 @@ def test_a_report_that_cannot_be_made_is_told_and_nothing_is_written(deconvnet, 
 
 
 def test_report_prints_json(deconvnet, spec, tmp_path):
-    done = deconvnet("report", "sample:rocket", "nowhere.jpg", "-m", spec("colour"), "--maps", "2", "--json")
+    done = deconvnet("report", "sample:rocket", "nowhere.jpg", "-m", spec("colour"), "--page-size", "300kB", "--json")
     told_of = json.loads(done.out)
+    assert told_of["units"] > 0 and told_of["units_left_out"] > 0 and "page size" in told_of["notes"][0]
     assert done.code == 1
     assert [[row["photo"] for row in told_of[key]] for key in ("photos", "failed")] == [
         ["sample:rocket"],

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.commands import captured_once
 from support.photo_files import encoded, folder_of, table_of, tar_of
 
+from deconvnet.capture import trace
 from deconvnet.cli import main
 from deconvnet.cli.files import picture_paths
 from deconvnet.cli.options import PhotoFlags
 from deconvnet.cli.photos import PhotoInput, open_inputs
+from deconvnet.photos.preprocess import Preprocess
 
+PREPARE = Preprocess((8, 8), 8, (0.5,) * 3, (0.25,) * 3)
 MODEL = """
 from torch import nn
 from deconvnet import LoadedModel, Preprocess
@@ -48,6 +52,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         return code, *capsys.readouterr()
 
     (tmp_path / "net.py").write_text(MODEL, encoding="utf-8")
+    monkeypatch.setattr(trace, "capture", captured_once)
     monkeypatch.chdir(tmp_path)
     return run
 
@@ -94,7 +99,7 @@ def test_an_argument_is_a_photo_or_a_source_of_photos(here: Path) -> None:
         opened = inputs(argument)
         assert [photo.name for photo in opened] == photos, argument
         assert {(photo.source, photo.named) for photo in opened} == {(argument, named)}
-        assert argument == "gone.png" or opened[-1].load().levels.size
+        assert argument == "gone.png" or opened[-1].load(PREPARE).levels.size
 
 
 def test_a_source_that_cannot_be_opened_is_one_photo_that_cannot_be_read(here: Path) -> None:
@@ -103,7 +108,7 @@ def test_a_source_that_cannot_be_opened_is_one_photo_that_cannot_be_read(here: P
         (photo,) = inputs(argument)
         assert photo.named and photo.name == argument
         with pytest.raises(Exception, match=argument.partition("/")[0].partition(":")[0]):
-            photo.load()
+            photo.load(PREPARE)
 
 
 def test_a_suffix_chooses_among_the_photos_in_shards(here: Path) -> None:
@@ -111,7 +116,7 @@ def test_a_suffix_chooses_among_the_photos_in_shards(here: Path) -> None:
     assert [photo.name for photo in inputs("s.tar", suffix=".mask.png")] == ["0.mask.png", "1.mask.png"]
     (photo,) = inputs("s.tar")
     with pytest.raises(Exception, match="holds several photos"):
-        photo.load()
+        photo.load(PREPARE)
 
 
 # ---- names of pictures
@@ -190,3 +195,24 @@ def test_nothing_is_made_where_the_photos_cannot_be_used(run: Run, tmp_path: Pat
     assert run("explain", "gone.png", "-m", "net.py:make", "-o", "out")[0] == 1
     assert run("explain", "sample:coffee", "-m", "net.py:nosuch", "-o", "out")[0] == 1
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["atlas", "-m", "net.py:make", "--layer", "1", "-k", "1", "--workers", "0"],
+        ["atlas", "-m", "net.py:make", "--layer", "1", "-k", "1", "--workers", "0", "--shard", "0/1"],
+        ["learn", "--maps", "2", "--filter", "3", "--pool", "none", "--size", "24", "--iterations", "1"],
+    ],
+    ids=["atlas", "part", "learn"],
+)
+def test_a_data_set_with_a_bad_photo_ends_with_1_only_if_strict(run: Run, tmp_path: Path, command: list[str]) -> None:
+    folder_of(tmp_path / "set", "1.png")
+    (tmp_path / "set" / "bad.png").write_bytes(b"no picture")
+    code, out, _ = run(*command, "set", "-o", "out", "-q")
+    assert code == 0 and "  1 photo could not be used" in out
+    code, out, _ = run(*command, "set", "-o", "out", "-q", "--resume", "--strict", "--json")
+    facts = json.loads(out)
+    assert (code, facts["used"], facts["was_finished"]) == (1, 1, True)
+    (failed,) = facts["failed"]
+    assert (failed["photo"], failed["source"]) == ("bad.png", "set") and "not an image" in failed["error"]

@@ -107,7 +107,13 @@ def _of_networks() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "position": (None, (1, 1), "all"), "units": (None,), "start": ("activation", "one"), "to": (None, "0"),
         "memory": memory, "route": ("auto", "dense", "windowed"), "watch": (None, print),
     }  # fmt: skip
-    explain: Usual = {"x": (x[:1],), "target": (None, (0, 1, 1)), "start": ("one", "activation"), "to": (None, "0")}
+    explain: Usual = {
+        "x": (x[:1],),
+        "target": (None, (0, 1, 1)),
+        "targets": (None, [0]),
+        "start": ("one", "activation"),
+        "to": (None, "0"),
+    }
     return {
         "DeconvNet": (DeconvNet, {
             "model": (net.model,), "example_input": (x,), "rules": ("deconvnet", "guided", RuleSet()),
@@ -126,7 +132,13 @@ def _of_networks() -> dict[str, tuple[Callable[..., Any], Usual]]:
             "x": (x[:1],), "layer": layers, "channel": (None, 0), "position": (None, (1, 1)), "target": (None,),
             "to": (None, "0"), "memory": memory,
         }),
-        "responsible": (net.responsible, {"x": (x[:1],), "target": ((0, 1, 1),), "layer": ("1", None), "k": (1, 2)}),
+        "responsible": (net.responsible, {
+            "x": (x[:1],), "target": ((0, 1, 1), None), "layer": ("1", None), "k": (1, 2), "per_map": (None, 0, 1),
+        }),
+        "responsible_maps": (deconvnet.responsible_maps, {
+            "net": (net,), "photos": (["sample:chelsea"],), "target": (None, [None]), "layer": ("1", None),
+            "loaded": (loaded,), "batch": (1, 16), "workers": (0,), "progress": (None,),
+        }),
         "costs": (deconvnet.costs, {"net": (net,), "layer": layers, "to": (None, "0")}),
         "way_down": (deconvnet.way_down, {"net": (net,), "layer": layers, "x": (None, x)}),
         "watch_activations": (deconvnet.watch_activations,
@@ -175,7 +187,7 @@ def _of_results() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "comparison sheet": (compared.sheet, {
             "photos": images, "preprocess": preprocess, "common": bools, **layouts,
         }),
-        "steps figure": (steps.figure, {"photo": (None,), **layouts}),
+        "steps figure": (steps.figure, {"photo": (None,), "whole": bools, **layouts}),
         "steps save": (steps.save, {"path": paths, "force": (False, True)}),
         "responsible beside": (
             answer.beside, {"photo": (photos[0],), "preprocess": preprocess, "i": (0,), **layouts}
@@ -193,18 +205,21 @@ def _of_photos() -> dict[str, tuple[Callable[..., Any], Usual]]:
     photo = deconvnet.load_photo("sample:chelsea")
     opened = deconvnet.open_photos(folder)
     return {
-        "load_photo": (deconvnet.load_photo, {"photo": ("sample:rocket", folder / "1.png", np.zeros((4, 4)))}),
+        "load_photo": (deconvnet.load_photo, {"photo": ("sample:rocket", folder / "1.png", np.zeros((4, 4))),
+                                               "value_range": (None, (0, 255)), "channels": (None, 4)}),
         "Preprocess": (Preprocess, {
             "size": ((16, 16),), "short_side": (None, 18), "mean": ((0.5,) * 3,), "std": ((1.0,) * 3,),
             "channels": (3,), "scale": (1.0, 255.0), "interpolation": ("bilinear", "nearest"),
+            "value_range": (None, (0, 255)),
         }),
+        "preprocess read": (preprocess.read, {"photo": ("sample:chelsea",)}),
         "images": (preprocess.images, {"photos": (["sample:chelsea"], "sample:rocket")}),
         "box_in_photo": (preprocess.box_in_photo, {"box": (box,), "photo_size": ((300, 451), (5, 5))}),
         "as_seen": (preprocess.as_seen, {"photo": ("sample:chelsea",)}),
         "cut": (photo.cut, {"box": (box,)}),
         "open_photos": (deconvnet.open_photos, {"source": (folder, str(folder), [folder / "1.png"])}),
         "photos name": (opened.name, {"i": (0,)}),
-        "photos read": (opened.read, {"i": (0,)}),
+        "photos read": (opened.read, {"i": (0,), "reading": (preprocess.reading,)}),
     }  # fmt: skip
 
 
@@ -216,6 +231,7 @@ def _of_atlases() -> dict[str, tuple[Callable[..., Any], Usual]]:
     build: Usual = {
         "net": (net,), "photos": (runs.base() / "photos",), "layers": ("all", ["1"]), "k": (1, 2), "out": ("atlas",),
         "loaded": (loaded,), "resume": (False, True), "workers": (0,), "limit": (None, 3), "batch": (None, 2),
+        "sample": (None,), "seed": (None,),
         "memory": ("1GB",), "keep_signal": (True, False), "progress": (None, print),
     }  # fmt: skip
     parts = [this / "part0", this / "part1"]
@@ -268,8 +284,8 @@ def _of_learning() -> dict[str, tuple[Callable[..., Any], Usual]]:
         }),
         "learn_photos": (learn.learn_photos, {
             "photos": (deconvnet.open_photos(runs.base() / "photos"),), "net": (net,), "out": ("learned",),
-            "prepare": (learn.Prepare(24),), "epochs": (1,), "batch": (4,), "limit": (None, 2), "seed": (0,), **solving,
-            "workers": (0,), "resume": (False, True), "progress": (None, print),
+            "prepare": (learn.Prepare(24),), "epochs": (1,), "batch": (4,), "limit": (None, 2), "sample": (None,),
+            "seed": (0,), **solving, "workers": (0,), "resume": (False, True), "progress": (None, print),
         }),
         "sparse_code": (learn.sparse_code, {
             "images": (images,), "filters": (torch.ones(2, 1, 3, 3) / 3,), "lam": (0.1,),

@@ -85,7 +85,7 @@ _USUAL: dict[str, tuple[str, ...]] = {
     "labels": ("labels.txt", "labels.csv:name", "binary", "nowhere.txt"),
     "device": ("cpu", "cuda:9"), "class_output": ("0",), "memory": ("1GB", "1kB"), "weights": ("binary", "photo.png"),
     "rules": ("guided", "gradient"), "smooth": ("gradient", "rectify"), "shard": ("0/2", "1/2"), "scale": ("common",),
-    "ray_address": ("nowhere:1",),
+    "ray_address": ("nowhere:1",), "sample": ("2",), "value_range": ("0,255", "-1000,400"),
 }  # fmt: skip
 _NEVER_LARGE = {"workers", "epochs", "iterations", "steps"}  # long runs and many processes, as was asked for
 _OFTEN = {"model": 1.0, "size": 0.1, "mean": 0.1, "std": 0.1, "weights": 0.05, "engine": 0.05, "ray_address": 0.02}

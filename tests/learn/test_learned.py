@@ -96,7 +96,11 @@ def test_the_folder_holds_the_network_and_the_photos_that_could_not_be_read(whol
     found = Learned.open(whole)
     assert found.skipped() == dict(rows[1:])
     assert found.prepare == Prepare(24) and str(found.net) == str(network())
-    assert found.about["photos"] == {"learned from": 9, "fingerprint": open_photos(photos).fingerprint}
+    assert found.about["photos"] == {
+        "learned from": 9,
+        "fingerprint": open_photos(photos).fingerprint,
+        "pick": {"limit": None, "sample": None, "seed": 0},
+    }
     assert (found.about["batch"], found.about["seed"]) == (2, 0)
     assert found.about["options"] == {
         "update_by": "online", "solver": "auto", "tol": 1e-2, "max_iter": 5, "steps": 10, "epochs": [2, 1],

@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from deconvnet import ArgumentError, PhotoError
+from deconvnet import ArgumentError, PhotoError, ValueRangeWarning
 from deconvnet.learn import LocalContrastNorm, Prepare
 from deconvnet.learn.photos import Batches
 from deconvnet.photos.photo import load_photo
+from deconvnet.photos.pick import Pick
 from deconvnet.photos.sets import PhotoSet, open_photos
 
 
@@ -130,7 +131,7 @@ def test_what_cannot_be_prepared_is_told(make: Callable[[], Prepare], words):
 def test_every_photo_comes_once_an_epoch_in_batches():
     asked: list[int] = []
     photos = small(10, asked=asked)
-    batches = Batches(photos, Prepare(16), 4, 10, seed=0)
+    batches = Batches(photos, Prepare(16), 4, Pick(10), seed=0)
     assert len(batches) == 3
     assert [len(images) for images in batches(0)] == [4, 4, 2]
     assert sorted(asked) == list(range(10))
@@ -141,7 +142,7 @@ def test_the_order_is_that_of_seed_and_epoch():
     def order(seed: int, epoch: int) -> list[int]:
         asked: list[int] = []
         photos = small(12, asked=asked)
-        list(Batches(photos, Prepare(16), 5, 12, seed)(epoch))
+        list(Batches(photos, Prepare(16), 5, Pick(12), seed)(epoch))
         return asked
 
     assert order(0, 0) == order(0, 0)
@@ -151,7 +152,7 @@ def test_the_order_is_that_of_seed_and_epoch():
 def test_a_batch_is_what_its_photos_are_alone():
     asked: list[int] = []
     photos = small(3, asked=asked)
-    (images,) = Batches(photos, Prepare(16), 3, 3, 0)(0)
+    (images,) = Batches(photos, Prepare(16), 3, Pick(3), 0)(0)
     for image, i in zip(images, asked, strict=True):
         assert torch.equal(image[None], Prepare(16).image(load_photo(noise(20, 20, seed=i))))
 
@@ -159,14 +160,14 @@ def test_a_batch_is_what_its_photos_are_alone():
 def test_a_limit_takes_photos_evenly_from_the_set():
     asked: list[int] = []
     photos = small(10, asked=asked)
-    list(Batches(photos, Prepare(16), 4, 3, 0)(0))
+    list(Batches(photos, Prepare(16), 4, Pick(3), 0)(0))
     assert sorted(asked) == [0, 3, 6]
 
 
 def test_photos_that_cannot_be_read_are_left_out_listed_and_not_tried_again():
     asked: list[int] = []
     photos = small(6, frozenset({1, 4}), asked=asked)
-    batches = Batches(photos, Prepare(16), 2, 6, 0)
+    batches = Batches(photos, Prepare(16), 2, Pick(6), 0)
     assert sum(map(len, batches(0))) == 4
     assert batches.skipped == {i: f"cannot read '{i}.png': it is broken." for i in (1, 4)}
     assert sum(map(len, batches(1))) == 4
@@ -175,17 +176,17 @@ def test_photos_that_cannot_be_read_are_left_out_listed_and_not_tried_again():
 
 def test_a_batch_of_which_none_can_be_read_is_left_out():
     photos = small(3, frozenset({0, 2}))
-    assert [len(images) for images in Batches(photos, Prepare(16), 1, 3, 0)(0)] == [1]
+    assert [len(images) for images in Batches(photos, Prepare(16), 1, Pick(3), 0)(0)] == [1]
 
 
 def test_a_photo_that_is_too_thin_is_one_that_cannot_be_read():
-    batches = Batches(small(2, thin=frozenset({0})), Prepare(16), 2, 2, 0)
+    batches = Batches(small(2, thin=frozenset({0})), Prepare(16), 2, Pick(2), 0)
     assert sum(map(len, batches(0))) == 1
     assert "200 x 3 pixels" in batches.skipped[0]
 
 
 def test_none_that_can_be_read_is_told_with_the_first_reason():
-    batches = Batches(small(3, frozenset({0, 1, 2})), Prepare(16), 2, 3, 0)
+    batches = Batches(small(3, frozenset({0, 1, 2})), Prepare(16), 2, Pick(3), 0)
     with pytest.raises(PhotoError, match=r"none of 3 photos can be read; the first: cannot read '\d.png'"):
         list(batches(0))
 
@@ -200,7 +201,7 @@ def test_batches_are_the_same_for_any_number_of_workers_and_threads(tmp_path, th
     Image.new("RGB", (3, 300)).save(tmp_path / "4b.png")
 
     def epochs(workers: int) -> tuple[list[torch.Tensor], dict[int, str]]:
-        batches = Batches(open_photos(tmp_path), Prepare(350), 2, 9, seed=3, workers=workers)
+        batches = Batches(open_photos(tmp_path), Prepare(350), 2, Pick(9), seed=3, workers=workers)
         return [images for epoch in (0, 1) for images in batches(epoch)], batches.skipped
 
     before = torch.get_num_threads()
@@ -223,7 +224,7 @@ def test_batches_are_the_same_for_any_number_of_workers_and_threads(tmp_path, th
 def test_batches_that_are_not_gone_through_to_the_end_leave_no_process_behind(tmp_path):
     for i in range(6):
         Image.fromarray(noise(20, 20, seed=i)).save(tmp_path / f"{i}.png")
-    stream = Batches(open_photos(tmp_path), Prepare(16), 1, 6, 0, workers=2)(0)
+    stream = Batches(open_photos(tmp_path), Prepare(16), 1, Pick(6), 0, workers=2)(0)
     next(stream)
     assert len(multiprocessing.active_children()) == 2
     stream.close()
@@ -232,5 +233,17 @@ def test_batches_that_are_not_gone_through_to_the_end_leave_no_process_behind(tm
 
 def test_torch_s_random_state_is_left_as_it_was():
     before = torch.random.get_rng_state()
-    list(Batches(small(3), Prepare(16), 2, 3, 0)(0))
+    list(Batches(small(3), Prepare(16), 2, Pick(3), 0)(0))
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_12_bits_in_16_are_told_once_over_all_epochs(tmp_path):
+    for i in range(3):
+        np.save(tmp_path / f"{i}.npy", np.linspace(0, 4000 + i, 400).reshape(20, 20).astype(np.uint16))
+    batches = Batches(open_photos(tmp_path), Prepare(16), 2, Pick(), 0)
+    with pytest.warns(ValueRangeWarning, match="4,002") as told:
+        for epoch in range(3):
+            list(batches(epoch))
+    assert len(told) == 1
+    ranged = Batches(open_photos(tmp_path), Prepare(16, value_range=(0, 4095)), 2, Pick(), 0)
+    assert sum(map(len, ranged(0))) == 3

@@ -98,7 +98,7 @@ def test_big_endian_sixteen_bits_are_not_swapped(tmp_path: Path) -> None:
 def test_pillows_32_bit_integers_hold_sixteen_bit_values() -> None:
     photo = load_photo(Image.fromarray(GREY_16.astype(np.int32)))
     np.testing.assert_allclose(photo.pixels[..., 0], GREY_16 / 65535, atol=1e-6)
-    with pytest.raises(PhotoError, match="from -5 to 70000, but 0 to 65535"):
+    with pytest.raises(PhotoError, match=r"from -5 to 70000.*--range"):
         load_photo(Image.fromarray(np.array([[-5, 70000]], np.int32)))
 
 
@@ -106,7 +106,7 @@ def test_a_float_tiff_is_taken_from_0_to_1_and_refused_beyond(tmp_path: Path) ->
     good = on_disk(tmp_path, Image.fromarray(np.array([[0.0, 0.25]], np.float32)), "good.tif")
     np.testing.assert_array_equal(load_photo(good).pixels[..., 0], [[0.0, 0.25]])
     bad = on_disk(tmp_path, Image.fromarray(np.array([[0.0, 255.0]], np.float32)), "bad.tif")
-    with pytest.raises(PhotoError, match=r"bad\.tif.*from 0 to 255, but 0 to 1.*Divide"):
+    with pytest.raises(PhotoError, match=r"bad\.tif.*from 0 to 255, but 0 to 1.*--range LOW,HIGH.*0,255"):
         load_photo(bad)
     nan = on_disk(tmp_path, Image.fromarray(np.array([[0.0, np.nan]], np.float32)), "nan.tif")
     with pytest.raises(PhotoError, match=r"nan\.tif.*NaN or infinity"):
@@ -304,12 +304,8 @@ def test_arrays_of_a_wrong_shape_or_with_nan_are_refused(photo: Any, words: str)
         (None, "NoneType"),
         (7, "int"),
         (b"cat.jpg", "bytes"),
-        (np.zeros((3, 3), np.int64), "int64"),
-        (np.zeros((3, 3), bool), "bool"),
         (np.array([["a"]]), "<U1"),
-        (torch.zeros(3, 3, dtype=torch.int32), "int32"),
-        (np.full((3, 3), 255.0), "from 255 to 255, but 0 to 1"),
-        (torch.full((3, 3, 3), -0.5), "from -0.5 to -0.5"),
+        (np.zeros((3, 3), complex), "complex128"),
     ],
 )
 def test_things_that_are_no_photo_are_refused(photo: Any, words: str) -> None:

@@ -166,6 +166,21 @@ def test_names_are_made_unique_without_taking_another_ones(tmp_path: Path) -> No
     assert names(open_photos(tmp_path / "list.txt")) == ["a.png", "a.png#3", "a.png#4", "a.png#2"]
 
 
+@pytest.mark.parametrize(
+    ("paths", "right"),
+    [
+        (["/data/train/a/1.jpg", "/data/train/b/1.jpg", "/far/2.jpg"], ["a/1.jpg", "b/1.jpg", "2.jpg"]),
+        (["/data/train/a/1.jpg", "/data/train/b/1.jpg", "/nowhere.jpg"], ["a/1.jpg", "b/1.jpg", "nowhere.jpg"]),
+        (["/home/ann/a/1.jpg", "/mnt/b/1.jpg"], ["a/1.jpg", "b/1.jpg"]),
+        (["/home/ann/a/1.jpg", "/mnt/a/1.jpg", "/far/2.jpg"], ["ann/a/1.jpg", "mnt/a/1.jpg", "2.jpg"]),
+        (["/1.jpg", "/a/1.jpg"], ["1.jpg", "a/1.jpg"]),
+        (["/a/1.jpg", "/b/2.jpg", "/a/1.jpg"], ["1.jpg", "2.jpg", "1.jpg#2"]),
+    ],
+)
+def test_photos_from_several_places_keep_the_folders_that_distinguish_them(paths: list[str], right: list[str]) -> None:
+    assert names(open_photos(paths)) == right
+
+
 def test_no_name_and_no_reason_tells_the_users_folders(tmp_path: Path) -> None:
     photos = open_photos([tmp_path / "gone.png", "memory://elsewhere/x.png", "memory://b.png?token=secret"])
     assert names(photos) == ["gone.png", "x.png", "b.png"]

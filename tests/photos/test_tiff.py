@@ -18,6 +18,7 @@ from PIL import Image
 
 from deconvnet._errors import PhotoError
 from deconvnet.photos.photo import decode_photo, load_photo
+from deconvnet.photos.sets import open_photos
 
 SIZE = (20, 24)
 SAMPLES = {"minisblack": 1, "miniswhite": 1, "rgb": 3, "separated": 4}
@@ -219,14 +220,54 @@ def test_a_pil_image_of_a_tiff_gives_the_picture_it_stands_at(tmp_path: Path) ->
             here = picture.fp.tell() if picture.fp is not None else 0
             np.testing.assert_allclose(load_photo(picture).pixels[..., 0], 1 - pages[i] / 65535, atol=1e-6)
             assert picture.tell() == i and picture.fp is not None and picture.fp.tell() == here
-    np.testing.assert_allclose(load_photo(tmp_path / "a.tif").pixels[..., 0], 1 - pages[0] / 65535, atol=1e-6)
+
+
+def test_of_a_tiff_with_several_pictures_one_is_named_and_never_the_first_taken_silently(tmp_path: Path) -> None:
+    stack = np.stack([values_of("uint8", 1)[..., 0] // n for n in (1, 2, 3)])
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="miniswhite")
+    with pytest.raises(PhotoError, match=r"several pictures\. Name one of its 3 pictures.*a\.tif#0' to '.*a\.tif#2'"):
+        load_photo(tmp_path / "a.tif")
+    for i in range(3):
+        np.testing.assert_array_equal(load_photo(f"{tmp_path / 'a.tif'}#{i}").levels[..., 0], 255 - stack[i])
+    with pytest.raises(PhotoError, match="holds 3 pictures, counted from 0, and no 3"):
+        load_photo(f"{tmp_path / 'a.tif'}#3")
+    photos = open_photos(f"{tmp_path / 'a.tif'}#{{0..2}}")
+    assert photos.name(1) == "a.tif#1" and (photos.read(1).levels[..., 0] == 255 - stack[1]).all()
+    with pytest.raises(PhotoError, match=r"'a\.tif' holds several pictures"):
+        open_photos([tmp_path / "a.tif"]).read(0)
+
+
+@pytest.mark.parametrize("kind", [1, 4])
+def test_small_copies_and_masks_beside_a_picture_do_not_count(kind: int, tmp_path: Path) -> None:
+    values = values_of("uint8", 1)[..., 0]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(values[::2, ::2], photometric="minisblack", subfiletype=1, metadata=None)
+        tiff.write(values, photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
+        file.pages[0].tags["NewSubfileType"].overwrite(kind)  # type: ignore[union-attr]
+    np.testing.assert_array_equal(load_photo(tmp_path / "a.tif").levels[..., 0], values)
+
+
+def test_a_stack_that_imagej_keeps_in_one_page_is_refused() -> None:
+    words = "ImageJ=1.53\nimages=40\nslices=40\n"
+    with pytest.raises(PhotoError, match="holds 40 pictures as ImageJ writes large stacks"):
+        decode_photo(written(values_of("uint8", 1), "minisblack", description=words), "a")
+
+
+def test_a_page_of_what_has_none_is_refused(tmp_path: Path) -> None:
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(tmp_path / "a.tif")
+    with pytest.raises(PhotoError, match="does not hold several pictures"):
+        load_photo(f"{tmp_path / 'a.tif'}#0")
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "int32"])
 @pytest.mark.parametrize("order", "<>")
 def test_signed_integers_are_refused_with_the_reason(dtype: str, order: str) -> None:
     bits = np.dtype(dtype).itemsize * 8
-    with pytest.raises(PhotoError, match=rf"'a' has pixels that are signed integers of {bits} bits.*black.*Scale them"):
+    with pytest.raises(
+        PhotoError, match=rf"'a' has pixels that are signed integers of {bits} bits.*black.*value_range=.*--range"
+    ):
         decode_photo(written(values_of(dtype, 1), "minisblack", byteorder=order), "a")
 
 

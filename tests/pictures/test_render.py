@@ -122,10 +122,16 @@ def test_signals_that_require_a_gradient_and_half_precision_are_shown() -> None:
     assert render(signal.half()).size == (4, 4) and render(signal.bfloat16()).size == (4, 4)
 
 
-@pytest.mark.parametrize("shape", [(2, 4, 4), (4, 4), (1, 3, 4, 4), (64, 4, 4), (3, 0, 4), (3,)])
-def test_signals_of_other_shapes_are_refused_with_a_way_out(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ArgumentError, match=r"cannot be shown.*magnitude\(signal\)\[None\]"):
+@pytest.mark.parametrize("shape", [(4, 4), (1, 3, 4, 4), (3, 0, 4), (0, 4, 4), (3,)])
+def test_signals_of_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ArgumentError, match=r"cannot be shown: it is \(channels, height, width\)"):
         render(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("channels", [2, 4, 64])
+def test_of_signals_that_are_neither_grey_nor_coloured_the_magnitude_is_shown(channels: int) -> None:
+    signal = noise(channels, 4, 4)
+    assert render(signal).tobytes() == render(magnitude(signal)[None]).tobytes()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -188,6 +188,7 @@ def _of_networks(
         "load_photo": Call(deconvnet.load_photo, {"photo": photo}),
         "open_photos": Call(deconvnet.open_photos, {"source": [photo]}),
         "Preprocess": Call(Preprocess, vars(prepare)),
+        "Preprocess.read": Call(prepare.read, {"photo": photo}),
         "Preprocess.images": Call(prepare.images, {"photos": [photo]}),
         "Preprocess.image": Call(prepare.image, {"photo": deconvnet.load_photo(photo)}),
         "Preprocess.as_seen": Call(prepare.as_seen, {"photo": photo}),

@@ -65,7 +65,9 @@ def build_atlas(
         ray_address: host:port of a Ray cluster, "auto" for the one of this machine. Otherwise the one in use, or in
             the environment variable RAY_ADDRESS, or else one that is started for the scan, on this machine alone.
         allow_outside, suffix: as in `open_photos`.
-        limit: use at most this many photos, the first ones.
+        limit: use at most this many photos, evenly spaced in the set, which often lies class by class.
+        sample: use at most this many photos, drawn at random, in place of `limit`.
+        seed: of the sample; 0 if none is given.
         batch: photos in each forward pass. It is part of the result's last bits, so it is the same for all of it;
             by default as many as `memory` allows, 8 at most.
         memory: for a batch, such as "2GB" (the default).
@@ -95,12 +97,12 @@ def build_atlas(
         unfinished.start(held_folder, build.key(), resume=resume)
         memory = TopMemory.of(build.attached, build.layers, build.k)
         beside_scan = memory if memory is not None and memory.pays(build.count) else None
-        scan, skipped, _ = scan_photos(build, held_folder, range(build.count), beside_scan)
+        scan, skipped, _ = scan_photos(build, held_folder, build.pick.indices(len(build.photos)), beside_scan)
         return finish_atlas(build, held_folder, scan, skipped, memory)
 
 
 def scan_photos(
-    build: Build, held_folder: Held, of_scan: range, memory: TopMemory | None = None
+    build: Build, held_folder: Held, of_scan: NDArray[np.int64], memory: TopMemory | None = None
 ) -> tuple[Scan, list[SkippedPhoto], bool]:
     """The scan of these photos, resumed and saved now and then; what could not be read; whether any photo was left.
 
@@ -113,8 +115,7 @@ def scan_photos(
     unfinished = Unfinished(held_folder.folder)
     scan, done, skipped = unfinished.load_scan(build.layers, build.k, of_scan, build.batch)
     scan.digests.check(build.photos)
-    count, left = len(of_scan), of_scan[done * build.batch :]
-    photos = np.arange(left.start, left.stop)
+    count, photos = len(of_scan), of_scan[done * build.batch :]
     build.report_progress("scan", count - len(photos), count, len(skipped))
     if done and not len(photos):
         return scan, skipped, False

@@ -7,6 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Unpack
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deconvnet._checks import as_index, as_list, file_path, flag, short
 from deconvnet._errors import ArgumentError
 from deconvnet._folders import differences, held
@@ -59,7 +62,7 @@ def scan_shard(
         shard: (i, n), part i of n, counted from 0.
         out: a folder for this part alone.
         net, photos, layers, k, loaded, resume, take_over, workers, engine, ray_address, allow_outside, suffix, limit,
-            batch, memory, keep_signal, progress: as in `build_atlas`, the same for all parts.
+            sample, seed, batch, memory, keep_signal, progress: as in `build_atlas`, the same for all parts.
 
     Returns:
         How many photos are in it, and those that are not.
@@ -116,9 +119,11 @@ def merge_shards(
         raise ArgumentError(f"{str(twice[0])!r} is listed twice. Give the folder of each part once.")
     keys = {shard: _key_of_shard(shard) for shard in folders}
     key = next(iter(keys.values()))
+    pick = key.photos.pick
     options: Options = {
-        "workers": workers, "limit": key.photos.looked_at, "batch": key.batch, "keep_signal": key.signals_kept,
-        "progress": progress, "allow_outside": allow_outside, "suffix": suffix,
+        "workers": workers, "limit": pick.limit, "sample": pick.sample, "seed": pick.seed if pick.sample else None,
+        "batch": key.batch, "keep_signal": key.signals_kept, "progress": progress, "allow_outside": allow_outside,
+        "suffix": suffix,
     }  # fmt: skip
     build = prepare(attached(net), photos, key.layers, key.k, loaded, options)
     _check_parts(build, keys)
@@ -192,7 +197,7 @@ def _merged(build: Build, keys: Mapping[Path, Key]) -> tuple[Scan, list[SkippedP
     return merged, sorted(skipped, key=lambda photo: photo.index)
 
 
-def _photos_of_shard(build: Build, part: int, parts: int) -> range:
+def _photos_of_shard(build: Build, part: int, parts: int) -> NDArray[np.int64]:
     """Indices of the photos of a part, which is so many whole batches."""
     first, last = (index * build.batches // parts * build.batch for index in (part, part + 1))
-    return range(min(first, build.count), min(last, build.count))
+    return build.pick.indices(len(build.photos))[first:last]

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from deconvnet._errors import ArgumentError, AtlasError, DeconvNetError
 from deconvnet._files import damaged, decode_json, is_file, is_folder, read_json, write_whole
+from deconvnet.photos.pick import Pick
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -67,11 +68,13 @@ class PhotoSource:
         name: of the set.
         count: of the photos in it, also those that were skipped.
         fingerprint: tells this set from others.
+        pick: which of them were used.
     """
 
     name: str
     count: _Count
     fingerprint: str
+    pick: Pick = field(default_factory=Pick)
 
 
 @dataclass(frozen=True)
@@ -125,12 +128,14 @@ class LookedAt:
 
     Attributes:
         name, fingerprint: of the set.
-        looked_at: how many, from the first.
+        looked_at: how many.
+        pick: which.
     """
 
     name: str
     looked_at: _Count
     fingerprint: str
+    pick: Pick = field(default_factory=Pick)
 
 
 @dataclass(frozen=True)
@@ -258,7 +263,7 @@ def key_of(manifest: Manifest, *, keep_signal: bool) -> Key:
         model=manifest.model,
         rules=manifest.rules,
         layers=tuple(layer.name for layer in manifest.layers),
-        photos=LookedAt(manifest.photos.name, count, manifest.photos.fingerprint),
+        photos=LookedAt(manifest.photos.name, count, manifest.photos.fingerprint, manifest.photos.pick),
         preprocess=manifest.preprocess,
         k=manifest.k,
         batch=manifest.batch,

@@ -23,6 +23,7 @@ from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.layers import layer_infos, rectifiers, value_of
 from deconvnet.models.load import LoadedModel
 from deconvnet.photos.batches import MOST_WORKERS
+from deconvnet.photos.pick import Pick
 from deconvnet.photos.sets import PhotoSet, open_photos
 
 MOST_AT_ONCE = 8  # more are slower: their maps are too large for the caches, and for memory that is used again
@@ -45,6 +46,8 @@ class Options(TypedDict, total=False):
     allow_outside: bool
     suffix: str | None
     limit: int | None
+    sample: int | None
+    seed: int | None
     batch: int | None
     memory: str | int | None
     keep_signal: bool
@@ -63,7 +66,7 @@ class Build:
         layers: what is scanned, in the network's order.
         k: activations kept of each feature map.
         batch: photos in each forward pass, for all of the atlas.
-        count: photos of the set that are used, from the first.
+        pick: which photos of the set are used.
         workers: processes that read photos; on Ray, that run the network.
         engine: what scans.
         ray_address: of a cluster.
@@ -78,12 +81,17 @@ class Build:
     layers: tuple[LayerInfo, ...]
     k: int
     batch: int
-    count: int
+    pick: Pick
     workers: int
     engine: Engine
     ray_address: str | None
     keep_signal: bool
     report_progress: ReportProgress
+
+    @property
+    def count(self) -> int:
+        """How many photos are used."""
+        return self.pick.size(len(self.photos))
 
     @property
     def batches(self) -> int:
@@ -105,7 +113,7 @@ class Build:
             model=_model_source(self.loaded, self.attached.model),
             rules=asdict(self.attached.rules),
             layers=tuple(map(_atlas_layer, self.layers)),
-            photos=PhotoSource(self.photos_name, len(self.photos), self.photos.fingerprint),
+            photos=PhotoSource(self.photos_name, len(self.photos), self.photos.fingerprint, self.pick),
             preprocess=asdict(self.loaded.preprocess),
             k=self.k,
             batch=self.batch,
@@ -131,13 +139,14 @@ def prepare(
     check_k(k, tuple(map(_atlas_layer, scanned)))
     source = open_photos(photos, allow_outside=options.get("allow_outside", False), suffix=options.get("suffix"))
     source.check_repeatable()
-    count = min(options.get("limit") or len(source), len(source))
+    pick = _pick(options).of_set(len(source))
+    count = pick.size(len(source))
     memory = options.get("memory")
     batch = options.get("batch") or _canonical_batch(infos, scanned, in_bytes(_MEMORY if memory is None else memory))
     largest = max(info.channels * math.prod(info.size) for info in infos.values())
     check_fits("batch", min(batch, count), "photo", 2 * largest * 4, loaded.device)
     return Build(
-        attached, loaded, source, _name(photos), scanned, k, min(batch, count), count,
+        attached, loaded, source, _name(photos), scanned, k, min(batch, count), pick,
         workers=options.get("workers", 0),
         engine=options.get("engine", "local"),
         ray_address=options.get("ray_address"),
@@ -189,8 +198,8 @@ def checked_options(options: Options) -> Options:
     if unknown:
         raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
     result: Options = {**options}
-    limit, batch = options.get("limit"), options.get("batch")
-    result["limit"] = None if limit is None else whole_number("limit", limit)
+    _pick(options)
+    batch = options.get("batch")
     result["batch"] = None if batch is None else whole_number("batch", batch)
     most = _MOST_ACTORS if is_one_of(options.get("engine"), ("ray",)) else MOST_WORKERS
     result["workers"] = whole_number("workers", options.get("workers", 0), least=0, most=most)
@@ -203,6 +212,10 @@ def checked_options(options: Options) -> Options:
             f"engine is one of {get_args(Engine)}, and an address is Ray's; got {short(engine)}, {short(address)}."
         )
     return result
+
+
+def _pick(options: Options) -> Pick:
+    return Pick.of(options.get("limit"), options.get("sample"), options.get("seed"))
 
 
 def _canonical_batch(infos: Mapping[str, LayerInfo], layers: Sequence[LayerInfo], budget: int) -> int:

@@ -14,7 +14,7 @@ import os
 import socket
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -31,6 +31,7 @@ from deconvnet.engine.attachment import Attachment
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet, attached
 from deconvnet.photos.batches import Job, Skipped
+from deconvnet.photos.values import Extent, Extents
 
 _CPUS = 0.5  # of a task or an actor
 _CONNECT_SECONDS = 10  # Ray itself would try for minutes
@@ -59,7 +60,7 @@ def scan_on_ray(scan: Scan, build: Build, job: Job) -> Generator[Skipped, None, 
     """
     if not len(job):
         return
-    loaded = build.loaded
+    loaded, extents = build.loaded, Extents()
     with _ray(build.ray_address) as ray:
         sent = _packed(ray, loaded, build.attached.rules, scan)
         for batch, row in enumerate(_rows(ray, job, sent, max(build.workers, 1), loaded.device.type == "cuda")):
@@ -70,7 +71,9 @@ def scan_on_ray(scan: Scan, build: Build, job: Job) -> Generator[Skipped, None, 
                 raise _raised(*report["fault"])
             scan.take(_unpacked(row["measures"], scan), report["photos"])
             scan.digests.add(report["photos"], report["digests"])
+            extents.add(Extent(**extent) for extent in report["extents"])
             yield tuple((index, reason) for index, reason in report["skipped"])
+    extents.warn()
 
 
 @contextmanager
@@ -155,11 +158,12 @@ def _read(row: _Row, job: Job) -> _Row:
     """In a task: the photos of a batch."""
     try:
         images = np.empty(job.shape, np.float32)
-        slots, digests, skipped = job.read(row["batch"], images)
+        slots, digests, skipped, extents = job.read(row["batch"], images)
     except Exception as fault:
         return {**row, "images": np.zeros(0, np.float32), "report": _fault(fault)}
     photos = job.indices_of(row["batch"])[slots].tolist()
-    report = {"slots": slots.tolist(), "photos": photos, "digests": digests.tolist(), "skipped": skipped}
+    report = {"slots": slots.tolist(), "photos": photos, "digests": digests.tolist(), "skipped": skipped,
+              "extents": [asdict(extent) for extent in extents]}  # fmt: skip
     return {**row, "images": images, "report": json.dumps(report)}
 
 

@@ -140,7 +140,7 @@ class Tally:
         of_ranking = {"activations": ranking.activations, "images": ranking.images, "places": ranking.positions}
         return {**of_ranking, **self._state}
 
-    def restore(self, arrays: Mapping[str, np.ndarray], seen: range, count: int) -> None:
+    def restore(self, arrays: Mapping[str, np.ndarray], seen: Int64[np.ndarray, " n"], count: int) -> None:
         """Take what `arrays` of an equal tally gave in place of what is here.
 
         Args:
@@ -178,14 +178,16 @@ def _check_state(state: Mapping[str, np.ndarray], count: int, map_positions: int
         raise ValueError("the largest activations are not finite")
 
 
-def _check_ranking(ranking: Ranking, state: Mapping[str, np.ndarray], seen: range, map_positions: int) -> None:
+def _check_ranking(
+    ranking: Ranking, state: Mapping[str, np.ndarray], seen: Int64[np.ndarray, " n"], map_positions: int
+) -> None:
     """Raise ValueError unless the ranking agrees with the statistics, and is of photos that were seen."""
     full, activations = ranking.images != NONE, ranking.activations
     active_photos = state["bins"][:, 1:].sum(1)  # a photo is ranked if the map is active on it
     if (full != (np.arange(ranking.k) < active_photos[:, None])).any():
         raise ValueError("it does not rank as many photos as feature maps are active on")
     images, positions = ranking.images[full], ranking.positions[full]
-    if images.size and not (seen.start <= images.min() and images.max() < seen.stop):
+    if not np.isin(images, seen).all():
         raise ValueError("it ranks photos that it has not seen")
     if positions.size and not (positions.min() >= 0 and positions.max() < map_positions):
         raise ValueError("it ranks positions outside of the feature maps")

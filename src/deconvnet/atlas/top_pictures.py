@@ -15,7 +15,7 @@ from deconvnet.engine.activations import watch_activations
 from deconvnet.engine.project import project_units
 from deconvnet.photos.photo import Photo
 from deconvnet.pictures.fit import fit
-from deconvnet.pictures.render import crop, magnitude, render
+from deconvnet.pictures.render import crop, render
 from deconvnet.results.reconstruction import Reconstruction
 
 _TOGETHER = 32  # photos whose units go down together, where there is a memory
@@ -38,7 +38,8 @@ def draw_top_units(build: Build, scan: Scan, units: Sequence[TopUnit], memory: T
         build.report_progress("project", index, len(batches), 0)
         if index in done:
             continue
-        photos = {i: build.photos.read(i, scan.digests.of(i)) for i in indices}
+        reading = build.loaded.preprocess.reading
+        photos = {i: build.photos.read(i, scan.digests.of(i), reading=reading) for i in indices}
         rows = []
         for indices_of_group, result in _carried(build, scan, photos, batch, memory):
             for i, unit in enumerate(batch[j] for j in indices_of_group):
@@ -92,7 +93,7 @@ def _tile(build: Build, result: Reconstruction, i: int, unit: TopUnit, photo: Ph
     box_in_input, side = result.box(i), tile_side(info.receptive_field)
     box = build.loaded.preprocess.box_in_photo(box_in_input, photo.size)
     signal = crop(result.whole(i), box_in_input)
-    image = render(signal if signal.shape[0] in (1, 3) else magnitude(signal)[None])
+    image = render(signal)
     window = _packed(result.windows[i], result.boxes[i, 0].tolist()) if build.keep_signal else None
     return Tile(unit.rank, box, _png(_square(image, side)), _png(_square(photo.cut(box), side)), window)
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+import numpy as np
+from jaxtyping import Int64
 
 from deconvnet._arrays import read_arrays, write_arrays
 from deconvnet._errors import AtlasError, DeconvNetError
@@ -145,7 +147,7 @@ class Unfinished:
         write_arrays(self.folder / _SCAN, json.dumps(state), arrays | scan.digests.arrays())
 
     def load_scan(
-        self, layers: Sequence[LayerInfo], k: int, photos: range, batch: int
+        self, layers: Sequence[LayerInfo], k: int, photos: Int64[np.ndarray, " n"], batch: int
     ) -> tuple[Scan, int, list[SkippedPhoto]]:
         """The scan as it was saved, how many batches are in it, and the photos that could not be read.
 
@@ -169,7 +171,7 @@ class Unfinished:
                 raise ValueError(f"it holds {state.done} batches of {batch} photos, but there are {len(photos)} photos")
             seen = photos[: state.done * batch]
             skipped = [photo.index for photo in state.skipped]
-            if skipped != sorted(set(skipped)) or any(index not in seen for index in skipped):
+            if skipped != sorted(set(skipped)) or not np.isin(skipped, seen).all():
                 raise ValueError("the photos that it skipped are not among those that it has seen")
             for index, layer in enumerate(layers):
                 of_layer = {name.partition("/")[2]: a for name, a in arrays.items() if name.startswith(f"{index}/")}

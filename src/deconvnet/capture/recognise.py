@@ -171,10 +171,10 @@ def _of_maps(
     step: Step, by_name: Mapping[str, Step], roots: Mapping[str, list[Value]], uniform: Uniform, firsts: _Firsts
 ) -> Step | None:
     """The step as the largest or the smallest of several maps, if it is that and no function of a single value."""
-    known = _along_a_stack(step, by_name) or _of_two(step, by_name, uniform, firsts)
-    if known is None:
+    of_maps = _along_a_stack(step, by_name) or _of_two(step, by_name, uniform, firsts)
+    if of_maps is None:
         return None
-    operation, maps, function = known
+    operation, maps, function = of_maps
     for root in roots.get(step.output.name, []):
         try:
             _evaluate(step, {root.name: _PROBES}, by_name, uniform)
@@ -211,8 +211,8 @@ def _of_two(step: Step, by_name: Mapping[str, Step], uniform: Uniform, firsts: _
             makers += [inner for inner in maker.inputs if inner not in makers]
     leaves = {value.name: maps.index(firsts.of(value)) for value in makers if firsts.of(value) in maps}
 
-    def chosen(*numbers: Tensor) -> Tensor:
-        return _evaluate(step, {name: numbers[i] for name, i in leaves.items()}, by_name, uniform)
+    def chosen(*values: Tensor) -> Tensor:
+        return _evaluate(step, {name: values[i] for name, i in leaves.items()}, by_name, uniform)
 
     try:
         result = chosen(*_PAIRS.unbind(1))

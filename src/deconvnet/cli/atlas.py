@@ -59,7 +59,10 @@ Shard = Annotated[
     str | None,
     typer.Option("--shard", help="Scan only part i of n, written i/n, from 0/64 to 63/64; see atlas-merge."),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", help="Use at most this many photos, the first ones.", min=1)]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", help="Random seed of the sample.", show_default="0", min=0, max=o.MOST_SEED),
+]
 Batch = Annotated[
     int | None, typer.Option("--batch", help="Number of photos in each forward pass.", show_default="up to 8", min=1)
 ]
@@ -78,7 +81,9 @@ def atlas(
     shard: Shard = None,
     resume: o.Resume = False,
     take_over: o.TakeOver = False,
-    limit: Limit = None,
+    limit: o.Limit = None,
+    sample: o.Sample = None,
+    seed: Seed = None,
     batch: Batch = None,
     keep_signal: KeepSignal = False,
     quiet: o.Quiet = False,
@@ -103,8 +108,8 @@ def atlas(
         was_finished = is_atlas(Path(output))
         with progress(quiet=quiet, lines=True) as report_progress, prints_on_stderr():
             options: Options = {
-                "workers": workers, "engine": engine, "ray_address": ray_address, "limit": limit, "batch": batch,
-                "memory": flags.memory, "keep_signal": keep_signal, **reading.options,
+                "workers": workers, "engine": engine, "ray_address": ray_address, "limit": limit, "sample": sample,
+                "seed": seed, "batch": batch, "memory": flags.memory, "keep_signal": keep_signal, **reading.options,
                 "progress": partial(_report_stage, report_progress),
             }  # fmt: skip
             if part is None:
@@ -124,7 +129,7 @@ def atlas(
 
 @o.with_flags
 def atlas_merge(
-    shards: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of all parts.")],
+    shards: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders of all parts.")],
     output: Out,
     photos: Annotated[str, typer.Option("--photos", help="Photos, as given for the parts.", show_default="required")],
     workers: Workers = 1,

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from deconvnet._errors import TargetError
+from deconvnet._errors import ArgumentError, TargetError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,37 +29,59 @@ def class_target(loaded: "LoadedModel", text: str) -> int | tuple[int, int, int]
     return loaded.class_index(parts[1]), int(parts[2]), int(parts[3])
 
 
-def check_target(target: Target, size: tuple[int, ...]) -> None:
-    """Raise unless the target suits an output of that spatial size.
+def check_single(targets: Sequence[str] | None) -> None:
+    """Raise unless a command that takes one class is given no more.
 
     Raises:
-        TargetError: a map needs a position, and a list of classes has none.
+        ArgumentError: several.
     """
-    is_map = math.prod(size) > 1
-    if is_map and not isinstance(target, tuple):
-        across = "x".join(map(str, size))
-        raise TargetError(f"the network outputs maps of {across}: name a class and a position, --target CLASS,Y,X.")
-    if not is_map and isinstance(target, tuple):
+    if targets and len(targets) > 1:
+        raise ArgumentError(f"--target names one class for this command; got {len(targets)}: {', '.join(targets)}.")
+
+
+def check_targets(targets: Sequence[Target], size: tuple[int, ...]) -> None:
+    """Raise unless the targets suit an output of that spatial size.
+
+    Raises:
+        TargetError: a list of classes has no positions.
+    """
+    if math.prod(size) == 1 and any(isinstance(target, tuple) for target in targets):
         raise TargetError("the network's output is not a map, so positions do not apply: name a class, --target CLASS.")
 
 
-def class_facts(loaded: "LoadedModel", probabilities: "Tensor", units: Sequence["Unit"]) -> dict[str, Any]:
+def class_facts(
+    loaded: "LoadedModel", probabilities: "Tensor", units: Sequence["Unit"], *, alone: bool = False
+) -> dict[str, Any]:
     """Classes and the predicted one, each with its label and probability, for `--json`.
+
+    A class of a map without a position has the number of positions where it wins in place of a probability.
 
     Args:
         loaded: the network, with its labels.
         probabilities: (c, *spatial) for one photo.
         units: the classes, at a position if there are positions; the predicted class is that of the first one's.
+        alone: whether the classes of a map do not compete for its positions.
     """
+    wins = _wins(probabilities, alone)
 
     def facts(index: int, position: tuple[int, ...] | None) -> dict[str, Any]:
-        probability = float(probabilities[(index, *(position or ()))].squeeze())
-        return {"class": index, "label": loaded.label(index), "probability": probability}
+        named = {"class": index, "label": loaded.label(index)}
+        if position is None:
+            return {**named, "positions": int(wins[index]), "of_positions": math.prod(probabilities.shape[1:])}
+        return {**named, "probability": float(probabilities[(index, *position)].squeeze())}
 
     first = units[0].position
     there: tuple[slice | int, ...] = (slice(None), *(first or ()))
-    answer = int(probabilities[there].flatten().argmax())
+    answer = int((wins if first is None else probabilities[there].flatten()).argmax())
     return {"classes": [facts(unit.channel or 0, unit.position) for unit in units], "answer": facts(answer, first)}
+
+
+def _wins(probabilities: "Tensor", alone: bool) -> "Tensor":
+    """At how many positions of a map each class wins."""
+    from deconvnet.engine.classes import winning
+
+    scores = probabilities - 0.5 if alone else probabilities
+    return winning(scores[None], alone=alone)[0].flatten(1).sum(1) if scores.ndim > 1 else scores
 
 
 def class_labels(facts: dict[str, Any]) -> str:
@@ -81,6 +103,9 @@ def answer_words(facts: dict[str, Any], form: str) -> str:
 
 
 def _words(facts: dict[str, Any]) -> str:
+    if "positions" in facts:
+        share = percent(facts["positions"] / facts["of_positions"])
+        return f"{facts['label']}, at {facts['positions']} of {facts['of_positions']} positions ({share})"
     return f"{facts['label']}, {percent(facts['probability'])}"
 
 

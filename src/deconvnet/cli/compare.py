@@ -109,7 +109,7 @@ def compare(
     networks = _Networks.load(sides)
 
     def draw(photo: PhotoInput, path: Path) -> Result:
-        loaded_photo = photo.load()
+        loaded_photo = photo.load(networks.loaded[0].preprocess)
         result = _compare(networks, loaded_photo, layer, channels, index)
         scales = "one scale" if scale == "common" else "each on its own scale"
         title = "\n".join([f"layer {layer} on {loaded_photo.name}, {scales}", *map(str, sides)])

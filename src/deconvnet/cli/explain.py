@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from deconvnet.cli import options as o
-from deconvnet.cli.classes import answer_words, check_target, class_facts, class_labels, class_words
+from deconvnet.cli.classes import answer_words, check_targets, class_facts, class_words
 from deconvnet.cli.figure import FORMATS, FigureFlags
 from deconvnet.cli.files import picture_paths, save_in_folder
 from deconvnet.cli.network import Network, open_network
@@ -15,7 +15,7 @@ from deconvnet.cli.result import Result, print_each
 @o.with_flags
 def explain(
     photos: o.Photos,
-    target: o.Target = None,
+    target: o.Targets = None,
     output: Annotated[str | None, o.output(f"{FORMATS} A folder for several photos.", "./NAME.explain.png")] = None,
     force: o.Force = False,
     as_json: o.Json = False,
@@ -26,6 +26,8 @@ def explain(
 ) -> None:
     """Show what a class rests on in a photo: the photo beside the class carried down to the pixels.
 
+    Each of several classes has a row of its own. Where the network outputs a map, the photo has an outline around the
+    positions where the class wins.
     A photo that cannot be used is reported, and the others go on.
     """
     inputs = open_inputs(photos, reading)
@@ -43,12 +45,12 @@ def explain_photo(network: Network, photo: PhotoInput, path: Path, figure: Figur
     loaded, net = network.loaded, network.net
     loaded_photo, x = network.read(photo)
     probabilities = net.probabilities(x)[0]
-    check_target(network.target, tuple(probabilities.shape[1:]))
-    result = net.explain(x, network.target)
-    facts = class_facts(loaded, probabilities, result.units)
-    words = f"{class_labels(facts)}, carried down ({net.rules.name})"
+    check_targets(network.targets, tuple(probabilities.shape[1:]))
+    result = net.explain(x, targets=list(network.targets))
+    facts = class_facts(loaded, probabilities, result.units, alone=network.classes_alone)
+    words = [f"{each['label']}, carried down ({net.rules.name})" for each in facts["classes"]]
     title = class_words(facts) + answer_words(facts, "; {}")
-    picture = result.beside(loaded_photo, loaded.preprocess, words=words, **figure.layout(title))
+    picture = result.beside(loaded_photo, loaded.preprocess, range(len(result)), words=words, **figure.layout(title))
     save_in_folder(picture, path, force=force)
     return Result(
         f"{photo.name}: {class_words(facts)}{answer_words(facts, ' ({})')} -> {path}",

@@ -73,13 +73,18 @@ def learn(
         typer.Option("--steps", help='Steps of the solver "ista".', min=1, show_default=str(_STEPS)),
     ] = None,
     batch: Annotated[int, typer.Option("--batch", help="Photos in each update.", min=1)] = 4,
-    limit: Annotated[
-        int | None, typer.Option("--limit", help="Use at most this many photos, evenly spaced.", min=1)
-    ] = None,
+    limit: o.Limit = None,
+    sample: o.Sample = None,
     seed: Annotated[
         int,
-        typer.Option("--seed", help="Random seed, of the first filters and the order of photos.", min=0, max=2**32 - 1),
+        typer.Option(
+            "--seed",
+            help="Random seed of the first filters, the order of photos and the sample.",
+            min=0,
+            max=o.MOST_SEED,
+        ),
     ] = 0,
+    value_range: o.ValueRange = None,
     workers: Annotated[
         int, typer.Option("--workers", help="Processes that read photos; 0 reads them in this process.", min=0)
     ] = 0,
@@ -104,6 +109,7 @@ def learn(
     from deconvnet.learn.learned import NET, learn_photos
     from deconvnet.learn.net import AdaptiveDeconvNet
     from deconvnet.learn.photos import Prepare
+    from deconvnet.photos.pick import Pick
     from deconvnet.photos.sets import open_photos
 
     folder, channels = file_path("the name of the output folder", output), 3 if colour else 1
@@ -116,14 +122,15 @@ def learn(
         boundary=boundary,
         seed=seed,
     )
+    prepare = Prepare(size, channels, value_range=o.parse_numbers("--range", value_range))
     with resumable():
         opened = open_photos(photos, **reading.options)
-        batches = math.ceil(min(limit or len(opened), len(opened)) / batch)
+        batches = math.ceil(Pick(limit, sample).size(len(opened)) / batch)
         was_finished = is_file(folder / NET)
         with progress(quiet=quiet, lines=True) as report_progress:
             result = learn_photos(
-                opened, net, out=folder, prepare=Prepare(size, channels),
-                epochs=o.parse_numbers("--epochs", epochs, whole=True), batch=batch, limit=limit, seed=seed,
+                opened, net, out=folder, prepare=prepare, epochs=o.parse_numbers("--epochs", epochs, whole=True),
+                batch=batch, limit=limit, sample=sample, seed=seed,
                 update_by=update, solver=solver, max_iter=iterations or _ITERATIONS, steps=steps or _STEPS,
                 workers=workers, resume=resume, take_over=take_over,
                 progress=partial(_report_batch, report_progress, batches),

@@ -1,6 +1,8 @@
 """What commands on photos start with: a loaded model, its deconvnet, and photos as its input."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,12 +26,27 @@ class Network:
     Attributes:
         loaded: the model with its preprocessing and labels.
         net: the deconvnet on it.
-        target: the class that the user named; None for the predicted one.
+        targets: the classes that the user named; None alone for the predicted one.
     """
 
     loaded: "LoadedModel"
     net: "DeconvNet"
-    target: Target = None
+    targets: tuple[Target, ...] = (None,)
+
+    @property
+    def target(self) -> Target:
+        """The only class of commands that take one."""
+        (target,) = self.targets
+        return target
+
+    @cached_property
+    def classes_alone(self) -> bool:
+        """Whether the classes of a map do not compete for its positions."""
+        from deconvnet.engine.classes import each_alone
+        from deconvnet.network import attached
+
+        engine = attached(self.net)
+        return each_alone(engine.costs_of_classes(engine.own_graph())[1])
 
     @property
     def name(self) -> str:
@@ -47,26 +64,21 @@ class Network:
         Raises:
             PhotoError: the photo cannot be read.
         """
-        loaded_photo = photo.load()
+        loaded_photo = photo.load(self.loaded.preprocess)
         return loaded_photo, as_input(self.loaded, loaded_photo)
 
 
 @prints_on_stderr()
-def open_network(flags: ModelFlags, target: str | None = None) -> Network:
+def open_network(flags: ModelFlags, targets: Sequence[str] | None = None) -> Network:
     """Load the model that the flags name, and attach the deconvnet.
 
     Raises:
         TargetError: not a class of the network; raised before the capture, which takes longer.
-        ArgumentError: labels that are not one for each class.
         DeconvNetError: as `load_model` and `DeconvNet`.
     """
-    from deconvnet.network import attached
-
     loaded = flags.load()
-    index = None if target is None else class_target(loaded, target)
-    net = flags.attach(loaded)
-    attached(net).check_labels(loaded.labels)
-    return Network(loaded, net, index)
+    named = tuple(class_target(loaded, target) for target in targets or ())
+    return Network(loaded, flags.attach(loaded), named or (None,))
 
 
 def as_input(loaded: "LoadedModel", photo: "Photo") -> "Tensor":

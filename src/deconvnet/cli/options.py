@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from deconvnet.network import DeconvNet
 
 PANEL = "Model"
+MOST_PHOTOS = 2**53 - 1
+MOST_SEED = 2**32 - 1
 _MOST_MAPS = 10**6
 MODEL_HELP = (
     "zfnet-mini (bundled), torchvision:NAME, timm:NAME (append @random for random weights, ?num_classes=N for your "
@@ -32,6 +34,16 @@ Smooth = Annotated[
 ]
 
 
+ValueRange = Annotated[
+    str | None,
+    typer.Option(
+        "--range",
+        metavar="LOW,HIGH",
+        help="Values that are black and white in the photos: 0,4095 for 12 bits in 16; -1000,400 for CT numbers.",
+        show_default="what each file says, or its type",
+        rich_help_panel=PANEL,
+    ),
+]
 AllowOutside = Annotated[
     bool,
     typer.Option(
@@ -97,8 +109,13 @@ class ModelFlags:
         typer.Option(help="Standard deviation of each input channel: 0.229,0.224,0.225.", rich_help_panel=PANEL),
     ] = None
     input_channels: Annotated[
-        int | None, typer.Option(help="Number of input channels: 1 (grey) or 3 (colour).", rich_help_panel=PANEL)
+        int | None,
+        typer.Option(
+            help="Number of input channels: 1 (grey), 3 (colour), or as many as arrays in .npy or TIFF files hold.",
+            rich_help_panel=PANEL,
+        ),
     ] = None
+    value_range: ValueRange = None
     labels: Annotated[
         str | None,
         typer.Option(
@@ -132,6 +149,7 @@ class ModelFlags:
             mean=parse_numbers("--mean", self.mean),
             std=parse_numbers("--std", self.std),
             channels=self.input_channels,
+            value_range=parse_numbers("--range", self.value_range),
             labels=self.labels,
             device=self.device,
         )
@@ -147,6 +165,7 @@ class ModelFlags:
             smooth=self.smooth,
             output=self.class_output,
             memory=self.memory,
+            labels=loaded.labels,
         )
 
 
@@ -177,10 +196,30 @@ PHOTOS_HELP = (
     f"{PHOTO_HELP.removesuffix('.')}; or a folder, a .txt list, a quoted pattern, .tar or .parquet shards, or a URL of "
     "any of these."
 )
-Photos = Annotated[list[str], typer.Argument(metavar="PHOTO...", help=PHOTOS_HELP, show_default=False)]
+Photos = Annotated[list[str], typer.Argument(metavar="PHOTO", help=PHOTOS_HELP, show_default=False)]
 PhotoSet = Annotated[
     str,
     typer.Argument(metavar="PHOTOS", help="Folder, .txt list, .tar or .parquet shards, or a URL of any of these."),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        help="Use at most this many photos, evenly spaced in the set.",
+        show_default="all",
+        min=1,
+        max=MOST_PHOTOS,
+    ),
+]
+Sample = Annotated[
+    int | None,
+    typer.Option(
+        "--sample",
+        help="Use at most this many photos, drawn at random with --seed.",
+        show_default="all",
+        min=1,
+        max=MOST_PHOTOS,
+    ),
 ]
 Layer = Annotated[str, typer.Option("--layer", "-l", help=LAYER_HELP)]
 CHANNEL = ("--channel", "--feature-map", "-c")
@@ -188,15 +227,15 @@ Position = Annotated[
     str | None,
     typer.Option("--position", help="Position y,x of the units.", show_default="the strongest of each feature map"),
 ]
-Target = Annotated[
-    str | None,
-    typer.Option(
-        "--target",
-        "-t",
-        metavar="CLASS",
-        help="Class name or index; CLASS,Y,X for networks that output a map.",
-        show_default="the predicted class",
-    ),
+_TARGET_HELP = (
+    "Class name or index. Where the network outputs a map, it stands for all positions where the class wins, and "
+    "CLASS,Y,X for one position."
+)
+_TARGET: dict[str, Any] = {"metavar": "CLASS", "show_default": "the predicted class"}
+Target = Annotated[list[str] | None, typer.Option("--target", "-t", help=_TARGET_HELP, **_TARGET)]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option("--target", "-t", help=f"{_TARGET_HELP} Repeat the flag for several classes.", **_TARGET),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]

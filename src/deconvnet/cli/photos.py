@@ -13,6 +13,8 @@ from deconvnet.cli.stderr import prints_on_stderr
 
 if TYPE_CHECKING:
     from deconvnet.photos.photo import Photo
+    from deconvnet.photos.preprocess import Preprocess
+    from deconvnet.photos.sets import PhotoSet
 
 SAMPLE = "sample:"
 
@@ -27,22 +29,26 @@ class PhotoInput:
     Attributes:
         name: as the user gave it; of a photo in a source, its name there, as in an atlas.
         source: the argument that it comes from.
-        load: reads and decodes it, or raises what is wrong with it.
+        load: reads and decodes it as a preprocessing says, or raises what is wrong with it.
         named: whether the argument names this photo alone.
         path: of its file, or a sample, as `load_photo` takes it; None of a photo in a source.
     """
 
     name: str
     source: str
-    load: Callable[[], "Photo"]
+    load: Callable[["Preprocess"], "Photo"]
     named: bool
     path: str | None = None
 
     @property
     def parts(self) -> tuple[str, ...]:
         """Folders and name without suffix, for the names of pictures."""
-        path = PurePath(self.name.removeprefix(SAMPLE))
-        return (*(() if self.named else source_parts(self.source)), *_parts(path.parent), path.stem)
+        from deconvnet.photos.files import split_page
+
+        name, page = split_page(self.name.removeprefix(SAMPLE))
+        path = PurePath(name)
+        stem = path.stem if page is None else f"{path.stem}#{page}"
+        return (*(() if self.named else source_parts(self.source)), *_parts(path.parent), stem)
 
     def facts(self) -> dict[str, str]:
         """Which photo it is, for `--json`."""
@@ -57,9 +63,7 @@ def open_inputs(arguments: Sequence[str], flags: PhotoFlags) -> list[PhotoInput]
 
 def photo_input(photo: str) -> PhotoInput:
     """A photo by its path, or a sample."""
-    from deconvnet.photos.photo import load_photo
-
-    return PhotoInput(photo, photo, partial(load_photo, photo), named=True, path=photo)
+    return PhotoInput(photo, photo, lambda preprocess: preprocess.read(photo), named=True, path=photo)
 
 
 def source_parts(source: str) -> tuple[str, ...]:
@@ -79,7 +83,15 @@ def _inputs(argument: str, flags: PhotoFlags) -> list[PhotoInput]:
         photos = open_photos(argument, **flags.options)
     except DeconvNetError as error:
         return [PhotoInput(argument, argument, partial(_raise, error), named=True)]
-    return [PhotoInput(photos.name(i), argument, partial(photos.read, i), named=False) for i in range(len(photos))]
+    return [PhotoInput(photos.name(i), argument, partial(_read, photos, i), named=False) for i in range(len(photos))]
+
+
+def _read(photos: "PhotoSet", i: int, preprocess: "Preprocess") -> "Photo":
+    from deconvnet.photos.photo import warn_of_dark
+
+    photo = photos.read(i, reading=preprocess.reading)
+    warn_of_dark([photo])
+    return photo
 
 
 def _is_source(argument: str) -> bool:
@@ -93,7 +105,7 @@ def _is_source(argument: str) -> bool:
     return any(sign in argument for sign in _SIGNS) and not files.is_there(argument)
 
 
-def _raise(error: DeconvNetError) -> "Photo":
+def _raise(error: DeconvNetError, preprocess: "Preprocess") -> "Photo":
     raise error
 
 

@@ -118,7 +118,7 @@ def name_of(command: CommandInfo) -> str:
 def _page(name: str, callback: Callable[..., Any]) -> Iterator[str]:
     """One command."""
     flags = _flags(callback)
-    arguments = "".join(f" {info.metavar}" for _, info in flags if isinstance(info, ArgumentInfo))
+    arguments = "".join(f" {_metavar(p, info)}" for p, info in flags if isinstance(info, ArgumentInfo))
     own = [flag for flag in flags if flag[1].rich_help_panel not in _SHARED]
     yield from (f"## deconvnet {name}", "", f"    deconvnet {name}{arguments} [FLAGS]", "")
     yield from (inspect.getdoc(callback) or "", "", "```console", EXAMPLES[name].rstrip(), "```", "")
@@ -148,10 +148,15 @@ def _table(flags: Iterable[Flag]) -> Iterator[str]:
 
 def _spelling(parameter: Parameter, info: Any) -> str:
     if isinstance(info, ArgumentInfo):
-        return f"`{info.metavar}`"
+        return f"`{_metavar(parameter, info)}`"
     # inside Annotated, typer keeps the first name as the default
     named = [name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str)]
     return ", ".join(f"`{name}`" for name in named or [f"--{parameter.name.replace('_', '-')}"])
+
+
+def _metavar(parameter: Parameter, info: ArgumentInfo) -> str:
+    """The name of an argument, and dots where there may be several."""
+    return f"{info.metavar}{'...' * (get_origin(get_args(parameter.annotation)[0]) is list)}"
 
 
 def _choices(parameter: Parameter) -> str:

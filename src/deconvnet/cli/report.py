@@ -18,6 +18,7 @@ from deconvnet.cli.stderr import prints_on_stderr, say
 
 if TYPE_CHECKING:
     from deconvnet.photos.photo import PhotoLike
+    from deconvnet.photos.preprocess import Preprocess
 
 
 @o.with_flags
@@ -29,7 +30,7 @@ def report(
             "--layer",
             "-l",
             help=f"{o.LAYER_HELP} Repeat the flag for several layers.",
-            show_default="up to 16 rectified layers",
+            show_default="up to 16 rectified layers, of blocks the output",
         ),
     ] = None,
     maps: Annotated[int, typer.Option("--maps", help="Maximum number of feature maps of each layer.", min=1)] = 48,
@@ -43,8 +44,8 @@ def report(
 ) -> None:
     """Write one page to click through and hand on: a photo's classes, layers, feature maps and units, with their steps.
 
-    The page contains all that it shows and loads nothing, so it can be sent by mail and opened anywhere. A photo that
-    cannot be used is reported and left out.
+    The page contains all that it shows and loads nothing, so it can be sent by mail, opened anywhere and printed. What
+    did not fit its size is said. A photo that cannot be used is reported and left out.
     """
     inputs = open_inputs(photos, reading)
     first = inputs[0].parts if inputs[0].named else source_parts(inputs[0].source) or inputs[0].parts
@@ -53,7 +54,7 @@ def report(
 
     network = open_network(flags)
     with progress() as report_progress, prints_on_stderr():
-        usable, failed = _loaded(inputs)
+        usable, failed = _loaded(inputs, network.loaded.preprocess)
         make_folder(path.parent)
         page = write_report(
             network.net, [photo for _, photo in usable], path, loaded=network.loaded, layers=layer or None, maps=maps,
@@ -67,14 +68,15 @@ def report(
     failures = [failure(**photo.facts(), error=error) for photo, error in failed]
     size = len(page.html.encode())
     facts = {**network.facts, "photos": [photo.facts() for photo in used], "failed": failures, "bytes": size,
-             "notes": list(page.notes), "file": str(path)}  # fmt: skip
-    words = f"{', '.join(photo.name for photo in used)} -> {path} ({size / 1e6:.2g} MB)"
+             "units": page.units, "units_left_out": page.units_left_out, "notes": list(page.notes),
+             "file": str(path)}  # fmt: skip
+    words = f"{', '.join(photo.name for photo in used)} -> {path} ({size / 1e6:.2g} MB, {page.units:,} units)"
     print_result(Result(words, facts), as_json=as_json)
     end(used=len(used), failed=len(failed), named=any(photo.named for photo, _ in failed), strict=reading.strict)
 
 
 def _loaded(
-    inputs: Sequence[PhotoInput],
+    inputs: Sequence[PhotoInput], preprocess: "Preprocess"
 ) -> tuple[list[tuple[PhotoInput, "PhotoLike"]], list[tuple[PhotoInput, str]]]:
     """The photos as the report takes them, and those that cannot be read, with the reason.
 
@@ -85,7 +87,7 @@ def _loaded(
     failed: list[tuple[PhotoInput, str]] = []
     for photo in inputs:
         try:
-            usable.append((photo, photo.path or photo.load()))
+            usable.append((photo, photo.path or photo.load(preprocess)))
         except PhotoError as error:
             failed.append((photo, str(error)))
     if not usable:

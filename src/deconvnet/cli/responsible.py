@@ -1,20 +1,25 @@
 """`deconvnet responsible`: the units that a class rests on."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deconvnet.cli import options as o
-from deconvnet.cli.classes import answer_words, check_target, class_facts, class_words, percent
+from deconvnet.cli.classes import answer_words, check_single, check_targets, class_facts, class_words, percent
 from deconvnet.cli.figure import FORMATS, FigureFlags
 from deconvnet.cli.files import picture_paths, save_in_folder
 from deconvnet.cli.network import Network, open_network
 from deconvnet.cli.photos import PhotoInput, open_inputs
+from deconvnet.cli.progress import progress
 from deconvnet.cli.project import unit_facts
-from deconvnet.cli.result import Result, counted, print_each
+from deconvnet.cli.result import Result, counted, end, failure, print_each, print_result
+from deconvnet.cli.stderr import prints_on_stderr, say
 
 if TYPE_CHECKING:
+    from deconvnet.photos.photo import Photo
     from deconvnet.results.responsible import Responsible
 
 
@@ -31,7 +36,14 @@ def responsible(
             show_default="the last rectified maps on the way to the class",
         ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="Number of units.")] = 9,
+    k: Annotated[int, typer.Option("-k", help="Number of units at most; with --sum, of feature maps.")] = 9,
+    per_map: Annotated[
+        int, typer.Option("--per-map", help="Number of units of a feature map at most; 0 for any number.", min=0)
+    ] = 1,
+    add_up: Annotated[
+        bool,
+        typer.Option("--sum", help="Print the feature maps that the class rests on over all photos; draw nothing."),
+    ] = False,
     output: Annotated[str | None, o.output(f"{FORMATS} A folder for several photos.", "./NAME.responsible.png")] = None,
     force: o.Force = False,
     as_json: o.Json = False,
@@ -43,28 +55,41 @@ def responsible(
     """Show the units of a layer that a class rests on: where they lie in the photo, and the picture of each.
 
     They are the units with the largest product of activation and signal of the class. A share is relative to the sum
-    of all products above zero on the layer. A photo that cannot be used is reported, and the others go on.
+    of all products above zero on the layer. --sum adds the shares up over photos, by feature map. A photo that cannot
+    be used is reported, and the others go on.
     """
+    check_single(target)
     inputs = open_inputs(photos, reading)
+    if add_up:
+        _print_sum(open_network(flags, target), inputs, layer, k, as_json=as_json, strict=reading.strict)
+        return
     paths = picture_paths(inputs, output, ".responsible.png", force=force)
     network = open_network(flags, target)
 
     def draw(photo: PhotoInput, path: Path) -> Result:
-        return _draw(network, photo, path, figure, layer=layer, k=k, force=force)
+        return _draw(network, photo, path, figure, layer=layer, k=k, per_map=per_map, force=force)
 
     print_each(inputs, paths, draw, shared=network.facts, as_json=as_json, strict=reading.strict)
 
 
 def _draw(
-    network: Network, photo: PhotoInput, path: Path, figure: FigureFlags, *, layer: str | None, k: int, force: bool
+    network: Network,
+    photo: PhotoInput,
+    path: Path,
+    figure: FigureFlags,
+    *,
+    layer: str | None,
+    k: int,
+    per_map: int,
+    force: bool,
 ) -> Result:
     """Write the picture of one photo."""
     loaded, net = network.loaded, network.net
     loaded_photo, x = network.read(photo)
     probabilities = net.probabilities(x)[0]
-    check_target(network.target, tuple(probabilities.shape[1:]))
-    result = net.responsible(x, network.target, layer=layer, k=k)
-    facts = class_facts(loaded, probabilities, result.classes)
+    check_targets(network.targets, tuple(probabilities.shape[1:]))
+    result = net.responsible(x, network.target, layer=layer, k=k, per_map=per_map)
+    facts = class_facts(loaded, probabilities, result.classes, alone=network.classes_alone)
     title = f"{class_words(facts)}: units of {result.layer} that it rests on ({net.rules.name})"
     title += answer_words(facts, "; {}")
     save_in_folder(result.beside(loaded_photo, loaded.preprocess, **figure.layout(title)), path, force=force)
@@ -86,3 +111,43 @@ def _unit_facts(result: "Responsible") -> list[dict[str, Any]]:
 def _words(units: list[dict[str, Any]], layer: str) -> str:
     share = percent(sum(unit["share"] for unit in units))
     return f"{counted(len(units), 'unit')} of {layer}, {share} of its contributions"
+
+
+@dataclass(frozen=True, eq=False)
+class _Loading(Sequence["Photo"]):
+    """Photos, each decoded when it is asked for."""
+
+    inputs: Sequence[PhotoInput]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, i: Any) -> Any:
+        return self.inputs[i].load()
+
+
+def _print_sum(
+    network: Network, inputs: Sequence[PhotoInput], layer: str | None, k: int, *, as_json: bool, strict: bool
+) -> None:
+    """Print the feature maps that the class rests on over all photos."""
+    from deconvnet.over_photos import responsible_maps
+
+    with progress(quiet=len(inputs) < 2, lines=True) as report_progress, prints_on_stderr():
+        result = responsible_maps(
+            network.net, _Loading(inputs), network.target, layer, loaded=network.loaded,
+            progress=lambda done, total: report_progress("photos", done, total, ""),
+        )  # fmt: skip
+    skipped = [(inputs[int(index)], why) for index, why in result.skipped]
+    for photo, why in skipped:
+        say(f"{photo.name}: {why}")
+    named = {network.loaded.label(channel) for channel in result.classes if channel is not None}
+    what = ", ".join(sorted(named)) if network.target is not None else "the network's answers"
+    maps = [{"channel": channel, "share": share} for channel, share in result.strongest(k)]
+    facts = {
+        **network.facts, "layer": result.layer, "classes": sorted(named), "maps": maps, "photos": len(result),
+        "failed": [failure(**photo.facts(), error=why) for photo, why in skipped], "notes": list(result.notes),
+    }  # fmt: skip
+    lines = [f"{what} in {counted(len(result), 'photo')}: maps of {result.layer}, each with its share of contributions"]
+    lines += [f"  map {channel}: {percent(share)}" for channel, share in result.strongest(k)]
+    print_result(Result("\n".join(lines), facts), as_json=as_json)
+    end(used=len(result), failed=len(skipped), named=any(photo.named for photo, _ in skipped), strict=strict)

@@ -7,7 +7,7 @@ from contextlib import contextmanager, redirect_stdout
 from typing import TextIO
 
 from deconvnet._checks import escaped
-from deconvnet._errors import DeconvNetWarning
+from deconvnet._errors import DeconvNetWarning, ValueRangeWarning
 
 
 def say(message: object) -> None:
@@ -30,8 +30,13 @@ def show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Print a warning of this package as one line, any other as Python does; takes what `warnings` passes."""
+    """Print a warning of this package as one line, any other as Python does; takes what `warnings` passes.
+
+    That photos hold less than their type is said of the first one alone: the others are of the same kind.
+    """
     if issubclass(category, DeconvNetWarning):
         say(message)
+        if issubclass(category, ValueRangeWarning):
+            warnings.simplefilter("ignore", category)
     else:
         sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))

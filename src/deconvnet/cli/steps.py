@@ -1,5 +1,6 @@
 """`deconvnet steps`: one unit's way down, step by step."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,7 +8,7 @@ import typer
 
 from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
-from deconvnet.cli.classes import check_target
+from deconvnet.cli.classes import check_single, check_targets
 from deconvnet.cli.figure import FORMATS, FigureFlags
 from deconvnet.cli.files import in_file_name, picture_paths, save_in_folder
 from deconvnet.cli.network import open_network
@@ -34,6 +35,9 @@ def steps(
     to: Annotated[
         str | None, typer.Option("--to", help="Layer to stop at, below the unit.", show_default="the pixels")
     ] = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Draw every step, also those on the branches of a block.")
+    ] = False,
     output: Annotated[str | None, o.output(f"{FORMATS} A folder for several photos.", "./NAME.LAYER.steps.png")] = None,
     force: o.Force = False,
     as_json: o.Json = False,
@@ -44,7 +48,8 @@ def steps(
 ) -> None:
     """Show the mechanism: a unit's signal unpooled, rectified and filtered, step by step, beside the forward maps.
 
-    Without --layer, a class is carried down. A photo that cannot be used is reported, and the others go on.
+    Without --layer, a class is carried down. A block that branches, such as an inception module, is one step, unless
+    --whole is given. A photo that cannot be used is reported, and the others go on.
     """
     _check_unit(layer, channel, position, target)
     inputs = open_inputs(photos, reading)
@@ -55,30 +60,30 @@ def steps(
     def draw(photo: PhotoInput, path: Path) -> Result:
         loaded_photo, x = network.read(photo)
         if layer is None:
-            check_target(network.target, tuple(network.net.scores(x).shape[2:]))
+            check_targets(network.targets, tuple(network.net.scores(x).shape[2:]))
         result = network.net.steps(x, layer, channel=single, position=index, target=network.target, to=to)
-        save_in_folder(
-            result.figure(network.loaded.preprocess.as_seen(loaded_photo), **figure.layout()), path, force=force
-        )
-        return _result(result, photo, path)
+        seen = network.loaded.preprocess.as_seen(loaded_photo)
+        save_in_folder(result.figure(seen, whole=whole, **figure.layout()), path, force=force)
+        return _result(result, photo, path, whole=whole)
 
     print_each(inputs, paths, draw, shared=network.facts, as_json=as_json, strict=reading.strict)
 
 
-def _result(result: "Steps", photo: PhotoInput, path: Path) -> Result:
+def _result(result: "Steps", photo: PhotoInput, path: Path, *, whole: bool) -> Result:
     unit = {"channel": result.unit.channel, "position": result.unit.position, "activation": result.activation}
     facts = {"layer": result.unit.layer, "unit": unit, "steps": [*map(_step_facts, result)],
              "notes": list(result.notes), "file": str(path)}  # fmt: skip
-    return Result(_words(photo.name, result, path), facts)
+    return Result(_words(photo.name, result, path, whole=whole), facts)
 
 
-def _check_unit(layer: str | None, channel: str | None, position: str | None, target: str | None) -> None:
+def _check_unit(layer: str | None, channel: str | None, position: str | None, target: Sequence[str] | None) -> None:
     """Raise unless the flags name one unit: of a layer, or a class.
 
     Raises:
         ArgumentError: they name both, or half a unit.
     """
-    if layer is not None and target is not None:
+    check_single(target)
+    if layer is not None and target:
         raise ArgumentError("--target names a class and --layer a layer: drop one of them.")
     if layer is None and (channel is not None or position is not None):
         raise ArgumentError("--channel and --position need --layer: add it, or drop them.")
@@ -97,8 +102,10 @@ def _step_facts(step: "StepDown") -> dict[str, Any]:
     }
 
 
-def _words(photo: str, steps: "Steps", path: Path) -> str:
-    lines = [f"{photo}: {counted(len(steps), 'step')} down from {steps.unit.layer or 'the output'} -> {path}"]
+def _words(photo: str, steps: "Steps", path: Path, *, whole: bool) -> str:
+    blocks = len(steps.blocks)
+    hidden = "" if whole or blocks == len(steps.changing) else f", drawn as {counted(blocks, 'block')}"
+    lines = [f"{photo}: {counted(len(steps), 'step')} down from {steps.unit.layer or 'the output'}{hidden} -> {path}"]
     lines += [
         f"  {step.layer}: unpooling {step.pool} restores the forward maps with a relative error of {step.error:.3g}"
         for step in steps

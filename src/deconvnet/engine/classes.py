@@ -123,16 +123,16 @@ def class_seeds(
     units: list[Unit] = []
     activations, masks = [], {}
     for row, classes in enumerate(chosen):
-        for one in classes:
-            channel = one.channel
-            if channel is None and one.mask is None:
+        for each in classes:
+            channel = each.channel
+            if channel is None and each.mask is None:
                 channel = _answer(wins[row] if is_map else scores[row])
-            mask = one.mask
-            if is_map and mask is None and one.position is None and channel is not None:
+            mask = each.mask
+            if is_map and mask is None and each.position is None and channel is not None:
                 mask = _of_class(wins[row], channel)
                 if not bool(mask.any()):
                     raise ArgumentError(_nowhere(scores[row], channel, first + row))
-            position = one.position or (None if mask is not None else (0,) * (scores.ndim - 2))
+            position = each.position or (None if mask is not None else (0,) * (scores.ndim - 2))
             if mask is None:
                 activations.append(scores[(row, channel, *(position or ()))])
             else:
@@ -156,10 +156,11 @@ def _of_class(wins: Bool[Tensor, "classes *size"], channel: int) -> Bool[Tensor,
 
 def _nowhere(scores: Float[Tensor, "classes *size"], channel: int, image: int) -> str:
     at = np.unravel_index(int(scores[channel].argmax()), tuple(scores.shape[1:]))
-    place = ", ".join(str(int(index)) for index in (channel, *at))
+    named = ", ".join(str(index) for index in [channel, *map(int, at)])
     return (
         f"class {channel} wins at none of the {scores[channel].numel()} positions of the output for image {image}. "
-        f"Its score is the largest at ({place}): name that position, target=({place}), or another class."
+        f"Its score is the largest at target=({named}), --target {named.replace(', ', ',')}: name that position, or "
+        "another class."
     )
 
 

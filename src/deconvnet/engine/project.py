@@ -151,16 +151,17 @@ def facts_of(way: Way, seeds: Sequence[Seeds], skipped: tuple[str, ...]) -> Fact
     """What a reader should know about the way down and its seeds; warns about silent units."""
     silent = tuple(unit for part in seeds for unit in part.silent)
     stays = not way.down and any(part.start == "activation" for part in seeds)  # the activation itself is shown
+    everywhere = tuple(
+        int(mask.sum()) for part in seeds for i, mask in part.masks.items() if part.units[i].channel is not None
+    )
     facts = Facts(
         skipped=skipped,
         from_magnitude=any(part.from_magnitude for part in seeds),
-        image_free=way.image_free and not stays,
+        image_free=way.image_free and not stays and not everywhere,  # where a class wins depends on the image
         smooth=frozenset(rule.smooth for _, rule in way.down if rule.smooth is not None),
         noted=frozenset(rule.noted for _, rule in way.down if rule.noted is not None),
         silent=silent,
-        everywhere=tuple(
-            int(mask.sum()) for part in seeds for i, mask in part.masks.items() if part.units[i].channel is not None
-        ),
+        everywhere=everywhere,
         units=sum(len(part.units) for part in seeds),
     )
     if silent and len(silent) == facts.units:

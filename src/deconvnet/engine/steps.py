@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -31,6 +31,19 @@ from deconvnet.results.steps import StepDown, Steps
 from deconvnet.windows.frames import Frames, moved, whole_maps
 
 Undone = tuple[Step, Rule]
+
+
+@dataclass(frozen=True)
+class Undoing:
+    """How a layer is undone.
+
+    Attributes:
+        kind: which of the paper's operations this is; "other" if none of them.
+        rule: what is done.
+    """
+
+    kind: Literal["unpool", "rectify", "filter", "other"]
+    rule: Rule
 
 
 def steps_down(
@@ -111,18 +124,26 @@ def _step(
     return step
 
 
-def undone_by_layer(way: Way) -> dict[str, dict[str, Rule]]:
+def undone_by_layer(way: Way) -> dict[str, dict[str, Undoing]]:
     """The layers on a way in the order in which they are come to, and how those above are undone to come to each."""
     names = names_of(way.graph)
     above = _above(way, names)
     values = [step.output for step, _ in way.down] + [way.stop]
     return {
         names[value.name]: {
-            names.get(name, f"{step.module}/{step.kind}"): rule for name, (step, rule) in above[value.name].items()
+            names.get(name, f"{step.module}/{step.kind}"): _undoing(way, step, rule)
+            for name, (step, rule) in above[value.name].items()
         }
         for value in values
         if value.name in names
     }
+
+
+def _undoing(way: Way, step: Step, rule: Rule) -> Undoing:
+    row = row_of(step, way.rows)
+    return Undoing(
+        "unpool" if row.max_pools else "rectify" if row.rectifies else "filter" if row.filters else "other", rule
+    )
 
 
 def _above(way: Way, names: Mapping[str, str]) -> dict[str, dict[str, Undone]]:

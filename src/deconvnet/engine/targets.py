@@ -65,7 +65,7 @@ class Output:
             return [[chosen] for chosen in self._for_each(target)]
         if target is not None:
             raise TargetError("target= is one class for each image and targets= are several: drop one of them.")
-        return self._several(targets)
+        return self._lists(targets)
 
     def _for_each(self, target: Any) -> list[Chosen]:
         mask = as_mask(target)
@@ -73,15 +73,15 @@ class Output:
             return [Chosen(mask=row) for row in mask]
         listed = None if isinstance(target, tuple) or mask is not None else as_list(target)
         if listed is None:
-            return [self._one(target)] * self.images
+            return [self._class(target)] * self.images
         if len(listed) != self.images:
             raise TargetError(
                 f"a list as target= holds one class for each image: there {_are(self.images, 'image')}, and the list "
                 f"has {len(listed)}.{self._position_hint(listed)} For several classes of every image use targets=[...]."
             )
-        return [self._one(item) for item in listed]
+        return [self._class(item) for item in listed]
 
-    def _several(self, targets: Any) -> list[list[Chosen]]:
+    def _lists(self, targets: Any) -> list[list[Chosen]]:
         if isinstance(targets, str) and targets == "all":
             if self.is_map:
                 raise TargetError(f'{self._words()} "all" does not say where: name the classes, targets=[0, 1].')
@@ -107,9 +107,9 @@ class Output:
     def _row(self, listed: Sequence[Any]) -> list[Chosen]:
         if not listed:
             raise TargetError(f"an empty list chooses none of the {self.classes} classes.")
-        return [self._one(item) for item in listed]
+        return [self._class(item) for item in listed]
 
-    def _one(self, given: Any) -> Chosen:
+    def _class(self, given: Any) -> Chosen:
         if given is None:
             return Chosen()
         mask = as_mask(given)
@@ -123,7 +123,7 @@ class Output:
                 "class of each image give a list, for several classes targets=[...]."
             )
         if len(given) != 1 + len(self.size):
-            raise TargetError(f"{self._words()} a tuple is {self._place()}; got {short(given)}.")
+            raise TargetError(f"{self._words()} a tuple is {self._position_words()}; got {short(given)}.")
         return Chosen(self._index(given[0]), checked_position(list(given[1:]), self.size, "the output"))
 
     def _index(self, given: Any) -> int:
@@ -136,7 +136,7 @@ class Output:
             return class_index(self.labels, given)
         if as_index(given) is None and self.size:
             raise TargetError(
-                f"{self._words()} a target is a class, {self._place()}, or a mask of its shape (bool); "
+                f"{self._words()} a target is a class, {self._position_words()}, or a mask of its shape (bool); "
                 f"got {short(given)}."
             )
         return index_of(given, self.classes, "classes", TargetError)
@@ -150,13 +150,13 @@ class Output:
     def _words(self) -> str:
         return f"the output has {self.classes} maps of {'x'.join(map(str, self.size))}:"
 
-    def _place(self) -> str:
+    def _position_words(self) -> str:
         return f"(class, {', '.join('zyx'[-len(self.size) :])})"
 
     def _position_hint(self, listed: Sequence[Any]) -> str:
         if not self.is_map or len(listed) != 1 + len(self.size):
             return ""
-        return f" A class at a position is a tuple: {self._place()}."
+        return f" A class at a position is a tuple: {self._position_words()}."
 
 
 def as_mask(target: object) -> Tensor | None:

@@ -5,7 +5,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +28,7 @@ from deconvnet.learn.train import Progress, epochs_of_layers, fit
 from deconvnet.photos.batches import MOST_WORKERS
 from deconvnet.photos.digests import Digests
 from deconvnet.photos.photo import PhotoLike, load_photo
+from deconvnet.photos.pick import Pick
 from deconvnet.photos.sets import PhotoSet
 
 NET, SKIPPED = "learned.safetensors", "skipped.csv"
@@ -45,10 +46,12 @@ class _LearnedFrom(msgspec.Struct):
     Attributes:
         count: how many.
         fingerprint: tells their set from others.
+        pick: which of the set.
     """
 
     count: Annotated[int, msgspec.Meta(ge=0)] = msgspec.field(name="learned from")
     fingerprint: str
+    pick: Pick = msgspec.field(default_factory=Pick)
 
 
 class _About(msgspec.Struct):
@@ -114,7 +117,7 @@ class Learned:
         Raises:
             PhotoError, ArgumentError: as `load_photo`.
         """
-        return self.prepare.image(load_photo(photo))
+        return self.prepare.image(load_photo(photo, value_range=self.prepare.value_range))
 
 
 def learn_photos(
@@ -126,6 +129,7 @@ def learn_photos(
     epochs: int | Sequence[int] = 1,
     batch: int = 4,
     limit: int | None = None,
+    sample: int | None = None,
     seed: int = 0,
     update_by: Update = "online",
     solver: Solver = "auto",
@@ -149,8 +153,9 @@ def learn_photos(
         prepare: how photos become inputs.
         epochs: for all layers, or for each.
         batch: photos in each update.
-        limit: use at most this many photos, evenly spaced in the set.
-        seed: of the orders in which photos are gone through.
+        limit: use at most this many photos, evenly spaced in the set, which often lies class by class.
+        sample: use at most this many photos, drawn at random, in place of `limit`.
+        seed: of the orders in which photos are gone through, and of the sample.
         update_by, solver, tol, max_iter, steps: as in `partial_fit`.
         workers: processes that decode and prepare photos; 0 does it here. The result is the same.
         resume: continue an interrupted run; what is finished is returned as it is.
@@ -173,12 +178,12 @@ def learn_photos(
     seed, resume = whole_number("seed", seed, least=-(2**62), most=2**62), flag("resume", resume)
     callback("progress", progress)
     batch, workers = whole_number("batch", batch), whole_number("workers", workers, least=0, most=MOST_WORKERS)
-    count = _count(photos, limit)
+    if not len(photos):
+        raise PhotoError("the set of photos is empty.")
+    pick = Pick(limit, sample, seed).of_set(len(photos))
+    count = pick.size(len(photos))
     _check_network(net, prepare, epochs, min(batch, count))
-    about = {
-        "prepare": asdict(prepare), "batch": batch, "seed": seed,
-        "photos": {"learned from": count, "fingerprint": photos.fingerprint},
-    }  # fmt: skip
+    about = _plain(_About(prepare, batch, seed, _LearnedFrom(count, photos.fingerprint, pick)))
     folder = result_folder(out, key=_ABOUT, is_result=lambda folder: is_file(folder / NET))
     run: dict[str, Any] = {
         "update_by": update_by, "solver": solver, "tol": tol, "max_iter": max_iter, "steps": steps,
@@ -192,7 +197,7 @@ def learn_photos(
         _start(held_folder, about, resume=resume)
         unfinished = held_folder.unfinished
         digests = _read_digests(unfinished / _DIGESTS, about)
-        batches = Batches(photos, prepare, batch, count, seed, workers, digests=digests)
+        batches = Batches(photos, prepare, batch, pick, seed, workers, digests=digests)
         fit(
             net, batches, epochs, **run, checkpoint=unfinished / _CHECKPOINT, resume=resume, about=about,
             before_checkpoint=partial(_save_beside, held_folder, batches, about),
@@ -200,6 +205,12 @@ def learn_photos(
         )  # fmt: skip
         _finish(held_folder, net)
     return Learned.open(folder)
+
+
+def _plain(about: _About) -> dict[str, Any]:
+    """The same as JSON gives it back."""
+    plain: dict[str, Any] = json.loads(msgspec.json.encode(about))
+    return plain
 
 
 def _remove_working(folder: Path, *, take_over: bool) -> None:
@@ -218,13 +229,6 @@ def _finish(held_folder: Held, net: AdaptiveDeconvNet) -> None:
         _write_skipped(folder / SKIPPED, skipped.items())
     write_net(net, folder / NET, about_net(unfinished / _CHECKPOINT))
     held_folder.remove_unfinished(_WORKING)
-
-
-def _count(photos: PhotoSet, limit: int | None) -> int:
-    """How many photos to learn from."""
-    if not len(photos):
-        raise PhotoError("the set of photos is empty.")
-    return len(photos) if limit is None else min(whole_number("limit", limit), len(photos))
 
 
 def _check_network(net: AdaptiveDeconvNet, prepare: Prepare, epochs: int | Sequence[int], batch: int) -> None:
@@ -252,7 +256,7 @@ def _check_finished(folder: Path, about: dict[str, Any], *, resume: bool) -> Non
 def _start(held_folder: Held, about: dict[str, Any], *, resume: bool) -> None:
     """Raise unless the folder holds nothing, or a run to resume that was started like this one."""
     path = held_folder.unfinished / _ABOUT
-    before = msgspec.to_builtins(read_json(path, _About, _NEW)) if is_file(path) else None
+    before = _plain(read_json(path, _About, _NEW)) if is_file(path) else None
     check_resumed(held_folder.folder, before, about, resume=resume)
     held_folder.check()
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,9 @@ from deconvnet.learn.contrast import Form, LocalContrastNorm
 from deconvnet.photos.batches import batches
 from deconvnet.photos.digests import Digests
 from deconvnet.photos.photo import Photo, planes
+from deconvnet.photos.pick import Pick
 from deconvnet.photos.sets import PhotoSet
+from deconvnet.photos.values import Extents, Range, Reading
 
 _MOST_PIXELS = 8192  # of a side of an input
 
@@ -32,11 +35,14 @@ class Prepare:
         size: pixels of the longer side; the photo is resized to it, normalised, and surrounded with zeros to a square.
         channels: 1 for grey, 3 for colour.
         form: of contrast normalisation.
+        value_range: the values that are black and white in the photos, as in `load_photo`; None for what each file, or
+            else the type of its values, says.
     """
 
     size: int = 150
     channels: int = 1
     form: Form = "2011"
+    value_range: Range | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", whole_number("size", self.size, least=16, most=_MOST_PIXELS))
@@ -44,6 +50,12 @@ class Prepare:
         if self.channels not in (1, 3):
             raise ArgumentError(f"channels is 1 or 3; got {short(self.channels)}.")
         LocalContrastNorm(self.form)
+        object.__setattr__(self, "value_range", self.reading.value_range)
+
+    @property
+    def reading(self) -> Reading:
+        """How photos are read for learning."""
+        return Reading(self.value_range)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -61,8 +73,8 @@ class Prepare:
         height, width = photo.size
         factor = self.size / max(height, width)
         h, w = max(1, round(height * factor)), max(1, round(width * factor))
-        pixels = torch.cat([_resized(plane, (h, w)) for plane in planes(photo.levels, self.channels)], 1)
         try:
+            pixels = torch.cat([_resized(plane, (h, w)) for plane in planes(photo.levels, self.channels)], 1)
             normalised = LocalContrastNorm(self.form)(pixels.clamp(0, 1))
         except ArgumentError as fault:
             raise PhotoError(f"{photo.name} is {height} x {width} pixels, {h} x {w} when resized: {fault}") from fault
@@ -85,21 +97,28 @@ class Batches:
         photos: the set.
         prepare: how they become inputs.
         batch: photos in each.
-        count: how many photos to learn from, evenly spaced in the set: sets often lie class by class.
+        pick: which photos to learn from.
         seed: of the orders.
         workers: processes that decode and prepare photos; 0 does it here. The batches are the same.
         skipped: filled with the index of each photo that could not be read, and why.
         digests: filled with the digest of each photo that was read, which it has in all later epochs as well.
+        extents: filled, so that what there is to say of the range of values is said once.
     """
 
     photos: PhotoSet
     prepare: Prepare
     batch: int
-    count: int
+    pick: Pick
     seed: int
     workers: int = 0
     skipped: dict[int, str] = field(default_factory=dict)
     digests: Digests = field(default_factory=Digests)
+    extents: Extents = field(default_factory=Extents)
+
+    @property
+    def count(self) -> int:
+        """How many photos to learn from."""
+        return self.pick.size(len(self.photos))
 
     def __len__(self) -> int:
         return math.ceil(self.count / self.batch)
@@ -112,7 +131,8 @@ class Batches:
             DeconvNetError: a worker was killed.
         """
         photos = _without(self.photos, self.skipped)
-        with closing(batches(photos, self._order(epoch), self.prepare, self.batch, workers=self.workers)) as stream:
+        options: dict[str, Any] = {"workers": self.workers, "extents": self.extents}
+        with closing(batches(photos, self._order(epoch), self.prepare, self.batch, **options)) as stream:
             for batch in stream:
                 for index, reason in batch.skipped:
                     self.skipped.setdefault(index, reason)
@@ -125,7 +145,7 @@ class Batches:
     def _order(self, epoch: int) -> NDArray[np.int64]:
         random = torch.Generator().manual_seed(self.seed + epoch)
         order = torch.randperm(self.count, generator=random).numpy()
-        return np.asarray(order * len(self.photos) // self.count)
+        return np.asarray(self.pick.indices(len(self.photos))[order])
 
 
 def _without(photos: PhotoSet, skipped: Mapping[int, str]) -> PhotoSet:

@@ -53,7 +53,7 @@ def overrides_of(**arguments: Any) -> Fields:
     if "size" in overrides:
         sides = _parsed_numbers("size", overrides["size"], int)
         overrides["size"] = sides * 2 if len(sides) == 1 else sides
-    for name in ("mean", "std"):
+    for name in ("mean", "std", "value_range"):
         if name in overrides:
             overrides[name] = _parsed_numbers(name, overrides[name], float)
     return overrides

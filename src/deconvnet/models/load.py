@@ -114,6 +114,7 @@ def load_model(
     mean: float | Sequence[float] | str | None = None,
     std: float | Sequence[float] | str | None = None,
     channels: int | None = None,
+    value_range: tuple[float, float] | str | None = None,
     labels: str | Path | Sequence[str] | None = None,
     device: str | torch.device | None = None,
 ) -> LoadedModel:
@@ -134,10 +135,11 @@ def load_model(
             may lie under keys ("state_dict", "ema" ...); where several sets would do, "FILE:KEY" names one. A network
             of torchvision or timm is made with as many classes as the file has.
         size: height and width of the input; one number for both. Strings of numbers with commas
-            between them will do here and for `mean` and `std`.
+            between them will do here and for `mean`, `std` and `value_range`.
         mean: subtracted from each channel, where white is 1.
         std: each channel is divided by it.
-        channels: 1 or 3; by default as many as there are means.
+        channels: of the input; by default as many as there are means.
+        value_range: the values that are black and white in photos, as in `Preprocess`, such as (0, 4095).
         labels: one name for each class: a list, "imagenet", "imagenette", or a file: a name on each line, CSV
             ("FILE.csv:COLUMN" where several columns could hold the names), or JSON (a list, or an object from index
             to name).
@@ -161,7 +163,7 @@ def load_model(
         raise ModelLoadError(f"{short(spec)} is not a model spec. {_FORMS}")
     spec = str(spec)
     weights_file = None if weights is None else file_path("weights", weights)
-    overrides = overrides_of(size=size, mean=mean, std=std, channels=channels)
+    overrides = overrides_of(size=size, mean=mean, std=std, channels=channels, value_range=value_range)
     names = None if labels is None else read_class_names(labels)
     target = None if device is None else _device(device)
     with _own_random_state():

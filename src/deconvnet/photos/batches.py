@@ -27,13 +27,15 @@ from deconvnet._checks import whole_number
 from deconvnet._errors import ArgumentError, DeconvNetError, PhotoError
 from deconvnet.photos.photo import Photo
 from deconvnet.photos.sets import PhotoSet
+from deconvnet.photos.values import Extent, Extents, Reading
 
 MOST_WORKERS = 1024  # processes: each holds a batch, and pipes to all others are open while they start
 
 Skipped: TypeAlias = tuple[tuple[int, str], ...]
 _Images: TypeAlias = Float32[np.ndarray, "size c h w"]
-_Report: TypeAlias = tuple[NDArray[np.int64], NDArray[np.uint64], Skipped]
-"""The slots that hold a photo, the digests of these photos, and the photos that could not be read."""
+_Report: TypeAlias = tuple[NDArray[np.int64], NDArray[np.uint64], Skipped, tuple[Extent, ...]]
+"""The slots that hold a photo, the digests of these photos, the photos that could not be read, and of those that were
+what they hold where nothing says which value is white."""
 
 
 class Preparation(Protocol):
@@ -42,6 +44,10 @@ class Preparation(Protocol):
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width of every input."""
+
+    @property
+    def reading(self) -> Reading:
+        """How photos are read for it."""
 
     def image(self, photo: Photo) -> Float[Tensor, "1 c h w"]:
         """The input that a photo becomes; raises PhotoError if it cannot become one."""
@@ -67,7 +73,13 @@ class Batch:
 
 
 def batches(
-    photos: PhotoSet, indices: Sequence[int] | NDArray[np.int64], prepare: Preparation, size: int, *, workers: int = 0
+    photos: PhotoSet,
+    indices: Sequence[int] | NDArray[np.int64],
+    prepare: Preparation,
+    size: int,
+    *,
+    workers: int = 0,
+    extents: Extents | None = None,
 ) -> Generator[Batch, None, None]:
     """The photos of these indices in batches of `size` slots, in order.
 
@@ -79,6 +91,11 @@ def batches(
         prepare: what becomes of each photo.
         size: slots in each batch.
         workers: processes that decode and prepare, each with one thread; 0 does it here, with one thread as well.
+        extents: of photos that were read before, if any were; filled.
+
+    Warns:
+        ValueRangeWarning: the values of all of the first photos of more than 8 bits, or of all photos, are so small for
+            their type that they probably fill fewer bits, and nothing says which of them is white.
 
     Raises:
         ArgumentError: an index outside the set, a size below 1, workers below 0 or too many.
@@ -90,7 +107,7 @@ def batches(
     if order.size and (order.min() < 0 or order.max() >= len(photos)):
         raise ArgumentError(f"indices from {order.min()} to {order.max()}, but the photos are 0 to {len(photos) - 1}.")
     job = Job(photos, order.astype(np.int64), prepare, whole_number("size", size))
-    return _batches(job, whole_number("workers", workers, 0, MOST_WORKERS))
+    return _batches(job, whole_number("workers", workers, 0, MOST_WORKERS), extents or Extents())
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,26 +139,29 @@ class Job:
         return self.size, *self.prepare.shape
 
     def read(self, batch: int, images: _Images) -> _Report:
-        """Fill every slot of a batch; which slots hold photos, their digests, and what could not be read."""
-        slots, digests, skipped = [], [], []
+        """Fill every slot of a batch; which slots hold photos, their digests, what could not be read, and extents."""
+        slots, digests, skipped, extents = [], [], [], []
         indices = self.indices_of(batch).tolist()
         images[len(indices) :] = 0
         for slot, index in enumerate(indices):
             try:
-                photo = self.photos.read(index)
+                photo = self.photos.read(index, reading=self.prepare.reading)
                 images[slot] = self.prepare.image(photo)[0].numpy()
                 slots.append(slot)
                 digests.append(photo.digest)
+                extents += [photo.extent] if photo.extent else []
             except PhotoError as fault:
                 images[slot] = 0
                 skipped.append((index, str(fault)))
-        return np.array(slots, np.int64), np.array(digests, np.uint64), tuple(skipped)
+        return np.array(slots, np.int64), np.array(digests, np.uint64), tuple(skipped), tuple(extents)
 
 
-def _batches(job: Job, workers: int) -> Generator[Batch, None, None]:
+def _batches(job: Job, workers: int, extents: Extents) -> Generator[Batch, None, None]:
     stream = _by_workers(job, min(workers, len(job))) if workers else _in_this_process(job)
-    for batch, ((slots, digests, skipped), images) in enumerate(stream):
+    for batch, ((slots, digests, skipped, of_batch), images) in enumerate(stream):
+        extents.add(of_batch)
         yield Batch(job.indices_of(batch)[slots], slots, digests, torch.from_numpy(images), skipped)
+    extents.warn()
 
 
 def _in_this_process(job: Job) -> Iterator[tuple[_Report, _Images]]:

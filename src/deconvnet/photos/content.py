@@ -3,13 +3,30 @@
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from deconvnet._errors import ArgumentError, PhotoError
+import numpy as np
+from torch import Tensor
+
+from deconvnet._errors import ArgumentError, PhotoError, ValueRangeError
 from deconvnet.photos import files
-from deconvnet.photos.photo import Photo, PhotoLike, decode_photo, load_photo
+from deconvnet.photos.photo import Photo, PhotoLike, array_of, decode_photo, read_photo
+from deconvnet.photos.values import AS_IT_IS, Reading
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A photo as a file holds it.
+
+    Attributes:
+        data: of the file.
+        page: index of the picture in it; None if it holds one.
+    """
+
+    data: bytes
+    page: int | None = None
 
 
 def is_location(item: object) -> bool:
@@ -40,34 +57,56 @@ def samples(
         try:
             item = content_of(partial(fetch, i), names[i])
             digest = digest_of(item, names[i])
-            if decoded and isinstance(item, bytes):
-                decode_photo(item, names[i])
+            if decoded:
+                _decoded(item, names[i], AS_IT_IS)
+        except ValueRangeError:  # a photo, for those who know its range
+            pass
         except PhotoError as fault:
             faults.append(fault)
         digests.append(digest)
     return digests, faults
 
 
-def photo_of(fetch: Callable[[], object], name: str) -> Photo:
+def photo_of(fetch: Callable[[], object], name: str, reading: Reading) -> Photo:
     """The photo of that name, decoded, with its digest.
 
     Raises:
         PhotoError: whatever is wrong with it.
     """
     item = content_of(fetch, name)
-    photo = decode_photo(item, name) if isinstance(item, bytes) else _loaded(item, name)
-    return replace(photo, digest=digest_of(item if isinstance(item, bytes) else photo, name))
+    return replace(_decoded(item, name, reading), digest=digest_of(item, name))
+
+
+def _decoded(item: object, name: str, reading: Reading) -> Photo:
+    if isinstance(item, Encoded):
+        return decode_photo(item.data, name, replace(reading, page=item.page))
+    return _loaded(item, name, reading)
 
 
 def digest_of(item: object, name: str) -> int:
-    """64 bits that tell the content of a photo: the bytes that are decoded, or else its levels; never 0."""
-    photo = None if isinstance(item, bytes) else _loaded(item, name)
-    data: Any = item if photo is None else photo.levels.tobytes() + str((photo.size, photo.levels.dtype)).encode()
+    """64 bits that tell the content of a photo: the bytes that are decoded, or else its numbers; never 0."""
+    if isinstance(item, Encoded):
+        data = item.data + (b"" if item.page is None else f"#{item.page}".encode())
+    else:
+        array = _array(item, name)
+        data = array.tobytes() + str((array.shape, array.dtype)).encode()
     return int.from_bytes(hashlib.sha256(data).digest()[:8], "big") or 1
 
 
+def _array(item: object, name: str) -> Any:
+    """An array or a tensor as it is, whatever its range; of anything else the levels."""
+    if isinstance(item, np.ndarray):
+        return item
+    if not isinstance(item, Tensor):
+        return _loaded(item, name, AS_IT_IS).levels
+    try:
+        return array_of(item)
+    except ArgumentError as fault:
+        raise PhotoError(f"cannot read {name!r}: {fault}") from fault
+
+
 def content_of(fetch: Callable[[], object], name: str) -> object:
-    """What a photo is before it is decoded: bytes, or a thing that `load_photo` takes.
+    """What a photo is before it is decoded: `Encoded`, or a thing that `load_photo` takes.
 
     Raises:
         PhotoError: it cannot be fetched.
@@ -77,10 +116,10 @@ def content_of(fetch: Callable[[], object], name: str) -> object:
         if isinstance(item, Mapping) and "bytes" in item:  # as Hugging Face keeps a file
             item = _bytes(item["bytes"]) if item["bytes"] is not None else item.get("path")
         if is_location(item):
-            item = files.read(files.absolute(os.fspath(item)))
+            item = encoded(files.absolute(os.fspath(item)))
         if item is None:
             raise PhotoError("there is none.")
-        return item
+        return Encoded(item) if isinstance(item, bytes) else item
     except PhotoError as fault:
         raise PhotoError(f"cannot read {name!r}: {fault}") from fault
     except Exception as fault:  # a user's data set raises whatever it likes
@@ -93,9 +132,21 @@ def _bytes(value: object) -> bytes:
     return bytes(value)
 
 
-def _loaded(item: Any, name: str) -> Photo:
+def encoded(location: str) -> Encoded:
+    """The file of that path or URL, behind which the index of a picture in it may stand.
+
+    Raises:
+        PhotoError: it cannot be read.
+    """
+    location, page = files.split_page(location)
+    return Encoded(files.read(location), page)
+
+
+def _loaded(item: Any, name: str, reading: Reading) -> Photo:
     try:
         photo: PhotoLike = item
-        return replace(load_photo(photo), name=name)
+        return replace(read_photo(photo, reading), name=name)
+    except ValueRangeError as fault:
+        raise ValueRangeError(f"cannot read {name!r}: {fault}") from fault
     except (ArgumentError, PhotoError) as fault:
         raise PhotoError(f"cannot read {name!r}: {fault}") from fault

@@ -7,13 +7,14 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote
 
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet._memory import in_bytes
+from deconvnet.photos.names import short_names
 
 UNKNOWN = -1
 LARGEST = "DECONVNET_LARGEST_PHOTO"  # environment variable that raises or lowers the limit
@@ -23,6 +24,7 @@ _LOCAL = ("file://", "local://")
 _VERSIONS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")  # as file systems call it
 
 _MOST_PATHS = 10**6  # that a pattern with braces may stand for
+_PAGE = re.compile(r"(.+\.(?:tiff?|npy|nii|nii\.gz))#(\d{1,9})", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,19 @@ def below(name: str, beside: str) -> str:
 
 def _prefix(url: str) -> str:
     return url.partition("?")[0].rpartition("/")[0] + "/"
+
+
+def split_page(location: str) -> tuple[str, int | None]:
+    """A path or URL, and the index of a picture in that file which stands behind it: `stack.tif#3`.
+
+    A file whose own name ends like that is a file.
+
+    Example:
+        >>> split_page("stack.tif#3")
+        ('stack.tif', 3)
+    """
+    match = _PAGE.fullmatch(location)
+    return (location, None) if match is None or is_there(location) else (match[1], int(match[2]))
 
 
 def is_folder(location: str) -> bool:
@@ -300,7 +315,7 @@ def _refuse(fault: OSError) -> None:
 def _seen(location: str) -> tuple[int, str]:
     """Its size and version; UNKNOWN for a URL too: asking for each of a million would take hours."""
     try:
-        status = None if is_url(location) else os.stat(location)
+        status = None if is_url(location) else os.stat(split_page(location)[0])
     except (OSError, ValueError):  # reading it will say what is wrong with it
         status = None
     return (UNKNOWN, "") if status is None else (status.st_size, str(status.st_mtime_ns))
@@ -358,11 +373,5 @@ def _parts(location: str) -> list[str]:
 
 
 def _short(locations: Sequence[str], depth: int | None = None) -> list[str]:
-    """Their paths below the folder that holds all of them, or below the first `depth` folders."""
-    parts = [_parts(location) for location in locations]
-    if depth is None and parts:
-        folders = [part[:-1] for part in parts]
-        first, last = min(folders), max(folders)
-        depth = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
-        depth = depth if depth > 1 else -1  # nothing in common: the name would be an absolute path
-    return ["/".join(part[depth:]) for part in parts]
+    """Their names: the paths below the folder that holds all of them, or below the first `depth` folders."""
+    return short_names([_parts(location) for location in locations], depth)

@@ -9,28 +9,29 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from deconvnet._errors import PhotoError
-from deconvnet.photos.levels import Levels, frozen, in_bands, levels_of, over_white, upright, white
+from deconvnet.photos.levels import Levels, frozen, in_bands, over_white, upright, white
+from deconvnet.photos.values import Scale
 
 _FEW_BITS = {"L;2": 85, "L;4": 17}  # by raw mode, what a level in the file is in 8 bits
 _HIGH, _LOW = ("L", "B") if sys.byteorder == "little" else ("B", "L")  # bytes of a native 16-bit number
 
 
-def picture_levels(picture: Image.Image, what: str) -> Levels:
+def picture_levels(picture: Image.Image, scale: Scale) -> Levels:
     """The levels of a PIL image, which may still have to be read from its file.
 
     Raises:
-        PhotoError: 32-bit integers outside 0 to 65535, NaN, or without pixels.
-        ArgumentError: floats outside 0 to 1.
+        PhotoError: without pixels, or as `Scale.levels`; without a value range, 32-bit integers are 0 to 65535 and
+            floats 0 to 1.
         Exception: whatever a decoder meets in a damaged file.
     """
     if 0 in picture.size:
-        raise PhotoError(f"{what} does not have any pixels: its size is {picture.width} x {picture.height}.")
+        raise PhotoError(f"{scale.what} does not have any pixels: its size is {picture.width} x {picture.height}.")
     raw = raw_mode(picture)
     if not raw:
-        _check_clear(picture, what)
+        _check_clear(picture, scale.what)
     step = _FEW_BITS.get(raw, 1)
     picture.load()
-    return frozen(upright(_levels(picture, what, step), orientation(picture)))
+    return frozen(upright(_levels(picture, scale, step), orientation(picture)))
 
 
 def _check_clear(picture: Image.Image, what: str) -> None:
@@ -98,43 +99,38 @@ def pairs_of_bytes(picture: Image.Image) -> Callable[[slice], NDArray[np.uint16]
     return lambda rows: rows_of(picture, rows).view(">u2").astype(np.uint16)
 
 
-def without(levels: Levels, colour: object) -> Levels:
-    """The levels of (h, w, c), white where they are the colour that stands for transparency."""
-    clear = (levels == np.array(colour)).all(2, keepdims=True)
+def without(levels: Levels, values: NDArray[Any], colour: object) -> Levels:
+    """The levels of (h, w, c), white where their values in the file are the colour that stands for transparency."""
+    clear = (values == np.array(colour)).all(2, keepdims=True)
     return np.where(clear, white(levels), levels).astype(levels.dtype)
 
 
-def _levels(picture: Image.Image, what: str, step: int) -> Levels:
+def _levels(picture: Image.Image, scale: Scale, step: int) -> Levels:
     clear = picture.info.get("transparency")
-    if picture.mode == "I":  # 32-bit integers hold 16-bit values by Pillow's custom
-        return _sixteen_bit(np.asarray(picture), what)[..., None]
-    if picture.mode == "F":
-        return levels_of(np.asarray(picture), what)
+    if picture.mode in ("I", "F"):
+        grey = np.asarray(picture)[..., None]
+        return scale.levels(grey if picture.mode == "F" or scale.reading.value_range else _sixteen_bit(grey, scale))
     if picture.mode == "L" or picture.mode.startswith("I;16"):
-        grey = np.atleast_3d(np.asarray(picture))
+        grey = np.atleast_3d(np.asarray(picture)) // (step if scale.reading.value_range else 1)
         grey = grey if picture.mode == "L" else grey.astype(np.uint16)
-        return without(grey, clear * step) if isinstance(clear, int) else grey
+        step = 1 if scale.reading.value_range else step
+        return without(scale.levels(grey), grey, clear * step) if isinstance(clear, int) else scale.levels(grey)
     if picture.mode == "La":  # Pillow knows no shorter way
         picture = picture.convert("LA")
     if picture.has_transparency_data:
-        return _over_white(picture if picture.mode in ("LA", "RGBA") else picture.convert("RGBA"))
+        return _over_white(picture if picture.mode in ("LA", "RGBA") else picture.convert("RGBA"), scale)
     mode = "L" if picture.mode == "1" else "RGB"
-    return np.atleast_3d(np.asarray(picture if picture.mode == mode else picture.convert(mode)))
+    return scale.levels(np.atleast_3d(np.asarray(picture if picture.mode == mode else picture.convert(mode))))
 
 
-def _over_white(picture: Image.Image) -> Levels:
+def _over_white(picture: Image.Image, scale: Scale) -> Levels:
     def seen(rows: slice) -> Levels:
         values = rows_of(picture, rows)
-        return over_white(values[..., :-1], values[..., -1:])
+        return over_white(scale.levels(values[..., :-1]), values[..., -1:])
 
     return in_bands((picture.height, picture.width), seen)
 
 
-def _sixteen_bit(grey: NDArray[np.int32], what: str) -> NDArray[np.uint16]:
-    low, high = int(grey.min()), int(grey.max())
-    if low < 0 or high > 65535:
-        raise PhotoError(
-            f"{what} has 32-bit grey pixels from {low} to {high}, but 0 to 65535 is the range. "
-            "Scale them and pass an array of floats from 0 to 1."
-        )
-    return grey.astype(np.uint16)
+def _sixteen_bit(grey: NDArray[np.int32], scale: Scale) -> NDArray[Any]:
+    """By Pillow's custom 32-bit integers hold 16-bit values; others need a range."""
+    return grey.astype(np.uint16) if 0 <= grey.min() <= grey.max() <= 65535 else grey

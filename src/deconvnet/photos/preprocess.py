@@ -6,7 +6,7 @@ anything like a photo ─► Photo ─► resize, crop ─► scale, mean, std �
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -21,12 +21,14 @@ from torch import Tensor
 from deconvnet._checks import as_index, as_list, as_number, instance, is_one_of, short
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet._types import Box
-from deconvnet.photos.photo import Photo, PhotoLike, check_box, eight_bit, load_photo, planes
+from deconvnet.photos.photo import Photo, PhotoLike, check_box, eight_bit, planes, read_photo, warn_of_dark
+from deconvnet.photos.values import Extents, Range, Reading
 
 Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest"]
 
 _MOST_RESIZED_PIXELS = 2**25
 _LONGEST = 2**31 - 1  # pixels of a side, in Pillow
+_MOST_CHANNELS = 4096
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,12 @@ class Preprocess:
             centre; None stretches the photo to `size`.
         mean: subtracted, per channel, in units of `scale`.
         std: divided by, per channel, in units of `scale`.
-        channels: 1 or 3. A colour photo becomes grey by ITU-R 601; a grey one, three equal ones.
+        channels: of the network's input. If it is 1, a colour photo becomes grey by ITU-R 601; if 3, a grey one three
+            equal channels. Any other number takes arrays, `.npy` and TIFF files of as many.
         scale: white before `mean` and `std`: 1.0, or 255.0 for networks trained on raw pixels.
         interpolation: of the resizing, with antialiasing save for "nearest".
+        value_range: the values that are black and white in the photos, as in `load_photo`, such as (0, 4095) for 12
+            bits in 16 or (-1000, 400) for CT numbers; None for what each file, or else the type of its values, says.
 
     Raises:
         ArgumentError: a field is out of range or disagrees with another one.
@@ -65,6 +70,7 @@ class Preprocess:
     channels: int = 3
     scale: float = 1.0
     interpolation: Interpolation = "bilinear"
+    value_range: Range | None = None
 
     def __post_init__(self) -> None:
         for field, convert in _FIELDS.items():  # lists too: this is also read from JSON
@@ -76,8 +82,8 @@ class Preprocess:
             f" of at least {max(self.size)}, or None to stretch photos to the input's size.",
         )
         _require(
-            type(self.channels) is int and self.channels in (1, 3),
-            f"channels={short(self.channels)}, but it has to be 1 or 3.",
+            type(self.channels) is int and 1 <= self.channels <= _MOST_CHANNELS,
+            f"channels={short(self.channels)}, but it has to be a whole number, 1 to {_MOST_CHANNELS}.",
         )
         for field, values in (("mean", self.mean), ("std", self.std)):
             _require(
@@ -91,6 +97,22 @@ class Preprocess:
         choices = get_args(Interpolation)
         listed = is_one_of(self.interpolation, choices)
         _require(listed, f"interpolation={short(self.interpolation)} not in {choices}.")
+        object.__setattr__(self, "value_range", self.reading.value_range)
+
+    @property
+    def reading(self) -> Reading:
+        """How photos are read for the network."""
+        return Reading(self.value_range, None if self.channels in (1, 3) else self.channels)
+
+    def read(self, photo: PhotoLike) -> Photo:
+        """The photo, as `load_photo` gives it with this `value_range` and number of channels.
+
+        Raises:
+            PhotoError, ArgumentError: as `load_photo`; also for a `Photo` that was read with another range.
+        """
+        result = read_photo(photo, self.reading)
+        warn_of_dark([result])
+        return result
 
     def images(self, photos: PhotoLike | Iterable[PhotoLike]) -> Float[Tensor, "n c h w"]:
         """The batch for one photo or several, in their order, float32.
@@ -106,9 +128,14 @@ class Preprocess:
             photos = [photos]
         if not isinstance(photos, Iterable) or isinstance(photos, bytes):
             photos = [photos]  # for load_photo to refuse
-        batch = [self.image(load_photo(photo))[0] for photo in photos]
+        batch, extents = [], Extents()
+        for photo in photos:
+            loaded = read_photo(photo, self.reading)
+            batch.append(self.image(loaded)[0])
+            extents.add([loaded.extent] if loaded is not photo else [])  # of a `Photo` it was said before
         if not batch:
             raise ArgumentError("no photos in the list. Give at least one.")
+        extents.warn()
         return torch.stack(batch)
 
     @property
@@ -132,7 +159,7 @@ class Preprocess:
 
     def as_seen(self, photo: PhotoLike) -> Image.Image:
         """What the network sees of the photo before mean and std: 8-bit RGB of the input's size."""
-        return eight_bit(self._fitted(load_photo(photo))).convert("RGB")
+        return eight_bit(self._fitted(read_photo(photo, self.reading))).convert("RGB")
 
     def box_in_photo(self, box: Box, photo_size: tuple[int, int]) -> Box:
         """The box of photo pixels that a box of input pixels covers, rounded outward.
@@ -170,20 +197,26 @@ class Preprocess:
             >>> preprocess.patch("sample:astronaut", Box((0, 8), (16, 16))).size  # width, height
             (64, 128)
         """
-        loaded = load_photo(photo)
+        loaded = read_photo(photo, self.reading)
         return loaded.cut(self.box_in_photo(box, loaded.size))
 
     def _fitted(self, photo: Photo) -> NDArray[np.float32]:
         """(h, w, c) from 0 to 1, resized and cropped."""
         self._check_elongation(photo)
-        if photo.deep:
-            images = map(Image.fromarray, planes(photo.levels, self.channels))
+        if photo.deep or not {photo.levels.shape[2], self.channels} <= {1, 3}:
+            images = map(Image.fromarray, self._planes(photo))
             stacked = np.stack([np.asarray(self._fit(image)) for image in images], axis=2)
             return np.asarray(stacked.clip(0, 1), np.float32)  # bicubic overshoots, as 8 bits cannot
         image, mode = eight_bit(photo.levels), "L" if self.channels == 1 else "RGB"
         fitted = self._fit(image if image.mode == mode else image.convert(mode))
         values = np.asarray(fitted).astype(np.float32) / np.float32(255)
         return values.reshape(*self.size, self.channels)
+
+    def _planes(self, photo: Photo) -> Iterator[NDArray[np.float32]]:
+        try:
+            yield from planes(photo.levels, self.channels)
+        except PhotoError as fault:
+            raise PhotoError(f"{photo.name!r} cannot be used: {fault}") from fault
 
     def _fit(self, image: Image.Image) -> Image.Image:
         height, width = self._resized_size((image.height, image.width))

@@ -8,7 +8,7 @@ sequence of photos or paths ─────────────┘
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,14 +19,18 @@ from jaxtyping import Int64
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from deconvnet._checks import escaped, flag, index_of, short
+from deconvnet._checks import escaped, flag, index_of, instance, short
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet.photos import files, shards
-from deconvnet.photos.content import content_of, digest_of, is_location, photo_of, samples
+from deconvnet.photos.content import Encoded, content_of, digest_of, encoded, is_location, photo_of, samples
 from deconvnet.photos.files import File
+from deconvnet.photos.names import unique_names
 from deconvnet.photos.photo import Photo
+from deconvnet.photos.values import AS_IT_IS, Reading
 
-SUFFIXES = tuple(".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm .pbm .jp2 .avif .tga".split())
+SUFFIXES = tuple(
+    ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm .pbm .jp2 .avif .tga .npy .nii .nii.gz".split()
+)
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
@@ -56,17 +60,18 @@ class PhotoSet:
         """The name of photo i."""
         return str(self.names[index_of(i, len(self), "photos")].as_py())
 
-    def read(self, i: int, digest: int = 0) -> Photo:
+    def read(self, i: int, digest: int = 0, *, reading: Reading = AS_IT_IS) -> Photo:
         """Photo i, decoded; it carries its name and a digest of what it was decoded from.
 
         Args:
             i: index of the photo.
             digest: that the photo has to have, as an earlier reading found it; 0 for any.
+            reading: how, as `Preprocess.reading` says it.
 
         Raises:
             PhotoError: whatever is wrong with this photo, or it has changed since that reading.
         """
-        photo = photo_of(partial(self.fetch, i), self.name(i))
+        photo = photo_of(partial(self.fetch, i), self.name(i), instance("reading", reading, Reading))
         self.check_same(i, digest, photo.digest)
         return photo
 
@@ -130,7 +135,7 @@ def open_photos(source: Any, *, allow_outside: bool = False, suffix: str | None 
     Args:
         source: a `PhotoSet`, which comes back as it is, or one of
             a folder of photos, with the folders in it, or of `.tar` or `.parquet` shards;
-            a pattern: `shards-{0000..0012}.tar`, `train/*/*.jpg`;
+            a pattern: `shards-{0000..0012}.tar`, `train/*/*.jpg`, `stack.tif#{0..39}` for pictures in one file;
             a `.txt` with a path or URL on each line, relative to that file; `#` starts a comment;
             a `.tar` (as WebDataset writes it) or a `.parquet` with a column of encoded photos;
             a URL of any of these, if fsspec and its driver are installed (`s3://bucket/photos`);
@@ -185,7 +190,7 @@ def _from_location(opening: _Opening) -> PhotoSet:
     location = files.absolute(source)
     if files.is_folder(location):
         return _photos_or_shards(files.inside(location), opening)
-    is_file = files.is_file(location)
+    is_file = files.is_file(files.split_page(location)[0])
     if not is_file and files.is_there(location):
         raise PhotoError(f"cannot read {source!r}: it is not a regular file.")
     if not is_file and "{" in location:
@@ -196,7 +201,7 @@ def _from_location(opening: _Opening) -> PhotoSet:
         raise PhotoError(f"no file or folder {source!r}. Check the path.")
     if location.lower().endswith(".txt"):
         return _from_files(_lines(location, opening), opening)
-    if not location.lower().endswith((*SUFFIXES, *_COMPRESSED, ".tar", ".parquet")):
+    if not files.split_page(location)[0].lower().endswith((*SUFFIXES, *_COMPRESSED, ".tar", ".parquet")):
         raise ArgumentError(
             f"{source!r} is not a source of photos. Give a folder, a .txt with a path on each line, "
             "a .tar, a .parquet or a photo."
@@ -244,8 +249,8 @@ def _from_photos(listed: list[File], opening: _Opening) -> PhotoSet:
     return _photo_set("files", names, marks, partial(_file, locations), opening.source, _stamp(listed))
 
 
-def _file(locations: pa.LargeBinaryArray, i: int) -> bytes:
-    return files.read(os.fsdecode(locations[i].as_py()))
+def _file(locations: pa.LargeBinaryArray, i: int) -> Encoded:
+    return encoded(os.fsdecode(locations[i].as_py()))
 
 
 def _from_tars(listed: list[File], opening: _Opening) -> PhotoSet:
@@ -377,7 +382,7 @@ def _photo_set(
 ) -> PhotoSet:
     if not names:
         raise PhotoError(f"no photos in {source!r}.")
-    unique = _unique(map(escaped, names))
+    unique = unique_names(map(escaped, names))
     digests, faults = samples(fetch, unique, decoded=decoded)
     if decoded and len(faults) == len(digests):
         raise ArgumentError(f"neither the first, nor the middle, nor the last item gives a photo: {faults[0]}")
@@ -386,17 +391,3 @@ def _photo_set(
     for name, mark in zip(unique, marks, strict=True):
         digest.update(f"{mark} {name}\n".encode())
     return PhotoSet(pa.array(unique, pa.large_string()), digest.hexdigest(), fetch, stamp, digests[0])
-
-
-def _unique(names: Iterable[str]) -> list[str]:
-    """The second photo of a name has #2 behind it, and so on."""
-    names = list(names)
-    taken, times, unique = set(names), dict.fromkeys(names, 0), []
-    for name in names:
-        times[name] += 1
-        new = name
-        while times[name] > 1 and (new := f"{name}#{times[name]}") in taken:
-            times[name] += 1
-        taken.add(new)
-        unique.append(new)
-    return unique

@@ -7,7 +7,9 @@ integers wrapped around, colour of 16 bits at 8, and some orders of bytes and pl
 import io
 import logging
 import math
+import re
 from contextlib import ExitStack, suppress
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,12 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from deconvnet._errors import PhotoError
+from deconvnet.photos.arrays import which_page
 from deconvnet.photos.compression import KINDS, decompress
 from deconvnet.photos.files import check_size
-from deconvnet.photos.levels import Levels, as_levels, checked, frozen, in_bands, over_white, unit, upright, white
+from deconvnet.photos.levels import Levels, as_levels, frozen, in_bands, over_white, unit, upright, white
 from deconvnet.photos.pillow import both_bytes, picture_levels, raw_mode
+from deconvnet.photos.values import Scale, needs_range
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NONE, _LZW = 1, 5
@@ -27,6 +31,7 @@ _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _CMYK: 4}
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _MULTIPLIED, _OPACITY = 1, 2  # what an extra sample is
 _WHOLE_PIXELS, _PLANES = 1, 2
+_REDUCED, _MASK = 1, 4  # bits of what a page is
 
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it finds becomes an error, or does not matter
@@ -37,29 +42,80 @@ def is_tiff(data: bytes) -> bool:
     return data[:4] in _MAGIC
 
 
-def tiff_levels(data: bytes, what: str, index: int = 0) -> Levels:
+def tiff_levels(data: bytes, scale: Scale) -> Levels:
     """The levels of a picture of a TIFF.
 
     Raises:
-        PhotoError: of a kind that cannot be read, too large, or lacking a part; says which.
-        ArgumentError: floats outside 0 to 1.
+        PhotoError: several pictures of which none is named, of a kind that cannot be read, too large, or lacking a
+            part; says which. Or as `Scale.levels`.
         Exception: whatever a decoder meets in a damaged file.
     """
     import tifffile  # here, for the few who need it
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page: Any = file.pages[index]
-        page = page.aspage() if hasattr(page, "aspage") else page
-        _check(page, len(data), what)
+        index, page = _picture(file, scale)
+        _check(page, len(data), scale)
         if _is_plain(page):
             array = _samples(page, data)
-        elif (levels := _by_pillow(data, page, what, index)) is not None:
+        elif (levels := _by_pillow(data, page, scale, index)) is not None:
             return frozen(levels)
         else:
-            array = _with_other_codecs(page, data, what)
+            array = _with_other_codecs(page, data, scale.what)
         pixels = np.moveaxis(array[:, 0], 0, -1).reshape(page.imagelength, page.imagewidth, page.samplesperpixel)
-        levels = in_bands(pixels.shape[:2], lambda rows: _levels(pixels[rows], page, what))
+        white = _white(page, pixels)
+        levels = in_bands(pixels.shape[:2], lambda rows: _levels(pixels[rows], page, scale, white))
         return frozen(upright(levels, _orientation(page)))
+
+
+def _picture(file: Any, scale: Scale) -> tuple[int, Any]:
+    """The page that holds the picture, and its index; small copies and masks beside it do not count."""
+    asked, count = scale.reading.page, len(file.pages)
+    if not count:
+        raise ValueError("it holds no picture")
+    if asked is None and count > 1:
+        pictures = (i for i in range(count) if not _page(file, i).subfiletype & (_REDUCED | _MASK))
+        whole = list(islice(pictures, 2))
+        if len(whole) > 1:
+            raise PhotoError(f"{scale.what} holds several pictures.{which_page(count, scale)}")
+        asked = (whole or [0])[0]
+    if (asked or 0) >= count:
+        raise PhotoError(f"{scale.what} holds {count} picture{'s' * (count != 1)}, counted from 0, and no {asked}.")
+    images = (file.imagej_metadata or {}).get("images", 1) if count == 1 and file.is_imagej else 1
+    if isinstance(images, int) and images > 1:
+        raise PhotoError(
+            f"{scale.what} holds {images} pictures as ImageJ writes large stacks. Save it as an image sequence, or as "
+            ".npy."
+        )
+    return asked or 0, _page(file, asked or 0)
+
+
+def _page(file: Any, index: int) -> Any:
+    page = file.pages[index]
+    return page.aspage() if hasattr(page, "aspage") else page
+
+
+def _white(page: Any, pixels: NDArray[Any]) -> int | None:
+    """The value of white, where the file says so; None where nothing but the type does.
+
+    Numbers of other than 8, 16, 32 and 64 bits fill their bits. Of others MaxSampleValue may be the depth of the
+    camera, such as 4095, or only the largest value of this picture, which TIFF 6.0 means it to be: that says nothing.
+    """
+    bits = page.bitspersample
+    if page.sampleformat != _UNSIGNED or bits <= 8:
+        return None
+    if bits not in (16, 32, 64):
+        return int(2**bits - 1)
+    largest = _whole(page, "MaxSampleValue") or 0
+    depths = re.findall(r'SignificantBits="(\d{1,2})"', page.description) or [largest.bit_length()]
+    white = int(2 ** int(depths[0]) - 1)
+    said = largest == white > 255 or page.description.count("SignificantBits")
+    return white if said and not _whole(page, "MinSampleValue") and white < 2**bits and pixels.max() <= white else None
+
+
+def _whole(page: Any, name: str) -> int | None:
+    tag = page.tags.get(name)
+    values = tag.value if tag and isinstance(tag.value, tuple) else (tag and tag.value,)
+    return values[0] if isinstance(values[0], int) and len(set(values)) == 1 else None
 
 
 def _orientation(page: Any) -> object:
@@ -68,8 +124,9 @@ def _orientation(page: Any) -> object:
     return tag.value[0] if tag and isinstance(tag.value, tuple) else tag and tag.value
 
 
-def _check(page: Any, size: int, what: str) -> None:
+def _check(page: Any, size: int, scale: Scale) -> None:
     """Raise if the picture cannot be read, whoever reads it."""
+    what = scale.what
     tags = page.compression, page.photometric, page.predictor, page.planarconfig, page.bitspersample, page.sampleformat
     if not all(isinstance(value, int) for value in (*tags, page.samplesperpixel, page.imagelength, page.imagewidth)):
         raise ValueError("a tag does not have the one number that it should")
@@ -77,16 +134,18 @@ def _check(page: Any, size: int, what: str) -> None:
         raise Image.DecompressionBombError(f"{page.imagelength} x {page.imagewidth} pixels")
     check_size(math.prod(page.shaped) * page.bitspersample / 8, f"{what}, decoded, has")
     check_size(_part_size(page), f"a tile of {what}, decoded, has")
-    if page.sampleformat not in (_UNSIGNED, _FLOAT):
-        kind = "signed integers" if page.sampleformat == _SIGNED else "numbers that are not real"
+    if page.sampleformat not in (_UNSIGNED, _SIGNED, _FLOAT):
         raise PhotoError(
-            f"{what} has pixels that are {kind} of {page.bitspersample} bits, and TIFF does not say which of them is "
-            "black and which white. Scale them and pass an array of floats from 0 to 1."
+            f"{what} has pixels that are numbers that are not real. Pass an array of their magnitude, for example."
         )
+    if page.sampleformat == _SIGNED and scale.reading.value_range is None:
+        said = [_whole(page, name) for name in ("SMinSampleValue", "SMaxSampleValue")]
+        words = f" (of this picture it says {said[0]} to {said[1]})" if None not in said else ""
+        raise needs_range(f"{what} has pixels that are signed integers of {page.bitspersample} bits{words}")
     if page.imagedepth != 1 or page.samplesperpixel < _COLOURS.get(page.photometric, 1):
         raise PhotoError(f"{what} is a TIFF of the shape {page.shaped}, which is not a photo. Give a plane of it.")
     if page.photometric in _COLOURS:
-        _meaning(page, what)
+        _meaning(page, scale)
     parts = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     lacking = len(parts) < math.prod(page.chunked) and (page.compression != _NONE or page.is_tiled)  # tifffile fills up
     if not parts or lacking or any(count == 0 or offset + count > size for offset, count in parts):
@@ -110,9 +169,10 @@ def _is_deep_cmyk(page: Any) -> bool:
     return bool(page.photometric == _CMYK and page.bitspersample > 8)
 
 
-def _by_pillow(data: bytes, page: Any, what: str, index: int) -> Levels | None:
+def _by_pillow(data: bytes, page: Any, scale: Scale, index: int) -> Levels | None:
     """The levels, turned as the file says, which Pillow does itself; None where it would be wrong, or cannot."""
     bits, single, unsigned = page.bitspersample, page.samplesperpixel == 1, page.sampleformat == _UNSIGNED
+    ours = page.parent.byteorder == "<"  # Pillow mixes the bytes of some others
     with ExitStack() as stack:
         stack.enter_context(suppress(UnidentifiedImageError))
         pictures = [stack.enter_context(Image.open(io.BytesIO(data))) for _ in range(2)]
@@ -120,21 +180,24 @@ def _by_pillow(data: bytes, page: Any, what: str, index: int) -> Levels | None:
             picture.seek(index)
         if unsigned and bits <= 8:
             mixed = page.planarconfig == _PLANES and page.samplesperpixel == 2
-            return None if mixed else picture_levels(pictures[0], what)
+            return None if mixed else picture_levels(pictures[0], scale)
         if page.photometric not in _COLOURS:
             return None
         if single and (
             (unsigned and (bits == 16 or (bits == 12 and page.compression == _NONE)))
-            or (not unsigned and bits == 32 and page.parent.byteorder == "<")
+            or (not unsigned and bits == 32 and ours)
+            or (page.sampleformat == _SIGNED and bits == 16 and ours)
         ):
             pictures[0].load()
             grey = np.asarray(pictures[0])[..., None]
-            return in_bands(grey.shape[:2], lambda rows: _levels(grey[rows], page, what))
+            white = _white(page, grey)
+            return in_bands(grey.shape[:2], lambda rows: _levels(grey[rows], page, scale, white))
         whole = page.planarconfig == _WHOLE_PIXELS and raw_mode(pictures[0]).partition(";")[2] == "16N"
         if unsigned and whole and raw_mode(pictures[0]).partition(";")[0] in ("RGB", "RGBX", "RGBA", "CMYK"):
             deep_rows = both_bytes(*pictures, native=True)
             size = (pictures[0].height, pictures[0].width)
-            return in_bands(size, lambda rows: _levels(deep_rows(rows), page, what))
+            white = _white(page, np.array([int(in_bands(size, deep_rows).max())]))
+            return in_bands(size, lambda rows: _levels(deep_rows(rows), page, scale, white))
     return None
 
 
@@ -182,24 +245,31 @@ def _name(value: Any) -> str:
     return str(getattr(value, "name", value))
 
 
-def _meaning(page: Any, what: str) -> tuple[int, int | None, bool]:
+def _meaning(page: Any, scale: Scale) -> tuple[int, int | None, bool]:
     """How many samples are colours, which one is opacity, and whether the colours are multiplied by it."""
     colours, extra = _COLOURS[page.photometric], [int(kind) for kind in page.extrasamples]
     if not extra and (colours, page.samplesperpixel) == (3, 4):
         extra = [_OPACITY]  # as every reader takes it
+    if page.samplesperpixel == scale.reading.channels:
+        return page.samplesperpixel, None, False
     covers = [i for i, kind in enumerate(extra) if kind in (_MULTIPLIED, _OPACITY)]
     if page.samplesperpixel != colours + len(extra) or (colours == 1 and len(extra) > len(covers)):
         raise PhotoError(
-            f"{what} has {page.samplesperpixel} samples in each pixel, and the file does not say that they are grey, "
-            "RGB or CMYK with opacity. Pass an array of those to look at."
+            f"{scale.what} has {page.samplesperpixel} samples in each pixel, and the file does not say that they are "
+            "grey, RGB or CMYK with opacity. Pass an array of those to look at."
         )
     return colours, colours + covers[0] if covers else None, bool(covers) and extra[covers[0]] == _MULTIPLIED
 
 
-def _levels(values: NDArray[Any], page: Any, what: str) -> Levels:
+def _levels(values: NDArray[Any], page: Any, scale: Scale, white_value: int | None) -> Levels:
     """The levels of some rows: samples as the file holds them, (h, w, samples)."""
-    colours, at, multiplied = _meaning(page, what)
-    colour = _scaled(values[..., :colours], page.bitspersample, what)
+    colours, at, multiplied = _meaning(page, scale)
+    if multiplied and scale.reading.value_range and scale.reading.value_range[0]:
+        raise PhotoError(
+            f"{scale.what} has colours that are multiplied by their opacity, so no value but 0 can be black. Save it "
+            "without opacity."
+        )
+    colour = _scaled(values[..., :colours], scale, white_value)
     if page.photometric == _WHITE_IS_ZERO:
         colour = (white(colour) - colour).astype(colour.dtype)
     if page.photometric == _CMYK:
@@ -207,14 +277,10 @@ def _levels(values: NDArray[Any], page: Any, what: str) -> Levels:
         colour = as_levels((1 - ink[..., :3]) * (1 - ink[..., 3:]), colour)
     if at is None:
         return colour
-    opacity = _scaled(values[..., at : at + 1], page.bitspersample, what)
+    opacity = _scaled(values[..., at : at + 1], Scale(scale.what), white_value)
     return over_white(colour, opacity, multiplied=multiplied)
 
 
-def _scaled(values: NDArray[Any], bits: int, what: str) -> Levels:
-    """Samples as levels; integers of other than 8 and 16 bits as floats."""
-    if values.dtype.kind == "b":
-        return values.astype(np.uint8) * np.uint8(255)
-    if values.dtype.kind == "f" or bits in (8, 16):
-        return checked(values, what)
-    return np.asarray(values / (2**bits - 1), np.float32)
+def _scaled(values: NDArray[Any], scale: Scale, white_value: int | None) -> Levels:
+    """Samples as levels; a bit is black or white."""
+    return values.astype(np.uint8) * np.uint8(255) if values.dtype.kind == "b" else scale.levels(values, white_value)

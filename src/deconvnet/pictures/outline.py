@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool
 from PIL import Image
-from skimage.segmentation import find_boundaries
+from scipy.ndimage import binary_dilation, binary_erosion
 
 from deconvnet._errors import ArgumentError
 
@@ -23,7 +23,6 @@ def outlined(image: Image.Image, region: Bool[np.ndarray, "h w"]) -> Image.Image
     if region.shape != (image.height, image.width):
         raise ArgumentError(f"a region of {region.shape} does not fit an image of {image.height} x {image.width}.")
     pixels = np.array(image.convert("RGB"))
-    padded = np.pad(region, 1)  # a region that the border cuts is closed along it
-    pixels[find_boundaries(padded, mode="outer")[1:-1, 1:-1]] = _EDGE
-    pixels[find_boundaries(padded, mode="inner")[1:-1, 1:-1]] = _LINE
+    pixels[binary_dilation(region) & ~region] = _EDGE
+    pixels[region & ~binary_erosion(region)] = _LINE  # a region that the border cuts is closed along it
     return Image.fromarray(pixels)

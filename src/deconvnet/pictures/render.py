@@ -29,7 +29,8 @@ def render(signal: Float[Tensor, "c h w"], *, scale: Scale = "logistic", limit: 
     """The signal as an RGB picture in which zero is exactly (128, 128, 128).
 
     Args:
-        signal: (c, h, w) with c 1 or 3; signed, in any unit.
+        signal: (c, h, w), signed, in any unit: grey for one channel, colour for three; of any other number the
+            magnitude is shown, in grey.
         scale: "logistic" squashes outliers: `limit` becomes 0.99 of white, `-limit` 0.01. "linear"
             makes `limit` white and `-limit` black and clips what lies beyond.
         limit: in the signal's unit, for pictures that are to be compared; by default `limit_of` the
@@ -37,7 +38,7 @@ def render(signal: Float[Tensor, "c h w"], *, scale: Scale = "logistic", limit: 
             positive number.
 
     Raises:
-        ArgumentError: not (1, h, w) or (3, h, w) of floats, an unknown scale, a limit of 0 or less.
+        ArgumentError: not (c, h, w) of floats, without values, an unknown scale, a limit of 0 or less.
         NotFiniteError: the signal holds NaN or infinity.
 
     Example:
@@ -45,11 +46,12 @@ def render(signal: Float[Tensor, "c h w"], *, scale: Scale = "logistic", limit: 
         (128, 128, 128)
     """
     _check_signal(signal)
-    if signal.ndim != 3 or signal.shape[0] not in (1, 3) or signal.numel() == 0:
+    if signal.ndim != 3 or signal.numel() == 0:
         raise ArgumentError(
-            f"a signal of shape {tuple(signal.shape)} cannot be shown: (1, h, w) is shown in grey "
-            "and (3, h, w) in colour. For another number of channels show magnitude(signal)[None]."
+            f"a signal of shape {tuple(signal.shape)} cannot be shown: it is (channels, height, width)."
         )
+    if signal.shape[0] not in (1, 3):
+        signal = magnitude(signal)[None]
     _check_scale(scale)
     limit = limit_of(signal, scale=scale) if limit is None else real_number("limit", limit, least=0, above=True)
     relative = signal.detach().double().cpu() / limit

@@ -20,20 +20,25 @@ def blocks(layers: Sequence[str], undone: Sequence[Sequence[str]], sizes: Sequen
         >>> blocks(["c", "b.left", "b.right", "a"], [[], ["c"], ["c"], ["b.left", "b.right"]], [(8, 8)] * 4)
         [[0], [1, 2, 3]]
     """
+    passed_by = bypassed(layers, undone)
+    groups: list[list[int]] = [[]]
+    for i in range(len(layers)):
+        groups[-1].append(i)
+        if i not in passed_by:
+            groups.append([])
+    return [part for group in groups if group for part in _divided(group, layers, sizes)]
+
+
+def bypassed(layers: Sequence[str], undone: Sequence[Sequence[str]]) -> set[int]:
+    """Indices of the steps that some of the signal leads around; the arguments are those of `blocks`."""
     index = {layer: i for i, layer in enumerate(layers)}
-    beside = {
+    return {
         between
         for below, names in enumerate(undone)
         for name in names
         if name in index
         for between in range(index[name] + 1, below)
     }
-    groups: list[list[int]] = [[]]
-    for i in range(len(layers)):
-        groups[-1].append(i)
-        if i not in beside:
-            groups.append([])
-    return [part for group in groups if group for part in _divided(group, layers, sizes)]
 
 
 def name_of(layers: Sequence[str]) -> str:

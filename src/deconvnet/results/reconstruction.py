@@ -23,6 +23,7 @@ from deconvnet.pictures.figure import Figure
 from deconvnet.pictures.heat import heat_bar
 from deconvnet.pictures.layout import Layout, LayoutOptions
 from deconvnet.pictures.outline import outlined
+from deconvnet.pictures.planes import drawn
 from deconvnet.pictures.render import Scale
 from deconvnet.results.columns import box_columns, unit_columns
 from deconvnet.results.facts import Facts
@@ -119,7 +120,7 @@ class Reconstruction(Savable):
 
     def _repr_png_(self) -> bytes | None:
         """What a notebook shows; None where nothing can be drawn, for which it shows the repr."""
-        if len(self.input_size) != 2 or self.windows.shape[1] not in (1, 3) or not self.units:
+        if len(self.input_size) not in (2, 3) or not self.units:
             return None
         count = min(len(self), _MOST_DISPLAYED)
         title = f"the first {count} of {len(self)} units" if count < len(self) else ""
@@ -150,6 +151,9 @@ class Reconstruction(Savable):
     def picture(self, i: int = 0, *, crop: Crop = "energy", scale: Scale = "logistic") -> Image.Image:
         """Unit i as a picture: zero is mid-grey.
 
+        Of inputs that have neither one nor three channels, each channel has a grey picture. A volume is shown as three
+        slices through the voxel where the signal is strongest: across its first axis, the second and the third.
+
         Args:
             i: index of the unit.
             crop: "energy" for the box that holds 99 % of the energy, "field" for the receptive field,
@@ -157,9 +161,9 @@ class Reconstruction(Savable):
             scale: "logistic" or "linear"; see `deconvnet.render`.
 
         Raises:
-            ArgumentError: the input has not one or three channels, or not two spatial axes.
+            ArgumentError: the input has not two or three spatial axes.
         """
-        return pictures.render(pictures.crop(self.whole(i), self.box(i, crop)), scale=scale)
+        return drawn(pictures.crop(self.whole(i), self.box(i, crop)), scale=scale)
 
     def box(self, i: int, crop: Crop = "energy") -> Box:
         """The box of input pixels that a picture of unit i shows; see `picture`.
@@ -231,7 +235,13 @@ class Reconstruction(Savable):
         ]
 
     def beside(
-        self, photo: PhotoLike, preprocess: Preprocess, i: int = 0, *, words: str = "", **layout: Unpack[LayoutOptions]
+        self,
+        photo: PhotoLike,
+        preprocess: Preprocess,
+        i: int | Sequence[int] = 0,
+        *,
+        words: str | Sequence[str] = "",
+        **layout: Unpack[LayoutOptions],
     ) -> Figure:
         """A photo, unit i's picture over the whole input, and where in the photo that is strong, in a row.
 
@@ -243,27 +253,36 @@ class Reconstruction(Savable):
         Args:
             photo: the one that the unit's image was made of.
             preprocess: what made it.
-            i: index of the unit.
-            words: caption of the picture; the unit's own by default.
+            i: index of the unit; of several of this photo, each of which has a row.
+            words: caption of the picture; the unit's own by default. Of several units one for each.
             tile, columns, dpi, title, text: as in `sheet`.
 
         Raises:
-            ArgumentError: no such unit; also as `sheet`.
+            ArgumentError: no such unit, or not one caption for each; also as `sheet`.
             PhotoError: as `load_photo`.
         """
-        i = self._index(i)
+        listed = as_list(i)
+        indices = [self._index(i)] if listed is None else [self._index(each) for each in listed]
+        said = [words] * len(indices) if isinstance(words, str) else as_list(words)
+        if said is None or len(said) != len(indices):
+            raise ArgumentError(f"words are a text, or one for each of the {len(indices)} units; got {short(words)}.")
         seen = instance("preprocess", preprocess, Preprocess).as_seen(photo)
-        start, legend = self._where_it_starts(i, seen)
+        cells = [cell for row in zip(indices, said, strict=True) for cell in self._row(row[0], seen, row[1])]
+        tile, around = min(max(*seen.size, 224), 512), sheets.Around(notice=self.facts.notice)
+        return sheets.sheet(cells, Layout(**layout), tile=tile, columns=3, around=around)
+
+    def _row(self, i: int, seen: Image.Image, words: str) -> list[sheets.Cell]:
+        """The photo as the network sees it, unit i's picture, and where that is strong."""
+        image, legend = self._where_it_starts(i, seen)
         signal, stamp = self.whole(i), self.facts.stamp
-        strength = pictures.overlay(None if stamp else seen, pictures.magnitude(signal))
         said = text("words", words) or caption(self.units[i], float(self.activations[i]))
+        strength = pictures.overlay(None if stamp else seen, pictures.magnitude(signal))
         where = "where it is strong, in every photo" if stamp else "where it lies in the photo"
-        cells = [
-            sheets.Cell((start,), legend),
+        return [
+            sheets.Cell((image,), legend),
             sheets.Cell((pictures.render(signal),), f"{said}; zero is grey", stamp),
             sheets.Cell((strength,), f"{where}: strength, relative to the strongest pixels", stamp, heat_bar()),
         ]
-        return sheets.side_by_side(cells, Layout(**layout), around=sheets.Around(notice=self.facts.notice))
 
     def to_frame(self) -> Any:
         """A row for each unit: a `pandas.DataFrame` if pandas is installed, else a dictionary of lists.
@@ -286,9 +305,9 @@ class Reconstruction(Savable):
         """
         if self.masks is None or self.input_size != (seen.height, seen.width) or not bool(self.masks[i].any()):
             return seen, "what the network sees"
-        return outlined(seen, self.masks[i].numpy()), "what the network sees; outlined: the positions it starts from"
+        return outlined(seen, self.masks[i].numpy()), "what the network sees; outlined: where the class starts"
 
-    def _index(self, i: int) -> int:
+    def _index(self, i: object) -> int:
         return index_of(i, len(self), "units")
 
     def _cells(self, count: int, *, crop: Crop = "energy", scale: Scale = "logistic") -> list[sheets.Cell]:

@@ -146,11 +146,15 @@ class Steps(Savable):
         Without branches a block is one step. The others of a block, such as those of an inception module or of a
         residual block, lie on its branches.
         """
-        shown, waiting, groups = {step.layer for step in self.changing}, list[StepDown](), list[tuple[StepDown, ...]]()
+        changing, waiting, groups = (
+            {step.layer for step in self.changing},
+            list[StepDown](),
+            list[tuple[StepDown, ...]](),
+        )
         layers, sizes = [step.layer for step in self.steps], [tuple(step.signal.shape[1:]) for step in self.steps]
         for group in blocks(layers, [step.undone for step in self.steps], sizes):
-            waiting += [self.steps[i] for i in group if self.steps[i].layer in shown]
-            if self.steps[group[-1]].layer in shown:
+            waiting += [self.steps[i] for i in group if self.steps[i].layer in changing]
+            if self.steps[group[-1]].layer in changing:
                 groups.append(tuple(waiting))
                 waiting = []
         return tuple(groups)

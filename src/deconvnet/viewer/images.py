@@ -3,8 +3,8 @@
 import base64
 import io
 import math
-from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float, Integer
 from PIL import Image
@@ -17,61 +17,39 @@ from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures import render as pictures
 from deconvnet.results.reconstruction import Reconstruction
 
-_TILE = 48  # pixels of a step's picture
+_EXACT = 576  # pixels of a picture that is stored without loss
+TILE = 48  # pixels of a step's picture
 _SEEN, _WHOLE = 640, 240  # pixels of the photo's longer side: what the network sees, and the whole photo
-
-
-class Tiles:
-    """A watcher of signals on their way down, with a small picture of each on every layer."""
-
-    def __init__(self, maps: Mapping[str, Float[Tensor, "c *size"]]) -> None:
-        self._sizes = {layer: tuple(values.shape[1:]) for layer, values in maps.items()}
-        self._tiles: dict[str, dict[int, Tensor]] = {}
-
-    def watch(self, layer: str, indices: Tensor, signal: Tensor, low: Tensor) -> None:
-        """Called by `DeconvNet.project`."""
-        if layer not in self._sizes:
-            return
-        size = self._sizes[layer]
-        values = _strength(signal, 1) if size else signal
-        if values.shape[1:] != size and size:
-            whole = values.new_zeros(len(values), *size)
-            for row, window, corner in zip(whole, values, low.tolist(), strict=True):
-                box = Box(tuple(corner), tuple(a + b for a, b in zip(corner, window.shape, strict=True)))
-                inside, part = box.overlap(size)
-                row[inside] = window[part]
-            values = whole
-        self._tiles.setdefault(layer, {}).update(zip(indices.tolist(), _tiles(values), strict=True))
-
-    def strip(self, index: int, down: Sequence[str]) -> Image.Image:
-        """A unit's tiles on some layers, side by side; a grey line where there are none."""
-        zero = torch.full((_TILE, _TILE), 128, dtype=torch.uint8, device="cpu")
-        tiles = [self._tiles.get(layer, {}).get(index, zero) for layer in down] or [zero[:, :1]]
-        return Image.fromarray(torch.cat(tiles, 1).numpy())
 
 
 def forward_tile(maps: Float[Tensor, "c *size"]) -> str:
     """A layer's forward maps, all together, as a tile."""
-    values = _strength(maps, 0) if maps.ndim > 1 else maps
-    return webp(Image.fromarray(_tiles(values[None])[0].numpy()))
+    values = strength(maps, 0) if maps.ndim > 1 else maps
+    return webp(Image.fromarray(tiles(values[None])[0].numpy()))
 
 
-def _strength(maps: Tensor, axis: int) -> Tensor:
+def strength(maps: Tensor, axis: int) -> Tensor:
     """The strength of all maps together at each position, at least in float32: squares of half floats overflow."""
     strength: Tensor = torch.linalg.vector_norm(maps.to(torch.promote_types(maps.dtype, torch.float32)), dim=axis)
     return strength
 
 
-def _tiles(values: Float[Tensor, "m *size"]) -> Integer[Tensor, "m side side"]:
+def tiles(values: Float[Tensor, "m *size"]) -> Integer[Tensor, "m side side"]:
     """Maps as small grey squares, zero in mid-grey, each on its own scale; layers without spatial axes row by row."""
     if values.ndim == 2:
         side = math.isqrt(max(values.shape[1] - 1, 0)) + 1
         values = pad(values, (0, side * side - values.shape[1])).view(len(values), side, side)
     largest = values.abs().flatten(1).amax(1).clamp(min=torch.finfo(values.dtype).tiny)
     relative = (values / largest[:, None, None]).float()[:, None]
-    small = max(values.shape[1:]) <= _TILE
+    small = max(values.shape[1:]) <= TILE
     mode = "nearest-exact" if small else "area"
-    return (interpolate(relative, (_TILE, _TILE), mode=mode)[:, 0] * 127 + 128).round().byte().cpu()
+    return (interpolate(relative, (TILE, TILE), mode=mode)[:, 0] * 127 + 128).round().byte().cpu()
+
+
+def signal_map(values: Float[np.ndarray, "h w"]) -> str:
+    """A part of one map of a signal, a pixel for each position, zero in mid-grey; exact."""
+    levels = np.round(values / max(float(np.abs(values).max()), 1e-30) * 127 + 128).astype(np.uint8)
+    return webp(Image.fromarray(levels), lossless=True)
 
 
 def map_image(values: Float[Tensor, "*size"]) -> str:
@@ -85,8 +63,7 @@ def map_image(values: Float[Tensor, "*size"]) -> str:
 
 def signal_picture(result: Reconstruction, i: int, box: Box) -> Image.Image:
     """A unit's picture; the signal's magnitude for a network whose input is neither grey nor coloured."""
-    signal = pictures.crop(result.whole(i), box)
-    return pictures.render(signal if signal.shape[0] in (1, 3) else pictures.magnitude(signal)[None])
+    return pictures.render(pictures.crop(result.whole(i), box))
 
 
 def photo_pictures(preprocess: Preprocess, photo: Photo) -> tuple[str, str, tuple[float, float, float, float]]:
@@ -109,8 +86,9 @@ def photo_pictures(preprocess: Preprocess, photo: Photo) -> tuple[str, str, tupl
     return webp(part), whole, seen
 
 
-def webp(image: Image.Image, *, lossless: bool = False) -> str:
-    """An image as base64 of WebP."""
+def webp(image: Image.Image, *, lossless: bool = False, quality: int = 80) -> str:
+    """An image as base64 of WebP, `quality` 0 to 100; a very small one, such as a filter, is stored exactly."""
+    lossless = lossless or image.width * image.height <= _EXACT
     file = io.BytesIO()
-    image.save(file, "WEBP", lossless=lossless, quality=80, method=3)
+    image.save(file, "WEBP", lossless=lossless, quality=quality, method=0 if lossless else 3)
     return base64.b64encode(file.getvalue()).decode("ascii")

@@ -11,11 +11,12 @@ from deconvnet._errors import ArgumentError
 from deconvnet._types import PIXELS, LayerInfo
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet, layers_of
-from deconvnet.photos.photo import Photo, PhotoLike, load_photo
-from deconvnet.results.steps import Steps
+from deconvnet.photos.photo import Photo, PhotoLike
+from deconvnet.results.blocks import bypassed
+from deconvnet.results.steps import StepDown, Steps
 from deconvnet.viewer.repeat import source
-from deconvnet.viewer.select import Likely, likeliest, rectified
-from deconvnet.ways import way_down
+from deconvnet.viewer.select import Likely, likeliest, some_layers
+from deconvnet.ways import main_layers, way_down
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,9 @@ class Look:
         classes: the likeliest ones.
         steps: the way down of the first of them.
         infos: of all layers, for images of this size.
-        maps: (c, *size) of the layers that are shown, by name, in the network's order.
+        maps: (c, *size) of the layers whose units are shown, by name, in the network's order.
+        passed: (c, *size) of the layers on which signals are drawn on their way down, in the order of the way with
+            those beside it first: the shown ones, and those that every signal passes and where it changes.
         named: whether the user named these layers.
     """
 
@@ -46,14 +49,21 @@ class Look:
     steps: Steps
     infos: Mapping[str, LayerInfo]
     maps: Mapping[str, Tensor]
+    passed: Mapping[str, Tensor]
     named: bool
 
     @cached_property
     def indices(self) -> dict[str, int]:
-        """The index of each shown layer in the order of the way down, with those beside the way first."""
-        passed = [step.layer for step in self.steps if step.layer in self.maps]
-        aside = [name for name in reversed(list(self.maps)) if name not in passed]
-        return {name: i for i, name in enumerate([*aside, *passed])}
+        """The index of each passed layer."""
+        return {name: i for i, name in enumerate(self.passed)}
+
+    @cached_property
+    def unpooled(self) -> dict[str, StepDown]:
+        """The steps that undo a max-pool by its switches and nothing else, by the layer that they come to.
+
+        What comes out of a block is a sum of its branches, of which a pooling in one of them explains little.
+        """
+        return {s.layer: s for s in self.steps if s.switches is not None and s.undone == (s.pool,)}
 
     @cached_property
     def errors(self) -> dict[tuple[str, str], float]:
@@ -66,14 +76,20 @@ class Look:
         return frozenset(step.layer for step in self.steps) - {step.layer for step in self.steps.changing}
 
 
-def look(net: DeconvNet, loaded: LoadedModel, photo: PhotoLike, layers: Sequence[str] | None) -> Look:
-    """Run the network on a photo, and keep the maps of the layers to show; None for the rectified ones.
+def look(net: DeconvNet, loaded: LoadedModel, photo: PhotoLike, layers: Sequence[str], *, named: bool) -> Look:
+    """Run the network on a photo, and keep the maps of the layers to show.
+
+    Args:
+        net: the network.
+        loaded: its preprocessing and labels.
+        photo: the photo.
+        layers: as `shown_layers` gives them.
+        named: whether the user named them.
 
     Raises:
         PhotoError, NotFiniteError: the photo cannot be used.
-        ArgumentError: a layer cannot be shown, or there are none to show.
     """
-    loaded_photo = load_photo(photo)
+    loaded_photo = loaded.preprocess.read(photo)
     name = name_of(photo) if isinstance(photo, str | Path) else loaded_photo.name
     if not name.startswith("sample:"):
         name = Path(name).name  # folders are the user's own business
@@ -81,14 +97,27 @@ def look(net: DeconvNet, loaded: LoadedModel, photo: PhotoLike, layers: Sequence
     classes = likeliest(net.probabilities(x)[0])
     steps = net.steps(x, target=classes[0].target)
     infos = layers_of(net, x)
-    names = rectified(steps, infos) if layers is None else [_first_name(net, x, name, steps, infos) for name in layers]
-    if not names:
-        raise ArgumentError("no layer on the way to the class is rectified: name the layers to show with layers=.")
-    activations = net.activations(x, names)
+    activations = net.activations(x, layers)
     maps = {layer: activations[layer][0] for layer in infos if layer in activations and activations[layer].ndim > 1}
-    return Look(
-        net, loaded, loaded_photo, name, source(photo), x, classes, steps, infos, maps, named=layers is not None
-    )
+    passed = _passed(maps, steps)
+    return Look(net, loaded, loaded_photo, name, source(photo), x, classes, steps, infos, maps, passed, named=named)
+
+
+def _passed(maps: Mapping[str, Tensor], steps: Steps) -> dict[str, Tensor]:
+    """What the layers gave on which signals are drawn; see `Look`."""
+    layers = [step.layer for step in steps]
+    trunk = set(layers) - {layers[i] for i in bypassed(layers, [step.undone for step in steps])}
+    changing = {step.layer for step in steps.changing}
+    way: dict[str, Tensor] = {}
+    flat = ""  # a layer where the signal has come without spatial axes; it is drawn better where it has them again
+    for step in steps[1:-1]:
+        passes = step.layer in trunk and (step.layer in changing or (flat != "" and step.signal.ndim > 1))
+        if step.layer in maps or passes:
+            if step.layer not in changing:
+                way.pop(flat, None)
+            way[step.layer] = step.forward
+            flat = step.layer if step.signal.ndim == 1 and step.layer not in maps else ""
+    return {**{name: values for name, values in reversed(list(maps.items())) if name not in way}, **way}
 
 
 def name_of(photo: PhotoLike) -> str:
@@ -96,17 +125,35 @@ def name_of(photo: PhotoLike) -> str:
     return str(photo) if isinstance(photo, str | Path) else getattr(photo, "name", "photo")
 
 
-def _first_name(net: DeconvNet, x: Tensor, layer: str, steps: Steps, infos: Mapping[str, LayerInfo]) -> str:
+def shown_layers(net: DeconvNet, loaded: LoadedModel, named: Sequence[str] | None) -> list[str]:
+    """The layers whose units are shown, by the names by which signals pass them; by default the main ones.
+
+    Raises:
+        LayerNotFoundError: no layer of that name.
+        ArgumentError: a layer cannot be shown, or there are none to show.
+    """
+    x = loaded.example_input
+    infos = layers_of(net, x)
+    if named is not None:
+        return [_first_name(net, x, name, infos) for name in named]
+    layers = some_layers(main_layers(net, x), infos)
+    if not layers:
+        raise ArgumentError("no layer on the way to the class is rectified: name the layers to show with layers=.")
+    return layers
+
+
+def _first_name(net: DeconvNet, x: Tensor, layer: str, infos: Mapping[str, LayerInfo]) -> str:
     """The name by which signals pass a layer, which may have several names.
 
     Raises:
         ArgumentError: it lies above the classes, or cannot be shown.
     """
     name, *below = way_down(net, layer, x)
+    classes = next(iter(way_down(net, x=x)))
     if name == PIXELS:
         raise ArgumentError(f"layer {layer!r} is the network's input: choose a layer above it.")
-    if steps[0].layer in below:
-        raise ArgumentError(f"layer {layer!r} lies above the classes, {steps[0].layer!r}: choose a layer below them.")
+    if classes in below:
+        raise ArgumentError(f"layer {layer!r} lies above the classes, {classes!r}: choose a layer below them.")
     if len(infos[layer].size) > 2:
         raise ArgumentError(f"layer {layer!r} has maps of {len(infos[layer].size)} axes: choose one with at most two.")
     return name

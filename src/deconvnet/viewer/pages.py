@@ -2,15 +2,38 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from deconvnet._checks import escaped, printable
 
-_TEMPLATES = files("deconvnet.viewer") / "templates"
+_VIEWER = files("deconvnet.viewer")
+SCRIPTS = ("words", "dom", "source", "state", "lists", "photo", "pictures", "steps", "repeat", "page", "embedded")
+"""The page's JavaScript, in the order in which it is read; each file says what it needs of those before it."""
+
+
+@dataclass(frozen=True)
+class SwitchesView:
+    """Where a max-pool's switches send a signal, in the part of its strongest map where it is strongest.
+
+    Attributes:
+        channel: the map.
+        low: row and column of the part's first position.
+        size: rows and columns of the part.
+        picture: base64 of a WebP image of the signal there, a pixel for each position.
+        lines: four numbers for each window that the signal comes through: twice the row and column of its middle, and
+            the row and column of its maximum, all within the part.
+    """
+
+    channel: int
+    low: tuple[int, int]
+    size: tuple[int, int]
+    picture: str
+    lines: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -23,6 +46,7 @@ class CellView:
         box: top, left, bottom, right of its picture in input pixels; may reach past the border.
         picture: base64 of a WebP image.
         steps: base64 of a WebP image: a square tile for each of its layer's `down`, side by side.
+        switches: for each of its layer's `down`, None where no max-pool is undone; those after the last are left out.
     """
 
     position: tuple[int, ...]
@@ -30,6 +54,7 @@ class CellView:
     box: tuple[int, int, int, int]
     picture: str
     steps: str
+    switches: tuple[SwitchesView | None, ...]
 
 
 @dataclass(frozen=True)
@@ -63,6 +88,7 @@ class LayerView:
             `words`.
         notes: what a reader of the pictures should know.
         maps: those that are shown, the strongest first.
+        left_out: how many units were left out for the page's size.
     """
 
     name: str
@@ -74,6 +100,7 @@ class LayerView:
     how: tuple[int, ...]
     notes: tuple[str, ...]
     maps: tuple[MapView, ...]
+    left_out: int
 
 
 @dataclass(frozen=True)
@@ -90,6 +117,36 @@ class PassedView:
 
 
 @dataclass(frozen=True)
+class OperationsView:
+    """What brings a signal to a layer.
+
+    Attributes:
+        kind: the paper's operation if it is a single one: "unpool", "rectify" or "filter"; else "".
+        lines: in words, such as "pool2: unpool by switches (sum)".
+    """
+
+    kind: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ResponsibleView:
+    """A unit that a class rests on.
+
+    Attributes:
+        layer: index into the photo's `layers`.
+        channel: its feature map.
+        position: index per spatial axis.
+        share: of all contributions above zero on its layer, 0 to 1.
+    """
+
+    layer: int
+    channel: int
+    position: tuple[int, ...]
+    share: float
+
+
+@dataclass(frozen=True)
 class ClassView:
     """A class carried down.
 
@@ -102,9 +159,11 @@ class ClassView:
         box: as in `CellView`; the whole input for networks that do not output a map.
         picture: as in `CellView`.
         steps: as in `CellView`.
+        switches: as in `CellView`.
         down: as in `LayerView`, without the class itself.
         how: as in `LayerView`, also to the first.
         notes: as in `LayerView`.
+        responsible: the units of each layer that it rests on, the one of largest contribution first.
     """
 
     index: int
@@ -115,9 +174,11 @@ class ClassView:
     box: tuple[int, int, int, int]
     picture: str
     steps: str
+    switches: tuple[SwitchesView | None, ...]
     down: tuple[int, ...]
     how: tuple[int, ...]
     notes: tuple[str, ...]
+    responsible: tuple[ResponsibleView, ...]
 
 
 @dataclass(frozen=True)
@@ -133,7 +194,7 @@ class PhotoView:
         input_size: height and width of the network's input.
         classes: the likeliest first.
         passed: the layers in the order of the way down.
-        words: lists of what is undone, such as "pool2: unpool by switches (sum)".
+        words: what is undone on the ways down, each once.
         layers: in the network's order.
         notes: what a reader should know of this photo.
     """
@@ -146,7 +207,7 @@ class PhotoView:
     input_size: tuple[int, int]
     classes: tuple[ClassView, ...]
     passed: tuple[PassedView, ...]
-    words: tuple[tuple[str, ...], ...]
+    words: tuple[OperationsView, ...]
     layers: tuple[LayerView, ...]
     notes: tuple[str, ...]
 
@@ -161,6 +222,7 @@ class PageView:
         setup: lines of Python that make `net` and `loaded`.
         flags: command-line flags for the network and the rules; None where there are none that could name them.
         version: of this package.
+        lesson: what the operations "unpool", "rectify" and "filter" do under these rules, in a sentence each.
         photos: what the page is about.
     """
 
@@ -169,17 +231,18 @@ class PageView:
     setup: str
     flags: str | None
     version: str
+    lesson: dict[str, str]
     photos: tuple[PhotoView, ...] = field(repr=False)
 
 
 def page_html(page: PageView) -> str:
     """The page, as one string of HTML that needs nothing else."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(_read("report.html"))
+    template = environment.from_string(_read("templates/report.html"))
     text = template.render(
         page=page,
-        style=Markup(_read("report.css")),
-        script=Markup(_read("report.js")),
+        style=Markup(_read("static/report.css")),
+        script=Markup("\n".join(_read(f"static/{name}.js") for name in SCRIPTS)),
         data=Markup(as_json(page)),
     )
     return escaped(text)
@@ -187,9 +250,17 @@ def page_html(page: PageView) -> str:
 
 def as_json(value: object) -> str:
     """A dataclass, or words, as JSON that may stand inside a script element, whatever its strings hold."""
-    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-    text = json.dumps(printable(plain), separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(value, default=_fields, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
+
+
+def _fields(view: Any) -> dict[str, object]:
+    """A dataclass's fields, words as they can be printed."""
+    return {name: printable(value) if _has_words(value) else value for name, value in vars(view).items()}
+
+
+def _has_words(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, tuple) and any(isinstance(part, str) for part in value[:1]))
 
 
 def length(values: Sequence[object]) -> int:
@@ -198,4 +269,4 @@ def length(values: Sequence[object]) -> int:
 
 
 def _read(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")
+    return (_VIEWER / name).read_text(encoding="utf-8")

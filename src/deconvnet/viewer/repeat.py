@@ -11,7 +11,7 @@ from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet
 from deconvnet.photos.photo import PhotoLike
 
-_FLAGS = {"channels": "--input-channels"}  # for options of `load_model` under another name
+_FLAGS = {"channels": "--input-channels", "value_range": "--range"}  # for options of `load_model` under another name
 
 
 def source(photo: PhotoLike) -> str:

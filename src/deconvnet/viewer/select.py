@@ -1,8 +1,9 @@
-"""What is shown of a photo: the likeliest classes, rectified layers, and the strongest units."""
+"""What is shown of a photo: the likeliest classes, the main layers, and the strongest units."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -10,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deconvnet._types import LayerInfo
-from deconvnet.results.steps import Steps
 
 _CLASSES = 5
 _LAYERS = 16
 _MOST_AXES = 2  # of maps
+_CONTRIBUTING = 4  # units of a layer that a class rests on
 
 
 @dataclass(frozen=True)
@@ -55,19 +56,11 @@ def likeliest(probabilities: Float[Tensor, "*classes"]) -> list[Likely]:
     return classes
 
 
-def rectified(steps: Steps, infos: Mapping[str, LayerInfo]) -> list[str]:
-    """Rectified layers on the way to a class, in the network's order, at most sixteen of them.
-
-    A concatenation of rectified branches stands for all of them. Of more layers, some are taken evenly along the way.
-    """
-    undone = {step.layer: step.undone for step in steps if step.rectified and len(infos[step.layer].size) <= _MOST_AXES}
-    joined = {name for name in undone if infos[name].kind == "cat"}
-    ends = {name for name, above in undone.items() if not above or not joined.issuperset(above)}
-    layers = [name for name in infos if name in ends]
-    last = len(layers) - 1
-    if last < _LAYERS:
-        return layers
-    return [layers[round(i * last / (_LAYERS - 1))] for i in range(_LAYERS)]
+def some_layers(layers: Sequence[str], infos: Mapping[str, LayerInfo]) -> list[str]:
+    """Those of the layers that can be shown; of more than sixteen some, evenly along the way."""
+    drawn = [name for name in layers if len(infos[name].size) <= _MOST_AXES]
+    last = len(drawn) - 1
+    return drawn if last < _LAYERS else [drawn[round(i * last / (_LAYERS - 1))] for i in range(_LAYERS)]
 
 
 def units_of(maps: Float[Tensor, "c *size"], most: int) -> list[tuple[int, tuple[int, ...]]]:
@@ -85,6 +78,44 @@ def units_of(maps: Float[Tensor, "c *size"], most: int) -> list[tuple[int, tuple
         for k, position in enumerate(positions_of(values, count), start=1):
             units.append((m * k**1.5, m, channel, position if size else ()))
     return [(channel, position) for _, _, channel, position in sorted(units)]
+
+
+def contributing(
+    maps: Float[Tensor, "c *size"], signal: Float[Tensor, "c *size"]
+) -> list[tuple[int, tuple[int, ...], float]]:
+    """The units of a layer that a class rests on, one of each map: those of largest activation times signal.
+
+    Returns:
+        Channel, position, and share of all contributions above zero, the largest first.
+    """
+    products = (maps.double() * signal.double()).where((maps > 0) & (signal > 0), 0).cpu()
+    flat = products.reshape(len(products), -1)
+    best, at = flat.max(1)
+    total, units = float(flat.sum()), []
+    for channel in torch.sort(best, descending=True, stable=True).indices[:_CONTRIBUTING].tolist():
+        if best[channel] > 0:
+            position = np.unravel_index(int(at[channel]), maps.shape[1:]) if maps.ndim > 1 else ()
+            units.append((channel, tuple(map(int, position)), float(best[channel]) / total))
+    return units
+
+
+def strongest_of(maps: Float[Tensor, "c *size"], channels: Iterable[int]) -> list[tuple[int, tuple[int, ...]]]:
+    """The strongest unit of some feature maps, without those that are nowhere above zero."""
+    units = []
+    for channel in channels:
+        values = maps[channel].double().cpu()
+        if values.max() > 0:
+            position = np.unravel_index(int(values.argmax()), tuple(values.shape)) if values.ndim else ()
+            units.append((channel, tuple(map(int, position))))
+    return units
+
+
+def with_wanted(
+    units: Sequence[tuple[int, tuple[int, ...]]], wanted: Sequence[tuple[int, tuple[int, ...]]]
+) -> list[tuple[int, tuple[int, ...]]]:
+    """Units in the order in which they are shown, with others in between, one after each, and none twice."""
+    pairs = zip_longest(units, wanted)
+    return list(dict.fromkeys(unit for pair in pairs for unit in pair if unit is not None))
 
 
 def positions_of(values: np.ndarray, count: int | None = None) -> list[tuple[int, ...]]:

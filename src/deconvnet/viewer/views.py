@@ -1,101 +1,147 @@
 """A look at a photo -> the views of a page, as many as fit."""
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from PIL import Image
+from torch import Tensor
 
 from deconvnet._errors import ArgumentError
-from deconvnet._types import Box, Unit
-from deconvnet.core.rules import Rule
-from deconvnet.results.reconstruction import Reconstruction
-from deconvnet.viewer.images import Tiles, forward_tile, map_image, photo_pictures, signal_picture, webp
+from deconvnet.viewer.images import forward_tile, photo_pictures, signal_picture, webp
+from deconvnet.viewer.layer_views import MAP_BYTES, LayerUnits, as_many_as_fit, corners, extra_bytes
 from deconvnet.viewer.look import Look
 from deconvnet.viewer.pages import (
-    CellView,
     ClassView,
     LayerView,
-    MapView,
     PageView,
     PassedView,
     PhotoView,
+    ResponsibleView,
     length,
     page_html,
 )
-from deconvnet.viewer.select import Likely, units_of
+from deconvnet.viewer.passing import Passing, whole_maps
+from deconvnet.viewer.select import Likely, contributing, strongest_of, units_of, with_wanted
+from deconvnet.viewer.ways import WayView, Words, layer_names, way_view
 from deconvnet.ways import undone
 
-_UNITS_AT_ONCE = 32
-_MAP_BYTES = 80  # of a map besides its image
-
-Words = dict[tuple[str, ...], int]
-"""Lists of words that a page holds once, and their indices."""
+Contributions = Mapping[str, list[tuple[int, tuple[int, ...], float]]]
+"""By layer, the units that a class rests on: channel, position and share."""
 
 
 @dataclass(frozen=True)
-class _Way:
-    """The way down from a layer, or from a class.
+class PhotoPart:
+    """A photo's part of the page.
 
     Attributes:
-        down: indices of the shown layers that it passes.
-        how: indices of the words for what brings the signal to each of these but the first, and to the pixels.
+        view: what is shown.
+        size: bytes that it takes.
+        units: how many units it shows.
+        left_out: how many there was no room for.
+        missing: about how many bytes these would take.
     """
 
-    down: tuple[int, ...]
-    how: tuple[int, ...]
+    view: PhotoView
+    size: int
+    units: int
+    left_out: int
+    missing: int
 
 
-def photo_view(
-    look: Look, page: PageView, maps: int, room: int, photos: int, report_progress: Callable[[float], None]
-) -> tuple[PhotoView, int]:
-    """A photo's view, and how many bytes it takes.
+def photo_part(
+    look: Look,
+    page: PageView,
+    maps: int,
+    room: int,
+    photos: int,
+    elsewhere: Mapping[str, Sequence[int]],
+    report_progress: Callable[[float], None],
+) -> PhotoPart:
+    """A photo's part of the page.
 
     Args:
         look: the photo.
         page: without its photos.
-        maps: so many feature maps of each layer at most.
+        maps: so many feature maps of each layer at most, without those that other photos or classes ask for.
         room: bytes for this photo and those after it.
         photos: how many these are; each may take its share.
+        elsewhere: by layer, the feature maps that are strong in the other photos.
         report_progress: called with the share that is done.
 
     Raises:
         ArgumentError: the room does not suffice, or nothing of a layer that the user named is above zero.
     """
     words: Words = {}
-    passed = tuple(PassedView(name, forward_tile(look.maps[name])) for name in look.indices)
-    classes = tuple(_class_view(look, likely, words) for likely in look.classes)
-    ways = {name: _way(look, undone(look.net, name, look.x), words) for name in look.maps}
-    image, whole, seen = photo_pictures(look.loaded.preprocess, look.photo)
-    size = look.loaded.preprocess.size
-    lines = tuple(words)
-    bare = PhotoView(look.name, look.source, image, whole, seen, size, classes, passed, lines, (), ())
+    classes, rests_on = zip(*(_class_view(look, likely, words) for likely in look.classes), strict=True)
+    layers, notes = _layers(look, maps, rests_on, elsewhere, words)
+    indexed = zip(classes, rests_on, strict=True)
+    classes = tuple(replace(view, responsible=_responsible(of, list(layers))) for view, of in indexed)
+    bare = _bare(look, classes, words, notes)
     around = len(page_html(replace(page, photos=(bare,))).encode()) - len(page_html(page).encode())
-    left = room // photos - around
-    layers: list[LayerView] = []
-    notes: list[str] = []
-    for i, (name, values) in enumerate(look.maps.items()):
-        units = units_of(values, maps)
-        if units:  # what a layer of small pictures leaves of its share goes to the next
-            share = (left - length(layers)) // (len(look.maps) - i)
-            view = _layer_view(look, name, units, ways[name], share)
-            if view is None:
-                raise _too_small(look, ways, photos, around, room)
-            layers.append(view)
+    count = as_many_as_fit(list(layers.values()), room // photos - around, report_progress) if layers else 0
+    if count is None:
+        raise _too_small(layers, photos, around, room)
+    views = tuple(layer.view(count) for layer in layers.values())
+    left_out = sum(view.left_out for view in views)
+    report_progress(1.0)
+    return PhotoPart(
+        view=replace(bare, classes=_on_page(classes, views), layers=views),
+        size=around + length(views),
+        units=sum(len(shown_map.cells) for view in views for shown_map in view.maps),
+        left_out=left_out,
+        missing=extra_bytes(layers, count) if left_out else 0,
+    )
+
+
+def _layers(
+    look: Look, maps: int, rests_on: Sequence[Contributions], elsewhere: Mapping[str, Sequence[int]], words: Words
+) -> tuple[dict[str, LayerUnits], tuple[str, ...]]:
+    """The layers that respond, and a note for each of the others.
+
+    Raises:
+        ArgumentError: a layer that the user named does not respond.
+    """
+    layers, notes = dict[str, LayerUnits](), list[str]()
+    for name, values in look.maps.items():
+        way = way_view(look, undone(look.net, name, look.x), words)
+        if bool((values > 0).any()):
+            layers[name] = LayerUnits(look, name, _units(values, maps, name, rests_on, elsewhere), way)
         elif look.named:
             raise ArgumentError(f"no activation of layer {name!r} is above zero in {look.name!r}: drop the layer.")
         else:
             notes.append(f"Layer {name} is not shown: none of its activations is above zero.")
-            left -= length([notes[-1]])
-        report_progress((i + 1) / len(look.maps))
-    return replace(bare, layers=tuple(layers), notes=tuple(notes)), around + length(layers) + length(notes)
+    return layers, tuple(notes)
 
 
-def _too_small(look: Look, ways: Mapping[str, _Way], photos: int, around: int, room: int) -> ArgumentError:
+def _bare(look: Look, classes: tuple[ClassView, ...], words: Words, notes: tuple[str, ...]) -> PhotoView:
+    """A photo's view without its layers."""
+    image, whole, seen = photo_pictures(look.loaded.preprocess, look.photo)
+    passed = tuple(PassedView(name, forward_tile(values)) for name, values in look.passed.items())
+    size = look.loaded.preprocess.size
+    return PhotoView(look.name, look.source, image, whole, seen, size, classes, passed, tuple(words), (), notes)
+
+
+def _on_page(classes: Sequence[ClassView], layers: Sequence[LayerView]) -> tuple[ClassView, ...]:
+    """Classes that lead only to units that the page shows."""
+    units = {(i, m.channel, c.position) for i, layer in enumerate(layers) for m in layer.maps for c in m.cells}
+    return tuple(
+        replace(view, responsible=tuple(r for r in view.responsible if (r.layer, r.channel, r.position) in units))
+        for view in classes
+    )
+
+
+def _units(
+    values: Tensor, maps: int, name: str, rests_on: Sequence[Contributions], elsewhere: Mapping[str, Sequence[int]]
+) -> list[tuple[int, tuple[int, ...]]]:
+    """The units of a layer in the order in which they are shown, with those that classes and other photos ask for."""
+    ranked = [[(channel, position) for channel, position, _ in of.get(name, [])] for of in rests_on]
+    wanted = [units[rank] for rank in range(max(map(len, ranked))) for units in ranked if rank < len(units)]
+    return with_wanted(units_of(values, maps), [*wanted, *strongest_of(values, elsewhere.get(name, ()))])
+
+
+def _too_small(layers: Mapping[str, LayerUnits], photos: int, around: int, room: int) -> ArgumentError:
     """The error that says what does not fit on the page, and how much more would be enough."""
-    firsts = [(name, units_of(maps, 1)[:1]) for name, maps in look.maps.items()]
-    smallest = [_layer_view(look, name, units, ways[name], None) for name, units in firsts if units]
-    need = around + len(look.maps) * max(length([view]) + 2 * _MAP_BYTES for view in smallest if view)
+    need = around + sum(layer.cost(1) + 2 * MAP_BYTES for layer in layers.values())
     more = photos * need - room
     return ArgumentError(
         f"the page size does not hold the classes and one unit of each layer: about {math.ceil(more / 1000)} kB more "
@@ -103,100 +149,41 @@ def _too_small(look: Look, ways: Mapping[str, _Way], photos: int, around: int, r
     )
 
 
-def _way(look: Look, down: Mapping[str, Mapping[str, Rule]], words: Words) -> _Way:
-    """The way down from a layer, or from a class.
+def _class_view(look: Look, likely: Likely, words: Words) -> tuple[ClassView, Contributions]:
+    """A class, without the units that it rests on, and these."""
+    passing, rests_on = Passing(look.passed, look.unpooled), dict[str, list[tuple[int, tuple[int, ...], float]]]()
 
-    Args:
-        look: the photo.
-        down: the way, as `network.undone` gives it.
-        words: those of the page so far; new ones are added.
-    """
-    passed = [name for name in down if name in look.maps]
-    ends = [*passed[1:], list(down)[-1]] if passed and passed[0] == next(iter(down)) else [*passed, list(down)[-1]]
-    how = [words.setdefault(_words_between(look, down, end), len(words)) for end in ends]
-    return _Way(tuple(look.indices[name] for name in passed), tuple(how))
+    def watch(layer: str, indices: Tensor, signal: Tensor, low: Tensor) -> None:
+        passing.watch(layer, indices, signal, low)
+        if layer in look.maps:
+            (whole,) = whole_maps(signal, low, tuple(look.maps[layer].shape[1:]))
+            rests_on[layer] = contributing(look.maps[layer], whole)
 
-
-def _words_between(look: Look, down: Mapping[str, Mapping[str, Rule]], end: str) -> tuple[str, ...]:
-    """What is undone on the way to a layer from the shown ones above it, in words."""
-    wanted, lines = {end}, list[str]()
-    for name, rules in reversed(list(down.items())):
-        if name not in wanted:
-            continue
-        wanted |= {above for above in rules if above not in look.maps}
-        alike: dict[str, list[str]] = {}
-        for above, rule in rules.items():
-            if not rule.unchanged and name not in look.unchanged:
-                alike.setdefault(rule.words, []).append(above)
-        unpooled = {above: look.errors[name, above] for above in rules if (name, above) in look.errors}
-        errors = [f"unpooling {above} errs by {error:.2f}" for above, error in unpooled.items()]
-        lines = [*(f"{', '.join(names)}: {how}" for how, names in alike.items()), *errors, *lines]
-    return tuple(lines)
-
-
-def _class_view(look: Look, likely: Likely, words: Words) -> ClassView:
-    tiles = Tiles(look.maps)
-    result = look.net.explain(look.x, likely.target, watch=tiles.watch)
-    way = _way(look, undone(look.net, x=look.x), words)
+    result = look.net.explain(look.x, likely.target, watch=watch)
+    way: WayView = way_view(look, undone(look.net, x=look.x), words)
+    names = layer_names(look, way.down)
     box = result.box(0, "energy" if likely.position else "none")
-    return ClassView(
+    view = ClassView(
         index=likely.index,
         label=look.loaded.label(likely.index),
         probability=likely.probability,
         position=likely.position,
         share=likely.share,
-        box=_corners(box),
+        box=corners(box),
         picture=webp(signal_picture(result, 0, box)),
-        steps=webp(tiles.strip(0, _layer_names(look, way.down))),
+        steps=webp(passing.strip(0, names), quality=92),
+        switches=passing.switches(0, names),
         down=way.down,
         how=way.how,
         notes=result.notes,
+        responsible=(),
     )
+    return view, rests_on
 
 
-def _layer_view(
-    look: Look, name: str, units: Sequence[tuple[int, tuple[int, ...]]], way: _Way, room: int | None
-) -> LayerView | None:
-    """As many units of a layer as fit; None if not even one does."""
-    maps, info = look.maps[name], look.infos[name]
-    alive = int((maps.flatten(1).amax(1) if maps.ndim > 1 else maps).gt(0).sum())
-    view = LayerView(name, info.size, info.channels, alive, info.receptive_field, way.down, way.how, (), ())
-    images: dict[int, str] = {}
-    cells: dict[int, list[CellView]] = {}
-    left = math.inf if room is None else room - length([view])
-    for first in range(0, len(units), _UNITS_AT_ONCE):
-        batch = [Unit(name, channel, position, 0) for channel, position in units[first : first + _UNITS_AT_ONCE]]
-        tiles = Tiles(look.maps)
-        result = look.net.project(look.x, name, units=batch, start="one", watch=tiles.watch)
-        if not view.notes:
-            view = replace(view, notes=result.notes)
-            left -= length(result.notes)
-        for i, unit in enumerate(batch):
-            cell, channel = _cell_view(result, i, tiles.strip(i, _layer_names(look, way.down))), unit.channel or 0
-            image = images.get(channel, map_image(maps[channel]))
-            left -= length([cell]) + (0 if channel in images else len(image) + _MAP_BYTES)
-            if left < 0:
-                break
-            images[channel] = image
-            cells.setdefault(channel, []).append(cell)
-        if left < 0:
-            break
-    views = tuple(MapView(channel, images[channel], tuple(units)) for channel, units in cells.items())
-    return replace(view, maps=views) if views else None
-
-
-def _layer_names(look: Look, indices: Collection[int]) -> list[str]:
-    names = list(look.indices)
-    return [names[index] for index in indices]
-
-
-def _cell_view(result: Reconstruction, i: int, steps: Image.Image) -> CellView:
-    box, activation = result.box(i), float(f"{float(result.activations[i]):.6g}")
-    picture = webp(signal_picture(result, i, box))
-    return CellView(result.units[i].position or (), activation, _corners(box), picture, webp(steps))
-
-
-def _corners(box: Box) -> tuple[int, int, int, int]:
-    """Top, left, bottom and right."""
-    (top, left), (bottom, right) = box.low, box.high
-    return top, left, bottom, right
+def _responsible(rests_on: Contributions, layers: Sequence[str]) -> tuple[ResponsibleView, ...]:
+    return tuple(
+        ResponsibleView(i, channel, position, float(f"{share:.3g}"))
+        for i, name in enumerate(layers)
+        for channel, position, share in rests_on.get(name, ())
+    )

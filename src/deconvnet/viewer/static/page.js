@@ -1,0 +1,150 @@
+// The page: what is shown, and what happens when something else is chosen. Needs all the others.
+
+class Page {
+  #history = new History((address) => this.#recall(address));
+  #turn = 0;
+  #lastKey = null;
+  #asked = null; // the row and column that units were asked for
+
+  constructor(source) {
+    this.source = source;
+    const choose = (change) => this.choose(change);
+    this.lists = new Lists(choose);
+    this.pictures = new Pictures(choose);
+    this.photo = new Photo((row, column) => this.#ask([row, column]));
+    this.steps = new Steps();
+    this.repeat = new Repeat();
+    $("seeing-close").addEventListener("click", () => {
+      this.#ask(null);
+      $("stage").focus();
+    });
+    for (const type of ["keydown", "pointerdown"]) { // a walk by arrow keys is one entry of the history
+      addEventListener(type, (event) => (this.#lastKey = event.key?.startsWith("Arrow") ? event.target.parentElement?.id || event.target.id : null), true);
+    }
+  }
+
+  async start() {
+    this.about = await this.source.about();
+    const first = { photo: 0, klass: 0, layer: null, channel: null, position: [] };
+    this.state = (await this.#stateOf(this.#history.address)) ?? first;
+    this.wanted = this.state;
+    await this.#show({ replace: true });
+  }
+
+  // Shows something else; what is not named stays as it is, so that a map can be followed from photo to photo.
+  async choose(change) {
+    const walked = this.#lastKey !== null && this.#lastKey === this.walking;
+    this.walking = this.#lastKey;
+    const onlyPhoto = "photo" in change, klass = change.layer ? null : this.state.klass;
+    const next = { ...this.state, klass, ...(onlyPhoto ? { ...this.wanted, klass: this.state.layer === null ? 0 : null } : {}), ...change };
+    if (!onlyPhoto) this.wanted = next;
+    this.state = next;
+    if ("photo" in change || "klass" in change || "layer" in change) this.#asked = null;
+    await this.#show({ replace: walked });
+    if (!("position" in change) || "channel" in change) bringIntoView("layer" in change && change.layer !== null);
+  }
+
+  async #stateOf(address) {
+    return stateOf(address, (i) => (i < this.about.photos.length ? this.source.photo(i) : null));
+  }
+
+  async #recall(address) {
+    const state = await this.#stateOf(address);
+    if (!state) return;
+    this.state = this.wanted = state;
+    this.#asked = null;
+    await this.#show({ replace: true });
+  }
+
+  async #show({ replace }) {
+    const turn = ++this.#turn, { state, source, about } = this;
+    const photo = await source.photo(state.photo);
+    let index = photo.layers.findIndex(({ name }) => name === state.layer);
+    const missing = [];
+    if (state.layer !== null && index < 0) {
+      missing.push(`${state.layer} is not shown of ${photo.name}: here is the layer nearest to the classes`);
+      index = photo.layers.length - 1;
+    }
+    const layer = index < 0 ? null : await source.layer(state.photo, index);
+    const rests = layer === null ? await source.responsible(state.photo, state.klass ?? 0) : null;
+    if (turn !== this.#turn) return;
+    const { map, cell } = layer === null ? {} : this.#unit(layer, photo, missing);
+    this.state = layer === null ? { ...state, klass: state.klass ?? 0, layer: null }
+      : { ...state, klass: null, layer: layer.name, channel: layer.maps[map].channel, position: layer.maps[map].cells[cell].position };
+    this.lists.show({ about, photo, layer, state: this.state, map, cell });
+    const klass = layer === null ? photo.classes[this.state.klass] : null;
+    this.#showDetail(photo, layer, layer && layer.maps[map], layer && layer.maps[map].cells[cell], klass, missing);
+    this.#showRests(photo, rests);
+    await this.#showSeeing(photo);
+    this.#history.remember(addressOf(this.state, photo), { replace });
+  }
+
+  // The unit of the state, or the nearest to it that the layer has.
+  #unit(layer, photo, missing) {
+    const { channel, position } = this.state;
+    let map = channel === null ? 0 : layer.maps.findIndex((one) => one.channel === channel);
+    if (map < 0) {
+      missing.push(`${mapWord(layer)} ${channel} of ${layer.name} is not among those shown of ${photo.name}: here is the strongest`);
+      map = 0;
+    }
+    const cell = layer.maps[map].cells.findIndex((one) => one.position.join() === position.join());
+    return { map, cell: Math.max(cell, 0) };
+  }
+
+  #showDetail(photo, layer, map, cell, klass, missing) {
+    const [height, width] = photo.input_size, shown = cell ?? klass, { box } = shown;
+    const part = cell !== null || klass.position.length > 0;
+    const title = cell ? `${layer.name}, ${mapWord(layer)} ${map.channel}${at(cell.position)}` : klass.label;
+    $("title").textContent = title;
+    $("subtitle").textContent = cell
+      ? `activation ${number(cell.activation)}; the picture shows rows ${box[0]} to ${box[2]} and columns ${box[1]} to ${box[3]} of ${height}×${width}`
+      : `class ${klass.index}, ${percent(klass.probability)}${at(klass.position)}`;
+    $("missing").textContent = missing.join("; ");
+    $("missing").hidden = !missing.length;
+    this.photo.show(photo, shown, part, title);
+    this.pictures.show(photo, shown, part, title, layer, map, cell);
+    this.steps.show(photo, shown, layer ?? klass, klass?.label, this.about.lesson);
+    this.repeat.show(this.about, photo, layer, map, cell, klass);
+  }
+
+  #showRests(photo, groups) {
+    const some = groups?.filter(({ units }) => units.length).reverse() ?? [];
+    $("rests").hidden = !some.length;
+    showGroups($("rests-on"), some, photo.layers, ({ share }) => percent(share), (layer, unit) => this.#goTo(layer, unit));
+  }
+
+  async #ask(position) {
+    this.#asked = position;
+    await this.#showSeeing(await this.source.photo(this.state.photo));
+    if (position) $("seeing-title").scrollIntoView({ block: "nearest" });
+  }
+
+  // The units that see the position that was asked for: those of the chosen layer first, then from the classes down.
+  async #showSeeing(photo) {
+    const asked = this.#asked;
+    this.photo.mark(asked);
+    $("seeing").hidden = asked === null;
+    if (asked === null) return;
+    const groups = await this.source.seeing(this.state.photo, ...asked);
+    const own = (group) => photo.layers[group.layer].name === this.state.layer;
+    const ordered = [...groups.filter(own), ...groups.filter((group) => !own(group)).reverse()];
+    const some = ordered.map((group) => ({ ...group, units: group.units.slice(0, own(group) ? 12 : 4) }));
+    $("seeing-title").textContent = `Units that see row ${asked[0]}, column ${asked[1]}`;
+    showGroups($("seeing-units"), some.filter(({ units }) => units.length), photo.layers,
+      ({ activation }) => number(activation), (layer, unit) => this.#goTo(layer, unit, asked));
+  }
+
+  async #goTo(layer, unit, asked = null) {
+    await this.choose({ layer: layer.name, channel: unit.channel, position: unit.position });
+    if (asked) await this.#ask(asked);
+  }
+}
+
+// Only where what was chosen is out of view, as on a phone.
+function bringIntoView(list) {
+  const above = $("title").getBoundingClientRect().top < 0;
+  if (!above && $("pictures").getBoundingClientRect().top < innerHeight - 150) return;
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const what = list && getComputedStyle($("list")).position === "static" ? $("list") : $("detail");
+  what.scrollIntoView({ behavior: still ? "auto" : "smooth" });
+}

@@ -1,0 +1,33 @@
+"""How to reproduce a page's pictures."""
+
+import pytest
+
+from deconvnet import DeconvNet, RuleSet, load_model
+from deconvnet.viewer.repeat import flags, setup
+
+
+@pytest.mark.parametrize(
+    ("spec", "rules", "options", "words"),
+    [
+        ("zfnet-mini", "guided", {}, "--rules guided"),
+        ("zfnet-mini", RuleSet(smooth="rectify"), {}, "--smooth rectify"),
+        ("zfnet-mini", RuleSet(unpool="average"), {}, None),
+        ("zfnet-mini", "deconvnet", {"labels": [f"class number {i}" for i in range(11)]}, None),
+        ("zfnet-mini", "deconvnet", {"channels": 3}, "--input-channels 3"),
+        ("zfnet-mini", "deconvnet", {"value_range": (0, 255)}, "--range 0.0,255.0"),
+        (
+            "torchvision:squeezenet1_1@random",
+            "deconvnet",
+            {"size": (96, 128), "mean": (0.5, 0.5, 0.5), "device": "cpu"},
+            "--model torchvision:squeezenet1_1@random --size 96,128 --mean 0.5,0.5,0.5 --device cpu",
+        ),
+    ],
+)
+def test_flags_and_lines_name_the_network_and_the_rules(spec, rules, options, words):
+    loaded = load_model(spec, **options)
+    net = DeconvNet(loaded.model, loaded.example_input, rules=rules)
+    assert flags(net, loaded) == words
+    namespace: dict[str, object] = {}
+    exec(setup(net, loaded), namespace)
+    assert namespace["net"].rules == net.rules
+    assert namespace["loaded"].preprocess == loaded.preprocess and namespace["loaded"].labels == loaded.labels

@@ -1,0 +1,52 @@
+"""Which classes, layers and units a page shows, and in which order."""
+
+import numpy as np
+import pytest
+import torch
+from support.pages import small, stack
+
+from deconvnet.viewer.select import contributing, positions_of, strongest_of, units_of, with_wanted
+
+
+@pytest.mark.parametrize("most", [1, 7, 48])
+def test_units_are_ordered_strong_maps_first_and_of_strong_maps_more_units(most):
+    maps = torch.rand(20, 5, 6, generator=torch.Generator().manual_seed(1)) - 0.3
+    maps[3] = -1.0
+    strongest = sorted(range(20), key=lambda c: (-float(maps[c].max()), c))[:most]
+    expected = []
+    for m, c in enumerate(strongest, start=1):
+        for k, unit in enumerate(positions_of(maps[c].numpy()), start=1):
+            if m * k**1.5 <= most:
+                expected.append((m * k**1.5, m, c, unit))
+    assert units_of(maps, most) == [(c, unit) for _, _, c, unit in sorted(expected)]
+    assert all(channel != 3 for channel, _ in units_of(maps, most))
+
+
+def test_peaks_come_before_what_lies_beside_them():
+    values = np.array([[0.0, 5, 6, 5, 0], [0, 0, 0, 0, 0], [3, 2, 0, 0, -1]])
+    assert positions_of(values) == [(0, 2), (2, 0), (0, 1), (0, 3), (2, 1)]
+    assert positions_of(values, 3) == [(0, 2), (2, 0), (0, 1)]
+
+
+def test_units_that_others_ask_for_stand_between_the_layers_own_and_none_twice():
+    own, wanted = [(3, (0, 0)), (1, (2, 2)), (7, (1, 1))], [(1, (2, 2)), (9, (0, 1))]
+    assert with_wanted(own, wanted) == [(3, (0, 0)), (1, (2, 2)), (9, (0, 1)), (7, (1, 1))]
+
+
+def test_maps_that_are_nowhere_above_zero_have_no_strongest_unit():
+    maps = torch.zeros(3, 2, 2)
+    maps[1, 0, 1] = 2.0
+    assert strongest_of(maps, [0, 1]) == [(1, (0, 1))]
+
+
+def test_a_class_rests_on_the_units_of_largest_activation_times_signal_one_of_each_map():
+    net, loaded = small(stack())
+    x = loaded.preprocess.images("sample:chelsea")
+    signals = {}
+    net.explain(x, 2, watch=lambda layer, indices, signal, low: signals.update({layer: signal[0]}))
+    (maps,) = net.activations(x, ["relu2"])["relu2"]
+    (channel, position, share), *others = contributing(maps, signals["relu2"])
+    products = (maps * signals["relu2"]).clamp(min=0)
+    assert products[channel, *position] == products.max()
+    assert share == pytest.approx(float(products.max() / products.sum()))
+    assert len({channel for channel, _, _ in others}) == len(others) == 3
