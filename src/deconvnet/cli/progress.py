@@ -126,7 +126,7 @@ def duration(seconds: float) -> str:
 
     Example:
         >>> duration(8.2), duration(200), duration(7500)
-        ('8 s', '3 min', '2 h 5 min')
+        ('9 s', '3 min', '2 h 5 min')
     """
     if seconds < 60:
         return f"{math.ceil(seconds)} s"
