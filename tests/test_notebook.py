@@ -101,7 +101,12 @@ def test_of_very_many_units_the_first_64_are_shown_and_the_rest_is_told(monkeypa
     assert told == [(64, "the first 64 of 70 units"), (64, "")]
 
 
-@pytest.mark.parametrize(("channels", "axes", "to"), [(2, 2, None), (3, 1, None), (3, 3, None), (3, 2, "1")], ids=str)
+@pytest.mark.parametrize(("channels", "axes"), [(2, 2), (3, 3)])
+def test_volumes_and_channels_of_any_kind_are_shown(channels: int, axes: int):
+    image(network(channels, axes).project(images(channels, axes), "1", channel=2)._repr_png_())
+
+
+@pytest.mark.parametrize(("channels", "axes", "to"), [(3, 1, None), (3, 2, "1")], ids=str)
 def test_what_is_no_picture_is_shown_as_words(channels: int, axes: int, to: str | None):
     result = network(channels, axes).project(images(channels, axes), "1", channel=2, to=to)
     assert result._repr_png_() is None

@@ -31,7 +31,7 @@ from deconvnet.results.saved import Savable, rows_of
 
 Crop = Literal["energy", "field", "none"]
 
-_MOST_DISPLAYED = 64
+_MOST_DISPLAYED, _MOST_CHANNELS = 64, 8
 _LEGEND, _LEGEND_BESIDE = (
     "Zero is grey.",
     "Left: the unit carried down; zero is grey. Right: the same part of the photo.",
@@ -120,7 +120,7 @@ class Reconstruction(Savable):
 
     def _repr_png_(self) -> bytes | None:
         """What a notebook shows; None where nothing can be drawn, for which it shows the repr."""
-        if len(self.input_size) not in (2, 3) or not self.units:
+        if len(self.input_size) not in (2, 3) or self.windows.shape[1] > _MOST_CHANNELS or not self.units:
             return None
         count = min(len(self), _MOST_DISPLAYED)
         title = f"the first {count} of {len(self)} units" if count < len(self) else ""
