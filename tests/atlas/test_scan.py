@@ -111,7 +111,7 @@ def test_slots_without_a_photo_do_not_count(net, photos):
 def test_a_tally_comes_back_from_its_arrays(net, photos):
     tally = scanned(net, photos, ["4"]).tallies["4"]
     again = Tally(6, tally.map_positions, tally.ranking.k)
-    again.restore(tally.arrays(), range(11), 11)
+    again.restore(tally.arrays(), np.arange(11), 11)
     assert all(np.array_equal(array, again.arrays()[name]) for name, array in tally.arrays().items())
     again.merge(scanned(net, photos, ["4"], first=4, last=8).tallies["4"])
     assert tally.statistics().photos == 11 and again.statistics().photos == 15

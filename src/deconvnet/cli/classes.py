@@ -43,7 +43,7 @@ def check_targets(targets: Sequence[Target], size: tuple[int, ...]) -> None:
     """Raise unless the targets suit an output of that spatial size.
 
     Raises:
-        TargetError: positions with a list of classes.
+        TargetError: positions, where the output is a list of classes.
     """
     if math.prod(size) == 1 and any(isinstance(target, tuple) for target in targets):
         raise TargetError("the network's output is not a map, so positions do not apply: name a class, --target CLASS.")
