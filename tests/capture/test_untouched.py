@@ -126,7 +126,7 @@ GOOD_CALLS: dict[str, Callable[[DeconvNet, Tensor], Any]] = {
     "project": lambda net, x: net.project(x, "6", channel="all").full(),
     "project in chunks": lambda net, x: net.project(x, "6", channel="all", memory="100KB"),
     "project to a layer": lambda net, x: net.project(x, "6", channel=0, to="2"),
-    "explain": lambda net, x: net.explain(x, "all").magnitude(),
+    "explain": lambda net, x: net.explain(x, targets="all").magnitude(),
     "with_rules": lambda net, x: net.with_rules("gradient").explain(x),
 }
 

@@ -211,7 +211,7 @@ def test_help_tells_of_every_command_and_flag(deconvnet, monkeypatch):
         for name in inspect.signature(command.callback).parameters:
             flags = {
                 "as_json": "json", "photos": "PHOTO", "photo": "PHOTO", "shards": "DIR", "folder": "DIR",
-                "kernel": "filter", "atlas": "DIR",
+                "kernel": "filter", "atlas": "DIR", "value_range": "range",
             }  # fmt: skip
             assert flags.get(name, name.replace("_", "-")).lower() in page.lower()
 

@@ -63,7 +63,7 @@ def test_a_weight_that_is_not_finite_is_named(name: str, value: float):
     with torch.no_grad():
         model.get_parameter(name).view(-1)[1] = value
     with pytest.raises(NotFiniteError, match=rf"the weight '{name}' holds NaN or infinity; load"):
-        net.explain(images(), "all")
+        net.explain(images(), targets="all")
 
 
 def test_a_weight_that_is_not_finite_and_hidden_by_a_rectifier_is_named():
