@@ -426,8 +426,8 @@ def freeze_classes(
     call("explain no such class", net.explain, x, last + 5)
     call("explain another kind of target", net.explain, x, (0, 0, 0))
     if scores.ndim == 2:
-        call("explain several", net.explain, x, [last, 0])
-        call("explain all", net.explain, x, "all")
+        call("explain several", net.explain, x, targets=[last, 0])
+        call("explain all", net.explain, x, targets="all")
     else:
         mask = torch.rand(scores.shape, generator=random_of(case.name, "mask")) > 0.5
         call("explain mask", net.explain, x, mask)

@@ -211,7 +211,7 @@ def test_help_tells_of_every_command_and_flag(deconvnet, monkeypatch):
         for name in inspect.signature(command.callback).parameters:
             flags = {
                 "as_json": "json", "photos": "PHOTO", "photo": "PHOTO", "shards": "DIR", "folder": "DIR",
-                "kernel": "filter", "atlas": "DIR", "value_range": "range",
+                "kernel": "filter", "atlas": "DIR", "value_range": "range", "add_up": "sum",
             }  # fmt: skip
             assert flags.get(name, name.replace("_", "-")).lower() in page.lower()
 
@@ -717,6 +717,7 @@ def test_the_suffix_names_the_format(deconvnet, spec, tmp_path, suffix):
         assert picture.format == formats[suffix]
 
 
+@pytest.mark.filterwarnings("ignore:no font on this machine has")
 @pytest.mark.parametrize(
     "name",
     [
@@ -792,7 +793,8 @@ def test_responsible_prints_json(deconvnet, spec):
 def test_of_several_photos_each_has_its_units_and_one_that_cannot_be_read_is_told(deconvnet, spec, tmp_path):
     photo(tmp_path / "a.png")
     tmp_path.joinpath("out").mkdir()
-    done = deconvnet("responsible", "a.png", "gone.png", "sample:coffee", "-m", spec("colour"), "-o", "out")
+    flags = ["-k", "2", "-m", spec("colour"), "-o", "out"]
+    done = deconvnet("responsible", "a.png", "gone.png", "sample:coffee", *flags)
     assert done.code == 1
     assert [line.partition(":")[0] for line in done.out.splitlines()] == ["a.png", "sample"]
     assert done.err == "deconvnet: cannot read 'gone.png': no such file. Check the path.\n"

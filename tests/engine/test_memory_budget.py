@@ -51,7 +51,7 @@ def test_the_result_is_the_same_under_any_budget_that_holds_one_unit(layer, time
 def test_what_comes_of_many_units_may_be_larger_than_the_budget(call):
     calls = {
         "explain": lambda memory: NET.explain(X, targets="all", memory=memory),
-        "responsible": lambda memory: NET.responsible(X, layer="7", k=30, memory=memory).units,
+        "responsible": lambda memory: NET.responsible(X, layer="7", k=30, per_map=None, memory=memory).units,
         "project all": lambda memory: NET.project(X, "10", channel="all", memory=memory),
         "whole maps": lambda memory: NET.project(X, "4", channel="all", position="all", memory=memory),
     }

@@ -20,6 +20,7 @@ from deconvnet.cli.stderr import prints_on_stderr, say
 
 if TYPE_CHECKING:
     from deconvnet.photos.photo import Photo
+    from deconvnet.photos.preprocess import Preprocess
     from deconvnet.results.responsible import Responsible
 
 
@@ -118,12 +119,13 @@ class _Loading(Sequence["Photo"]):
     """Photos, each decoded when it is asked for."""
 
     inputs: Sequence[PhotoInput]
+    preprocess: "Preprocess"
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def __getitem__(self, i: Any) -> Any:
-        return self.inputs[i].load()
+        return self.inputs[i].load(self.preprocess)
 
 
 def _print_sum(
@@ -134,7 +136,7 @@ def _print_sum(
 
     with progress(quiet=len(inputs) < 2, lines=True) as report_progress, prints_on_stderr():
         result = responsible_maps(
-            network.net, _Loading(inputs), network.target, layer, loaded=network.loaded,
+            network.net, _Loading(inputs, network.loaded.preprocess), network.target, layer, loaded=network.loaded,
             progress=lambda done, total: report_progress("photos", done, total, ""),
         )  # fmt: skip
     skipped = [(inputs[int(index)], why) for index, why in result.skipped]
