@@ -1,6 +1,8 @@
-"""What all tests share: shapes in signatures are checked, tensors this small are computed on one thread, and the
-tests of one network of the zoo follow each other.
+"""What all tests share: shapes in signatures are checked, tensors this small are computed on one thread, the tests of
+one network of the zoo follow each other, and of tests with many parameters some sets are left to `make test-all`.
 """
+
+from collections import Counter
 
 import pytest
 import torch
@@ -10,6 +12,18 @@ check_shapes("deconvnet")
 torch.set_num_threads(1)
 
 _LONG = {"test_ray_engine", "test_real_weights", "test_notebook", "test_operations"}
+
+_sets: Counter[str] = Counter()
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Of a test marked `sampled(every)` each set of parameters but one in so many is slow."""
+    marker = item.get_closest_marker("sampled")
+    if marker is not None:
+        name = item.nodeid.partition("[")[0]
+        if _sets[name] % marker.kwargs["every"]:
+            item.add_marker(pytest.mark.slow)
+        _sets[name] += 1
 
 
 @pytest.hookimpl(trylast=True)

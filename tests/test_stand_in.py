@@ -191,6 +191,7 @@ ODD: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("odd", ODD)
 def test_a_model_may_hold_its_modules_in_odd_ways(odd: str, training: bool):

@@ -87,6 +87,7 @@ def ray():
     ray.shutdown()
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_same_bytes_and_leave_a_ray_in_use(ray, loaded, photos, local, tmp_path):
     told = []
     out = built(loaded, photos, tmp_path / "atlas", engine="ray", workers=2, progress=lambda *one: told.append(one))
@@ -100,6 +101,7 @@ class Interrupted(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engines", [("local", "ray"), pytest.param(("ray", "local"), marks=pytest.mark.slow)])
 def test_one_engine_goes_on_with_what_the_other_began(ray, loaded, photos, local, tmp_path, engines, monkeypatch):
     monkeypatch.setattr("deconvnet.atlas.build._SAVE_SECONDS", -1)

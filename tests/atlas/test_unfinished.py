@@ -242,6 +242,7 @@ def test_pictures_of_a_batch_that_are_kept_twice_do_no_harm(tmp_path):
         assert tiles.done() == {0} and tiles.of_map(0, 0, 1) == [tile]
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(
     ("statement", "what"),
     [
@@ -353,6 +354,7 @@ def spoilt(data: bytes, numbers: random.Random) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("name", ["key.json", "scan.safetensors", "tiles.sqlite", "claimed"])
 def test_no_damage_gives_a_foreign_error_or_another_atlas(run, stopped, whole, tmp_path, name):
     numbers = random.Random(7)

@@ -90,6 +90,7 @@ CHANGES: dict[str, Callable[[nn.Module], Any]] = {
 }
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("change", CHANGES)
 def test_weights_are_read_as_they_are_now(change: str):
     x, model = images(), small()
@@ -206,6 +207,7 @@ BATCH_MIXERS: dict[str, Callable[[Tensor], Tensor]] = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("mixer", BATCH_MIXERS)
 @pytest.mark.filterwarnings("ignore::deconvnet.DeconvNetWarning")
 def test_a_model_that_handles_its_batch_oddly_is_right_or_refused(mixer: str):

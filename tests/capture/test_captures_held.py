@@ -33,6 +33,7 @@ BRANCHES = {
 }
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     "doubles",
     [

@@ -42,6 +42,7 @@ def test_a_forward_that_is_all_under_no_grad_is_differentiated_as_if_it_were_not
     assert theirs.any() and torch.equal(ours, theirs)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("cut", DETACHED.values(), ids=DETACHED.keys())
 def test_attaching_leaves_the_recording_of_derivatives_as_it_was(cut: Any):
     for enabled in (True, False):

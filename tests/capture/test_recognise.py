@@ -103,6 +103,7 @@ LIMITS = {
 }
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("limit", LIMITS.values(), ids=LIMITS.keys())
 def test_with_no_convolution_below_it_what_keeps_pixels_in_a_range_is_not_a_rectifier(limit: Any):
     x = images()

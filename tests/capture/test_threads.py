@@ -126,6 +126,7 @@ def test_what_other_threads_print_arrives_while_a_network_is_captured(monkeypatc
 # processes ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_pictures_made_by_workers_are_those_made_here(start: str):
     if start not in multiprocessing.get_all_start_methods():

@@ -176,6 +176,7 @@ OUTPUTS: dict[str, tuple[Callable[[Tensor, Tensor], Any], Any]] = {
 }
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("kind", OUTPUTS)
 def test_outputs_of_any_kind(kind: str):
     wrap, output = OUTPUTS[kind]
@@ -247,6 +248,7 @@ def test_a_lazy_module_is_refused():
         DeconvNet(nn.Sequential(nn.Conv2d(3, 4, 3), nn.LazyConv2d(4, 3)).double(), images())
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     "drop",
     [

@@ -112,6 +112,7 @@ def test_a_folder_that_cannot_be_written_is_told_for_each_photo(run, monkeypatch
     assert all("Permission denied" in row["error"] for row in failed)
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(
     "command",
     [

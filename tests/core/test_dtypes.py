@@ -50,6 +50,7 @@ def picture(model: nn.Module, x: Tensor, channel: int, position: tuple[int, ...]
     return signal
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("rules", ["deconvnet", "gradient"])
 @pytest.mark.parametrize(("outer", "inner"), PAIRS, ids=str)
 def test_a_signal_passes_a_change_of_type_and_comes_down_in_the_type_of_the_image(
@@ -118,6 +119,7 @@ class Spelled(nn.Module):
         return self.last(self.rectify(self.first(x)))
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(
     "rectify",
     [

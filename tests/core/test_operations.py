@@ -92,6 +92,7 @@ IN_ZOO = [
 ]  # networks that between them meet every operation that has none of its own
 
 
+@pytest.mark.slow
 def test_every_row_is_met_by_a_network():
     unmet = {name for name, row in operations.rows.items() if row.rule is not None} - OPERATIONS.keys()
     for network in map(BY_NAME.__getitem__, IN_ZOO):

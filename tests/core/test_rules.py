@@ -115,6 +115,7 @@ def top_of(network: Network) -> str:
     return network.layers[-1]
 
 
+@pytest.mark.sampled(every=3)
 @every_smooth
 @pytest.mark.parametrize("rules", ["deconvnet", "guided", "gradient"])
 def test_what_is_no_rectifier_is_refused_by_default(network: Network, rules: str):

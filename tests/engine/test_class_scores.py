@@ -25,6 +25,7 @@ class Ending(nn.Module):
         return self.end(self.f(self.c(x).relu().mean((2, 3))))
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("end", ENDS)
 def test_probabilities_are_the_networks_own(end):
     torch.manual_seed(0)
@@ -57,6 +58,7 @@ def test_the_words_of_a_rule_decide_nothing(words):
 ACTIVATIONS = [nn.LogSigmoid(), nn.RReLU(), nn.Softshrink(), nn.PReLU(4), nn.Hardshrink(), nn.Softsign(), nn.Mish()]
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("smooth", ["rectify", "gradient"])
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda module: type(module).__name__)
 def test_an_activation_does_not_widen_what_a_unit_sees(activation: nn.Module, smooth: str):

@@ -88,6 +88,7 @@ def truth(x: Tensor) -> dict[str, Tensor]:
     return {name: call(net, x) for name, call in CALLS.items()}
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.filterwarnings("ignore::deconvnet.DeconvNetWarning")
 @pytest.mark.parametrize("made", ["before", "inside"])
 @pytest.mark.parametrize("context", CONTEXTS)

@@ -149,6 +149,7 @@ def alone(net: DeconvNet, x: Tensor, layer: str, monkeypatch: pytest.MonkeyPatch
     assert_equal(seen.windows, whole.windows)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("rules", RULES, ids=lambda rules: rules.name)
 def test_a_pass_over_what_a_unit_sees_gives_what_the_whole_image_gives(rules: RuleSet, monkeypatch):
     torch.manual_seed(0)
@@ -168,6 +169,7 @@ def test_a_pass_over_what_a_unit_sees_gives_what_the_whole_image_gives(rules: Ru
             assert_equal(*(net.project(x, layer, units=units, route=path).windows for path in ("auto", "dense")))
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("network", NOT_REPEATED, ids=lambda network: network.name)
 @silent_units_are_fine
 def test_listed_units_are_the_same_from_any_network(network: Network, monkeypatch):
@@ -193,6 +195,7 @@ def test_a_pass_over_what_a_unit_sees_goes_through_steps_that_enlarge(kind: str,
     alone(DeconvNet(model, x), x, "5", monkeypatch)
 
 
+@pytest.mark.sampled(every=3)
 @silent_units_are_fine
 @pytest.mark.parametrize("size", [127, *(pytest.param(size, marks=pytest.mark.slow) for size in (128, 150))])
 @pytest.mark.parametrize(

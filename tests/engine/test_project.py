@@ -69,6 +69,7 @@ def test_a_class_is_found_in_any_kind_of_output(network: Network):
     assert_equal(result.full(), truth.picture("head", signal))
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("network", NETWORKS[::15], ids=lambda n: n.name)
 def test_float32_agrees_with_the_oracle_to_a_hundred_thousandth(network: Network):
     options = {} if network.output is None else {"output": network.output}
@@ -161,6 +162,7 @@ def test_a_picture_lies_in_its_units_box_and_so_does_everything_the_unit_saw(net
             assert all(length <= limit for length, limit in zip(lengths, field, strict=True))
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     ("name", "middle", "top"),
     [

@@ -44,6 +44,7 @@ def kept_gives_the_same(net: DeconvNet, x: Tensor, layer: str) -> bool:
     return True
 
 
+@pytest.mark.sampled(every=2)
 @silent_units_are_fine
 @pytest.mark.parametrize("network", NOT_REPEATED, ids=lambda network: network.name)
 def test_units_of_any_network_are_the_same_when_kept(network: Network):
@@ -53,6 +54,7 @@ def test_units_of_any_network_are_the_same_when_kept(network: Network):
             kept_gives_the_same(net, x, layer)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("rules", RULES, ids=lambda rules: rules.name)
 def test_units_are_the_same_when_kept_whatever_the_rules_remember(rules):
     torch.manual_seed(0)

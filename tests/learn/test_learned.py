@@ -151,6 +151,7 @@ def test_names_and_reasons_of_any_kind_are_listed(photos, tmp_path):
 # Interruptions.
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("update", [0, 1, 4, 5, 7, 10])
 @pytest.mark.parametrize("seconds", [-1, 60])
 def test_after_a_crash_anywhere_it_goes_on_to_the_same_bytes(photos, whole, tmp_path, monkeypatch, update, seconds):

@@ -45,6 +45,7 @@ def crops() -> Tensor:
 # What is learned.
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_filters_that_were_planted_are_found(seed):
     """Up to sign, order and place within a larger filter; from images that 1 % of activations painted."""
@@ -282,6 +283,7 @@ def test_a_bad_batch_in_the_middle_is_told_and_the_checkpoint_before_it_is_good(
     assert state(resumed) == state(fit(small(), batches(), epochs=[2, 1]))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_batches():
     living: list[weakref.ref[Tensor]] = []
     counts: list[int] = []

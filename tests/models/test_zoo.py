@@ -117,6 +117,7 @@ def test_training_heads_of_torchvision_may_be_in_the_file(tmp_path):
 # other numbers of classes
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("spec", ["torchvision:squeezenet1_1", "timm:resnet10t", "torchvision:googlenet"])
 def test_a_network_gets_as_many_classes_as_its_weights_have(spec, no_fetching, tmp_path):
     own = load_model(f"{spec}?num_classes=3@random", size=80)

@@ -227,6 +227,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.sampled(every=4)
 @pytest.mark.skipif(sys.platform != "linux", reason="counts kilobytes there")
 @pytest.mark.parametrize(("depth", "colour", "most"), [(16, 6, 18), (16, 2, 18), (8, 6, 12), (8, 2, 12)])
 def test_a_large_photo_takes_a_few_bytes_a_pixel(tmp_path: Path, depth: int, colour: int, most: float) -> None:

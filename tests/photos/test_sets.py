@@ -680,6 +680,7 @@ def test_a_reader_that_stops_early_leaves_no_process_behind(mixed: PhotoSet) -> 
     assert children() == []
 
 
+@pytest.mark.sampled(every=2)
 def test_reading_leaves_files_threads_and_random_state_as_they_were(mixed: PhotoSet) -> None:
     list(batches(mixed, range(11), RAW, 4, workers=2))
     descriptors, threads, state = len(os.listdir("/dev/fd")), torch.get_num_threads(), torch.get_rng_state()
@@ -703,6 +704,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.sampled(every=4)
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_is_stopped_leaves_no_process_behind(tmp_path: Path, how: signal.Signals) -> None:

@@ -180,6 +180,7 @@ def crops(count: int, seed: int = 0) -> list[np.ndarray]:
     return squares
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("rules", ["deconvnet", "guided", "gradient"])
 @pytest.mark.parametrize("layer", ["relu3", "relu4", "relu5"])
 def test_the_class_loses_more_without_these_units_than_without_others(layer: str, rules: str):

@@ -37,6 +37,7 @@ def small():
     return model, torch.randn(1, 2, 9, 11).double()
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("network", [n for n in NETWORKS if n.output is None][::5], ids=lambda n: n.name)
 def test_a_step_holds_what_a_projection_to_its_layer_gives_and_what_the_layer_gave(network):
     net, x = DeconvNet(network.model(), network.images(2)), network.images(1)

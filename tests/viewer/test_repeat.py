@@ -6,6 +6,7 @@ from deconvnet import DeconvNet, RuleSet, load_model
 from deconvnet.viewer.repeat import flags, setup
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(
     ("spec", "rules", "options", "words"),
     [

@@ -59,6 +59,7 @@ def test_a_box_cuts_nothing_off_a_picture(builds: list[Build]):
         assert (picture - signal).abs().max() <= 1e-10 * signal.abs().max()
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("enlarge", ["transposed", "nearest", "bilinear"])
 @pytest.mark.parametrize("factor", [2, 3])
 @pytest.mark.parametrize("stride", [1, 2, 3])

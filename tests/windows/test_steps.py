@@ -27,6 +27,7 @@ def same_on_both_paths(net: DeconvNet, x: Tensor, layer: str, position: tuple[in
     assert_equal(windowed.windows, dense.windows)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     ("network", "rules"),
     [(network, rules) for network in NOT_REPEATED for rules in RULES if differs(rules, network)],
@@ -59,6 +60,7 @@ def test_windows_whole_maps_and_autograd_agree_on_any_stack(builds, data):
         assert_equal(net.project(x, layer, units=units, start="one").full(), truth)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("kind", SPREADING)
 def test_a_step_that_enlarges_the_map_runs_in_windows_at_every_phase(kind: str):
     torch.manual_seed(0)
