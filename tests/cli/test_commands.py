@@ -329,7 +329,8 @@ def test_json_of_every_command_has_the_keys_that_are_documented(deconvnet, spec,
     unit, made = ["set", "-l", "4", "-c", "1"], ["-l", "4", "-k", "1", "-q", "--workers", "0"]
     learned = ["--maps", "2", "--filter", "3", "--pool", "none", "--size", "24", "--iterations", "1", "-q"]
     lines: dict[str, list[str]] = {
-        "explain": ["set"], "responsible": ["set", "-k", "2"], "report": ["set", "--maps", "1", "-l", "4"],
+        "explain": ["set"], "responsible": ["set", "-k", "2"], "responsible --sum": ["set", "--sum"],
+        "report": ["set", "--maps", "1", "-l", "4"],
         "project": unit, "steps": unit, "compare": ["deconvnet", "guided", *unit], "layers": [], "demo": [],
         "atlas": ["set", "-o", "atlas", *made], "atlas --shard": ["set", "--shard", "0/1", "-o", "part", *made],
         "atlas-merge": ["part", "--photos", "set", "-o", "merged", "-q"], "sheet": ["atlas", "-l", "4"],
@@ -829,7 +830,7 @@ def test_responsible_adds_up_the_maps_over_a_folder(deconvnet, spec, tmp_path):
     assert done.out.startswith("owl in 2 photos: maps of 1, each with its share of contributions\n  map ")
     assert all(name.startswith("photos/") for name in names(tmp_path))
     result = json.loads(deconvnet("responsible", "photos", "--json", *flags).out)
-    assert len(result["maps"]) == 3 and result["photos"] == 2
+    assert len(result["maps"]) == 3 and result["used"] == 2
     assert [each["photo"] for each in result["failed"]] == ["broken.png"]
 
 

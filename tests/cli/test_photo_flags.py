@@ -146,3 +146,53 @@ def test_pictures_of_a_stack_are_named_after_their_page_and_read_by_the_range(
         assert code == 0 and all(f"{name}.explain.png" in words for name in names), words
     code, words = run(monkeypatch, capsys, "explain", "stack.npy#{0..1}", "-o", "none/")
     assert code == 1 and "--range LOW,HIGH" in words
+
+
+def test_every_photo_of_a_report_is_read_by_the_range(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    files = deep_photos(tmp_path, 2)
+    flags = ("--range", "0,4095", "--layer", "relu1", "--maps", "1", "-o", tmp_path / "page.html")
+    code, words = run(monkeypatch, capsys, "report", *files, *flags)
+    assert code == 0 and "nearly black" not in words and "2 photos" not in words
+
+
+def test_each_side_of_a_comparison_reads_a_photo_as_its_network_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    (tmp_path / "nets.py").write_text(SIDES, encoding="utf-8")
+    (file,) = deep_photos(tmp_path, 1)
+    sides = [f"{tmp_path / 'nets.py'}:{name}" for name in ("narrow", "wide")]
+    flags = ("--layer", "0", "--channel", "0", "--position", "3,3", "-o", tmp_path / "pair.png", "--json")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one unit on its own
+        code, words = run(monkeypatch, capsys, "compare", *sides, file, *flags)
+    (row,) = json.loads(words[words.index("{") : words.rindex("}") + 1])["photos"]
+    a, b = (row["pairs"][0][side]["activation"] for side in "ab")
+    assert code == 0 and a == pytest.approx(16 * b, rel=1e-2)
+
+
+SIDES = """
+import torch
+from deconvnet import LoadedModel, Preprocess
+
+def made(value_range):
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1, bias=False)).eval()
+    torch.nn.init.ones_(model[0].weight)
+    return LoadedModel(model, Preprocess((8, 8), 8, (0.0,), (1.0,), channels=1, value_range=value_range))
+
+def narrow():
+    return made((0, 4095))
+
+def wide():
+    return made((0, 65520))
+"""
+
+
+def deep_photos(folder: Path, count: int) -> list[Path]:
+    """Photos of 12 bits in 16."""
+    pixels = np.random.default_rng(0).integers(1, 4096, (count, 40, 40)).astype(np.uint16)
+    files = [folder / f"{i}.npy" for i in range(count)]
+    for file, photo in zip(files, pixels, strict=True):
+        np.save(file, photo)
+    return files

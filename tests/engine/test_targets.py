@@ -237,6 +237,20 @@ def test_a_position_is_a_tuple_and_a_list_one_class_for_each_image(segmenter: De
         segmenter.explain(images(2), [2, 3, 1])
 
 
+@pytest.mark.parametrize(
+    "up",
+    [nn.Upsample(scale_factor=2), nn.Upsample(scale_factor=2, mode="bilinear"), nn.ConvTranspose2d(4, 4, 2, 2)],
+    ids=["nearest", "bilinear", "transposed"],
+)
+def test_masks_of_maps_that_were_enlarged_lie_on_their_own_pixels(up: nn.Module):
+    torch.manual_seed(0)
+    parts = nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), up, nn.Conv2d(4, 3, 3, padding=1)
+    model, x = nn.Sequential(*parts).double().eval(), images(1)
+    wins = model(x).argmax(1) == 1
+    assert 0 < int(wins.sum()) < wins.numel()
+    assert torch.equal(DeconvNet(model, x).explain(x, 1).masks, wins)
+
+
 def test_masks_lie_on_the_pixels_nearest_to_their_positions(segmenter: DeconvNet):
     mask = torch.zeros(5, 6, 6, dtype=torch.bool)
     mask[2, 1, 3] = True

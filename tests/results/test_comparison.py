@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -312,9 +313,10 @@ def test_a_row_of_two_photos_is_refused():
         pair.sheet(["sample:coffee", "sample:rocket"], photos(14))
 
 
-def test_two_channels_are_drawn_in_grey():
-    pair = compare(result(noise(2, 14, 14)), result(noise(2, 14, 14, seed=1)))
-    assert pair.sheet(["sample:coffee"], photos(14)).image().width > 14
+@pytest.mark.parametrize("size", [(2, 14, 14), (1, 5, 14, 14)])
+def test_channels_and_volumes_are_drawn_as_in_a_reconstruction(size: tuple[int, ...], tmp_path: Path):
+    pair = compare(result(noise(*size)), result(noise(*size, seed=1)))
+    assert pair.save(tmp_path / "pair.png").is_file()
 
 
 def test_two_states_of_one_network_are_compared(net: DeconvNet, loaded: LoadedModel):

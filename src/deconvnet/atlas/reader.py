@@ -90,9 +90,9 @@ class Atlas:
         return map(self._map, range(len(self)))
 
     def __repr__(self) -> str:
-        manifest = self.manifest
+        manifest, layers = self.manifest, len(self.manifest.layers)
         return (
-            f"<Atlas: {len(self)} feature maps in {len(manifest.layers)} layers of {manifest.model.spec}, "
+            f"<Atlas: {len(self)} feature maps in {layers} layer{'s' * (layers != 1)} of {manifest.model.spec}, "
             f"top {manifest.k} of {manifest.counts.photos} photos ({manifest.photos.name})>"
         )
 

@@ -132,7 +132,8 @@ class Tally:
         mean = (state["whole"] + state["parts"] / _FRACTION) / count
         active = state["positive"] / (count * self.map_positions)
         largest = state["largest"] if photos else np.full_like(state["largest"], np.nan)
-        return Statistics(photos, mean, largest, active, _quantiles(state["bins"], photos))
+        quantiles = np.minimum(_quantiles(state["bins"], photos), np.maximum(largest, 0)[:, None])
+        return Statistics(photos, mean, largest, active, quantiles)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All of it, for saving."""

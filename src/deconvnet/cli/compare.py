@@ -109,8 +109,9 @@ def compare(
     networks = _Networks.load(sides)
 
     def draw(photo: PhotoInput, path: Path) -> Result:
-        loaded_photo = photo.load(networks.loaded[0].preprocess)
-        result = _compare(networks, loaded_photo, layer, channels, index)
+        read = networks.read(photo)
+        loaded_photo = read[0]
+        result = _compare(networks, read, layer, channels, index)
         scales = "one scale" if scale == "common" else "each on its own scale"
         title = "\n".join([f"layer {layer} on {loaded_photo.name}, {scales}", *map(str, sides)])
         preprocess = networks.loaded[0].preprocess
@@ -153,6 +154,12 @@ class _Networks:
                 models[side.model] = models.get(side.model) or side.model.load()
         return cls(sides, [models[side.model] for side in sides])
 
+    def read(self, photo: PhotoInput) -> list["Photo"]:
+        """A photo as the network of each side takes it."""
+        prepared = [loaded.preprocess for loaded in self.loaded]
+        photos = {preprocess: photo.load(preprocess) for preprocess in dict.fromkeys(prepared)}
+        return [photos[preprocess] for preprocess in prepared]
+
     def net(self, i: int) -> "DeconvNet":
         """The deconvnet of a side, with its rules."""
         side = self.sides[i]
@@ -160,15 +167,15 @@ class _Networks:
         return self.nets[side.model].with_rules(side.rules)
 
 
-def _compare(networks: _Networks, photo: "Photo", layer: str, channels: Any, position: Any) -> "Comparison":
+def _compare(networks: _Networks, read: Sequence["Photo"], layer: str, channels: Any, position: Any) -> "Comparison":
     """The units carried down on both sides."""
     from deconvnet.results.comparison import compare as compare_results
 
-    _check_region(networks.sides, [loaded.preprocess for loaded in networks.loaded], photo)
+    _check_region(networks.sides, [loaded.preprocess for loaded in networks.loaded], read[0])
     results: list[Reconstruction] = []
     for i, side in enumerate(networks.sides):
         with side.naming_errors():
-            x = as_input(networks.loaded[i], photo)
+            x = as_input(networks.loaded[i], read[i])
             results.append(networks.net(i).project(x, layer, channel=channels, position=position))
         channels = [unit.channel for unit in results[0].units]
     return compare_results(*results)

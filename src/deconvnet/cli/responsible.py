@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deconvnet._checks import whole_number
+from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
 from deconvnet.cli.classes import answer_words, check_single, check_targets, class_facts, class_words, percent
 from deconvnet.cli.figure import FORMATS, FigureFlags
@@ -62,6 +64,9 @@ def responsible(
     check_single(target)
     inputs = open_inputs(photos, reading)
     if add_up:
+        if output is not None:
+            raise ArgumentError("--sum draws nothing, so there is no file to write: drop --output, or --sum.")
+        whole_number("-k", k, least=1)
         _print_sum(open_network(flags, target), inputs, layer, k, as_json=as_json, strict=reading.strict)
         return
     paths = picture_paths(inputs, output, ".responsible.png", force=force)
@@ -139,14 +144,14 @@ def _print_sum(
             network.net, _Loading(inputs, network.loaded.preprocess), network.target, layer, loaded=network.loaded,
             progress=lambda done, total: report_progress("photos", done, total, ""),
         )  # fmt: skip
-    skipped = [(inputs[int(index)], why) for index, why in result.skipped]
+    skipped = [(inputs[int(index)], why.removeprefix(f"cannot read '{index}': ")) for index, why in result.skipped]
     for photo, why in skipped:
-        say(f"{photo.name}: {why}")
+        say(why if photo.name in why else f"{photo.name}: {why}")
     named = {network.loaded.label(channel) for channel in result.classes if channel is not None}
     what = ", ".join(sorted(named)) if network.target is not None else "the network's answers"
     maps = [{"channel": channel, "share": share} for channel, share in result.strongest(k)]
     facts = {
-        **network.facts, "layer": result.layer, "classes": sorted(named), "maps": maps, "photos": len(result),
+        **network.facts, "layer": result.layer, "classes": sorted(named), "maps": maps, "used": len(result),
         "failed": [failure(**photo.facts(), error=why) for photo, why in skipped], "notes": list(result.notes),
     }  # fmt: skip
     lines = [f"{what} in {counted(len(result), 'photo')}: maps of {result.layer}, each with its share of contributions"]

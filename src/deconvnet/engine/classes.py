@@ -187,10 +187,10 @@ def on_input(mask: Bool[Tensor, "classes *map"], costs: Costs) -> Bool[Tensor, "
 def _nearest(field: Field | None, length: int, pixels: int) -> tuple[Int[Tensor, " p"], Bool[Tensor, " p"]]:
     """Along one axis, for each pixel the nearest of the positions, and whether that is near enough to hold it."""
     at = np.arange(pixels)
-    if field is None:  # nothing better is known than that the map covers the input
+    centres = np.array([] if field is None else [sum(field.span(y)) / 2 for y in range(length)])
+    if field is None or len(np.unique(centres)) < length:  # above a step that enlarges, neighbours see the same
         indices = np.clip(((at + 0.5) * length / pixels).astype(int), 0, length - 1)
         return torch.from_numpy(indices), torch.ones(pixels, dtype=torch.bool)
-    centres = np.array([sum(field.span(y)) / 2 for y in range(length)])
     away = np.abs(at[:, None] - centres)
     indices = away.argmin(1)
     inside = away[at, indices] <= max(float(field.scale), 1) / 2

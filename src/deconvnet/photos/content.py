@@ -74,7 +74,7 @@ def photo_of(fetch: Callable[[], object], name: str, reading: Reading) -> Photo:
         PhotoError: whatever is wrong with it.
     """
     item = content_of(fetch, name)
-    return replace(_decoded(item, name, reading), digest=digest_of(item, name))
+    return replace(_decoded(item, name, reading), digest=digest_of(item, name, reading))
 
 
 def _decoded(item: object, name: str, reading: Reading) -> Photo:
@@ -83,22 +83,22 @@ def _decoded(item: object, name: str, reading: Reading) -> Photo:
     return _loaded(item, name, reading)
 
 
-def digest_of(item: object, name: str) -> int:
+def digest_of(item: object, name: str, reading: Reading = AS_IT_IS) -> int:
     """64 bits that tell the content of a photo: the bytes that are decoded, or else its numbers; never 0."""
     if isinstance(item, Encoded):
         data = item.data + (b"" if item.page is None else f"#{item.page}".encode())
     else:
-        array = _array(item, name)
+        array = _array(item, name, reading)
         data = array.tobytes() + str((array.shape, array.dtype)).encode()
     return int.from_bytes(hashlib.sha256(data).digest()[:8], "big") or 1
 
 
-def _array(item: object, name: str) -> Any:
+def _array(item: object, name: str, reading: Reading) -> Any:
     """An array or a tensor as it is, whatever its range; of anything else the levels."""
     if isinstance(item, np.ndarray):
         return item
     if not isinstance(item, Tensor):
-        return _loaded(item, name, AS_IT_IS).levels
+        return _loaded(item, name, reading).levels
     try:
         return array_of(item)
     except ArgumentError as fault:

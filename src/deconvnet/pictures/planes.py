@@ -12,7 +12,7 @@ _COLOURS = (1, 3)  # numbers of channels that are one picture
 _GAP = 2  # pixels between pictures
 
 
-def drawn(signal: Float[Tensor, "c *size"], *, scale: Scale = "logistic") -> Image.Image:
+def drawn(signal: Float[Tensor, "c *size"], *, scale: Scale = "logistic", limit: float | None = None) -> Image.Image:
     """A signal of two or three spatial axes as one picture; zero is mid-grey, and all parts have one scale.
 
     One or three channels are a picture in grey or in colour; of any other number each has a grey picture of its own,
@@ -21,7 +21,7 @@ def drawn(signal: Float[Tensor, "c *size"], *, scale: Scale = "logistic") -> Ima
 
     Args:
         signal: (c, height, width) or (c, depth, height, width).
-        scale: as in `render`.
+        scale, limit: as in `render`.
 
     Raises:
         ArgumentError: another number of axes, or an empty signal.
@@ -36,7 +36,7 @@ def drawn(signal: Float[Tensor, "c *size"], *, scale: Scale = "logistic") -> Ima
             f"a signal of shape {tuple(signal.shape)} cannot be shown: only images, (c, h, w), and volumes, "
             "(c, d, h, w), are. Take its tensor, .full()."
         )
-    limit = limit_of(signal, scale=scale)
+    limit = limit_of(signal, scale=scale) if limit is None else limit
     planes = [signal] if signal.ndim == 3 else _slices(signal)
     parts = [[plane] if len(signal) in _COLOURS else [channel[None] for channel in plane] for plane in planes]
     rows = parts if signal.ndim == 3 else [list(row) for row in zip(*parts, strict=True)]

@@ -248,11 +248,11 @@ def _strip(cell: Cell, side: int, layout: Layout) -> Page:
 
 
 def _stamped(strip: Page, stamp: str, size: tuple[int, int], layout: Layout) -> Page:
-    """The stamp on the lower edge of the first image; none where it would cover more than half of it."""
+    """The stamp on the lower edge of the first image; none where it would cover more than a quarter of it."""
     width, height = size
     pad = layout.gap
     text = words(stamp, width - 2 * pad, layout.size, colour=RED)
-    if width < 3 * layout.margin or text.height > height / 2:
+    if width < 3 * layout.margin or text.height > height / 4:
         return strip
     top = strip.height - text.height
     band = Placed(Image.new("RGB", (1, 1), "white"), 0, top, width, text.height)

@@ -22,6 +22,7 @@ from deconvnet.pictures import render as pictures
 from deconvnet.pictures import sheets
 from deconvnet.pictures.figure import Figure
 from deconvnet.pictures.layout import Layout, LayoutOptions
+from deconvnet.pictures.planes import drawn
 from deconvnet.pictures.render import Scale
 from deconvnet.results.columns import unit_columns
 from deconvnet.results.reconstruction import Crop, Reconstruction, caption, photos_of, position_words
@@ -144,11 +145,11 @@ class Comparison(Savable):
     def _cells(self, i: int, box: Box, scale: Scale, common: bool) -> list[sheets.Cell]:
         """The pictures of pair i, and their difference."""
         signals = self._scaled(i, scale, common)
-        drawn = [pictures.render(pictures.crop(signal, box), scale=scale, limit=1.0) for signal in signals]
+        drawings = [drawn(pictures.crop(signal, box), scale=scale, limit=1.0) for signal in signals]
         captions = [*self._captions(i), f"{self.names[1]} less {self.names[0]}: {self.words(i)}"]
         stamps = [self.a.facts.stamp, self.b.facts.stamp, ""]
         return [
-            sheets.Cell((image,), words, stamp) for image, words, stamp in zip(drawn, captions, stamps, strict=True)
+            sheets.Cell((image,), words, stamp) for image, words, stamp in zip(drawings, captions, stamps, strict=True)
         ]
 
     def _around(self) -> sheets.Around:

@@ -16,7 +16,7 @@ from deconvnet._version import __version__
 from deconvnet.capture.untouched import unwrap
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet, attached
-from deconvnet.photos.photo import PhotoLike, load_photo
+from deconvnet.photos.photo import PhotoLike
 from deconvnet.viewer.look import look, name_of, shown_layers
 from deconvnet.viewer.pages import ClassView, LayerView, PageView, PhotoView, page_html
 from deconvnet.viewer.repeat import flags, setup, title
@@ -172,7 +172,7 @@ def _strong_maps(
         return {}
     for photo in photos:
         try:
-            x = loaded.preprocess.images(load_photo(photo)).to(loaded.example_input)
+            x = loaded.preprocess.images([photo]).to(loaded.example_input)
             activations = net.activations(x, layers)
         except (PhotoError, NotFiniteError):
             continue  # told where its part of the page is made
