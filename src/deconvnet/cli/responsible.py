@@ -65,7 +65,7 @@ def responsible(
     inputs = open_inputs(photos, reading)
     if add_up:
         if output is not None:
-            raise ArgumentError("--sum draws nothing, so there is no file to write: drop --output, or --sum.")
+            raise ArgumentError("--sum draws nothing: drop --output, or --sum.")
         whole_number("-k", k, least=1)
         _print_sum(open_network(flags, target), inputs, layer, k, as_json=as_json, strict=reading.strict)
         return
