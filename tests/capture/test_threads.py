@@ -138,6 +138,7 @@ def test_pictures_made_by_workers_are_those_made_here(start: str):
         assert torch.equal(there, here)
 
 
+@pytest.mark.slow  # now and then the forked process waits for ever, since when is not known
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="fork is not there")
 def test_a_process_forked_while_a_network_is_captured_can_capture():
     torch.ones(1, requires_grad=True).sum().backward()  # after which PyTorch itself computes no derivative in a fork
