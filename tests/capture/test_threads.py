@@ -1,7 +1,9 @@
 """Networks are attached and used in many threads and processes, and nobody else notices."""
 
 import multiprocessing
+import os
 import pickle
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -138,24 +140,54 @@ def test_pictures_made_by_workers_are_those_made_here(start: str):
         assert torch.equal(there, here)
 
 
-@pytest.mark.slow  # now and then the forked process waits for ever, since when is not known
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="fork is not there")
 def test_a_process_forked_while_a_network_is_captured_can_capture():
     torch.ones(1, requires_grad=True).sum().backward()  # after which PyTorch itself computes no derivative in a fork
     context = multiprocessing.get_context("fork")
     result = context.Queue()
+    model, other = (
+        small(),
+        small(),
+    )  # before: a fork in the middle of `torch.manual_seed` leaves PyTorch's own lock taken
 
     def work() -> None:
         torch.set_num_threads(1)
-        result.put(DeconvNet(small(), images()).explain(images(), 1).full().tolist())
+        result.put(DeconvNet(model, images()).explain(images(), 1).full().tolist())
 
-    with Meanwhile(lambda: DeconvNet(small(), images(1, 12))):
+    with Meanwhile(lambda: DeconvNet(other, images(1, 12))):
         process = context.Process(target=work)
         process.start()
         given = result.get(timeout=60)
         process.join()
     truth = DeconvNet(small(), images()).explain(images(), 1).full()
     assert torch.equal(torch.tensor(given, dtype=torch.float64), truth)
+
+
+FIRST_CAPTURE = """
+import os, threading, time
+import torch
+from torch import nn
+from deconvnet import DeconvNet
+
+model, x = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU()).eval(), torch.rand(1, 3, 8, 8)
+thread = threading.Thread(target=DeconvNet, args=(model, x))
+thread.start()
+time.sleep(0.1)
+child = os.fork()
+if not child:
+    torch.set_num_threads(1)
+    os._exit(0 if len(DeconvNet(model, x).project(x, "1", channel=0)) else 1)
+thread.join()
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork is not there")
+def test_a_fork_during_the_first_capture_of_a_process_is_quiet():
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FIRST_CAPTURE], capture_output=True, text=True,
+                          timeout=120, check=False)  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("rules", ["deconvnet", RuleSet(unpool="centre")])

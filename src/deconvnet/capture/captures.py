@@ -10,6 +10,7 @@ process is not forked meanwhile.
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from threading import RLock
@@ -34,6 +35,9 @@ from deconvnet.core.weights import weights_of
 _CHECKED_UP_TO = 16  # images; for more, `Graph.holds_for` says whether they take the same way
 _MOST_VARIANTS, _MOST_KINDS = 4, 64  # captures that are kept of one kind of images, and kinds
 _NEXT_USE = count()
+
+with suppress(ImportError):  # torch.export imports it, and what it does at forks must not begin in the middle of one
+    import filelock  # noqa: F401
 
 _capturing = RLock()
 if hasattr(os, "register_at_fork"):
