@@ -88,7 +88,7 @@ class _Adding:
             raise
         except (ArgumentError, NotFiniteError) as error:
             if len(indices) == 1:
-                self.skipped.append((self._photos.name(indices[0]), str(error).replace(" for image 0", "")))
+                self.skipped.append((self._photos.name(indices[0]), str(error)))
                 return
             for row, index in enumerate(indices):
                 self.add(x[row : row + 1], [index])

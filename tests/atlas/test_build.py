@@ -84,6 +84,11 @@ def test_it_finds_the_strongest_of_all_activations_each_at_its_place_in_its_phot
     readable = [path for path in sorted(photos.iterdir()) if path.suffix == ".png" and path.stat().st_size > 100]
     assert list(atlas.layers) == ["1", "4", "8"] and atlas.manifest.counts.photos == len(readable) == 22
     assert [one.image for one in atlas.skipped()] == ["05b.png", "12b.jpg"]
+    alike = {name for name, layer in atlas.layers.items() if layer.image_free}
+    assert alike == {"1"}  # below the first max-pool
+    for name in atlas.layers:
+        lines = " ".join(line.text for line in atlas.sheet(name, channels=[0]).pages[0].lines)
+        assert ("does not depend on the image" in lines) == (name in alike)
     x = torch.cat([loaded.preprocess.images(path) for path in readable])
     for layer, values in net.activations(x, list(atlas.layers)).items():
         for channel in range(values.shape[1]):

@@ -85,7 +85,8 @@ def test_every_photo_has_its_row_whatever_is_wrong_with_the_others(run, command)
     assert code == 1 and [row["photo"] for row in rows] == [ODD_ESCAPED, photos[3]]
     assert [row["photo"] for row in failed] == photos[1:3] and "File name too long" in failed[1]["error"]
     assert [line for line in err.splitlines() if line.startswith("deconvnet: ")] == [
-        f"deconvnet: {row['error']}" for row in failed
+        f"deconvnet: {failed[0]['error']}",
+        f"deconvnet: {photos[2]}: {failed[1]['error']}",  # whose words do not name the photo
     ]
     assert Path(rows[1]["file"]).is_file() and Path(os.fsdecode(f"{os.fsdecode(ODD[:1])}.{command}.png")).is_file()
 

@@ -50,6 +50,7 @@ class AtlasLayer:
     Attributes:
         name, channels, size, stride, receptive_field: as in `LayerInfo`.
         tile: pixels of a side of its square pictures.
+        image_free: nothing on the way down depends on the photo, so a unit's picture is the same for every photo.
     """
 
     name: str
@@ -58,6 +59,7 @@ class AtlasLayer:
     stride: tuple[float, ...] | None
     receptive_field: tuple[_Positive, ...]
     tile: Annotated[int, Meta(ge=1, le=WIDEST)]
+    image_free: bool = False
 
 
 @dataclass(frozen=True)

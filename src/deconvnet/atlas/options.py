@@ -112,7 +112,7 @@ class Build:
             deconvnet=__version__,
             model=_model_source(self.loaded, self.attached.model),
             rules=asdict(self.attached.rules),
-            layers=tuple(map(_atlas_layer, self.layers)),
+            layers=_atlas_layers(self.attached, self.layers),
             photos=PhotoSource(self.photos_name, len(self.photos), self.photos.fingerprint, self.pick),
             preprocess=asdict(self.loaded.preprocess),
             k=self.k,
@@ -134,9 +134,7 @@ def prepare(
     k, options = whole_number("k", k), checked_options(options)
     infos = layer_infos(attached.own_graph(), attached.rules, attached.operations.rows)
     scanned = scan_layers(attached, infos, layers)
-    for info in scanned:
-        attached.costs(attached.own_graph(), info.name)  # refused now rather than after the scan
-    check_k(k, tuple(map(_atlas_layer, scanned)))
+    check_k(k, _atlas_layers(attached, scanned))  # a layer without a way down is refused now, not after the scan
     source = open_photos(photos, allow_outside=options.get("allow_outside", False), suffix=options.get("suffix"))
     source.check_repeatable()
     pick = _pick(options).of_set(len(source))
@@ -225,9 +223,20 @@ def _canonical_batch(infos: Mapping[str, LayerInfo], layers: Sequence[LayerInfo]
     return max(1, min(MOST_AT_ONCE, budget // (4 * (6 * largest + 2 * scanned))))
 
 
-def _atlas_layer(info: LayerInfo) -> AtlasLayer:
-    side = tile_side(info.receptive_field)
-    return AtlasLayer(info.name, info.channels, info.size, info.stride, info.receptive_field, side)
+def _atlas_layers(attached: Attachment, layers: Sequence[LayerInfo]) -> tuple[AtlasLayer, ...]:
+    """What an atlas says of its layers.
+
+    Raises:
+        UnsupportedOperationError: one of them lacks a way down.
+    """
+    graph = attached.own_graph()
+    return tuple(
+        AtlasLayer(
+            info.name, info.channels, info.size, info.stride, info.receptive_field, tile_side(info.receptive_field),
+            attached.costs(graph, info.name).way.image_free,
+        )
+        for info in layers
+    )  # fmt: skip
 
 
 def _model_source(loaded: LoadedModel, model: torch.nn.Module) -> ModelSource:

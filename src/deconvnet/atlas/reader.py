@@ -195,7 +195,7 @@ class Atlas:
             words = map_words(stats[channel], has_positions=bool(self.layers[layer].size))
             cells.append(Cell(blocks, words))
         _, columns = arranged(cells, indices, arrange, chosen)
-        return draw_sheet(cells, self.manifest, chosen, columns=columns)
+        return draw_sheet(cells, self.manifest, self.layers[layer], chosen, columns=columns)
 
     def signals(self, layer: str) -> Signals:
         """The signals of a layer's top activations, if they were kept, in the order of channels and ranks.

@@ -2,22 +2,26 @@
 
 from collections.abc import Sequence
 
-from deconvnet.atlas.manifest import Manifest
+from deconvnet.atlas.manifest import AtlasLayer, Manifest
 from deconvnet.atlas.tables import MapStats
 from deconvnet.pictures.figure import Figure
 from deconvnet.pictures.layout import Layout
 from deconvnet.pictures.sheets import Around, Cell, pages, percent, significant
+from deconvnet.results.facts import SAME_FOR_ALL
 
 _A4 = (8.27, 11.69)  # inches
 _COLUMNS = 3
 
 
-def draw_sheet(cells: Sequence[Cell], manifest: Manifest, layout: Layout, *, columns: int | None) -> Figure:
+def draw_sheet(
+    cells: Sequence[Cell], manifest: Manifest, layer: AtlasLayer, layout: Layout, *, columns: int | None
+) -> Figure:
     """Feature maps of a layer on pages of A4.
 
     Args:
         cells: one for each map.
         manifest: of the atlas.
+        layer: whose feature maps they are.
         layout: what the user chose.
         columns: maps in a row, where the user does not say; None for three.
 
@@ -25,7 +29,8 @@ def draw_sheet(cells: Sequence[Cell], manifest: Manifest, layout: Layout, *, col
         ArgumentError: a layout that does not fit the page.
     """
     page = round(_A4[0] * layout.dpi), round(_A4[1] * layout.dpi)
-    return pages(cells, layout, columns=columns or _COLUMNS, around=Around(_legend(manifest)), page=page)
+    around = Around(_legend(manifest), SAME_FOR_ALL if layer.image_free else "")
+    return pages(cells, layout, columns=columns or _COLUMNS, around=around, page=page)
 
 
 def map_words(of_map: MapStats, *, has_positions: bool) -> str:

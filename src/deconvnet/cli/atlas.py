@@ -169,6 +169,8 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _atlas_result(atlas: "Atlas", photos: str, was_finished: bool) -> Result:
+    from deconvnet.results.facts import SAME_FOR_ALL
+
     layers: list[dict[str, Any]] = [
         {"layer": name, "maps": info.channels, "dead": sum(stats.dead for stats in atlas.stats(name))}
         for name, info in atlas.layers.items()
@@ -181,8 +183,10 @@ def _atlas_result(atlas: "Atlas", photos: str, was_finished: bool) -> Result:
     failed = _failures(photos, atlas.skipped())
     if failed:
         lines.append(f"  {counted(len(failed), 'photo')} could not be used: skipped.parquet says why")
+    alike = [name for name, layer in atlas.layers.items() if layer.image_free]
+    notes = [f"{', '.join(alike)}: {SAME_FOR_ALL}"] if alike else []
     facts = {"k": atlas.manifest.k, "layers": layers, "used": used, "failed": failed, "was_finished": was_finished,
-             "folder": str(atlas.folder)}  # fmt: skip
+             "notes": notes, "folder": str(atlas.folder)}  # fmt: skip
     return Result("\n".join(lines), facts)
 
 

@@ -17,7 +17,7 @@ from deconvnet.cli.network import Network, open_network
 from deconvnet.cli.photos import PhotoInput, open_inputs
 from deconvnet.cli.progress import progress
 from deconvnet.cli.project import unit_facts
-from deconvnet.cli.result import Result, counted, end, failure, print_each, print_result
+from deconvnet.cli.result import Result, counted, end, failure, of_photo, print_each, print_result
 from deconvnet.cli.stderr import prints_on_stderr, say
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _print_sum(
         )  # fmt: skip
     skipped = [(inputs[int(index)], why.removeprefix(f"cannot read '{index}': ")) for index, why in result.skipped]
     for photo, why in skipped:
-        say(why if photo.name in why else f"{photo.name}: {why}")
+        say(of_photo(photo, why))
     named = {network.loaded.label(channel) for channel in result.classes if channel is not None}
     what = ", ".join(sorted(named)) if network.target is not None else "the network's answers"
     maps = [{"channel": channel, "share": share} for channel, share in result.strongest(k)]

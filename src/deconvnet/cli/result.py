@@ -100,7 +100,7 @@ def print_each(
             except (DeconvNetError, OSError) as error:
                 failed.append(photo)
                 failures.append(failure(**photo.facts(), error=error))
-                say(error)
+                say(error if len(photos) == 1 else of_photo(photo, error))
                 continue
             rows.append({**photo.facts(), **result.facts})
             if not as_json:
@@ -109,6 +109,12 @@ def print_each(
     if as_json:
         _print_json({**shared, "photos": rows, "failed": failures})
     end(used=len(rows), failed=len(failed), named=any(photo.named for photo in failed), strict=strict)
+
+
+def of_photo(photo: PhotoInput, error: object) -> str:
+    """Why one of several photos could not be used, with its name."""
+    reason, name = str(error), escaped(photo.name)
+    return reason if name in reason else f"{name}: {reason}"
 
 
 def failure(photo: str, source: str, error: object) -> dict[str, str]:

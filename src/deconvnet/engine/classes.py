@@ -131,7 +131,8 @@ def class_seeds(
             if is_map and mask is None and each.position is None and channel is not None:
                 mask = _of_class(wins[row], channel)
                 if not bool(mask.any()):
-                    raise ArgumentError(_nowhere(scores[row], channel, first + row))
+                    which = f" for image {first + row}" if first + len(scores) > 1 else ""
+                    raise ArgumentError(_nowhere(scores[row], channel, which))
             position = each.position or (None if mask is not None else (0,) * (scores.ndim - 2))
             if mask is None:
                 activations.append(scores[(row, channel, *(position or ()))])
@@ -154,11 +155,11 @@ def _of_class(wins: Bool[Tensor, "classes *size"], channel: int) -> Bool[Tensor,
     return mask
 
 
-def _nowhere(scores: Float[Tensor, "classes *size"], channel: int, image: int) -> str:
+def _nowhere(scores: Float[Tensor, "classes *size"], channel: int, which: str) -> str:
     at = np.unravel_index(int(scores[channel].argmax()), tuple(scores.shape[1:]))
     named = ", ".join(str(index) for index in [channel, *map(int, at)])
     return (
-        f"class {channel} wins at none of the {scores[channel].numel()} positions of the output for image {image}. "
+        f"class {channel} wins at none of the {scores[channel].numel()} positions of the output{which}. "
         f"Its score is the largest at target=({named}), --target {named.replace(', ', ',')}: name that position, or "
         "another class."
     )
