@@ -1146,6 +1146,14 @@ def test_report_prints_json(deconvnet, spec, tmp_path):
     assert told_of["bytes"] == tmp_path.joinpath(told_of["file"]).stat().st_size and told_of["notes"]
 
 
+def test_a_report_tells_apart_photos_of_one_name(deconvnet, spec, tmp_path):
+    photo(tmp_path / "good" / "a.png")
+    photo(tmp_path / "thin" / "a.png", (1, 40_000))
+    run = json.loads(deconvnet("report", "thin", "good", "-l", "1", "--maps", "1", "--json", "-m", spec("colour")).out)
+    assert [row["source"] for row in run["photos"]] == ["good"]
+    assert [row["source"] for row in run["failed"]] == ["thin"]
+
+
 def test_a_report_of_no_photo_that_can_be_read_is_none(deconvnet, spec, tmp_path):
     told(deconvnet("report", "nowhere.jpg", "-m", spec("colour")), "no such file")
     assert names(tmp_path) == []

@@ -300,10 +300,10 @@ def test_fewer_than_k_units_come_with_a_note(net: DeconvNet):
     result = net.responsible(x, positive, layer="fc", k=6)
     assert len(result.units) == 2
     assert result.notes[0] == (
-        "Fewer than k=6 units have a contribution above 0 in 2 of 2 images; the first, image 0, has 1."
+        "Fewer than 6 units have a contribution above 0 in 2 of 2 images; the first, image 0, has 1."
     )
     alone = net.responsible(x[:1], positive, layer="fc", k=6)
-    assert alone.notes[0] == "Fewer than k=6 units have a contribution above 0: 1."
+    assert alone.notes[0] == "Fewer than 6 units have a contribution above 0: 1."
 
 
 def test_an_image_without_any_comes_with_a_note_beside_others_that_have_some(net: DeconvNet):
@@ -333,7 +333,7 @@ def test_a_note_says_that_other_units_of_the_maps_were_left_out(net: DeconvNet):
     x = images(1)
     result = net.responsible(x, layer="relu2", k=100)
     assert len({unit.channel for unit in result.units.units}) == len(result.units)
-    assert f"{len(result.units)} of different feature maps (per_map=1)." in result.notes[0]
+    assert f"{len(result.units)}, of each feature map at most 1." in result.notes[0]
 
 
 # the layer where none is named ----------------------------------------------------------------------
@@ -375,7 +375,7 @@ def test_without_rectified_maps_it_is_the_last_maps_and_without_maps_the_last_re
     flat = nn.Sequential(nn.Flatten(), nn.Linear(588, 20), nn.ReLU(), nn.Linear(20, 4)).double()
     assert DeconvNet(flat, images()).responsible(images(), k=1).layer == "2"
     none = nn.Sequential(nn.Flatten(), nn.Linear(588, 4)).double()
-    with pytest.raises(ArgumentError, match=r"no layer on the way .* say which with layer="):
+    with pytest.raises(ArgumentError, match=r"no layer on the way .* name a layer"):
         DeconvNet(none, images()).responsible(images(), k=1)
 
 

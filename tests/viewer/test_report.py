@@ -299,7 +299,7 @@ def test_a_photo_that_cannot_be_used_is_left_out_and_told(net, loaded, tmp_path)
     told: list[float] = []
     made = report(net, ["nowhere.jpg", "sample:chelsea", broken], loaded=loaded, layers="relu1", maps=1,
                   progress=told.append)  # fmt: skip
-    assert [name for name, _ in made.left_out] == ["nowhere.jpg", str(broken)]
+    assert [name for name, _ in made.left_out] == ["nowhere.jpg", str(broken)] and made.left_out_indices == (0, 2)
     assert "no such file" in made.left_out[0][1] and told[-1] == 1
     assert [photo["name"] for photo in data_of(made.html)["photos"]] == ["sample:chelsea"]
 

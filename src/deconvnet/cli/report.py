@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deconvnet._checks import escaped
 from deconvnet._errors import PhotoError
 from deconvnet._folders import make_folder
 from deconvnet.cli import options as o
@@ -60,11 +59,11 @@ def report(
             network.net, [photo for _, photo in usable], path, loaded=network.loaded, layers=layer or None, maps=maps,
             page_size=page_size, force=force, progress=lambda share: report_progress("page", float(share), 1.0, ""),
         )  # fmt: skip
-    left_out = dict(page.left_out)
-    failed += [(photo, left_out[escaped(photo.name)]) for photo, _ in usable if escaped(photo.name) in left_out]
+    left_out = dict(zip(page.left_out_indices, [reason for _, reason in page.left_out], strict=True))
+    failed += [(usable[i][0], reason) for i, reason in left_out.items()]
     for _, error in failed:
         say(error)
-    used = [photo for photo, _ in usable if escaped(photo.name) not in left_out]
+    used = [photo for i, (photo, _) in enumerate(usable) if i not in left_out]
     failures = [failure(**photo.facts(), error=error) for photo, error in failed]
     size = len(page.html.encode())
     facts = {**network.facts, "photos": [photo.facts() for photo in used], "failed": failures, "bytes": size,

@@ -77,9 +77,7 @@ def responsible(
     rankings = [ranked(name, part.activations, part.signals, k, per_map, part.first) for part in arrivals]
     listed = [unit for ranking in rankings for unit in ranking.units]
     if not listed:
-        raise ArgumentError(
-            f"no unit of {name!r} has a contribution above 0: choose another layer with layer=, or another class."
-        )
+        raise ArgumentError(f"no unit of {name!r} has a contribution above 0: choose another layer or another class.")
     costs = attached.costs(attached.graph(x), name)
     units = collected(costs, by_units(costs, attached.model, x, listed, "activation", budget, "auto"), budget)
     same = f"The signal of the class that arrives at {name!r} is the same for every image."
@@ -193,8 +191,8 @@ def _few(alive: Sequence[int], units: Sequence[Unit], k: int, per_map: int) -> l
         return []
     first = images[0]
     of_them = f" in {len(images)} of {len(alive)} images; the first, image {first}, has" if len(alive) > 1 else ":"
-    bound = "" if alive[first] == counts[first] else f" of different feature maps (per_map={per_map})"
-    return [f"Fewer than k={k} units have a contribution above 0{of_them} {counts[first]}{bound}."]
+    bound = "" if alive[first] == counts[first] else f", of each feature map at most {per_map}"
+    return [f"Fewer than {k} units have a contribution above 0{of_them} {counts[first]}{bound}."]
 
 
 def _check_layer(way: Way, layer: str) -> None:
@@ -244,4 +242,4 @@ def last_maps(way: Way) -> str:
     for choice in ([pair for pair in maps if pair in bent], maps, bent):
         if choice:
             return next(layer for layer, value in choice if value == choice[-1][1])
-    raise ArgumentError("no layer on the way to the class has feature maps of its own: say which with layer=.")
+    raise ArgumentError("no layer on the way to the class has feature maps of its own: name a layer (layer=, --layer).")

@@ -40,6 +40,7 @@ class Report:
         html: the page, which needs nothing else.
         path: where it was written; None if nowhere.
         left_out: photos that could not be used, each with the reason; the page is about the others.
+        left_out_indices: which of the photos given these are.
         notes: what a reader of the pictures should know.
         units: how many units the page shows.
         units_left_out: how many more there would be without the limit on its size.
@@ -48,6 +49,7 @@ class Report:
     html: str
     path: Path | None
     left_out: tuple[tuple[str, str], ...] = ()
+    left_out_indices: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     units: int = 0
     units_left_out: int = 0
@@ -121,10 +123,10 @@ def report(
     text = page_html(replace(page, photos=tuple(views)))
     if page_path is not None:
         write_whole(page_path, lambda file: file.write(text.encode()))
-    left_out = tuple((escaped(name), escaped(str(error))) for name, error in errors)
+    left_out = tuple((escaped(name_of(photo_list[i])), escaped(str(error))) for i, error in errors.items())
     units, missing = sum(part.units for part in parts), sum(part.left_out for part in parts)
     notes = _size_notes(parts, len(text.encode()), page_size) + _notes(views)
-    return Report(text, page_path, left_out, notes, units, missing)
+    return Report(text, page_path, left_out, tuple(errors), notes, units, missing)
 
 
 def _parts(
@@ -132,8 +134,8 @@ def _parts(
     part_of: Callable[[PhotoLike, int, int, Callable[[float], None]], PhotoPart],
     room: int,
     progress: Callable[[float], object] | None,
-) -> tuple[list[PhotoPart], list[tuple[str, DeconvNetError]]]:
-    """Each photo's part of the page, and the errors of those that cannot be used.
+) -> tuple[list[PhotoPart], dict[int, DeconvNetError]]:
+    """Each photo's part of the page, and by index the errors of those that cannot be used.
 
     Args:
         photos: all of them.
@@ -145,7 +147,7 @@ def _parts(
         PhotoError, NotFiniteError: none can be used.
     """
     parts: list[PhotoPart] = []
-    errors: list[tuple[str, DeconvNetError]] = []
+    errors: dict[int, DeconvNetError] = {}
     for i, photo in enumerate(photos):
 
         def report_progress(share: float, done: int = i) -> None:
@@ -156,10 +158,10 @@ def _parts(
             parts.append(part_of(photo, room, len(photos) - i, report_progress))
             room -= parts[-1].size
         except (PhotoError, NotFiniteError) as error:
-            errors.append((name_of(photo), error))
+            errors[i] = error
             report_progress(1.0)
     if not parts:
-        raise errors[0][1]
+        raise errors[0]
     return parts, errors
 
 
