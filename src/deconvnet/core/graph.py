@@ -135,6 +135,7 @@ class Graph:
         assumed: name of a weight -> the one number it was filled with when a rectifier was
             recognised by it.
         ways: whatever was worked out for this graph.
+        ups: what was worked out for its forward passes; see `once`.
     """
 
     input: Value
@@ -149,6 +150,7 @@ class Graph:
     holds_for: Callable[[int], bool]
     assumed: Mapping[str, float]
     ways: dict[Any, Any] = field(default_factory=dict)
+    ups: dict[Any, Any] = field(default_factory=dict)
 
 
 def once(cache: dict[Any, Any], key: Any, work: Callable[[], T]) -> T:

@@ -28,9 +28,8 @@ def max_pool(step: Step, rules: RuleSet) -> Rule:
         if rules.unpool == "average":
             return pooling.spread(signal, windows)
         if rules.unpool == "switches":
-            positions = ops.switched_to(call.memory["switches"], windows)
-        else:
-            positions = pooling.centres(windows).to(signal.device)
+            return ops.unpool_by_switches(signal, call.memory["switches"], windows, overlap=rules.overlap)
+        positions = pooling.centres(windows).to(signal.device)
         return ops.unpool(signal, positions, call.sizes()[2:], overlap=rules.overlap)
 
     if rules.unpool == "switches":
@@ -62,7 +61,7 @@ def convolution(step: Step, rules: RuleSet) -> Rule:
         return if_smooth_is_admitted(step, rules, TWO_SIGNALS)
     if isinstance(step.arguments["padding"], str):
         return Rule("transposed filter", by_adjoint(step).down)
-    return Rule("transposed filter", _filter_transposed, fresh=True)
+    return Rule("transposed filter", _filter_transposed, fresh=True, folds=not geometry.is_transposed(step))
 
 
 def _filter_transposed(call: Call, signal: Tensor) -> Tensor:

@@ -43,8 +43,8 @@ def explained(
 ) -> Reconstruction:
     """Classes carried down; see `DeconvNet.explain`."""
     check_start(start, "'activation' or 'one'")
-    chosen = output_of(attached, attached.graph(x), len(x)).chosen(target, targets)
-    down = ClassesDown(attached, x, chosen, start, to)
+    graph = attached.graph(x)
+    down = ClassesDown(attached, graph, x, output_of(attached, graph, len(x)).chosen(target, targets), start, to)
     seeds: list[Seeds] = []
     result = down.collected(memory, watch=watch, look=lambda pass_: seeds.append(pass_.seeds))
     return replace(result, masks=_on_input(seeds, down.costs))
@@ -59,10 +59,16 @@ class ClassesDown:
     """
 
     def __init__(
-        self, attached: Attachment, x: Tensor, chosen: Sequence[Sequence[Chosen]], start: Start, to: Layer | None
+        self,
+        attached: Attachment,
+        graph: Graph,
+        x: Tensor,
+        chosen: Sequence[Sequence[Chosen]],
+        start: Start,
+        to: Layer | None,
     ) -> None:
         self._attached, self._x, self._chosen, self._start = attached, x, chosen, start
-        self.costs, self.scores = attached.costs_of_classes(attached.graph(x), to)
+        self.costs, self.scores = attached.costs_of_classes(graph, to)
 
     def collected(
         self,

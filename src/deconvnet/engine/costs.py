@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from deconvnet.core.down import Way
+from deconvnet.core.folding import Fold, folded, folds_of
 from deconvnet.core.graph import Step, towards
 from deconvnet.core.operations import row_of
 from deconvnet.core.rules import RuleSet
@@ -54,6 +55,16 @@ class Costs:
         """
         lengths = self.size if self.field is None else tuple(axis.size for axis in self.field)
         return width * self.way.stop.maps * math.prod(lengths)
+
+    @cached_property
+    def folds(self) -> dict[str, Fold]:
+        """The norms whose scale can be folded into the filters below them."""
+        return folds_of(self.way)
+
+    @cached_property
+    def folded(self) -> Way:
+        """The way with these folded, in as many steps."""
+        return folded(self.way, self.folds)
 
     @cached_property
     def routes(self) -> Mapping[RouteName, Route]:
