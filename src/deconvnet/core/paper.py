@@ -34,7 +34,7 @@ def max_pool(step: Step, rules: RuleSet) -> Rule:
         return ops.unpool(signal, positions, call.sizes()[2:], overlap=rules.overlap)
 
     if rules.unpool == "switches":
-        return Rule(f"unpool by switches ({rules.overlap})", down, up)
+        return Rule(f"unpool by switches ({rules.overlap})", down, up, unpools=True)
     return Rule(f"unpool to the {rules.unpool}", down)
 
 
@@ -52,7 +52,10 @@ def relu(step: Step, rules: RuleSet) -> Rule:
         return signal * call.memory["mask"] if rules.forward_mask else signal
 
     words = ["rectify"] * rules.backward_rectify + ["forward mask"] * rules.forward_mask
-    return Rule(" and ".join(words) or "the same signal", down, up if rules.forward_mask else None, unchanged=not words)
+    return Rule(
+        " and ".join(words) or "the same signal", down, up if rules.forward_mask else None, unchanged=not words,
+        rectifies=rules.backward_rectify, masks=rules.forward_mask,
+    )  # fmt: skip
 
 
 def convolution(step: Step, rules: RuleSet) -> Rule:

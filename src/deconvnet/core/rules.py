@@ -157,6 +157,9 @@ class Rule:
         blocked: indices of the signal inputs that get nothing.
         smooth: what became of an operation that is not piecewise linear, where the rule set admits it.
         unchanged: each input gets the signal as it is, or its part of it.
+        unpools: each value goes back to where the remembered "switches" say, as `ops.unpool`, and nothing else happens.
+        rectifies: the signal is rectified, and nothing else happens but what `masks` says.
+        masks: the signal is multiplied with the remembered "mask", and nothing else happens but what `rectifies` says.
         noted: what a reader of the picture should know: a signal "stopped" where the network detaches a value, or
             "limited" pixels were not rectified.
     """
@@ -167,6 +170,9 @@ class Rule:
     blocked: frozenset[int] = frozenset()
     smooth: Literal["rectified", "differentiated"] | None = None
     unchanged: bool = False
+    unpools: bool = False
+    rectifies: bool = False
+    masks: bool = False
     noted: Literal["stopped", "limited"] | None = None
 
     def open_signals(self, step: Step) -> tuple[Value, ...]:
