@@ -28,11 +28,23 @@ def switches(positions: Int[Tensor, "n c *pooled"], windows: Sequence[PoolWindow
     Returns:
         One byte for each window where a window spans at most 256 pixels, else four.
     """
+    if any(axis.span > axis.size for axis in windows[1:]):  # one offset is that of pixels in several rows
+        return _switches_by_axis(positions, windows)
     firsts, offsets = firsts_and_offsets(windows, positions.device)
     small = torch.uint8 if len(offsets) <= 256 else torch.int32
     switch_of = torch.zeros(int(offsets.max()) + 1, dtype=small, device=positions.device)
     switch_of[offsets] = torch.arange(len(offsets), device=positions.device).to(small)
     return kernels.looked_up(switch_of, positions - firsts)
+
+
+def _switches_by_axis(positions: Tensor, windows: Sequence[PoolWindows]) -> Tensor:
+    """As `switches`, also where a window is wider than the map."""
+    switch, pixels = torch.zeros_like(positions), 1
+    for i, axis in reversed(list(enumerate(windows))):
+        starts = axis.starts.to(positions.device).view(-1, *[1] * (len(windows) - 1 - i))
+        switch += (positions % axis.size - starts) * pixels
+        positions, pixels = positions // axis.size, pixels * axis.span
+    return switch.to(torch.uint8 if pixels <= 256 else torch.int32)
 
 
 def switched_to(switches: Integer[Tensor, "n c *pooled"], windows: Sequence[PoolWindows]) -> Int[Tensor, "n c *pooled"]:

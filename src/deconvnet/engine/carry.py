@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -185,7 +186,7 @@ class _Carrier:
         last = self._fits_until(batch, first, count)
         carry_down_in_windows(
             self.costs.way, self.route.local[first:last], self.pass_.trace, self.pass_.remembered_at, batch.images,
-            batch.in_windows, lambda value, signal, frames: self._show(batch, value, signal, frames),
+            batch.in_windows, None if self.watch is None else partial(self._show, batch),
         )  # fmt: skip
         if last == count:
             yield batch

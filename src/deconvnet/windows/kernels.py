@@ -1,5 +1,6 @@
 """Windows moved and added: slice by slice on a CPU, which then reads memory in order, all at once elsewhere."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -10,7 +11,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from deconvnet.windows.frames import Frames
+from deconvnet.windows.frames import Frames, whole_maps
 
 # "copied": a slice for each unit; "gathered": one indexing for all; "fused": one kernel of Triton that also unpools,
 # adds and rectifies. All give the same numbers.
@@ -26,7 +27,30 @@ def method_on(device: torch.device) -> Method:
 def _method(kind: str) -> Method:
     if kind == "cpu":
         return "copied"
-    return "fused" if kind == "cuda" and find_spec("triton") is not None else "gathered"
+    if kind != "cuda" or find_spec("triton") is None:
+        return "gathered"
+    failure = _triton_fails()
+    if failure is None:
+        return "fused"
+    warnings.warn(
+        f"Triton does not work here: {failure}. Units are carried down without its kernels, which takes longer; the "
+        "results are the same.",
+        stacklevel=2,
+    )
+    return "gathered"
+
+
+def _triton_fails() -> str | None:
+    """The first line of what Triton says when it is tried, as where there is no C compiler; None where it works."""
+    try:
+        from deconvnet.windows.fused import joined
+        from deconvnet.windows.parts import Part
+
+        at = whole_maps(1, (1, 1))
+        joined([Part(torch.ones(1, 1, 1, 1, device="cuda"), at)], at)
+    except Exception as fault:
+        return (str(fault).strip() or type(fault).__name__).splitlines()[0]
+    return None
 
 
 def moved(
