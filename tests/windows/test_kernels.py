@@ -9,6 +9,7 @@ from support.windowed import windows_are
 
 from deconvnet.windows import kernels
 from deconvnet.windows.frames import Frames, copy_to, united, whole_maps
+from deconvnet.windows.parts import Part
 
 
 def frames(random: np.random.Generator, count: int, axes: int) -> Frames:
@@ -51,7 +52,7 @@ def test_windows_are_added_the_same_by_one_indexing_as_unit_by_unit(seed: int, a
     total = {}
     for method in ("copied", "gathered"):
         with windows_are(method):
-            total[method] = kernels.added(list(zip(signals, parts, strict=True)), to)
+            total[method] = kernels.added([Part(*part) for part in zip(signals, parts, strict=True)], to)
     assert torch.equal(total["copied"], total["gathered"])
     assert all(torch.equal(signal, kept) for signal, kept in zip(signals, before, strict=True))
 

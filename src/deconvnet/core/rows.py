@@ -62,12 +62,16 @@ def batch_norm(step: Step, rules: RuleSet) -> Rule:
     """Its scale, as if it were folded into the filters; the shift is dropped as a bias is."""
 
     def down(call: Call, signal: Tensor) -> Tensor:
-        scale: Tensor = (call["running_var"] + call["eps"]).rsqrt()
-        if call["weight"] is not None:
-            scale = scale * call["weight"]
-        return signal * scale.view(-1, *[1] * (signal.ndim - 2))
+        scale = norm_scale(call).view(-1, *[1] * (signal.ndim - 2))
+        return signal.mul_(scale) if call.own else signal * scale
 
-    return Rule("its scale", down)
+    return Rule("its scale", down, fresh=True)
+
+
+def norm_scale(call: Call) -> Tensor:
+    """What batch norm in evaluation multiplies each map by."""
+    scale: Tensor = (call["running_var"] + call["eps"]).rsqrt()
+    return scale if call["weight"] is None else scale.mul_(call["weight"])
 
 
 def maximum_over_axes(step: Step, rules: RuleSet) -> Rule:

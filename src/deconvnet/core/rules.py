@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, TypeVarTuple, get_args
 
 from torch import Tensor
 
 from deconvnet._checks import short
 from deconvnet._errors import ArgumentError
-from deconvnet.core.graph import Step, Value, fill
+from deconvnet.core.graph import Step, Value, fill, once
 
 Smooth = Literal["refuse", "rectify", "gradient"]
 Memory = Mapping[str, Tensor]
+T = TypeVar("T")
+Parts = TypeVarTuple("Parts")
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class Call:
         images: batch size: of the images on the way up, of the signals on the way down.
         tensors: the weights by name; on the way up the step's inputs as well.
         memory: on the way down, what the rule's `up` remembered; first axis `images`.
+        own: on the way down, whether nothing else holds the signal, so that the rule may write over it.
     """
 
     step: Step
@@ -115,10 +118,18 @@ class Call:
     images: int
     tensors: Mapping[str, Tensor]
     memory: Memory = field(default_factory=dict)
+    own: bool = False
 
     def __getitem__(self, argument: str) -> Any:
         """An argument of the operation, by the name in its schema; None if it has none such."""
         return fill(self.step.arguments.get(argument), self.images, self._tensor)
+
+    def once(self, work: Callable[["Call", *Parts], T], *parts: *Parts) -> T:
+        """What `work` gives for this call, worked out the first time for its step, number of images and `parts`.
+
+        It must not depend on anything else, least of all on the tensors.
+        """
+        return once(self.step.cache, (work, self.images, *parts), lambda: work(self, *parts))
 
     def compute(self) -> Tensor:
         """What the step computes (on the way up)."""
@@ -138,7 +149,7 @@ class Call:
 
     def sizes(self, signal: int = 0) -> tuple[int, ...]:
         """Shape of one of the inputs to which signals travel."""
-        return self.step.signals[signal].sizes(self.images)
+        return once(self.step.cache, (signal, self.images), lambda: self.step.signals[signal].sizes(self.images))
 
     def _tensor(self, value: Value) -> Any:
         return self.tensors.get(value.name, value)
@@ -157,6 +168,7 @@ class Rule:
         blocked: indices of the signal inputs that get nothing.
         smooth: what became of an operation that is not piecewise linear, where the rule set admits it.
         unchanged: each input gets the signal as it is, or its part of it.
+        fresh: what it gives is held by nothing else: it is made anew, or is a signal that was the call's own.
         unpools: each value goes back to where the remembered "switches" say, as `ops.unpool`, and nothing else happens.
         rectifies: the signal is rectified, and nothing else happens but what `masks` says.
         masks: the signal is multiplied with the remembered "mask", and nothing else happens but what `rectifies` says.
@@ -170,6 +182,7 @@ class Rule:
     blocked: frozenset[int] = frozenset()
     smooth: Literal["rectified", "differentiated"] | None = None
     unchanged: bool = False
+    fresh: bool = False
     unpools: bool = False
     rectifies: bool = False
     masks: bool = False

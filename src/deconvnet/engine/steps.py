@@ -166,7 +166,7 @@ def _unpooling(
     remembered = trace.memory.get(step.output.name, {})
     call = Call(step, way.rules, trace.images, trace.tensors, remembered)
     unpooled = rule.down(call, trace.values[step.output.name])
-    windows = tuple(pooling.step_windows(step, call.sizes()))
+    windows = call.once(pooling.windows_of)
     switches = None
     if "switches" in remembered:
         switches = ops.switched_to(remembered["switches"], windows)[row]

@@ -56,9 +56,10 @@ def carry_down_in_windows(
         if fused and (rule.rectifies or rule.masks) and watch is None:
             mask = memory.where_it_lies(name, "mask") if rule.masks else None
             signal = together(parts, of.at, rectify=rule.rectifies, mask=mask)
-            arrived.setdefault(local.below[0].name, []).append(Part(signal, of.below))
+            arrived.setdefault(local.below[0].name, []).append(Part(signal, of.below, own=True))
             continue
         signal = together(parts, of.at)
+        own = watch is None and (signal is not parts[0].signal or (len(parts) == 1 and parts[0].own))
         if watch is not None:
             watch(step.output, signal, of.at)
         if fused and rule.unpools:
@@ -67,9 +68,9 @@ def carry_down_in_windows(
             arrived.setdefault(local.below[0].name, []).append(Part(signal, of.below, pooled))
             continue
         sized = local.sized(of.above.size, of.below.size)
-        call = Call(sized, way.rules, len(signal), trace.tensors, memory.cut(name, of.above))
+        call = Call(sized, way.rules, len(signal), trace.tensors, memory.cut(name, of.above), own)
         for value, part in undone(call, rule, kernels.moved(signal, of.at, of.above)):
-            arrived.setdefault(value.name, []).append(Part(part, of.below))
+            arrived.setdefault(value.name, []).append(Part(part, of.below, own=rule.fresh))
 
 
 def together(
@@ -84,13 +85,13 @@ def together(
         mask: what it is multiplied with after that; where kernels are fused.
     """
     done = not rectify and mask is None
-    if done and all(part.pooled is None and _same(part.frames, to) for part in parts):
-        return sum((part.signal for part in parts[1:]), parts[0].signal)
+    if done and len(parts) == 1 and parts[0].pooled is None and parts[0].frames.same_as(to):
+        return parts[0].signal
     if _fuses(parts[0].signal):
         from deconvnet.windows.fused import joined  # Triton is not everywhere
 
         return joined(parts, to, rectify=rectify, mask=mask)
-    return kernels.added([(part.signal, part.frames) for part in parts], to)
+    return kernels.added(parts, to)
 
 
 def windows_together(parts: Sequence[Part], size: tuple[int, ...]) -> tuple[Float[Tensor, "m c *size"], Frames]:
@@ -116,10 +117,6 @@ def _copy_to_accelerator(arrived: Arrived, frames: Mapping[str, StepFrames], mem
     if device is not None and kernels.method_on(device) != "copied":
         places = [place for of in frames.values() for place in (of.at, of.above, of.below)]
         copy_to(device, [*places, *(memory.of_units(name) for name in frames if memory.trace.memory.get(name))])
-
-
-def _same(a: Frames, b: Frames) -> bool:
-    return a.size == b.size and not (a.low != b.low).any()
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,6 +36,10 @@ class Frames:
         """Those of some of the units."""
         return Frames(self.low[units], self.size)
 
+    def same_as(self, other: "Frames") -> bool:
+        """Whether the windows are the same."""
+        return self is other or (self.size == other.size and not (self.low != other.low).any())
+
     def low_on(self, device: torch.device) -> Int[Tensor, "m axes"]:
         """The first pixel of each window as a tensor on a device (int32), copied there once."""
         if device not in self._copies:

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from deconvnet.windows.frames import Frames, whole_maps
+from deconvnet.windows.parts import Part
 
 # "copied": a slice for each unit; "gathered": one indexing for all; "fused": one kernel of Triton that also unpools,
 # adds and rectifies. All give the same numbers.
@@ -44,7 +45,6 @@ def _triton_fails() -> str | None:
     """The first line of what Triton says when it is tried, as where there is no C compiler; None where it works."""
     try:
         from deconvnet.windows.fused import joined
-        from deconvnet.windows.parts import Part
 
         at = whole_maps(1, (1, 1))
         joined([Part(torch.ones(1, 1, 1, 1, device="cuda"), at)], at)
@@ -83,22 +83,22 @@ def moved(
     return result
 
 
-def added(parts: Sequence[tuple[Tensor, Frames]], to: Frames) -> Float[Tensor, "m c *after"]:
+def added(parts: Sequence[Part], to: Frames) -> Float[Tensor, "m c *after"]:
     """The sum of several parts, each in windows of its own, in the windows `to`, which hold them all."""
-    covering = next((i for i, (_, at) in enumerate(parts) if at.size == to.size and not (at.low != to.low).any()), 0)
-    total = moved(*parts[covering], to)
-    if len(parts) == 1:
-        return total
-    if total is parts[covering][0]:
-        total = total.clone()
-    for part, at in (*parts[:covering], *parts[covering + 1 :]):
-        shifts = to.low - at.low
+    covering = next((i for i, part in enumerate(parts) if part.frames.same_as(to)), 0)
+    first, rest = parts[covering], (*parts[:covering], *parts[covering + 1 :])
+    total = moved(first.signal, first.frames, to)
+    if rest and total is first.signal and not first.own:
+        total = total + rest[0].signal if rest[0].frames.same_as(to) else total.clone()
+        rest = rest[1:] if rest[0].frames.same_as(to) else rest
+    for part in rest:
+        shifts = to.low - part.frames.low
         alike = not (shifts != shifts[0]).any()
         if not alike and method_on(total.device) != "copied":
-            total += _gathered(part, at, to, None, 0)
+            total += _gathered(part.signal, part.frames, to, None, 0)
             continue
-        for i, (here, there) in _shared(shifts, at.size, to.size, alike=alike):
-            total[(i, slice(None), *there)] += part[(i, slice(None), *here)]
+        for i, (here, there) in _shared(shifts, part.frames.size, to.size, alike=alike):
+            total[(i, slice(None), *there)] += part.signal[(i, slice(None), *here)]
     return total
 
 

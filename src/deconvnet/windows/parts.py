@@ -57,13 +57,15 @@ class Part:
         signal: (m, c, *size) of `frames`, or of the pooled map.
         frames: where it lies in the value, past the border too.
         pooled: what is left to be done where it comes from a max-pooling.
+        own: whether nothing else holds the signal, so that it may be written over.
     """
 
     signal: Tensor
     frames: Frames
     pooled: Pooled | None = None
+    own: bool = False
 
     def of(self, units: slice) -> "Part":
         """The signals of some of the units."""
         pooled = None if self.pooled is None else self.pooled.of(units)
-        return Part(self.signal[units], self.frames.of(units), pooled)
+        return Part(self.signal[units], self.frames.of(units), pooled, self.own)
