@@ -99,7 +99,12 @@ def rows(device: torch.device) -> Iterator[list[str]]:
         net = DeconvNet(network(name, None).to(device), x)
         steps, calls, down, alone = shortest(net, x)
         explain = min(seconds(lambda net=net, x=x: net.explain(x, 3), device) for _ in range(10))
-        times = [f"{1e6 * down:.0f}", f"{1e6 * alone:.0f}", f"{1e6 * (down - alone) / steps:.1f}", f"{1e3 * explain:.1f}"]
+        times = [
+            f"{1e6 * down:.0f}",
+            f"{1e6 * alone:.0f}",
+            f"{1e6 * (down - alone) / steps:.1f}",
+            f"{1e3 * explain:.1f}",
+        ]
         yield [name, device.type, str(steps), str(calls), *times]
 
 

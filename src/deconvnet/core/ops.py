@@ -28,8 +28,20 @@ def switches(positions: Int[Tensor, "n c *pooled"], windows: Sequence[PoolWindow
     Returns:
         One byte for each window where a window spans at most 256 pixels, else four.
     """
+    if any(axis.span > axis.size for axis in windows[1:]):  # one offset is that of pixels in several rows
+        return _switches_by_axis(positions, windows)
     at = pixels(tuple(windows), positions.device)
     return kernels.looked_up(at.switch_of, positions - at.firsts)
+
+
+def _switches_by_axis(positions: Tensor, windows: Sequence[PoolWindows]) -> Tensor:
+    """As `switches`, also where a window is wider than the map."""
+    switch, count = torch.zeros_like(positions), 1
+    for i, axis in reversed(list(enumerate(windows))):
+        starts = axis.starts.to(positions.device).view(-1, *[1] * (len(windows) - 1 - i))
+        switch += (positions % axis.size - starts) * count
+        positions, count = positions // axis.size, count * axis.span
+    return switch.to(torch.uint8 if count <= 256 else torch.int32)
 
 
 def switched_to(

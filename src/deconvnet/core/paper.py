@@ -33,7 +33,7 @@ def max_pool(step: Step, rules: RuleSet) -> Rule:
         return ops.unpool(signal, positions, call.sizes()[2:], overlap=rules.overlap)
 
     if rules.unpool == "switches":
-        return Rule(f"unpool by switches ({rules.overlap})", down, up, fresh=True)
+        return Rule(f"unpool by switches ({rules.overlap})", down, up, fresh=True, unpools=True)
     return Rule(f"unpool to the {rules.unpool}", down)
 
 
@@ -51,8 +51,10 @@ def relu(step: Step, rules: RuleSet) -> Rule:
         return signal * call.memory["mask"] if rules.forward_mask else signal
 
     words = ["rectify"] * rules.backward_rectify + ["forward mask"] * rules.forward_mask
-    remember = up if rules.forward_mask else None
-    return Rule(" and ".join(words) or "the same signal", down, remember, unchanged=not words, fresh=bool(words))
+    return Rule(
+        " and ".join(words) or "the same signal", down, up if rules.forward_mask else None,
+        unchanged=not words, fresh=bool(words), rectifies=rules.backward_rectify, masks=rules.forward_mask,
+    )  # fmt: skip
 
 
 def convolution(step: Step, rules: RuleSet) -> Rule:

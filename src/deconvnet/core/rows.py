@@ -271,7 +271,7 @@ def _constant_gate(step: Step, gate: int) -> Rule:
 def activation(step: Step, rules: RuleSet) -> Rule:
     """Refused, because the paper knows rectifiers alone, unless the rule set says what becomes of it."""
     if rules.smooth == "rectify":
-        return Rule("rectify (smooth)", lambda call, signal: ops.rectify(signal), smooth="rectified")
+        return Rule("rectify (smooth)", lambda call, signal: ops.rectify(signal), smooth="rectified", rectifies=True)
     if rules.smooth == "gradient":
         return if_smooth_is_admitted(step, rules, "an activation")
     raise UnsupportedOperationError(

@@ -184,6 +184,9 @@ class Rule:
         scales: calls -> what each multiplies the maps of its signal by, where nothing else happens on the way down.
         folds: it filters by its step's weight, whose first axis runs over the maps above, so that what these are
             multiplied by may be folded into the weight.
+        unpools: each value goes back to where the remembered "switches" say, as `ops.unpool`, and nothing else happens.
+        rectifies: the signal is rectified, and nothing else happens but what `masks` says.
+        masks: the signal is multiplied with the remembered "mask", and nothing else happens but what `rectifies` says.
         noted: what a reader of the picture should know: a signal "stopped" where the network detaches a value, or
             "limited" pixels were not rectified.
     """
@@ -197,6 +200,9 @@ class Rule:
     fresh: bool = False
     scales: Callable[[Sequence[Call]], Sequence[Tensor]] | None = None
     folds: bool = False
+    unpools: bool = False
+    rectifies: bool = False
+    masks: bool = False
     noted: Literal["stopped", "limited"] | None = None
 
     def open_signals(self, step: Step) -> tuple[Value, ...]:

@@ -19,8 +19,10 @@ from deconvnet.core.up import Trace
 from deconvnet.engine.costs import CHUNK, Costs
 from deconvnet.engine.passes import Pass
 from deconvnet.windows.cost import Route, RouteName
-from deconvnet.windows.down import Arrived, carry_down_in_windows, on_whole_map, together
-from deconvnet.windows.frames import Frames, moved, whole_maps
+from deconvnet.windows.down import Arrived, carry_down_in_windows, on_whole_map, windows_together
+from deconvnet.windows.frames import Frames, whole_maps
+from deconvnet.windows.kernels import moved
+from deconvnet.windows.parts import Part
 from deconvnet.windows.receptive_field import box
 
 # value, (m,) indices of units among those of all passes, their signals, and the windows that these lie in
@@ -115,10 +117,7 @@ class _Batch:
         """The first half and the second."""
         middle = len(self.indices) // 2
         for part in (slice(0, middle), slice(middle, len(self.indices))):
-            in_windows = {
-                name: [(signal[part], frames.of(part)) for signal, frames in parts]
-                for name, parts in self.in_windows.items()
-            }
+            in_windows = {name: [signal.of(part) for signal in parts] for name, parts in self.in_windows.items()}
             on_maps = {name: self._rows(signal, part) for name, signal in self.on_maps.items()}
             yield _Batch(self.indices[part], self.images[part], in_windows, on_maps)
 
@@ -153,7 +152,7 @@ class _Carrier:
         if self.route.local:
             points = np.array([seeds.units[index].position for index in indices])
             signal, frames = seeds.points(indices.tolist()), Frames(points, (1,) * points.shape[1])
-            return _Batch(indices, images, {name: [(signal, frames)]}, {})
+            return _Batch(indices, images, {name: [Part(signal, frames)]}, {})
         signal = torch.stack([seeds.signal(index) for index in indices.tolist()])
         if not way.images_apart:
             whole = signal.new_zeros(self.pass_.trace.images, *signal.shape[1:])
@@ -174,7 +173,7 @@ class _Carrier:
         """What has come to the way's end; zero where nothing has."""
         stop, size = self.costs.way.stop, self.costs.size
         if stop.name in batch.in_windows:
-            return together(batch.in_windows[stop.name], size)
+            return windows_together(batch.in_windows[stop.name], size)
         signal = batch.on_maps.get(stop.name)
         if signal is None:
             like = self.pass_.trace.values[self.costs.way.start.name]

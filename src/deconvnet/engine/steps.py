@@ -28,7 +28,8 @@ from deconvnet.engine.project import facts_of
 from deconvnet.engine.seeds import Seeds, unit_seeds
 from deconvnet.engine.targets import Target
 from deconvnet.results.steps import StepDown, Steps
-from deconvnet.windows.frames import Frames, moved, whole_maps
+from deconvnet.windows.frames import Frames, whole_maps
+from deconvnet.windows.kernels import moved
 
 Undone = tuple[Step, Rule]
 
