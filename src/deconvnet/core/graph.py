@@ -134,6 +134,7 @@ class Graph:
         holds_for: whether the steps hold for a number of images, as far as torch.export knows.
         assumed: name of a weight -> the one number it was filled with when a rectifier was
             recognised by it.
+        device: the kind of device that it was captured on, such as "cuda".
         ways: whatever was worked out for this graph.
         ups: what was worked out for its forward passes; see `once`.
     """
@@ -149,6 +150,7 @@ class Graph:
     images: int | None
     holds_for: Callable[[int], bool]
     assumed: Mapping[str, float]
+    device: str = "cpu"
     ways: dict[Any, Any] = field(default_factory=dict)
     ups: dict[Any, Any] = field(default_factory=dict)
 

@@ -21,14 +21,14 @@ def linear(step: Step, rules: RuleSet) -> Rule:
 
 
 def reshaped(step: Step, rules: RuleSet) -> Rule:
-    """The adjoint: the same numbers in the shape below."""
+    """The adjoint."""
     if len(step.signals) != 1 or "dtype" in step.arguments:
         return by_adjoint(step)
     return Rule("adjoint", lambda call, signal: signal.reshape(call.sizes()))
 
 
 def averaged(step: Step, rules: RuleSet) -> Rule:
-    """The adjoint: where one number is the mean over whole axes, each value spread evenly over them."""
+    """The adjoint."""
     below, above = step.inputs[0].shape, step.output.shape
     axes = frozenset(_averaged_axes(step))
     alike = (Size(1) if axis in axes else size for axis, size in enumerate(below))
@@ -37,7 +37,7 @@ def averaged(step: Step, rules: RuleSet) -> Rule:
     ):  # fmt: skip
         return by_adjoint(step)
 
-    def down(call: Call, signal: Tensor) -> Tensor:
+    def down(call: Call, signal: Tensor) -> Tensor:  # each value spread evenly over what it is the mean of
         size = call.sizes()
         values = signal / math.prod(size[axis] for axis in axes)
         return values.reshape([1 if axis in axes else n for axis, n in enumerate(size)]).expand(size)
