@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -153,7 +152,7 @@ class _Carrier:
             points = np.array([seeds.units[index].position for index in indices])
             signal, frames = seeds.points(indices.tolist()), Frames(points, (1,) * points.shape[1])
             return _Batch(indices, images, {name: [Part(signal, frames)]}, {})
-        signal = torch.stack([seeds.signal(index) for index in indices.tolist()])
+        signal = seeds.signals(indices.tolist())
         if not way.images_apart:
             whole = signal.new_zeros(self.pass_.trace.images, *signal.shape[1:])
             whole[images] = signal
