@@ -1,7 +1,7 @@
 """`deconvnet responsible`: the units that a class rests on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from deconvnet.photos.photo import Photo
     from deconvnet.photos.preprocess import Preprocess
     from deconvnet.results.responsible import Responsible
+    from deconvnet.results.responsible_maps import ResponsibleMaps
 
 
 @o.with_flags
@@ -132,12 +133,15 @@ class _Loading(Sequence["Photo"]):
 
     inputs: Sequence[PhotoInput]
     preprocess: "Preprocess"
+    notes: dict[str, None] = field(default_factory=dict)  # of those that were decoded, each once
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def __getitem__(self, i: Any) -> Any:
-        return self.inputs[i].load(self.preprocess)
+        photo = self.inputs[i].load(self.preprocess)
+        self.notes.update(dict.fromkeys(self.preprocess.notes(photo)))
+        return photo
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,15 @@ class _Drawing:
     path: Path
     figure: FigureFlags
     force: bool
+
+    def draw(self, network: Network, result: "ResponsibleMaps", inputs: Sequence[PhotoInput], title: str) -> None:
+        """Write the strongest maps of a result, whose photos are named by their indices among the inputs."""
+        preprocess, used = network.loaded.preprocess, [inputs[int(index)] for index in result.photos]
+        drawn = set() if result.examples is None else {unit.image for unit in result.examples.units}
+        photos = [photo.load(preprocess) if i in drawn else photo.name for i, photo in enumerate(used)]
+        named = replace(result, photos=tuple(photo.name for photo in used))
+        layout = self.figure.layout(f"{title} ({network.net.rules.name})")
+        save_in_folder(named.sheet(photos, preprocess, **layout), self.path, force=self.force)
 
 
 def _print_sum(
@@ -162,9 +175,10 @@ def _print_sum(
     """Print the feature maps that the class rests on over all photos, and draw them."""
     from deconvnet.over_photos import responsible_maps
 
+    loading = _Loading(inputs, network.loaded.preprocess)
     with progress(quiet=len(inputs) < 2, lines=True) as report_progress, prints_on_stderr():
         result = responsible_maps(
-            network.net, _Loading(inputs, network.loaded.preprocess), network.target, layer, loaded=network.loaded,
+            network.net, loading, network.target, layer, loaded=network.loaded,
             examples=0 if drawing is None else k,
             progress=lambda done, total: report_progress("photos", done, total, ""),
         )  # fmt: skip
@@ -176,21 +190,13 @@ def _print_sum(
     maps = [{"channel": channel, "share": share} for channel, share in result.strongest(k)]
     facts = {
         **network.facts, "layer": result.layer, "classes": sorted(classes), "maps": maps, "used": len(result),
-        "failed": [failure(**photo.facts(), error=why) for photo, why in skipped], "notes": list(result.notes),
+        "failed": [failure(**photo.facts(), error=why) for photo, why in skipped],
+        "notes": [*loading.notes, *result.notes],
     }  # fmt: skip
     title = f"{what} in {counted(len(result), 'photo')}: maps of {result.layer}"
     lines = [f"{title}, each with its share of contributions"]
     if drawing is not None:
-        used = [inputs[int(index)] for index in result.photos]
-        named = replace(result, photos=tuple(photo.name for photo in used))
-        needed = {unit.image for unit in result.examples.units} if result.examples else set()
-        photos: list[Any] = [
-            photo.load(network.loaded.preprocess) if i in needed else None for i, photo in enumerate(used)
-        ]
-        drawn = named.sheet(
-            photos, network.loaded.preprocess, **drawing.figure.layout(f"{title} ({network.net.rules.name})")
-        )
-        save_in_folder(drawn, drawing.path, force=drawing.force)
+        drawing.draw(network, result, inputs, title)
         facts["file"], lines[0] = str(drawing.path), f"{lines[0]} -> {drawing.path}"
     lines += [f"  map {channel}: {percent(share)}" for channel, share in result.strongest(k)]
     print_result(Result("\n".join(lines), facts), as_json=as_json)

@@ -60,8 +60,8 @@ def _seen(values: NDArray[Any], scale: Scale, *, scaled: bool = True) -> Levels:
 
 
 def _channels(scale: Scale) -> set[int]:
-    known = {1, 3} if scale.reading.volume else {1, 3, 4}
-    return known | ({scale.reading.channels} if scale.reading.channels else set())
+    usual = {1, 3} if scale.reading.volume else {1, 3, 4}
+    return usual | ({scale.reading.channels} if scale.reading.channels else set())
 
 
 # ---- .npy
@@ -206,8 +206,8 @@ def _nifti_values(data: bytes, scale: Scale) -> NDArray[Any]:
         shape = shape[:-1]
     if len(shape) == 2:  # one slice
         shape = (*shape, 1)
-    several = len(shape) == 4 and shape[3] == scale.reading.channels
-    if not (len(shape) == 3 or several) or image.get_data_dtype().kind not in "iuf":
+    has_channels = len(shape) == 4 and shape[3] == scale.reading.channels
+    if not (len(shape) == 3 or has_channels) or image.get_data_dtype().kind not in "iuf":
         raise PhotoError(
             f"{scale.what} holds {image.get_data_dtype()} of the shape {shape}, not a volume of real numbers. Take one "
             "out with nibabel and save it as .npy."

@@ -17,7 +17,7 @@ _STOPS = 24  # positions along a box's border where its number may stand
 _Corners = tuple[int, int, int, int]  # left, top, right, bottom; the last two excluded
 
 
-def numbered(photo: Image.Image, boxes: Sequence[Box], numbers: Sequence[int] | None = None) -> Image.Image:
+def numbered(photo: Image.Image, boxes: Sequence[Box], labels: Sequence[int] | None = None) -> Image.Image:
     """The photo with thin boxes, each with its number on its border; RGB of the photo's size.
 
     Numbers do not cover each other, as far as there is room. Every box has a black edge, so that it is visible on any
@@ -26,9 +26,9 @@ def numbered(photo: Image.Image, boxes: Sequence[Box], numbers: Sequence[int] | 
     Args:
         photo: any mode.
         boxes: low and high (row, column) in the photo's pixels; what lies outside is cut off.
-        numbers: of the boxes, 1 or more; by default from 1.
+        labels: numbers of the boxes, 1 or more; by default from 1.
     """
-    labels = range(1, len(boxes) + 1) if numbers is None else numbers
+    labels = range(1, len(boxes) + 1) if labels is None else labels
     drawn = photo.convert("RGB")
     draw, font = ImageDraw.Draw(drawn), ImageFont.load_default(_FONT_SIZE)
     frames = [_frame(box, drawn.size) for box in boxes]

@@ -36,7 +36,7 @@ class View:
     axis: int | None = None
     index: int = 0
 
-    def of(self, signal: Shaped[Tensor, "c *size"]) -> Shaped[Tensor, "shown h w"]:
+    def of(self, signal: Shaped[Tensor, "c *size"]) -> Shaped[Tensor, "part h w"]:
         """What the picture shows of a signal, or of anything else of its size and channels."""
         return self.plane(signal if self.channel is None else signal[self.channel : self.channel + 1])
 
@@ -103,11 +103,11 @@ def drawn(signal: Shaped[Tensor, "c *size"], *, scale: Scale = "logistic", limit
 
     Example:
         >>> drawn(torch.randn(4, 8, 8)).size, drawn(torch.randn(1, 50, 80, 60)).size
-        ((38, 8), (364, 160))
+        ((38, 8), (404, 160))
     """
-    shown = views(signal)
+    listed = views(signal)
     limit = limit_of(signal, scale=scale) if limit is None else limit
-    images = [render(view.of(signal), scale=scale, limit=limit) for view in shown]
+    images = [render(view.of(signal), scale=scale, limit=limit) for view in listed]
     if signal.ndim == 3:
         return _stacked([images])
     factor = -(-_READABLE // max(signal.shape[1:]))

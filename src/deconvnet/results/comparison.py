@@ -156,7 +156,8 @@ class Comparison(Savable):
         for view in views(a.abs() + b.abs(), box.low):
             drawings = [pictures.render(view.of(part), scale=scale, limit=1.0) for part in (a, b, difference)]
             said = [": ".join(filter(None, [view.words, words])) for words in captions]
-            yield view, [sheets.Cell((image,), *words) for image, *words in zip(drawings, said, stamps, strict=True)]
+            pictures_of = zip(drawings, said, stamps, strict=True)
+            yield view, [sheets.Cell((image,), words, stamp) for image, words, stamp in pictures_of]
 
     def _around(self) -> sheets.Around:
         planes = PLANES if len(self.a.input_size) == 3 else ""

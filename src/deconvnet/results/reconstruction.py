@@ -224,7 +224,7 @@ class Reconstruction(Savable):
         seen = None if photos is None and preprocess is None else seen_photos(photos, preprocess, self.units)
         cells, groups = list[sheets.Cell](), list[tuple[str, int | None]]()
         for i, unit in enumerate(self.units):
-            cells += self._cells(i, seen and seen[unit.image], crop=crop, scale=scale)
+            cells += self._cells(i, None if seen is None else seen[unit.image], crop=crop, scale=scale)
             groups += [(unit.layer, unit.channel)] * (len(cells) - len(groups))
         placed, columns = arranged(cells, groups, arrange, chosen)
         around = sheets.Around(self._legend(_LEGEND if photos is None else _LEGEND_BESIDE), self.facts.notice)

@@ -55,7 +55,7 @@ class Responsible(Savable):
             above 0, and 1 at most for an image's together. No share of the score.
         notes: what a reader should know.
         masks: where a class of an output that is a map started from many positions at once, the input pixels nearest
-            to these, for each image; None where there are no such classes.
+            to these, for each image; None without such classes.
         made_with: versions of deconvnet and torch.
 
     Example:
@@ -164,8 +164,8 @@ class Responsible(Savable):
         """Photo i with the boxes of these units, and the outline of its class's mask; of a volume in three planes."""
         mask = None if self.masks is None or not bool(self.masks[i].any()) else self.masks[i]
         legend = _LEGEND + ("; outlined: where the class starts" if mask is not None else "")
-        shown = views(self.units.whole(of_image[0])) if of_image else []
-        planes = shown if len(seen.size) == 3 else [View()]
+        cuts = views(self.units.whole(of_image[0])) if of_image else []
+        planes = cuts if len(seen.size) == 3 else [View()]
         boxes = [self.units.box(m) for m in of_image]
         cells = []
         for n, plane in enumerate(planes[:3]):

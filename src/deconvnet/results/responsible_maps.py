@@ -90,17 +90,19 @@ class ResponsibleMaps(Savable):
             tile, columns, dpi, title, text: as in `Reconstruction.sheet`.
 
         Raises:
-            ArgumentError: there are no examples, fewer photos than count, or one of `photos` and `preprocess` without
+            ArgumentError: it was made without examples; fewer photos than count, or one of `photos` and `preprocess` without
                 the other; a layout that cannot be drawn.
             PhotoError: as `load_photo`.
         """
         examples = self.examples
         if examples is None:
-            raise ArgumentError("there are no examples to draw: responsible_maps(..., examples=9) makes them.")
+            raise ArgumentError(
+                "the result was made without examples, which are what is drawn: responsible_maps(..., examples=9)."
+            )
         seen = None if photos is None and preprocess is None else seen_photos(photos, preprocess, examples.units)
         cells, facts = list[Cell](), examples.facts
         for m, unit in enumerate(examples.units):
-            listed = pairs(examples.whole(m), examples.box(m), seen and seen[unit.image])
+            listed = pairs(examples.whole(m), examples.box(m), None if seen is None else seen[unit.image])
             words = [self._words(unit)] + [""] * (len(listed) - 1)
             cells += [
                 Cell(images, "; ".join(filter(None, [said, view.words])), facts.stamp)

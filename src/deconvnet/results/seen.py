@@ -110,8 +110,10 @@ def pairs(
         ArgumentError: as `views` and `Seen.patch`.
     """
     part = crop(signal, box)
-    limit, listed = limit_of(part, scale=scale), []
-    for view in views(part, box.low):
+    limit = limit_of(part, scale=scale)
+
+    def images(view: View) -> tuple[Image.Image, ...]:
         drawing = render(view.of(part), scale=scale, limit=limit)
-        listed.append(((drawing,) if seen is None else (drawing, seen.patch(box, view)), view))
-    return listed
+        return (drawing,) if seen is None else (drawing, seen.patch(box, view))
+
+    return [(images(view), view) for view in views(part, box.low)]

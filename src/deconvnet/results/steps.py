@@ -193,7 +193,7 @@ class Steps(Savable):
                     "drawn: take the tensors, .signal and .forward of each step."
                 )
             if step.signal.ndim == 4 and photo is not None:
-                raise ArgumentError("the steps are of a volume, beside which no photo can stand: leave it out.")
+                raise ArgumentError("the steps are of a volume, and a photo cannot stand beside it: leave it out.")
         drawn = [_flat(step) for *_, step in groups]
         wide = 3 + any(step.switches is not None for step, _ in drawn)
         side = chosen.tile or chosen.pixels(_CELL)
