@@ -86,7 +86,9 @@ def test_the_mask_of_a_class_is_outlined_and_maps_are_added_up(monkeypatch: pyte
     code, words = run(monkeypatch, capsys, "responsible", "ct.npy", "larger.npy", "--sum", "-o", "sum.svg", "--json")
     assert code == 0, words
     facts, _ = json.JSONDecoder().raw_decode(words)
-    assert facts["used"] == 2 and "16x8x8 voxels" in facts["notes"][0] and "in ct.npy" in Path("sum.svg").read_text()
+    assert (
+        facts["used"] == 2 and "16x8x8 voxels" in facts["notes"][0] and "in photo ct.npy" in Path("sum.svg").read_text()
+    )
 
 
 @pytest.mark.parametrize(

@@ -90,8 +90,8 @@ class ResponsibleMaps(Savable):
             tile, columns, dpi, title, text: as in `Reconstruction.sheet`.
 
         Raises:
-            ArgumentError: it was made without examples; fewer photos than count, or one of `photos` and `preprocess` without
-                the other; a layout that cannot be drawn.
+            ArgumentError: it was made without examples; fewer photos than count, or one of `photos` and `preprocess`
+                without the other; a layout that cannot be drawn.
             PhotoError: as `load_photo`.
         """
         examples = self.examples
@@ -120,7 +120,7 @@ class ResponsibleMaps(Savable):
         """An example's map with its shares, for people."""
         channel = unit.channel or 0
         here = percent(float(self.shares[unit.image, channel]))
-        return f"map {channel}: {percent(float(self.mean_shares[channel]))}; {here} in {self.photos[unit.image]}"
+        return f"map {channel}: {percent(float(self.mean_shares[channel]))}; {here} in photo {self.photos[unit.image]}"
 
     def to_frame(self) -> Any:
         """A row for each feature map: a `pandas.DataFrame` if pandas is installed, else a dictionary of lists.
