@@ -10,7 +10,7 @@ import typer
 from deconvnet._checks import whole_number
 from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
-from deconvnet.cli.classes import answer_words, check_single, check_targets, class_facts, class_words, percent
+from deconvnet.cli.classes import answer_words, check_single, check_targets, class_facts, class_words
 from deconvnet.cli.figure import FORMATS, FigureFlags
 from deconvnet.cli.files import picture_paths, save_in_folder
 from deconvnet.cli.network import Network, open_network
@@ -19,6 +19,7 @@ from deconvnet.cli.progress import progress
 from deconvnet.cli.project import unit_facts
 from deconvnet.cli.result import Result, counted, end, failure, of_photo, print_each, print_result
 from deconvnet.cli.stderr import prints_on_stderr, say
+from deconvnet.pictures.numbers import percent
 
 if TYPE_CHECKING:
     from deconvnet.photos.photo import Photo

@@ -22,6 +22,7 @@ from deconvnet.pictures.arrange import Arrange, arranged
 from deconvnet.pictures.figure import Figure
 from deconvnet.pictures.heat import heat_bar
 from deconvnet.pictures.layout import Layout, LayoutOptions
+from deconvnet.pictures.numbers import significant
 from deconvnet.pictures.outline import outlined
 from deconvnet.pictures.planes import drawn
 from deconvnet.pictures.render import Scale
@@ -338,7 +339,7 @@ def caption(unit: Unit, activation: float) -> str:
         >>> caption(Unit("conv3", 348, (2, 0), 0), 407.2)
         'map 348 at row 2, column 0: activation 407'
     """
-    named, value = unit_words(unit), f"activation {sheets.significant(activation)}"
+    named, value = unit_words(unit), f"activation {significant(activation)}"
     return f"{named}: {value}" if named else value
 
 

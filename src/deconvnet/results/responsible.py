@@ -18,7 +18,8 @@ from deconvnet.pictures import sheets
 from deconvnet.pictures.figure import Figure
 from deconvnet.pictures.layout import Layout, LayoutOptions
 from deconvnet.pictures.numbered_boxes import numbered
-from deconvnet.pictures.sheets import Around, Cell, percent
+from deconvnet.pictures.numbers import percent
+from deconvnet.pictures.sheets import Around, Cell
 from deconvnet.results.columns import box_columns, unit_columns
 from deconvnet.results.reconstruction import Reconstruction, unit_words
 from deconvnet.results.saved import Savable, rows_of
