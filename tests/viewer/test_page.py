@@ -225,15 +225,8 @@ def test_what_it_says_to_run_can_be_run(visit, file):
     _, name, *arguments = shlex.split(page.locator("#command").inner_text())
     get_command(app).commands[name].make_context(name, list(arguments))
     unit = re.fullmatch(r"relu3, map (\d+) at (\d+,\d+)", title(page))
-    assert arguments == [
-        str(file.parent / "a <b> & '.png"),
-        "--layer",
-        "relu3",
-        "--channel",
-        unit[1],
-        "--position",
-        unit[2],
-    ]
+    photo = str(file.parent / "a <b> & '.png")
+    assert arguments == [photo, "--layer", "relu3", "--channel", unit[1], "--position", unit[2]]
     call = f'net.project(x, "relu3", channel={unit[1]}, position=({unit[2].replace(",", ", ")}))'
     assert page.locator("#python").inner_text().endswith(call)
 
@@ -343,7 +336,8 @@ def test_photos_of_one_name_are_numbered_and_odd_names_can_be_run(chromium, tmp_
               np.zeros((30, 40, 3), np.uint8) + 99]  # fmt: skip
     net, loaded = small(stack())
     named = LoadedModel(loaded.model, loaded.preprocess, loaded.labels, "zfnet-mini")
-    report(net, photos, tmp_path / "page.html", loaded=named, layers=["relu1"], maps=1)
+    with contextlib.chdir(tmp_path):
+        report(net, photos, tmp_path / "page.html", loaded=named, layers=["relu1"], maps=1)
     visit = Visit(chromium, tmp_path / "page.html")
     page = visit.open()
     lines, commands = [], []

@@ -71,8 +71,8 @@ def _between(look: Look, down: Down, end: str) -> OperationsView:
 def _loss(pool: str, layer: str, error: float) -> str:
     """How well unpooling undoes a max-pool, for people."""
     return (
-        f"How well unpooling undoes {pool}, tried on the photo's own activations: the maps of {layer} come back with an "
-        f"error of {percent(error)} (0 %: exactly; 100 %: no nearer than maps of zeros)."
+        f"How well unpooling undoes {pool}, tried on the photo's own activations: the maps of {layer} come back with "
+        f"an error of {percent(error)} (0 %: exactly; 100 %: no nearer than maps of zeros)."
     )
 
 
