@@ -214,7 +214,8 @@ def test_after_control_c_resume_goes_on_to_the_same_file(deconvnet, monkeypatch,
     with monkeypatch.context() as patch:
         patch.setattr(train, "_improve", interrupted)
         done = deconvnet("learn", "photos", "-o", "out", *SMALL, "-q")
-    assert done.code not in (0, 1) and done.out == "" and "Traceback" not in done.err
+    assert done.code == 130 and done.out == ""
+    assert re.fullmatch(r"deconvnet: interrupted\. Continue with: .* --resume\n", done.err)
     told(
         deconvnet("learned", "out"), "'out' holds no learned network: learning is not finished: continue with --resume"
     )

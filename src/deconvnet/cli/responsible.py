@@ -116,8 +116,10 @@ def _unit_facts(result: "Responsible") -> list[dict[str, Any]]:
 
 
 def _words(units: list[dict[str, Any]], layer: str) -> str:
+    from deconvnet.results.responsible import CONTRIBUTIONS
+
     share = percent(sum(unit["share"] for unit in units))
-    return f"{counted(len(units), 'unit')} of {layer}, {share} of its contributions"
+    return f"{counted(len(units), 'unit')} of {layer} with {share} of {CONTRIBUTIONS}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +141,7 @@ def _print_sum(
 ) -> None:
     """Print the feature maps that the class rests on over all photos."""
     from deconvnet.over_photos import responsible_maps
+    from deconvnet.results.responsible import CONTRIBUTIONS
 
     with progress(quiet=len(inputs) < 2, lines=True) as report_progress, prints_on_stderr():
         result = responsible_maps(
@@ -155,7 +158,8 @@ def _print_sum(
         **network.facts, "layer": result.layer, "classes": sorted(named), "maps": maps, "used": len(result),
         "failed": [failure(**photo.facts(), error=why) for photo, why in skipped], "notes": list(result.notes),
     }  # fmt: skip
-    lines = [f"{what} in {counted(len(result), 'photo')}: maps of {result.layer}, each with its share of contributions"]
+    photos = counted(len(result), "photo")
+    lines = [f"{what} in {photos}: maps of {result.layer}, each with its share of {CONTRIBUTIONS}"]
     lines += [f"  map {channel}: {percent(share)}" for channel, share in result.strongest(k)]
     print_result(Result("\n".join(lines), facts), as_json=as_json)
     end(used=len(result), failed=len(skipped), named=any(photo.named for photo, _ in skipped), strict=strict)

@@ -136,6 +136,9 @@ class Reconstruction(Savable):
     def whole(self, i: int) -> Float[Tensor, "c *size"]:
         """Unit i's signal over the whole input.
 
+        Args:
+            i: index of the unit.
+
         Raises:
             ArgumentError: no such unit.
         """
@@ -167,7 +170,11 @@ class Reconstruction(Savable):
         return drawn(pictures.crop(self.whole(i), self.box(i, crop)), scale=scale)
 
     def box(self, i: int, crop: Crop = "energy") -> Box:
-        """The box of input pixels that a picture of unit i shows; see `picture`.
+        """The box of input pixels that a picture of unit i shows.
+
+        Args:
+            i: index of the unit.
+            crop: as in `picture`.
 
         Raises:
             ArgumentError: no such unit or crop.
@@ -214,7 +221,7 @@ class Reconstruction(Savable):
                 `arrange`, or a layout that cannot be drawn; also as `picture`.
             PhotoError: as `load_photo`.
         """
-        chosen = Layout(**layout)
+        chosen = Layout.of("Reconstruction.sheet", layout)
         if photos is None and preprocess is None:
             cells = self._cells(len(self), crop=crop, scale=scale)
         else:
@@ -270,7 +277,7 @@ class Reconstruction(Savable):
         seen = instance("preprocess", preprocess, Preprocess).as_seen(photo)
         cells = [cell for row in zip(indices, said, strict=True) for cell in self._row(row[0], seen, row[1])]
         tile, around = min(max(*seen.size, 224), 512), sheets.Around(notice=self.facts.notice)
-        return sheets.sheet(cells, Layout(**layout), tile=tile, columns=3, around=around)
+        return sheets.sheet(cells, Layout.of("Reconstruction.beside", layout), tile=tile, columns=3, around=around)
 
     def _row(self, i: int, seen: Image.Image, words: str) -> list[sheets.Cell]:
         """The photo as the network sees it, unit i's picture, and where that is strong."""
