@@ -188,7 +188,8 @@ def _head(source: Source, weights: Mapping[str, Tensor]) -> dict[str, int]:
     Returns:
         By name, how many classes.
     """
-    forms = ((name, own.shape, weights[name].shape) for name, own in _own(source.model).items() if name in weights)
+    own = {name: value for name, value in _own(source.model).items() if isinstance(value, Tensor)}
+    forms = [(name, value.shape, weights[name].shape) for name, value in own.items() if name in weights]
     head = {
         name: there[0]
         for name, here, there in forms

@@ -130,12 +130,6 @@ def pages(cells: Sequence[Cell], layout: Layout, *, columns: int, around: Around
     return Figure(tuple(replace(of.pages[0], width=page[0], height=page[1]) for of in dealt), layout.dpi, layout.title)
 
 
-def side_by_side(cells: Sequence[Cell], layout: Layout | None = None, *, around: Around | None = None) -> Figure:
-    """The cells in one row, as large as their largest image where that is 224 to 512 pixels on a screen."""
-    longest = max((max(image.size) for cell in cells for image in cell.images), default=0)
-    return sheet(cells, layout, tile=min(max(longest, 224), 512), columns=len(cells) or 1, around=around)
-
-
 def beside(left: Figure, right: Figure, layout: Layout, *, around: Around | None = None) -> Figure:
     """Two sheets of one page each side by side, below common words."""
     both = (_inside(left, layout), _inside(right, layout))
