@@ -826,7 +826,7 @@ def test_responsible_takes_a_position_or_a_class_of_a_map(deconvnet, spec, tmp_p
     for i, flags in enumerate((["-t", "owl,9,3"], [])):
         done = deconvnet("responsible", "sample:coffee", *flags, *model, "-o", f"{i}.png")
         assert (done.code, done.err) == (0, "")
-        assert ": 1 unit of 1, " in done.out
+        assert ": 1 unit of 1 with " in done.out
 
 
 def test_responsible_bounds_the_units_of_a_map(deconvnet, spec):
