@@ -266,21 +266,21 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     return f" Did you mean {', '.join(repr(spelt[each]) for each in near)}?" if near else ""
 
 
-def keywords(function: str, given: Iterable[str], known: Iterable[str]) -> None:
+def keywords(function: str, given: Iterable[str], options: Iterable[str]) -> None:
     """Raise unless a function that passes its options on knows all that it was given.
 
     Args:
         function: its public name.
         given: names of options.
-        known: all that there are.
+        options: all that there are.
 
     Raises:
         TypeError: one is unknown, in the words of Python's own.
     """
-    known = list(known)
+    names = list(options)
     for name in given:
-        if name not in known:
+        if name not in names:
             raise TypeError(
-                f"{function}() got an unexpected keyword argument {short(name)}.{did_you_mean(name, known)} "
-                f"Its options are {', '.join(known)}."
+                f"{function}() got an unexpected keyword argument {short(name)}.{did_you_mean(name, names)} "
+                f"Its options are {', '.join(names)}."
             )

@@ -149,8 +149,8 @@ def test_few_photos_for_many_filters_are_warned_of_in_a_line(deconvnet):
         (["--epochs", "0"], ["nothing is learned"]),
         (["--epochs", "1,1,1"], ["one for each of 2 layers"]),
         (["--solver", "dr"], ["solver 'dr' is for"]),
-        (["--solver", "ista"], ["--iterations has no effect with --solver ista. Use --steps."]),
-        (["--steps", "5"], ["--steps has no effect with --solver auto. Use --iterations, or --solver ista."]),
+        (["--solver", "ista"], ["--iterations does not apply to --solver ista. Use --steps."]),
+        (["--steps", "5"], ["--steps does not apply to --solver auto. Use --iterations, or --solver ista."]),
     ],
 )
 def test_what_cannot_be_learned_is_told_and_nothing_is_written(deconvnet, flags, words):

@@ -99,13 +99,13 @@ class TrainingFlags:
         """What `learn_photos` takes.
 
         Raises:
-            ArgumentError: one has no effect with the solver.
+            ArgumentError: one is not for the solver.
         """
         if self.solver == "ista" and self.iterations is not None:
-            raise ArgumentError("--iterations has no effect with --solver ista. Use --steps.")
+            raise ArgumentError("--iterations does not apply to --solver ista. Use --steps.")
         if self.solver != "ista" and self.steps is not None:
             raise ArgumentError(
-                f"--steps has no effect with --solver {self.solver}. Use --iterations, or --solver ista."
+                f"--steps does not apply to --solver {self.solver}. Use --iterations, or --solver ista."
             )
         return {
             "epochs": parse_numbers("--epochs", self.epochs, whole=True),

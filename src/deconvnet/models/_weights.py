@@ -163,10 +163,10 @@ def _distinct(parts: Sequence[Part]) -> list[Part]:
     return distinct
 
 
-def _same(some: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:
-    return some.keys() == others.keys() and all(
+def _same(tensors: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:
+    return tensors.keys() == others.keys() and all(
         value is others[name] or (value.dtype == others[name].dtype and torch.equal(value, others[name]))
-        for name, value in some.items()
+        for name, value in tensors.items()
     )
 
 
