@@ -74,7 +74,7 @@ def test_an_opened_result_does_what_the_live_one_does(live, kind: str, tmp_path:
     photo, preprocess = np.zeros((9, 9), np.float32), Preprocess((8, 8), 8, (0.5,), (0.5,), channels=1)
     drawn = {
         "Reconstruction": lambda r: r.sheet([photo, photo], preprocess),
-        "Responsible": lambda r: r.beside(photo, preprocess, 1),
+        "Responsible": lambda r: r.beside(photo, preprocess, image=1),
         "Steps": lambda r: r.figure(),
         "Comparison": lambda r: r.sheet([photo, photo], preprocess),
     }[kind]

@@ -190,11 +190,7 @@ def checked_options(options: Options) -> Options:
 
     Raises:
         ArgumentError: one is wrong.
-        TypeError: one has another name.
     """
-    unknown = options.keys() - Options.__annotations__.keys()
-    if unknown:
-        raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
     result: Options = {**options}
     _pick(options)
     batch = options.get("batch")

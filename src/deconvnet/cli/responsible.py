@@ -9,7 +9,7 @@ import typer
 
 from deconvnet._checks import whole_number
 from deconvnet.cli import options as o
-from deconvnet.cli.classes import answer_words, check_single, check_targets, class_facts, class_words, percent
+from deconvnet.cli.classes import answer_words, check_single, check_targets, class_facts, class_words
 from deconvnet.cli.figure import FORMATS, FigureFlags
 from deconvnet.cli.files import output_paths, picture_paths, save_in_folder
 from deconvnet.cli.network import Network, open_network
@@ -18,6 +18,7 @@ from deconvnet.cli.progress import progress
 from deconvnet.cli.project import unit_facts
 from deconvnet.cli.result import Result, counted, end, failure, of_photo, print_each, print_result
 from deconvnet.cli.stderr import prints_on_stderr, say
+from deconvnet.pictures.numbers import percent
 
 if TYPE_CHECKING:
     from deconvnet.photos.photo import Photo
@@ -123,8 +124,10 @@ def _unit_facts(result: "Responsible") -> list[dict[str, Any]]:
 
 
 def _words(units: list[dict[str, Any]], layer: str) -> str:
+    from deconvnet.results.responsible import CONTRIBUTIONS
+
     share = percent(sum(unit["share"] for unit in units))
-    return f"{counted(len(units), 'unit')} of {layer}, {share} of its contributions"
+    return f"{counted(len(units), 'unit')} of {layer} with {share} of {CONTRIBUTIONS}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +177,7 @@ def _print_sum(
 ) -> None:
     """Print the feature maps that the class rests on over all photos, and draw them."""
     from deconvnet.over_photos import responsible_maps
+    from deconvnet.results.responsible import CONTRIBUTIONS
 
     loading = _Loading(inputs, network.loaded.preprocess)
     with progress(quiet=len(inputs) < 2, lines=True) as report_progress, prints_on_stderr():
@@ -194,7 +198,7 @@ def _print_sum(
         "notes": [*loading.notes, *result.notes],
     }  # fmt: skip
     title = f"{what} in {counted(len(result), 'photo')}: maps of {result.layer}"
-    lines = [f"{title}, each with its share of contributions"]
+    lines = [f"{title}, each with its share of {CONTRIBUTIONS}"]
     if drawing is not None:
         drawing.draw(network, result, inputs, title)
         facts["file"], lines[0] = str(drawing.path), f"{lines[0]} -> {drawing.path}"

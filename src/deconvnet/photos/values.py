@@ -221,11 +221,13 @@ class Extents:
         if done or brightest is None or brightest.largest * _UNUSED > brightest.white:
             return
         guess, largest = _white_above(brightest.largest), f"{brightest.largest:,}"
-        whose = "the photo" if self._count == 1 else f"all {self._count} photos looked at"
+        alone = self._count == 1
+        whose, outcome = ("the photo", "it comes") if alone else (f"all {self._count} photos looked at", "they come")
+        as_dark = "it is" if alone else "they are"
         warnings.warn(
             f"the largest value of {whose} is {largest}, and {brightest.white:,}, the largest of the type, was taken "
-            "for white, so they come out nearly black. If another value is white, say so: value_range=(LOW, HIGH) "
-            f"(--range LOW,HIGH), perhaps 0,{guess}. 0,{brightest.white} if they are as dark as that.",
+            f"for white, so {outcome} out nearly black. If another value is white, say so: value_range=(LOW, HIGH) "
+            f"(--range LOW,HIGH), perhaps 0,{guess}. 0,{brightest.white} if {as_dark} as dark as that.",
             ValueRangeWarning,
             stacklevel=stacklevel,
         )

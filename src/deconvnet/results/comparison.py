@@ -72,8 +72,15 @@ class Comparison(Savable):
     def __len__(self) -> int:
         return len(self.a)
 
+    def __repr__(self) -> str:
+        pairs = "1 pair" if len(self) == 1 else f"{len(self)} pairs"
+        return f"<Comparison of {self.names[0]} and {self.names[1]}: {pairs} of units>"
+
     def words(self, i: int = 0) -> str:
         """The numbers of pair i in a line, for people.
+
+        Args:
+            i: index of the pair.
 
         Raises:
             ArgumentError: no such pair.
@@ -86,7 +93,12 @@ class Comparison(Savable):
         return ", ".join(parts) or "nothing to compare"
 
     def box(self, i: int, crop: Crop = "energy") -> Box:
-        """The box of input pixels that the pictures of pair i show: what `Reconstruction.box` gives, of both."""
+        """The box of input pixels that the pictures of pair i show: what `Reconstruction.box` gives, of both.
+
+        Args:
+            i: index of the pair.
+            crop: as in `Reconstruction.picture`.
+        """
         a, b = self.a.box(i, crop), self.b.box(i, crop)
         return Box(tuple(map(min, a.low, b.low)), tuple(map(max, a.high, b.high)))
 
@@ -117,7 +129,7 @@ class Comparison(Savable):
         Raises:
             ArgumentError: as `Reconstruction.sheet`; also for a pair of units of two different images.
         """
-        chosen = Layout(**layout)
+        chosen = Layout.of("Comparison.sheet", layout)
         photos, cells = photos_of(photos, [*self.a.units, *self.b.units]), []
         instance("preprocess", preprocess, Preprocess)
         flag("common", common)

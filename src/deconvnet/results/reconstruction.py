@@ -22,6 +22,7 @@ from deconvnet.pictures.arrange import Arrange, arranged
 from deconvnet.pictures.figure import Figure
 from deconvnet.pictures.heat import heat_bar
 from deconvnet.pictures.layout import Layout, LayoutOptions
+from deconvnet.pictures.numbers import significant
 from deconvnet.pictures.outline import outlined
 from deconvnet.pictures.planes import PLANES, View, drawn, views
 from deconvnet.pictures.render import Scale
@@ -138,6 +139,9 @@ class Reconstruction(Savable):
     def whole(self, i: int) -> Float[Tensor, "c *size"]:
         """Unit i's signal over the whole input.
 
+        Args:
+            i: index of the unit.
+
         Raises:
             ArgumentError: no such unit.
         """
@@ -170,7 +174,11 @@ class Reconstruction(Savable):
         return drawn(pictures.crop(self.whole(i), self.box(i, crop)), scale=scale)
 
     def box(self, i: int, crop: Crop = "energy") -> Box:
-        """The box of input pixels that a picture of unit i shows; see `picture`.
+        """The box of input pixels that a picture of unit i shows.
+
+        Args:
+            i: index of the unit.
+            crop: as in `picture`.
 
         Raises:
             ArgumentError: no such unit or crop.
@@ -220,7 +228,7 @@ class Reconstruction(Savable):
                 `arrange`, or a layout that cannot be drawn; also as `picture`.
             PhotoError: as `load_photo`.
         """
-        chosen = Layout(**layout)
+        chosen = Layout.of("Reconstruction.sheet", layout)
         seen = None if photos is None and preprocess is None else seen_photos(photos, preprocess, self.units)
         cells, groups = list[sheets.Cell](), list[tuple[str, int | None]]()
         for i, unit in enumerate(self.units):
@@ -265,7 +273,7 @@ class Reconstruction(Savable):
         seen = Seen(photo, preprocess)
         cells = [cell for row in zip(indices, said, strict=True) for cell in self._row(row[0], seen, row[1])]
         tile, around = min(max(*seen.size, 224), 512), sheets.Around(self._legend(""), self.facts.notice)
-        return sheets.sheet(cells, Layout(**layout), tile=tile, columns=3, around=around)
+        return sheets.sheet(cells, Layout.of("Reconstruction.beside", layout), tile=tile, columns=3, around=around)
 
     def _row(self, i: int, seen: Seen, words: str) -> list[sheets.Cell]:
         """The photo as the network sees it, unit i's picture, and where that is strong; of each view of the signal."""
@@ -348,7 +356,7 @@ def caption(unit: Unit, activation: float) -> str:
         >>> caption(Unit("conv3", 348, (2, 0), 0), 407.2)
         'map 348 at row 2, column 0: activation 407'
     """
-    named, value = unit_words(unit), f"activation {sheets.significant(activation)}"
+    named, value = unit_words(unit), f"activation {significant(activation)}"
     return f"{named}: {value}" if named else value
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from deconvnet._checks import index_of, rows
+from deconvnet._errors import ArgumentError
 from deconvnet._frames import frame
 from deconvnet._types import Box, Unit
 from deconvnet.photos.photo import PhotoLike
@@ -19,16 +20,20 @@ from deconvnet.pictures import sheets
 from deconvnet.pictures.figure import Figure
 from deconvnet.pictures.layout import Layout, LayoutOptions
 from deconvnet.pictures.numbered_boxes import numbered
+from deconvnet.pictures.numbers import percent
 from deconvnet.pictures.outline import outlined
 from deconvnet.pictures.planes import PLANES, View, views
-from deconvnet.pictures.sheets import Around, Cell, percent
+from deconvnet.pictures.sheets import Around, Cell
 from deconvnet.results.columns import box_columns, unit_columns
 from deconvnet.results.reconstruction import Reconstruction, unit_words
 from deconvnet.results.saved import Savable, rows_of
 from deconvnet.results.seen import Seen, pairs
 
 _PHOTO_SIZE, _CELL_SIZE = 480, 124  # of a drawing, in pixels
-_LEGEND = "boxes: where the units' pictures lie; %: share of the layer's contributions"
+CONTRIBUTIONS = "the layer's sum of activation times signal, where it is above zero"
+"""What the shares are of, for people."""
+
+_LEGEND = f"boxes: where the units' pictures lie; %: share of {CONTRIBUTIONS}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +93,13 @@ class Responsible(Savable):
     def __iter__(self) -> Iterator["Responsible"]:
         return (self[i] for i in range(len(self)))
 
+    def __repr__(self) -> str:
+        units = "1 unit" if len(self) == 1 else f"{len(self)} units"
+        first, *others = (unit.channel for unit in self.classes)
+        what = "the mask rests" if first is None else f"class {first} rests"
+        of_classes = f"the classes of {len(self.classes)} images rest" if others else what
+        return f"<Responsible: {units} of layer {self.layer!r} that {of_classes} on, rules: {self.units.rules.name}>"
+
     def to_frame(self) -> Any:
         """A row for each unit: a `pandas.DataFrame` if pandas is installed, else a dictionary of lists.
 
@@ -113,7 +125,7 @@ class Responsible(Savable):
             cells += self._cells(m, f"{of_image}{self._words(m)}", None)
         counts = {*Counter(unit.image for unit in self.units.units).values()}
         columns = counts.pop() if more and len(counts) == 1 else None
-        around = Around(f"Zero is grey; %: share of the layer's contributions{self._planes()}", facts.notice)
+        around = Around(f"Zero is grey; %: share of {CONTRIBUTIONS}{self._planes()}", facts.notice)
         return sheets.sheet(cells, Layout(**layout), columns=self.units.columns or columns, around=around)
 
     def _cells(self, m: int, words: str, seen: Seen | None) -> list[Cell]:
@@ -128,33 +140,36 @@ class Responsible(Savable):
     def _planes(self) -> str:
         return f". {PLANES}" if len(self.units.input_size) == 3 else ""
 
-    def beside(self, photo: PhotoLike, preprocess: Preprocess, i: int = 0, **layout: Unpack[LayoutOptions]) -> Figure:
+    def beside(
+        self, photo: PhotoLike, preprocess: Preprocess, *, image: int | None = None, **layout: Unpack[LayoutOptions]
+    ) -> Figure:
         """A photo with a numbered box where each unit's picture lies, beside these pictures and their patches.
 
         A volume is shown as three planes through the strongest unit, each with the boxes that it cuts. Where the class
         of an output that is a map started from many positions, these are outlined.
 
         Args:
-            photo: the one that image i was made of.
+            photo: the one that the image was made of.
             preprocess: what made it.
-            i: index of the image.
+            image: index of the image that the photo is; needed where the units are of several images.
             tile: longer side of the units' pictures, in pixels; the photo is four times as large.
             columns: of pairs, beside the photo.
             dpi, text: as in `Reconstruction.sheet`.
             title: above all, such as the class and its probability.
 
         Raises:
-            ArgumentError: no such image, or an input that has not one or three channels and two spatial axes.
+            ArgumentError: no such image, none of the units is of it, or which is meant is not clear; or an input that
+                has not one or three channels and two spatial axes.
         """
-        i = index_of(i, len(self.classes), "images")
-        chosen, seen = Layout(**layout), Seen(photo, preprocess)
-        cells, of_image = list[Cell](), [m for m, unit in enumerate(self.units.units) if unit.image == i]
+        image = self._image(image)
+        chosen, seen = Layout.of("Responsible.beside", layout), Seen(photo, preprocess)
+        cells, of_image = list[Cell](), [m for m, unit in enumerate(self.units.units) if unit.image == image]
         for label, m in enumerate(of_image, 1):
             cells += self._cells(m, f"{label}: {self._words(m)}", seen)
         bare = replace(chosen, title="")
         side = chosen.tile or chosen.pixels(_CELL_SIZE)
         left = sheets.sheet(
-            self._framed(i, of_image, seen), replace(bare, tile=round(_PHOTO_SIZE / _CELL_SIZE * side), columns=1)
+            self._framed(image, of_image, seen), replace(bare, tile=round(_PHOTO_SIZE / _CELL_SIZE * side), columns=1)
         )
         right = sheets.sheet(cells, bare, tile=_CELL_SIZE, columns=self.units.columns)
         around = Around(self._planes().lstrip(". "), self.units.facts.notice)
@@ -174,6 +189,25 @@ class Responsible(Savable):
             words = "; ".join(filter(None, [view.words, legend * (n == 0)]))
             cells.append(Cell((_with_boxes(seen.whole(view), view, boxes, region),), words))
         return cells
+
+    def _image(self, image: int | None) -> int:
+        """The index of the image that is meant.
+
+        Raises:
+            ArgumentError: it is not clear, or none of the units is of it.
+        """
+        images = sorted({unit.image for unit in self.units.units})
+        listed = ", ".join(map(str, images))
+        if image is None:
+            if not images:
+                raise ArgumentError("there are no units to show.")
+            if len(images) > 1:
+                raise ArgumentError(f"the units are of images {listed}. Pass image=, the index of the photo's.")
+            return images[0]
+        image = index_of(image, len(self.classes), "images")
+        if image not in images:
+            raise ArgumentError(f"none of the units is of image {image}; they are of {listed or 'no image'}.")
+        return image
 
     def _words(self, m: int) -> str:
         """Unit m and its share, for people."""

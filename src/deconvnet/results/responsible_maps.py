@@ -16,8 +16,9 @@ from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures import sheets
 from deconvnet.pictures.figure import Figure
 from deconvnet.pictures.layout import Layout, LayoutOptions
+from deconvnet.pictures.numbers import percent
 from deconvnet.pictures.planes import PLANES
-from deconvnet.pictures.sheets import Around, Cell, percent
+from deconvnet.pictures.sheets import Around, Cell
 from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.results.saved import Savable
 from deconvnet.results.seen import pairs, seen_photos
@@ -111,7 +112,7 @@ class ResponsibleMaps(Savable):
         planes = f" {PLANES}" if len(examples.input_size) == 3 else ""
         beside = "" if seen is None else " Right: the same part of the photo."
         around = Around(f"{_LEGEND}{beside}{planes}", facts.notice)
-        return sheets.sheet(cells, Layout(**layout), columns=examples.columns, around=around)
+        return sheets.sheet(cells, Layout.of("ResponsibleMaps.sheet", layout), columns=examples.columns, around=around)
 
     def _drawn(self, *, pixels: bool, **layout: Unpack[LayoutOptions]) -> Figure:
         return self.sheet(**layout)

@@ -27,7 +27,7 @@ from deconvnet.pictures.planes import views
 from deconvnet.results.blocks import blocks, name_of
 from deconvnet.results.facts import Facts
 from deconvnet.results.reconstruction import caption
-from deconvnet.results.saved import Savable
+from deconvnet.results.saved import Drawing, Savable
 
 _CELL = 176  # pixels of a picture in the figure
 _SWITCHES = 16  # pixels of a map that a picture of switches shows at most, along each axis
@@ -66,6 +66,10 @@ class StepDown:
     error: float | None = None
     pool: str | None = None
     rectified: bool = False
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.signal.shape))
+        return f"<StepDown to {self.layer!r}: {self.how or 'the start'}, a signal of {size}>"
 
     @property
     def offsets(self) -> Int[Tensor, "c *pooled axes"] | None:
@@ -182,7 +186,7 @@ class Steps(Savable):
         Raises:
             ArgumentError: maps with one spatial axis; `photo` is not a PIL image, or is given for a volume.
         """
-        chosen = Layout(**layout)
+        chosen = Layout.of("Steps.figure", layout)
         if photo is not None and not all(instance("photo", photo, Image.Image).size):
             raise ArgumentError(f"the photo is empty: {photo.width} x {photo.height} pixels.")
         groups = [(step,) for step in self.changing] if flag("whole", whole) else self.blocks
@@ -221,6 +225,8 @@ class Steps(Savable):
             "error": [step.error for step in self], "pool": [step.pool for step in self],
             "rectified": [step.rectified for step in self],
         })  # fmt: skip
+
+    _options = Drawing.__annotations__
 
     def _drawn(self, *, pixels: bool, whole: bool = False, **layout: Unpack[LayoutOptions]) -> Figure:
         return self.figure(whole=whole, **layout)
