@@ -320,6 +320,7 @@ def atlas(setting: Setting, name: str, workers: int) -> Row:
         "layers": ", ".join(SCANS[name]),
         "photos": count,
         "workers": workers,
+        "aim": 9.8,
         "s": sum(stages.values()),
         **{f"{stage} s": taken for stage, taken in stages.items()},
     }

@@ -1,8 +1,9 @@
 """Rows measured by a process apart, each with a time limit, so that one that fails or hangs never loses the others.
 
 The process is given names of rows as its last arguments, measures them in this order, and prints each as a line of
-JSON, `{"row": NAME, ...}`, as soon as it is done. Where it takes too long or dies, the row it was at has failed, and
-another one goes on with the rest.
+JSON, `{"row": NAME, ...}`, as soon as it is done; with "fatal" in it if it can go on with no other. Where it takes too
+long or dies, the row it was at has failed, and another process goes on with the rest. Where this happens before any row
+was measured, all have failed: something is missing that all of them need.
 """
 
 import contextlib
@@ -30,12 +31,17 @@ def rows_apart(call: Sequence[str], limits: Mapping[str, float], *, total: float
         total: seconds for all of them; rows that are left then have failed too.
     """
     end = time.monotonic() + total
-    names = list(limits)
+    names, reason, any_measured = list(limits), f"the {total:g} s for all rows were over", False
     while names and time.monotonic() < end:
+        row: Row = {}
         for row in _one_process([*call, *names], [limits[name] for name in names], end):
             names.remove(row["row"])
+            any_measured = any_measured or "failed" not in row
             yield row
-    yield from ({"row": name, "failed": f"not begun: the {total:g} s for all rows were over"} for name in names)
+        if not any_measured:
+            reason = f"{row['row']} has failed"
+            break
+    yield from ({"row": name, "failed": f"not begun: {reason}"} for name in names)
 
 
 def _one_process(call: Sequence[str], limits: Sequence[float], end: float) -> Iterator[Row]:

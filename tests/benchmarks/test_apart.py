@@ -73,6 +73,12 @@ def _runs(process: int) -> bool:
         return False
 
 
+@pytest.mark.parametrize("bad", ["dies", "fails badly"])
+def test_nothing_is_begun_anew_where_the_first_row_cannot_be_measured(call: list[str], bad: str):
+    rows = list(rows_apart(call, {bad: 20, "a": 20, "b": 20}))
+    assert [row["failed"] for row in rows[1:]] == [f"not begun: {bad} has failed"] * 2
+
+
 def test_rows_are_listed_that_the_time_did_not_suffice_for(call: list[str]):
     rows = list(rows_apart(call, {"a": 20, "b": 20}, total=0))
     assert [row["failed"] for row in rows] == ["not begun: the 0 s for all rows were over"] * 2
