@@ -105,15 +105,18 @@ def accuracy_of_units(setting: Setting, name: str, layer: str) -> Row:
     net, x = _net(setting, name), _photo(setting)
     ours = net.project(x, layer, channel=f"top:{setting.few(FEW, 4)}")
     rows = torch.tensor([(unit.channel, *unit.position) for unit in ours.units], device=x.device)
-    truth = TenLines(up_to(_double(net.model), layer), x.double(), rows, "batched", 8)()
-    return _errors(ours.full(), truth)
+    truth, lines = (
+        TenLines(up_to(model, layer), image, rows, "batched", 8)()
+        for model, image in ((_double(net.model), x.double()), (net.model, x))
+    )
+    return _errors(ours.full(), lines, truth)
 
 
 def accuracy_of_class(setting: Setting, name: str) -> Row:
     """A class, beside the ten lines in float64."""
     net, x = _net(setting, name), _photo(setting)
     truth = class_lines(_double(net.model), x.double(), 3)()
-    return _errors(net.explain(x, 3).full(), truth)
+    return _errors(net.explain(x, 3).full(), class_lines(net.model, x, 3)(), truth)
 
 
 def accuracy_of_scan(setting: Setting, name: str) -> Row:
@@ -136,8 +139,8 @@ def accuracy_of_coding(setting: Setting) -> Row:
     return _summary((objectives[0] - objectives[1]).abs() / objectives[1])
 
 
-def _errors(ours: Tensor, truth: Tensor) -> Row:
-    return _summary(differences(ours, truth))
+def _errors(ours: Tensor, lines: Tensor, truth: Tensor) -> Row:
+    return {**_summary(differences(ours, truth)), "ten lines, largest": differences(lines, truth).max().item()}
 
 
 def _summary(errors: Tensor) -> Row:

@@ -1,5 +1,8 @@
 """Clocks that wait for the device, and networks whose numbers neither vanish nor explode."""
 
+import re
+from types import SimpleNamespace
+
 import measure
 import pytest
 import torch
@@ -64,6 +67,19 @@ def test_statistics_of_batch_norm_fit_the_random_weights():
     y = model(torch.cat(list(measure.photos(8)))).transpose(0, 1).flatten(1)
     scale = model[3].weight.abs()
     assert torch.allclose(y.std(1), scale, rtol=0.05) and y.mean(1).abs().max() < 0.1 * scale.max()
+
+
+def test_an_accelerator_is_told_with_its_driver_or_without(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"a card at {device}")
+    monkeypatch.setattr(measure.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout="570.1\n570.1\n"))
+    assert re.fullmatch(r"a card at cuda:0; CUDA \S+, driver 570.1, cuDNN \S+", measure.accelerator("cuda:0"))
+
+    def missing(*_: object, **__: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(measure.subprocess, "run", missing)
+    assert "driver unknown" in measure.accelerator("cuda:0")
+    assert measure.accelerator("cpu") == "cpu"
 
 
 def test_crops_have_the_size_that_is_asked_for():

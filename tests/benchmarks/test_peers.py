@@ -1,5 +1,7 @@
 """The strongest ten lines of PyTorch carry down what a deconvnet carries down."""
 
+import sys
+
 import peers
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch.nn.functional as F
 from support.comparing import assert_equal
 from torch import Tensor, nn
 
-from deconvnet import DeconvNet
+from deconvnet import DeconvNet, Unit
 
 
 class Network(nn.Module):
@@ -76,6 +78,12 @@ def test_the_network_and_pytorch_are_as_before_after_an_error_as_well(network: n
     with pytest.raises(RuntimeError):
         peers.up_to(network, "right")(photos[:, :2])
     assert F.relu is relu and torch.equal(network(photos), whole)
+
+
+def test_without_captum_there_is_one_peer(net: DeconvNet, photos: Tensor, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    assert peers.captum_class(net.model, photos[:1], 2) is None
+    assert peers.captum_units(net.model, "right", photos[:1], [Unit("right", 0, (1, 1), 0)]) is None
 
 
 def test_numbers_at_a_time_that_do_not_fit_into_memory_are_left_out(net: DeconvNet, photos: Tensor, monkeypatch):
