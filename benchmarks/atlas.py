@@ -139,7 +139,8 @@ def whole(folder: Path | None, photos: Any, count: int) -> Iterator[list[str]]:
     with tempfile.TemporaryDirectory() as out:
         atlas, stages = whole_atlas(net, loaded, photos, [layer], Path(out) / "atlas", workers=1, limit=count)
         channels = range(0, 512, 512 // MAPS)[:MAPS]
-        tops = [[(top.index, top.position) for top in atlas.top(layer, channel)] for channel in channels]
+        tops = {channel: [(top.index, top.position) for top in atlas.top(layer, channel)] for channel in channels}
+        tops = {channel: top for channel, top in tops.items() if top}  # a map may be dead
     ours, forward, few = sum(stages.values()), up_to(loaded.model, layer), min(count, 8 * BATCH)
     scanned = count / few * bare(read_ahead(photos, range(few), loaded.preprocess, BATCH, 1), forward)
 
@@ -147,11 +148,11 @@ def whole(folder: Path | None, photos: Any, count: int) -> Iterator[list[str]]:
         return loaded.preprocess.images([photos.read(index) for index, _ in top])
 
     def lines() -> None:
-        for channel, top in zip(channels, tops, strict=True):
+        for channel, top in tops.items():
             carried(forward, images(top), torch.tensor([(channel, *position) for _, position in top]))
 
     def one_by_one() -> None:
-        for channel, top in zip(channels, tops, strict=True):
+        for channel, top in tops.items():
             for index, position in top:
                 captum_units(loaded.model, layer, images([(index, position)]), [Unit(layer, channel, position, 0)])()
 

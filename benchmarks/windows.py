@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from captum.attr import NeuronDeconvolution
 from measure import difference, differences, machine, median, network, photo, photos, table
 from peers import TenLines, captum_units, carried, ten_lines, up_to
 from torch.utils.flop_counter import FlopCounterMode
@@ -117,8 +118,11 @@ def strongest_row(net: DeconvNet, x: torch.Tensor, layer: str, peaks: torch.Tens
     ]
     forward = up_to(net.model, layer)
 
-    def one_by_one(some: list[Unit]) -> list[torch.Tensor]:
-        return [captum_units(net.model, layer, x[unit.image : unit.image + 1], [unit])()[0] for unit in some]
+    peer = NeuronDeconvolution(net.model, net.model.get_submodule(layer))
+
+    def captum_nine(some: list[Unit]) -> torch.Tensor:
+        rows, (y, z) = torch.arange(len(some)), torch.tensor([unit.position for unit in some]).unbind(1)
+        return peer.attribute(x[[unit.image for unit in some]], lambda maps: maps[rows, some[0].channel, y, z])
 
     def nine(some: list[Unit]) -> torch.Tensor:
         at = torch.tensor([(unit.channel, *unit.position) for unit in some])
@@ -126,11 +130,13 @@ def strongest_row(net: DeconvNet, x: torch.Tensor, layer: str, peaks: torch.Tens
 
     ours, whole = (net.project(x, layer, units=units, route=path) for path in ("auto", "windowed"))
     others = sum(difference(a, b) > 1e-5 for a, b in zip(ours.windows, whole.windows, strict=True))
-    assert difference(whole.full()[:BEST], nine(units[:BEST])) < 1e-4
+    first, started = units[:BEST], whole.activations[:BEST].view(-1, 1, 1, 1)
+    for pictures in (nine(first), captum_nine(first) * started):
+        assert difference(whole.full()[:BEST], pictures) < 1e-4, "not the same pictures"
     share = channels / MAPS
     seconds = share * median(lambda: net.project(x, layer, units=units), 1)
-    lines = share * median(lambda: [nine(units[BEST * i : BEST * (i + 1)]) for i in range(MAPS)], 1)
-    loop = share * MAPS * median(lambda: one_by_one(units[:BEST]), 1)
+    of_maps = [units[BEST * i : BEST * (i + 1)] for i in range(MAPS)]
+    lines, loop = (share * median(lambda run=run: list(map(run, of_maps)), 1) for run in (nine, captum_nine))
     return [layer, f"{channels * BEST}", *(f"{taken:.0f}" for taken in (seconds, lines, loop)),
             f"{lines / seconds:.1f}", f"{loop / seconds:.1f}", str(STRONGEST[layer]),
             f"{others} of {len(units)}"]  # fmt: skip
