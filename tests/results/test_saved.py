@@ -278,7 +278,7 @@ def test_what_many_photos_rest_on_comes_back(tmp_path: Path):
     again = deconvnet.open(maps.save(tmp_path / "folder"))
     assert_same(again, maps)
     assert again.to_frame()["mean_share"].tolist() == [0.375, 0.625]
-    with pytest.raises(ArgumentError, match="ResponsibleMaps cannot be drawn"):
+    with pytest.raises(ArgumentError, match="was made without examples"):
         maps.save(tmp_path / "a.png")
 
 

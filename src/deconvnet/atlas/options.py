@@ -130,7 +130,7 @@ def prepare(
     Raises:
         ArgumentError, PhotoError, LayerNotFoundError, UnsupportedOperationError: as `build_atlas`.
     """
-    instance("loaded", loaded, LoadedModel)
+    instance("loaded", loaded, LoadedModel).preprocess.check_images("an atlas")
     k, options = whole_number("k", k), checked_options(options)
     infos = layer_infos(attached.own_graph(), attached.rules, attached.operations.rows)
     scanned = scan_layers(attached, infos, layers)

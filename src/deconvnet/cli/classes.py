@@ -111,6 +111,6 @@ def _words(facts: dict[str, Any]) -> str:
 
 def percent(share: float) -> str:
     """A share of 1 for people."""
-    if share < 0.0005:
+    if 0 < share < 0.0005:
         return "under 0.1 %"
-    return f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"
+    return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"

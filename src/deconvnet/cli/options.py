@@ -99,7 +99,8 @@ class ModelFlags:
         ),
     ] = None
     size: Annotated[
-        str | None, typer.Option(help="Input size: 224, or 240,320 (height, width).", rich_help_panel=PANEL)
+        str | None,
+        typer.Option(help="Input size: 224; 240,320 (height, width); or 32,96,96 for volumes.", rich_help_panel=PANEL),
     ] = None
     mean: Annotated[
         str | None, typer.Option(help="Mean of each input channel: 0.485,0.456,0.406.", rich_help_panel=PANEL)

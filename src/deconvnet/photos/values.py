@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from deconvnet._checks import as_list, as_number, short, whole_number
+from deconvnet._checks import as_list, as_number, flag, short, whole_number
 from deconvnet._errors import ArgumentError, PhotoError, ValueRangeError, ValueRangeWarning
 from deconvnet.photos.levels import Levels
 
@@ -36,16 +36,24 @@ class Reading:
         value_range: the numbers that are black and white; None for what the file or else the type says.
         channels: of an array or a `.npy` file that holds neither 1 nor 3, and no opacity; None for 1 and 3.
         page: which picture of a file that holds several, counted from 0; None if it holds one.
+        volume: it is a volume, of three axes, not a picture.
     """
 
     value_range: Range | None = None
     channels: int | None = None
     page: int | None = None
+    volume: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value_range", checked_range(self.value_range))
         if self.channels is not None:
             object.__setattr__(self, "channels", whole_number("channels", self.channels, most=_MOST_CHANNELS))
+        object.__setattr__(self, "volume", flag("volume", self.volume))
+
+    @property
+    def axes(self) -> int:
+        """How many spatial axes there are."""
+        return 3 if self.volume else 2
 
 
 def checked_range(value_range: object) -> Range | None:
