@@ -23,7 +23,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from accelerator_plan import plan
+from accelerator_plan import LIMIT, plan
 from apart import Row, rows_apart
 
 TOTAL_SECONDS = 235.0
@@ -31,7 +31,7 @@ PAGE, MARKS = Path(__file__).with_name("README.md"), ("<!-- accelerator.py -->",
 TABLES: dict[str, tuple[str, Mapping[str, str]]] = {
     "accuracy": (
         "Largest error against float64, over the largest value, with PyTorch's own flags for TF32. \"Number\" counts "
-        "units, classes, feature maps' photos or images.",
+        "units, classes, images, or of a scan layers times photos.",
         {"what": "", "number": "d", "median": ".1e", "largest": ".1e", "ten lines, largest": ".1e"},
     ),
     "classes": (
@@ -87,9 +87,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         call = [sys.executable, str(Path(__file__).resolve()), "--device", given.device, "--folder", folder]
         limits = {
-            row.name: row.limit
-            for row in plan(quick=given.quick).values()
-            if row.name == "machine" or not given.only or any(words in row.name for words in given.only)
+            name: LIMIT
+            for name in plan(quick=given.quick)
+            if name == "machine" or not given.only or any(words in name for words in given.only)
         }
         rows = rows_apart([*call, *["--quick"] * given.quick, "--measure"], limits, total=given.seconds)
         failed = report(rows, given.log)
