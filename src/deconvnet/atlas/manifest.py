@@ -88,7 +88,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Made:
+class Recipe:
     """How an atlas is made.
 
     Attributes:
@@ -111,7 +111,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Manifest(Made):
+class Manifest(Recipe):
     """How an atlas was made and what is in it. No times, hosts or absolute paths.
 
     Attributes:
@@ -150,7 +150,7 @@ class LookedAt:
 
 
 @dataclass(frozen=True)
-class Key(Made):
+class Key(Recipe):
     """What the bytes of an atlas depend on: a run is resumed only where all of it is the same.
 
     Attributes:
@@ -261,7 +261,7 @@ def key_of(manifest: Manifest, *, keep_signal: bool) -> Key:
     """
     count = manifest.counts.photos + manifest.counts.skipped
     return Key(
-        **{each.name: getattr(manifest, each.name) for each in fields(Made)},
+        **{each.name: getattr(manifest, each.name) for each in fields(Recipe)},
         format_version=FORMAT_VERSION,
         layers=tuple(layer.name for layer in manifest.layers),
         photos=LookedAt(manifest.photos.name, count, manifest.photos.fingerprint, manifest.photos.pick),

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from operator import attrgetter, getitem
@@ -23,6 +23,14 @@ DATA_DEPENDENT = (
     "the model's way depends on the values of its input (an `if`, a loop or an index computed from activations), "
     "so its steps are not a fixed list: {} Give the part of the model that computes the same steps for every image."
 )
+
+
+_VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
+
+
+def _reshaped(self: Tensor, size: Sequence[int]) -> Tensor:
+    """A view, or a copy where a kernel has laid its result out otherwise than the trace foresaw."""
+    return self.reshape(tuple(size))
 
 
 class ProgramReader:
@@ -113,7 +121,8 @@ class ProgramReader:
         statistics = operation == "aten.instance_norm" and not arguments["use_input_stats"]
         if operation == "aten._native_batch_norm_legit_no_training" or statistics:
             operation = "batch_norm"  # an instance norm that keeps statistics is one in eval
-        step = Step(operation, _NOWHERE, node.target, arguments, tuple(values_in(arguments)), module)
+        function = _reshaped if node.target in _VIEWS else node.target
+        step = Step(operation, _NOWHERE, function, arguments, tuple(values_in(arguments)), module)
         if isinstance(result, Tensor):
             self._add(node, step)
         else:
