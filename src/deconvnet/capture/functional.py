@@ -38,7 +38,7 @@ class _Unclear(Exception):
     """What an operation does here cannot be told from its schema."""
 
 
-class _Rewriting(TorchDispatchMode):
+class _Rewriting(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
     """Goes through a program once; while it is on, the operations that dispatch arrives at are written down.
 
     A tensor is known by the object that stands for it in the trace. What works in place gives the object that it was
@@ -46,11 +46,11 @@ class _Rewriting(TorchDispatchMode):
     """
 
     def __init__(self, program: ExportedProgram) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's own
         self.program = program
         self.written = fx.Graph()
         self.held: dict[fx.Node, Any] = {}  # by node of the program
-        self.newest: dict[FakeTensor, fx.Node] = {}  # where the values are computed that a tensor holds by now
+        self.newest: dict[Tensor, fx.Node] = {}  # where the values are computed that a tensor holds by now
         self.shared: set[Tensor] = set()  # weights, the input, views and what they are views of
         self.changed: set[Tensor] = set()
         self.stack: Any = None
@@ -124,7 +124,7 @@ class _Rewriting(TorchDispatchMode):
 
     def _dispatch(self, operation: OpOverload, arguments: Any, named: Mapping[str, Any]) -> Any:
         """Write down what an operation consists of for these arguments."""
-        mode = next(tensor.fake_mode for tensor in self.newest)
+        mode = next(tensor.fake_mode for tensor in self.newest if isinstance(tensor, FakeTensor))
         try:
             with enable_python_dispatcher(), mode, self:
                 return operation(*arguments, **named)
@@ -170,10 +170,10 @@ class _Rewriting(TorchDispatchMode):
 
     def _change(self, operation: OpOverload, arguments: Any, named: Mapping[str, Any]) -> Any:
         """Write down an operation in place as the one that gives a new tensor, if nothing else can see the change."""
-        tensor, plain = arguments[0], _not_in_place(operation)
-        if plain is None or tensor in self.shared:
+        plain = _not_in_place(operation)
+        if plain is None or not arguments or arguments[0] in self.shared:
             raise _Unclear
-        result = plain(*arguments, **named)
+        tensor, result = arguments[0], plain(*arguments, **named)
         if _form(result) != _form(tensor):
             raise _Unclear  # in place, the result is cast to the type of the input, and laid out as that is
         self.newest[tensor] = self._add(plain, arguments, named, result)
@@ -182,7 +182,8 @@ class _Rewriting(TorchDispatchMode):
 
 
 def _has_kernel(operation: OpOverload, key: DispatchKey) -> bool:
-    return torch._C._dispatch_has_kernel_for_dispatch_key(operation.name(), key) or key in operation.py_kernels
+    name = operation.name()  # type: ignore[no-untyped-call]  # torch's own
+    return torch._C._dispatch_has_kernel_for_dispatch_key(name, key) or key in operation.py_kernels
 
 
 @cache
@@ -217,7 +218,5 @@ def _not_in_place(operation: OpOverload) -> OpOverload | None:
 
 def _form(tensor: Tensor) -> tuple[Any, ...]:
     """Type, device, shape and layout, without asking how long an axis is."""
-    lengths = [
-        length.node.expr if isinstance(length, SymInt) else length for length in (*tensor.shape, *tensor.stride())
-    ]
+    lengths = (*tensor.shape, *tensor.stride())
     return tensor.dtype, tensor.device, [of.node.expr if isinstance(of, SymInt) else of for of in lengths]

@@ -217,7 +217,7 @@ class ProgramReader:
 
     def _names(self) -> tuple[dict[str, Value], dict[str, Value]]:
         """What the model returned, and what each of its modules returned, by name."""
-        (nodes,) = self.operations.output_node().args
+        nodes: Any = self.operations.output_node().args[0]
         outputs, returned = torch.utils._pytree.tree_unflatten(list(nodes), self.program.call_spec.out_spec)
         layers = {name: self.values[clone.args[0]] for name, clone in returned.items()}
         layers.update({name: layers[other] for name, other in self.aliases.items()})
