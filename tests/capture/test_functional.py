@@ -63,14 +63,14 @@ def both(monkeypatch: pytest.MonkeyPatch) -> _Both:
     return _Both(monkeypatch)
 
 
-@pytest.mark.sampled(every=8)
+@pytest.mark.sampled(every=16)
 @pytest.mark.parametrize("name", BY_NAME)
 def test_a_network_of_the_zoo_has_the_same_steps_in_both_ways(name: str, both: _Both):
     network = BY_NAME[name]
     both(network.model(), network.images())
 
 
-@pytest.mark.sampled(every=30)
+@pytest.mark.sampled(every=60)
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_an_operation_has_the_same_steps_in_both_ways(operation: str, both: _Both):
     network = OPERATIONS[operation]
@@ -223,7 +223,7 @@ def _random_program(seed: int) -> Callable[[Any, Tensor], Tensor]:
     return program
 
 
-@pytest.mark.sampled(every=6)
+@pytest.mark.sampled(every=12)
 @pytest.mark.parametrize("seed", range(36))
 def test_a_random_program_has_the_same_steps_in_both_ways(seed: int, both: _Both):
     graph = both(wired(_random_program(seed)), images())
