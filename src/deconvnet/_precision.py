@@ -11,15 +11,14 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch.backends import cudnn
 
 from deconvnet._checks import flag, is_one_of, short
 from deconvnet._errors import ArgumentError
-
-Precision = Literal["tf32", "float16", "bfloat16", "float32", "float64"]
+from deconvnet._types import Precision
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,17 @@ class Arithmetic:
             if self.deterministic:
                 settings.enter_context(_REPEATING.held(True))
             yield
+
+
+AS_THE_WEIGHTS = Arithmetic()
+
+
+def remedy(dtype: torch.dtype) -> str:
+    """What to do where numbers become too large for their type, in words."""
+    if dtype == torch.float64:
+        return "scale the images or the weights down"
+    wider = "float32" if dtype == torch.float16 else "float64"
+    return f'compute in {wider} (--precision {wider}, precision="{wider}")'
 
 
 class _Setting:

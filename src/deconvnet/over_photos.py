@@ -9,7 +9,6 @@ from torch import Tensor
 
 from deconvnet._checks import callback, instance, whole_number
 from deconvnet._errors import ArgumentError, NotFiniteError, PhotoError, TargetError
-from deconvnet.capture.untouched import computing
 from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.classes import output_of
 from deconvnet.engine.layers import Layer
@@ -22,7 +21,6 @@ from deconvnet.photos.sets import PhotoSet, open_photos
 from deconvnet.results.responsible_maps import ResponsibleMaps
 
 
-@computing()
 def responsible_maps(
     net: DeconvNet,
     photos: Any,
@@ -63,7 +61,8 @@ def responsible_maps(
     for part in batches(opened, np.arange(len(opened)), loaded.preprocess, min(size, len(opened)), workers=workers):
         adding.skipped += [(opened.name(i), words) for i, words in part.skipped]
         if len(part.indices):
-            adding.add(part.images[torch.from_numpy(part.slots)].to(example), part.indices.tolist())
+            with engine.computing():
+                adding.add(part.images[torch.from_numpy(part.slots)].to(example), part.indices.tolist())
         if report is not None:
             report(min(len(adding.names) + len(adding.skipped), len(opened)), len(opened))
     return adding.result()

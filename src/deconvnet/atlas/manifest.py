@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from deconvnet._errors import ArgumentError, AtlasError, DeconvNetError
 from deconvnet._files import damaged, decode_json, is_file, is_folder, read_json, write_whole
+from deconvnet._types import Precision
 from deconvnet.photos.pick import Pick
 
 FORMAT_VERSION = 1
@@ -95,6 +96,7 @@ class Manifest:
         deconvnet: version of this package.
         model: the network.
         rules: options of the way down, as `RuleSet` takes them.
+        precision: what it was computed in: a type, or "tf32".
         layers: in the network's order.
         photos: the set.
         preprocess: how photos became inputs, as `Preprocess` takes it.
@@ -107,6 +109,7 @@ class Manifest:
     deconvnet: str
     model: ModelSource
     rules: Mapping[str, Plain]
+    precision: Precision
     layers: tuple[AtlasLayer, ...]
     photos: PhotoSource
     preprocess: Mapping[str, Plain]
@@ -146,7 +149,7 @@ class Key:
 
     Attributes:
         format_version: of the atlas.
-        deconvnet, model, rules, preprocess, k, batch, libraries: as in `Manifest`.
+        deconvnet, model, rules, precision, preprocess, k, batch, libraries: as in `Manifest`.
         layers: their names.
         photos: those that are used.
         signals_kept: whether the signed signals are kept.
@@ -157,6 +160,7 @@ class Key:
     deconvnet: str
     model: ModelSource
     rules: Mapping[str, Plain]
+    precision: Precision
     layers: tuple[str, ...]
     photos: LookedAt
     preprocess: Mapping[str, Plain]
@@ -264,6 +268,7 @@ def key_of(manifest: Manifest, *, keep_signal: bool) -> Key:
         deconvnet=manifest.deconvnet,
         model=manifest.model,
         rules=manifest.rules,
+        precision=manifest.precision,
         layers=tuple(layer.name for layer in manifest.layers),
         photos=LookedAt(manifest.photos.name, count, manifest.photos.fingerprint, manifest.photos.pick),
         preprocess=manifest.preprocess,

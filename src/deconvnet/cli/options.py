@@ -125,6 +125,20 @@ class ModelFlags:
         ),
     ] = None
     device: Annotated[str | None, typer.Option(help="Device: cpu, cuda, cuda:1, mps ...", rich_help_panel=PANEL)] = None
+    precision: Annotated[
+        Literal["float16", "bfloat16", "tf32", "float32", "float64"] | None,
+        typer.Option(
+            help="Type of the numbers, whatever that of the weights. tf32 is float32 whose products a GPU may shorten.",
+            show_default="that of the weights, never shortened",
+            rich_help_panel=PANEL,
+        ),
+    ] = None
+    deterministic: Annotated[
+        bool,
+        typer.Option(
+            "--deterministic", help="Use algorithms that give the same bits every time on a GPU.", rich_help_panel=PANEL
+        ),
+    ] = False
     class_output: Annotated[
         str | None,
         typer.Option(help="Name or index of the output that holds the class scores.", rich_help_panel=PANEL),
@@ -166,6 +180,8 @@ class ModelFlags:
             output=self.class_output,
             memory=self.memory,
             labels=loaded.labels,
+            precision=self.precision,
+            deterministic=self.deterministic,
         )
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from deconvnet._types import Unit
-from deconvnet.core.finite import all_finite, check_finite
+from deconvnet.core.finite import Overflows, all_finite, check_finite
 from deconvnet.core.graph import Graph, Value
 from deconvnet.core.rules import Call, Memory, Rule, RuleSet
 from deconvnet.core.up import Trace
@@ -45,7 +45,7 @@ def forward_in_windows(
     Raises:
         NotFiniteError: names the layer where NaN or infinity first appears.
     """
-    tensors = tensors_of(graph, model, len(units))
+    tensors, overflows = tensors_of(graph, model, len(units)), Overflows(graph)
     at = windows_seen(steps, graph.input, np.array([unit.position for unit in units]))
     source, top = graph.input.name, steps[0].step.output.name
     rows = np.array([unit.image for unit in units])
@@ -66,10 +66,12 @@ def forward_in_windows(
             remembered_at[name] = above
         else:
             output = call.compute()
+        overflows.look(local.step, output)
         values[name] = moved(output, above, at[name])
         for value in local.below:
             if last_use[value.name] == i:
                 values.pop(value.name, None)
+    overflows.check()
     if not all_finite(values[top]):
         check_finite(graph, model, x, frozenset([top]))
     return Trace(len(units), {top: values[top]}, memory, tensors), remembered_at
