@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 from torch.backends import cuda, cudnn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from deconvnet import learn
 from deconvnet._precision import Arithmetic
 
 EXACT = ("none", "ieee")
@@ -192,3 +194,33 @@ def test_deterministic_chooses_algorithms_that_repeat_and_none_by_the_clock():
     with Arithmetic(deterministic=True).held(), Arithmetic().held():
         assert from_another_thread(lambda: (cudnn.deterministic, cudnn.benchmark)) == (True, False)
     assert (cudnn.deterministic, cudnn.benchmark) == (False, True)
+
+
+class Settings(TorchDispatchMode):
+    """Notes at every convolution and product whether it is exact."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[bool] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if any(name in str(func) for name in ("convolution", "mm", "fft")):
+            self.seen.append(exact(settings()))
+        return func(*args, **(kwargs or {}))
+
+
+def test_learning_is_exact_too():
+    before, images = settings(), torch.rand(2, 1, 12, 12)
+    net = learn.AdaptiveDeconvNet.of([3, 4], kernel=3, pool=(2, 2, 1))
+    calls: list[Callable[[], Any]] = [
+        lambda: learn.sparse_code(images, torch.rand(3, 1, 3, 3), 10.0, max_iter=2),
+        lambda: learn.partial_fit(net, images, 2, max_iter=2),
+        lambda: net.reconstruct(net.infer(images, max_iter=2)),
+        lambda: learn.pixel_filters(net),
+        lambda: learn.parts(net, net.infer(images, max_iter=2)),
+    ]
+    for call in calls:
+        with Settings() as seen:
+            call()
+        assert seen.seen and all(seen.seen)
+    assert settings() == before

@@ -44,7 +44,7 @@ def _computing(
     """The method, run as `Attachment.computing` says."""
 
     @wraps(method)
-    def run(net: "DeconvNet", *args: _P.args, **kwargs: _P.kwargs) -> _Result:
+    def run(net: "DeconvNet", /, *args: _P.args, **kwargs: _P.kwargs) -> _Result:
         with net._attached.computing():
             return method(net, *args, **kwargs)
 
