@@ -168,15 +168,14 @@ def _remember_shortening() -> Callable[[tuple[Any, ...]], None]:
     products = _by_older_name(_products)
 
     def put_back(held: tuple[Any, ...]) -> None:
-        found = _shortening()
-        if found == held:
+        untouched = [now == as_held for now, as_held in zip(_shortening(), held, strict=True)]
+        if all(untouched):
             if _by_older_name(torch._C._get_cudnn_allow_tf32) is not convolutions is not None:
                 torch._C._set_cudnn_allow_tf32(convolutions)
             if _by_older_name(_products) != products is not None:
                 torch.set_float32_matmul_precision(products)
-        for operation, *values in zip(_OPERATIONS, found, held, _shortening(), before, strict=True):
-            as_found, as_held, now, then = values
-            if as_found == as_held and now != then:
+        for operation, ours, now, then in zip(_OPERATIONS, untouched, _shortening(), before, strict=True):
+            if ours and now != then:
                 torch._C._set_fp32_precision_setter(*operation, then)
 
     return put_back

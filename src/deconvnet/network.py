@@ -161,7 +161,9 @@ class DeconvNet:
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self._attached.captures.example.shape[1:]))
-        return f"<DeconvNet of {type(self.model).__name__}, input {size}, rules: {self.rules.name}>"
+        precision = self._attached.arithmetic.precision
+        rules = self.rules.name if precision is None else f"{self.rules.name}, precision: {precision}"
+        return f"<DeconvNet of {type(self.model).__name__}, input {size}, rules: {rules}>"
 
     @_computing
     def activations(self, x: Float[Tensor, "n c *spatial"], layers: Sequence[Layer] | Layer) -> dict[str, Tensor]:

@@ -129,7 +129,10 @@ class Captures:
         """The images in the type that is computed in, or NotFiniteError where they are too large for it."""
         if self.arithmetic.dtype in (None, x.dtype):
             return x
-        converted = untouched.ordinary(x, self.arithmetic.dtype)
+        try:
+            converted = untouched.ordinary(x, self.arithmetic.dtype)
+        except TypeError as fault:  # not all devices have all types
+            raise ArgumentError(f"precision={self.arithmetic.precision!r} cannot be used: {fault}") from fault
         if not all_finite(converted):
             raise too_large("the input", x, converted.dtype)
         return converted

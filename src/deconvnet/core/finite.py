@@ -91,15 +91,15 @@ def _not_finite(graph: Graph, step: Step, dtype: torch.dtype) -> NotFiniteError:
     )
 
 
-def too_large(what: str, numbers: Tensor, dtype: torch.dtype) -> NotFiniteError:
-    """The error for finite numbers that a type does not hold.
+def too_large(what: str, values: Tensor, dtype: torch.dtype) -> NotFiniteError:
+    """The error for finite values that a type does not hold.
 
     Args:
         what: holds them.
-        numbers: in their own type.
+        values: in their own type.
         dtype: the type.
     """
-    return NotFiniteError(f"{what} holds {float(numbers.abs().max()):.4g}, too large for {dtype}: {remedy(dtype)}.")
+    return NotFiniteError(f"{what} holds {float(values.abs().max()):.4g}, too large for {dtype}: {remedy(dtype)}.")
 
 
 def check_signal(signal: Tensor, where: str, otherwise: str = "") -> None:

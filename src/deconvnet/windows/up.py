@@ -45,13 +45,14 @@ def forward_in_windows(
     Raises:
         NotFiniteError: names the layer where NaN or infinity first appears.
     """
-    tensors, overflows = tensors_of(graph, model, len(units)), Overflows(graph)
+    tensors = tensors_of(graph, model, len(units))
     at = windows_seen(steps, graph.input, np.array([unit.position for unit in units]))
     source, top = graph.input.name, steps[0].step.output.name
     rows = np.array([unit.image for unit in units])
     values = {source: moved(x, whole_maps(len(x), graph.input.map_size), at[source], rows)}
     memory: dict[str, Memory] = {}
     remembered_at: dict[str, Frames] = {}
+    overflows = Overflows(graph)
     last_use = {value.name: i for i, local in reversed(list(enumerate(steps))) for value in local.below}
     for i, local in reversed(list(enumerate(steps))):
         name = local.step.output.name
