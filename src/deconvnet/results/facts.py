@@ -28,9 +28,9 @@ class Facts:
         silent: units that start from an activation of 0, so that their pictures are all zero.
         units: how many units there are.
         everywhere: of each class that started from all positions of a map where it wins, how many these are.
-        precision: how it was computed, where that was asked for: a type, or "tf32".
         nowhere: of these, the classes that win at no position, so that their pictures are all zero; each at the
             position where its score is the largest.
+        precision: how it was computed, where that was asked for: a type, or "tf32".
     """
 
     skipped: tuple[str, ...] = ()
@@ -41,8 +41,8 @@ class Facts:
     silent: tuple[Unit, ...] = ()
     units: int = 0
     everywhere: tuple[int, ...] = ()
-    precision: str | None = None
     nowhere: tuple[Unit, ...] = ()
+    precision: str | None = None
 
     def of(self, units: Sequence[Unit], rows: slice, activations: Iterable[float]) -> "Facts":
         """The facts about some of the units.
