@@ -89,7 +89,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Making:
+class Recipe:
     """How an atlas is made.
 
     Attributes:
@@ -114,7 +114,7 @@ class Making:
 
 
 @dataclass(frozen=True)
-class Manifest(Making):
+class Manifest(Recipe):
     """How an atlas was made and what is in it. No times, hosts or absolute paths.
 
     Attributes:
@@ -153,7 +153,7 @@ class LookedAt:
 
 
 @dataclass(frozen=True)
-class Key(Making):
+class Key(Recipe):
     """What the bytes of an atlas depend on: a run is resumed only where all of it is the same.
 
     Attributes:
@@ -264,7 +264,7 @@ def key_of(manifest: Manifest, *, keep_signal: bool) -> Key:
     """
     count = manifest.counts.photos + manifest.counts.skipped
     return Key(
-        **{each.name: getattr(manifest, each.name) for each in fields(Making)},
+        **{each.name: getattr(manifest, each.name) for each in fields(Recipe)},
         format_version=FORMAT_VERSION,
         layers=tuple(layer.name for layer in manifest.layers),
         photos=LookedAt(manifest.photos.name, count, manifest.photos.fingerprint, manifest.photos.pick),
