@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from deconvnet._errors import ArgumentError
+from deconvnet._types import Precision
+from deconvnet.core.converted import Converted
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,8 @@ class Graph:
         holds_for: whether the steps hold for a number of images, as far as torch.export knows.
         assumed: name of a weight -> the one number it was filled with when a rectifier was
             recognised by it.
+        converted: the weights in the type that is computed in; None where that is their own.
+        precision: how it is computed, as `Arithmetic` names it.
         ways: whatever was worked out for this graph.
     """
 
@@ -140,6 +144,8 @@ class Graph:
     images: int | None
     holds_for: Callable[[int], bool]
     assumed: Mapping[str, float]
+    converted: Converted | None = None
+    precision: Precision | None = None
     ways: dict[Any, Any] = field(default_factory=dict)
 
 
