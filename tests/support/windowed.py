@@ -1,11 +1,20 @@
 """What single units in windows are tried on: rule sets, steps that enlarge a map, units anywhere in it."""
 
+from contextlib import AbstractContextManager
+from unittest import mock
+
 import torch
 from support.choosing import NORMED, POOLED
 from support.networks import Network
 from torch import Tensor, nn
 
 from deconvnet import DeconvNet, RuleSet, Unit
+
+
+def windows_are(method: str) -> AbstractContextManager[object]:
+    """Windows "copied", "gathered" or "fused", whatever the device."""
+    return mock.patch("deconvnet.windows.kernels.method_on", lambda device: method)
+
 
 RULES = [
     RuleSet(),

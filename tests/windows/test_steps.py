@@ -11,7 +11,7 @@ from support.choosing import NOT_REPEATED
 from support.comparing import assert_equal
 from support.networks import Network
 from support.random_networks import built, convolutions, others, pools, random_networks
-from support.windowed import RULES, SPREADING, corners, differs
+from support.windowed import RULES, SPREADING, corners, differs, windows_are
 from torch import Tensor, nn
 
 from deconvnet import DeconvNet, RuleSet, Unit, costs
@@ -25,6 +25,9 @@ def same_on_both_paths(net: DeconvNet, x: Tensor, layer: str, position: tuple[in
     assert windowed.units == dense.units
     assert torch.equal(windowed.boxes, dense.boxes)
     assert_equal(windowed.windows, dense.windows)
+    with windows_are("gathered"):
+        all_at_once = net.project(x, layer, channel="all", position=position, start="one", route="windowed")
+    assert torch.equal(all_at_once.windows, windowed.windows)
 
 
 @pytest.mark.sampled(every=2)
@@ -58,6 +61,8 @@ def test_windows_whole_maps_and_autograd_agree_on_any_stack(builds, data):
     units = [Unit(layer, 1, position, image) for image in range(2)]
     with mock.patch("deconvnet.engine.costs.Costs.sees_little", lambda self, units, images: True):
         assert_equal(net.project(x, layer, units=units, start="one").full(), truth)
+        with windows_are("gathered"):
+            assert_equal(net.project(x, layer, units=units, start="one").full(), truth)
 
 
 @pytest.mark.sampled(every=2)
@@ -89,9 +94,21 @@ def test_each_image_keeps_its_own_switches_also_where_units_are_mixed_and_split(
     net = DeconvNet(model, x)
     dense = net.project(x, "7", channel="all", route="dense")
     for memory in ("1GB", "6MB"):
-        windowed = net.project(x, "7", channel="all", route="windowed", memory=memory)
-        assert windowed.units == dense.units
-        assert_equal(windowed.windows, dense.windows)
+        for method in ("copied", "gathered"):
+            with windows_are(method):
+                windowed = net.project(x, "7", channel="all", route="windowed", memory=memory)
+            assert windowed.units == dense.units
+            assert_equal(windowed.windows, dense.windows)
+
+
+@pytest.mark.parametrize(("size", "pool"), [((6, 2), nn.MaxPool2d(3, 2, 1)), ((6, 3), nn.MaxPool2d(5, 1, 2))])
+def test_a_pooling_window_wider_than_its_map_keeps_its_switches_in_windows_too(size: tuple[int, int], pool: nn.Module):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), pool, nn.Conv2d(4, 3, 1)).double()
+    x = torch.randn(2, 2, *size, dtype=torch.float64)
+    net = DeconvNet(model, x)
+    for position in corners(net.layers["3"].size):
+        same_on_both_paths(net, x, "3", position)
 
 
 SLICES = {

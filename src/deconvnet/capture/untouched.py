@@ -109,6 +109,9 @@ def changed(before: Mapping[Any, Any], now: Mapping[Any, Any]) -> set[Any]:
 
 
 def _frozen(value: Any, around: tuple[Any, ...] = ()) -> Any:
+    kind = type(value)
+    if kind in _PLAIN or (kind is tuple and all(type(part) in _PLAIN for part in value)):  # most are: a quick way
+        return value if kind in _PLAIN else (tuple, value)
     if isinstance(value, (*_PLAIN, FunctionType, BuiltinFunctionType)):
         return value
     if not isinstance(value, tuple | list | dict) or any(value is container for container in around):

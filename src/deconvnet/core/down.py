@@ -1,6 +1,6 @@
 """Steps down: a signal carried from one layer of a network to another, on whole maps."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from deconvnet.core.graph import Graph, Step, Value, check_signal_starts
 from deconvnet.core.operations import Operation, rule_for
-from deconvnet.core.rules import Call, Rule, RuleSet
+from deconvnet.core.rules import Call, Memory, Rule, RuleSet
 from deconvnet.core.up import Trace
 
 Watch = Callable[[Value, Tensor], object]
@@ -80,24 +80,38 @@ def carry_down(
         way: what is undone.
         trace: the forward pass whose switches are used; one image of it for each signal.
         arrived: the signal that has come to each value, by name; taken out when carried on, added where branches meet.
+            None of these is written over, only signals that are made on the way.
         steps: of the way; all by default.
         watch: called with a value as soon as all of its signal has come.
     """
+    own: set[str] = set()  # of what has arrived, the values whose signal nothing else holds
     for step, rule in way.down[steps]:
-        signal = arrived.pop(step.output.name, None)
+        name = step.output.name
+        signal = arrived.pop(name, None)
         if signal is None:
             continue
         if watch is not None:
             watch(step.output, signal)
-        call = Call(step, way.rules, trace.images, trace.tensors, trace.memory.get(step.output.name, {}))
+        memory = trace.memory.get(name, _NOTHING)
+        call = Call(step, way.rules, trace.images, trace.tensors, memory, name in own and watch is None)
         for value, part in undone(call, rule, signal):
-            arrived[value.name] = arrived[value.name] + part if value.name in arrived else part
+            before = arrived.get(value.name)
+            if before is not None:
+                part = part.add_(before) if rule.fresh else part + before
+            if before is not None or rule.fresh:
+                own.add(value.name)
+            arrived[value.name] = part
 
 
-def undone(call: Call, rule: Rule, signal: Tensor) -> Iterator[tuple[Value, Tensor]]:
+def undone(call: Call, rule: Rule, signal: Tensor) -> list[tuple[Value, Tensor]]:
     """The inputs of a step that a signal on its output reaches, and with what, each in the input's own dtype."""
     below = rule.down(call, signal)
     parts = below if isinstance(below, tuple) else (below,)
-    for value, part in zip(call.step.signals, parts, strict=True):
-        if part is not None:
-            yield value, part.to(value.dtype)
+    return [
+        (value, part if part.dtype == value.dtype else part.to(value.dtype))
+        for value, part in zip(call.step.signals, parts, strict=True)
+        if part is not None
+    ]
+
+
+_NOTHING: Memory = {}

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,6 +12,11 @@ from torch import Tensor
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Precision
 from deconvnet.core.converted import Converted
+
+T = TypeVar("T")
+
+
+_MOST_CACHED = 64  # batches come in a few sizes
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,7 @@ class Step:
         inputs: the values among the arguments, in order.
         module: dotted name of the module in which it was called; "" for the model itself.
         cap: for "relu", the highest value that it lets through (6 for ReLU6); None for no such bound.
+        cache: whatever was worked out for this step and a number of images; see `once`.
     """
 
     operation: str
@@ -94,8 +101,9 @@ class Step:
     inputs: tuple[Value, ...]
     module: str
     cap: float | None = None
+    cache: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
-    @property
+    @cached_property
     def signals(self) -> tuple[Value, ...]:
         """The inputs to which a signal can travel down."""
         return tuple(value for value in self.inputs if value.signal)
@@ -130,7 +138,9 @@ class Graph:
             recognised by it.
         converted: the weights in the type that is computed in; None where that is their own.
         precision: how it is computed, as `Arithmetic` names it.
+        device: the kind of device that it was captured on, such as "cuda".
         ways: whatever was worked out for this graph.
+        ups: what was worked out for its forward passes; see `once`.
     """
 
     input: Value
@@ -146,7 +156,21 @@ class Graph:
     assumed: Mapping[str, float]
     converted: Converted | None = None
     precision: Precision | None = None
+    device: str = "cpu"
     ways: dict[Any, Any] = field(default_factory=dict)
+    ups: dict[Any, Any] = field(default_factory=dict)
+
+
+def once(cache: dict[Any, Any], key: Any, work: Callable[[], T]) -> T:
+    """What `work` gives, from the cache where it holds that; a full cache begins anew."""
+    try:
+        result: T = cache[key]
+    except KeyError:
+        result = work()
+        if len(cache) >= _MOST_CACHED:
+            cache.clear()
+        cache[key] = result
+    return result
 
 
 def towards(steps: Iterable[Step], wanted: Iterable[str]) -> list[Step]:
@@ -202,7 +226,7 @@ def values_in(arguments: Any) -> Iterator[Value]:
             yield from values_in(argument)
 
 
-def per_axis(argument: Any, axes: int, default: int = 0) -> list[int]:
+def per_axis(argument: Any, axes: int, default: int = 0) -> tuple[int, ...]:
     """An argument such as a stride as one number per spatial axis, however it was given; `default` for None."""
-    values = [default] if argument is None else [argument] if isinstance(argument, int) else list(argument)
+    values = (default,) if argument is None else (argument,) if isinstance(argument, int) else tuple(argument)
     return values * axes if len(values) == 1 else values

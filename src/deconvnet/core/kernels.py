@@ -1,19 +1,22 @@
 """Faster ways of `ops`: the same numbers up to the order of sums."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, reduce
 
 import torch
 from torch import Tensor
 
 from deconvnet._types import Index
+from deconvnet.core.pooling import Covering
 
 _FEW_MAPS = 4  # up to here the ways of a convolution that were made for many maps waste most of their work
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """The settings of a convolution, one number per spatial axis.
+    """The settings of a convolution, one number per spatial axis, in tuples.
 
     Attributes:
         stride, padding, dilation, groups: as PyTorch names them.
@@ -21,45 +24,64 @@ class Convolution:
         output_padding: of that transposed convolution.
     """
 
-    stride: Sequence[int]
-    padding: Sequence[int]
-    dilation: Sequence[int]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
     transposed: bool = False
-    output_padding: Sequence[int] = (0,)
+    output_padding: tuple[int, ...] = (0,)
     groups: int = 1
 
 
+Faster = Callable[[Tensor, Tensor, tuple[int, ...], Convolution], Tensor]
+
+
+@lru_cache(maxsize=4096)
 def faster_filter_transposed(
-    signal: Tensor, weight: Tensor, size: tuple[int, ...], convolution: Convolution
-) -> Tensor | None:
-    """As `ops.filter_transposed`; None where it is not known how to be faster."""
-    stride, padding = convolution.stride, convolution.padding
-    ungrouped = convolution.groups == 1 and not convolution.transposed
-    if ungrouped and set(weight.shape[2:]) == {1} and not any(padding):
-        return _point_filter_transposed(signal, weight, size, stride)
-    if ungrouped and size[2:] == tuple(weight.shape[2:]) and not any(padding):
-        single_position: Tensor = signal.flatten(1) @ weight.flatten(1)
-        return single_position.view(size)
-    plain = ungrouped and set(convolution.dilation) == {1}
-    if plain and size[1] <= _FEW_MAPS and max(stride) > 1:
-        return _filter_phases(signal, weight, size, stride, padding)
-    plain = plain and max(stride) == 1
-    if plain and size[1] <= _FEW_MAPS and len(stride) == 2 and weight[0].numel() <= weight.shape[0]:
-        columns = weight.flatten(1).t() @ signal.flatten(2)
-        return torch.nn.functional.fold(columns, size[2:], weight.shape[2:], 1, tuple(padding))
-    crops = [k - 1 - p for k, p in zip(weight.shape[2:], padding, strict=True)]
-    if plain and min(crops) >= 0 and 4 * weight.numel() <= signal.numel():
-        return _filter_flipped(signal, weight, crops)
-    return None
+    signal: torch.Size, weight: torch.Size, size: tuple[int, ...], convolution: Convolution, device: str
+) -> Faster | None:
+    """A way of `ops.filter_transposed` that is faster for tensors of these shapes; None where none is known.
+
+    Args:
+        signal: its shape.
+        weight: its shape.
+        size: of the input of the convolution.
+        convolution: its settings.
+        device: the kind of device, such as "cuda", whose own library knows better.
+    """
+    if device != "cpu" or convolution.groups > 1 or convolution.transposed:
+        return None
+    stride, padding, kernel = convolution.stride, convolution.padding, weight[2:]
+    if size[2:] == kernel and not any(padding):
+        return _from_single_position
+    if set(kernel) == {1} and not any(padding):
+        return _point_filter_transposed
+    if set(convolution.dilation) != {1}:
+        return None
+    if max(stride) > 1:
+        return _filter_phases if size[1] <= _FEW_MAPS else None
+    if size[1] <= _FEW_MAPS and len(stride) == 2 and math.prod(weight[1:]) <= weight[0]:
+        return _filter_folded
+    fits = all(k > p for k, p in zip(kernel, padding, strict=True))
+    return _filter_flipped if fits and 4 * math.prod(weight) <= math.prod(signal) else None
 
 
-def _filter_phases(
-    signal: Tensor, weight: Tensor, size: Sequence[int], stride: Sequence[int], padding: Sequence[int]
-) -> Tensor:
+def _from_single_position(signal: Tensor, weight: Tensor, size: tuple[int, ...], convolution: Convolution) -> Tensor:
+    """A filter as large as the map below: its maps have one position, so that one matrix product does it."""
+    return (signal.flatten(1) @ weight.flatten(1)).view(size)
+
+
+def _filter_folded(signal: Tensor, weight: Tensor, size: tuple[int, ...], convolution: Convolution) -> Tensor:
+    """A filter of stride 1 above few maps: one matrix product, and what each position gives added up."""
+    columns = weight.flatten(1).t() @ signal.flatten(2)
+    return torch.nn.functional.fold(columns, size[2:], weight.shape[2:], 1, convolution.padding)
+
+
+def _filter_phases(signal: Tensor, weight: Tensor, size: tuple[int, ...], convolution: Convolution) -> Tensor:
     """A filter of stride s transposed, as one convolution that gives each block of s pixels as maps of its own.
 
     Quicker than the general way where few maps lie below, as at the pixels.
     """
+    stride, padding = convolution.stride, convolution.padding
     axes = range(len(stride))
     blocks = [-(-k // s) for k, s in zip(weight.shape[2:], stride, strict=True)]
     more = [q * s - k for q, s, k in zip(blocks, stride, weight.shape[2:], strict=True)]
@@ -67,7 +89,7 @@ def _filter_phases(
     parts = whole.view(*weight.shape[:2], *(n for pair in zip(blocks, stride, strict=True) for n in pair))
     parts = parts.permute(1, *(3 + 2 * i for i in axes), 0, *(2 + 2 * i for i in axes))
     phases = parts.reshape(-1, weight.shape[0], *blocks)
-    pixels = _filter_flipped(signal, phases.transpose(0, 1), [q - 1 for q in blocks])
+    pixels = _filtered(signal, phases, [q - 1 for q in blocks])
     pixels = pixels.view(len(signal), size[1], *stride, *pixels.shape[2:])
     order = [n for i in axes for n in (2 + len(stride) + i, 2 + i)]
     below = pixels.permute(0, 1, *order).reshape(
@@ -80,27 +102,55 @@ def _filter_phases(
     return below[inside]
 
 
-def _filter_flipped(signal: Tensor, weight: Tensor, padding: Sequence[int]) -> Tensor:
+def _filter_flipped(signal: Tensor, weight: Tensor, size: tuple[int, ...], convolution: Convolution) -> Tensor:
     """A filter of stride 1 transposed, as the convolution with the flipped filter; quicker on large maps."""
-    flipped = weight.flip(*range(2, weight.ndim)).transpose(0, 1)
-    below: Tensor = torch.ops.aten.convolution(
-        signal, flipped, None, [1] * len(padding), padding, [1] * len(padding), False, [0], 1
-    )
+    crops = [k - 1 - p for k, p in zip(weight.shape[2:], convolution.padding, strict=True)]
+    return _filtered(signal, weight.transpose(0, 1), crops)
+
+
+def _filtered(signal: Tensor, weight: Tensor, padding: Sequence[int]) -> Tensor:
+    """The signal filtered with the flipped weight."""
+    once = [1] * len(padding)
+    flipped = weight.flip(*range(2, weight.ndim))
+    below: Tensor = torch.ops.aten.convolution.default(signal, flipped, None, once, padding, once, False, [0], 1)
     return below
 
 
-def _point_filter_transposed(signal: Tensor, weight: Tensor, size: Sequence[int], stride: Sequence[int]) -> Tensor:
+def _point_filter_transposed(signal: Tensor, weight: Tensor, size: tuple[int, ...], convolution: Convolution) -> Tensor:
     """A filter of one pixel transposed: one matrix product, spread to every stride-th pixel."""
     values = weight.flatten(1).t() @ signal.flatten(2)
     values = values.view(len(signal), -1, *signal.shape[2:])
-    if all(step == 1 for step in stride):
+    if max(convolution.stride) == 1:
         return values
-    below = values.new_zeros(*size)
-    every: Index = (..., *(slice(None, None, step) for step in stride))
+    below = values.new_zeros(size)
+    every: Index = (..., *(slice(None, None, step) for step in convolution.stride))
     below[every] = values
     return below
+
+
+def unpool_gathered(signal: Tensor, switches: Tensor, at: Covering, size: Sequence[int], overlap: str) -> Tensor:
+    """As `ops.unpool` where the switches point, but each pixel gathers from the windows that hold it.
+
+    Sums are taken in the same order every time, which scattering on an accelerator does not promise.
+    """
+    values, switches = signal.flatten(2), switches.flatten(2)
+    parts = []
+    for windows, switch in zip(at.windows, at.switches, strict=True):
+        points_here = switches.index_select(2, windows) == switch
+        parts.append(values.index_select(2, windows).where(points_here, 0))
+    if overlap == "sum":
+        below = sum(parts[1:], parts[0])
+    else:
+        highest, lowest = (reduce(pick, parts, torch.zeros_like(parts[0])) for pick in (torch.maximum, torch.minimum))
+        below = torch.where(highest >= -lowest, highest, lowest)
+    return below.view(*signal.shape[:2], *size)
 
 
 def looked_up(table: Tensor, indices: Tensor) -> Tensor:
     """`table[indices]`, several times faster."""
     return table.index_select(0, indices.flatten()).view(indices.shape)
+
+
+def without_repeats(memory: Tensor) -> Tensor:
+    """What several images share, once; what each has of its own as it is."""
+    return memory[:1] if len(memory) > 1 and memory.stride(0) == 0 else memory

@@ -1,7 +1,7 @@
 """The paper's three operations as pure functions of tensors (Zeiler and Fergus 2013, section 2.1).
 
 One activation is carried down by (i) unpooling, (ii) rectifying and (iii) filtering. Shapes: n images
-or m signals first, then c channels, then one to three spatial axes. Nothing here changes its arguments.
+or m signals first, then c channels, then one to three spatial axes. Nothing but `out` is changed.
 """
 
 import math
@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
 from deconvnet.core import kernels
-from deconvnet.core.pooling import PoolWindows, firsts_and_offsets
+from deconvnet.core.pooling import PoolWindows, covering, pixels
 
 Overlap = Literal["sum", "max"]
 
@@ -28,17 +28,28 @@ def switches(positions: Int[Tensor, "n c *pooled"], windows: Sequence[PoolWindow
     Returns:
         One byte for each window where a window spans at most 256 pixels, else four.
     """
-    firsts, offsets = firsts_and_offsets(windows, positions.device)
-    small = torch.uint8 if len(offsets) <= 256 else torch.int32
-    switch_of = torch.zeros(int(offsets.max()) + 1, dtype=small, device=positions.device)
-    switch_of[offsets] = torch.arange(len(offsets), device=positions.device).to(small)
-    return kernels.looked_up(switch_of, positions - firsts)
+    if any(axis.span > axis.size for axis in windows[1:]):  # one offset is that of pixels in several rows
+        return _switches_by_axis(positions, windows)
+    at = pixels(tuple(windows), positions.device)
+    return kernels.looked_up(at.switch_of, positions - at.firsts)
 
 
-def switched_to(switches: Integer[Tensor, "n c *pooled"], windows: Sequence[PoolWindows]) -> Int[Tensor, "n c *pooled"]:
-    """The flat positions in each feature map that `switches` was made from."""
-    firsts, offsets = firsts_and_offsets(windows, switches.device)
-    return kernels.looked_up(offsets, switches.int()).add_(firsts)
+def _switches_by_axis(positions: Tensor, windows: Sequence[PoolWindows]) -> Tensor:
+    """As `switches`, also where a window is wider than the map."""
+    switch, count = torch.zeros_like(positions), 1
+    for i, axis in reversed(list(enumerate(windows))):
+        starts = axis.starts.to(positions.device).view(-1, *[1] * (len(windows) - 1 - i))
+        switch += (positions % axis.size - starts) * count
+        positions, count = positions // axis.size, count * axis.span
+    return switch.to(torch.uint8 if count <= 256 else torch.int32)
+
+
+def switched_to(
+    switches: Integer[Tensor, "n c *pooled"], windows: Sequence[PoolWindows]
+) -> Int[Tensor, "#n c *pooled"]:
+    """The flat positions in each feature map that `switches` was made from; once where all images share them."""
+    at = pixels(tuple(windows), switches.device)
+    return kernels.looked_up(at.offsets, kernels.without_repeats(switches).int()).add_(at.firsts)
 
 
 def unpool(
@@ -74,14 +85,33 @@ def unpool(
     return below.view(*values.shape[:2], *size)
 
 
-def rectify(signal: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+def unpool_by_switches(
+    signal: Float[Tensor, "m c *pooled"],
+    switches: Integer[Tensor, "#m c *pooled"],
+    windows: Sequence[PoolWindows],
+    *,
+    overlap: Overlap = "sum",
+) -> Float[Tensor, "m c *size"]:
+    """As `unpool`, each value at the position that its switch in its window means."""
+    size = [axis.size for axis in windows]
+    if signal.device.type == "cpu":
+        return unpool(signal, switched_to(switches, windows), size, overlap=overlap)
+    at = covering(tuple(windows), signal.device)
+    return kernels.unpool_gathered(signal, kernels.without_repeats(switches), at, size, overlap)
+
+
+def rectify(signal: Float[Tensor, "*shape"], *, out: Tensor | None = None) -> Float[Tensor, "*shape"]:
     """The signal with its negative values set to zero (section 2.1, (ii)).
+
+    Args:
+        signal: any.
+        out: where the result is written, which may be the signal itself; memory of its own by default.
 
     Example:
         >>> rectify(torch.tensor([-1.0, 2.0]))
         tensor([0., 2.])
     """
-    return signal.clamp(min=0)
+    return torch.clamp(signal, min=0, out=out)
 
 
 def filter_transposed(
@@ -101,11 +131,11 @@ def filter_transposed(
             dropped a row that its output does not show.
         convolution: its stride, padding and the like.
     """
-    faster = kernels.faster_filter_transposed(signal, weight, size, convolution)
+    faster = kernels.faster_filter_transposed(signal.shape, weight.shape, size, convolution, signal.device.type)
     if faster is not None:
-        return faster
+        return faster(signal, weight, size, convolution)
     below = signal.new_empty(1).expand(size)  # only its shape is read
-    grad: Tensor = torch.ops.aten.convolution_backward(
+    grad: Tensor = torch.ops.aten.convolution_backward.default(
         signal, below, weight, None, convolution.stride, convolution.padding, convolution.dilation,
         convolution.transposed, convolution.output_padding, convolution.groups, [True, False, False],
     )[0]  # fmt: skip

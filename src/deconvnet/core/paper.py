@@ -21,20 +21,19 @@ def max_pool(step: Step, rules: RuleSet) -> Rule:
 
     def up(call: Call) -> tuple[Tensor, Memory]:
         output, positions = pooling.max_pool(call)
-        return output, {"switches": ops.switches(positions, pooling.step_windows(call.step, call.sizes()))}
+        return output, {"switches": ops.switches(positions, call.once(pooling.windows_of))}
 
     def down(call: Call, signal: Tensor) -> Tensor:
-        windows = pooling.step_windows(call.step, call.sizes())
+        windows = call.once(pooling.windows_of)
         if rules.unpool == "average":
             return pooling.spread(signal, windows)
         if rules.unpool == "switches":
-            positions = ops.switched_to(call.memory["switches"], windows)
-        else:
-            positions = pooling.centres(windows).to(signal.device)
+            return ops.unpool_by_switches(signal, call.memory["switches"], windows, overlap=rules.overlap)
+        positions = pooling.centres(windows).to(signal.device)
         return ops.unpool(signal, positions, call.sizes()[2:], overlap=rules.overlap)
 
     if rules.unpool == "switches":
-        return Rule(f"unpool by switches ({rules.overlap})", down, up)
+        return Rule(f"unpool by switches ({rules.overlap})", down, up, fresh=True, unpools=True)
     return Rule(f"unpool to the {rules.unpool}", down)
 
 
@@ -48,11 +47,14 @@ def relu(step: Step, rules: RuleSet) -> Rule:
 
     def down(call: Call, signal: Tensor) -> Tensor:
         if rules.backward_rectify:
-            signal = ops.rectify(signal)
+            signal = ops.rectify(signal, out=signal if call.own else None)
         return signal * call.memory["mask"] if rules.forward_mask else signal
 
     words = ["rectify"] * rules.backward_rectify + ["forward mask"] * rules.forward_mask
-    return Rule(" and ".join(words) or "the same signal", down, up if rules.forward_mask else None, unchanged=not words)
+    return Rule(
+        " and ".join(words) or "the same signal", down, up if rules.forward_mask else None,
+        unchanged=not words, fresh=bool(words), rectifies=rules.backward_rectify, masks=rules.forward_mask,
+    )  # fmt: skip
 
 
 def convolution(step: Step, rules: RuleSet) -> Rule:
@@ -61,13 +63,16 @@ def convolution(step: Step, rules: RuleSet) -> Rule:
         return if_smooth_is_admitted(step, rules, TWO_SIGNALS)
     if isinstance(step.arguments["padding"], str):
         return Rule("transposed filter", by_adjoint(step).down)
-    return Rule("transposed filter", _filter_transposed)
+    return Rule("transposed filter", _filter_transposed, fresh=True, folds=not geometry.is_transposed(step))
 
 
 def _filter_transposed(call: Call, signal: Tensor) -> Tensor:
-    size = call.sizes()
-    axes = len(size) - 2
-    convolution = Convolution(
+    return ops.filter_transposed(signal, call["weight"], call.sizes(), call.once(_settings))
+
+
+def _settings(call: Call) -> Convolution:
+    axes = len(call.sizes()) - 2
+    return Convolution(
         stride=per_axis(call["stride"], axes, 1),
         padding=per_axis(call["padding"], axes),
         dilation=per_axis(call["dilation"], axes, 1),
@@ -75,14 +80,13 @@ def _filter_transposed(call: Call, signal: Tensor) -> Tensor:
         output_padding=per_axis(call["output_padding"], axes),
         groups=call["groups"],
     )
-    return ops.filter_transposed(signal, call["weight"], size, convolution)
 
 
 def fully_connected(step: Step, rules: RuleSet) -> Rule:
     """As a convolution that sees all of its input: the same weights, transposed."""
     if len(step.signals) > 1:
         return if_smooth_is_admitted(step, rules, TWO_SIGNALS)
-    return Rule("transposed filter", lambda call, signal: signal @ call["weight"])
+    return Rule("transposed filter", lambda call, signal: signal @ call["weight"], fresh=True)
 
 
 def local_response_norm(step: Step, rules: RuleSet) -> Rule:

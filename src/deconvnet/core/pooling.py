@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
-from deconvnet.core.graph import Step, per_axis
+from deconvnet.core.graph import per_axis
 from deconvnet.core.rules import Call
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PoolWindows:
     """Where the windows of a pooling lie along one axis.
 
@@ -61,18 +62,17 @@ def adaptive_windows(size: int, windows: int) -> PoolWindows:
     return PoolWindows(size, starts, ends - starts)
 
 
-def step_windows(step: Step, below: Sequence[int]) -> list[PoolWindows]:
-    """The windows of a pooling step for an input of shape `below`, per spatial axis."""
-    sizes, pooled, arguments = below[2:], step.output.map_size, step.arguments
+def windows_of(call: Call) -> tuple[PoolWindows, ...]:
+    """The windows of a pooling step, per spatial axis; to be worked out once."""
+    sizes, pooled, arguments = call.sizes()[2:], call.step.output.map_size, call.step.arguments
     if "kernel_size" not in arguments:
-        return [adaptive_windows(*lengths) for lengths in zip(sizes, pooled, strict=True)]
+        return tuple(adaptive_windows(*lengths) for lengths in zip(sizes, pooled, strict=True))
     kernel = per_axis(arguments["kernel_size"], len(sizes))
     stride = per_axis(arguments["stride"] or kernel, len(sizes))
     padding = per_axis(arguments["padding"], len(sizes))
     dilation = per_axis(arguments["dilation"], len(sizes))
-    return [
-        regular_windows(*settings) for settings in zip(sizes, pooled, kernel, stride, padding, dilation, strict=True)
-    ]
+    settings = zip(sizes, pooled, kernel, stride, padding, dilation, strict=True)
+    return tuple(regular_windows(*of_axis) for of_axis in settings)
 
 
 def max_pool(call: Call) -> tuple[Tensor, Tensor]:
@@ -92,13 +92,61 @@ def max_pool(call: Call) -> tuple[Tensor, Tensor]:
     return output.contiguous(), positions.contiguous()
 
 
-def firsts_and_offsets(windows: Sequence[PoolWindows], device: torch.device) -> tuple[Tensor, Tensor]:
-    """The flat position of each window's first pixel, and how much further each pixel of a window lies."""
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """Where the pixels of pooling windows lie in a flattened map.
+
+    Attributes:
+        firsts: position of each window's first pixel.
+        offsets: how much further each pixel of a window lies, by its switch.
+        switch_of: the switch of each offset.
+    """
+
+    firsts: Int[Tensor, "*pooled"]
+    offsets: Int[Tensor, " switches"]
+    switch_of: Integer[Tensor, " span"]
+
+
+@lru_cache(maxsize=512)
+def pixels(windows: tuple[PoolWindows, ...], device: torch.device) -> Pixels:
+    """Where the pixels of these windows lie; worked out once for the same objects, one for each axis."""
     firsts, offsets = torch.zeros((), dtype=torch.int64, device="cpu"), torch.zeros(1, dtype=torch.int64, device="cpu")
     for i, axis in enumerate(windows):
         firsts = firsts * axis.size + _along(axis.starts, i, len(windows))
         offsets = (offsets[:, None] * axis.size + torch.arange(axis.span, device="cpu")).flatten()
-    return firsts.to(device), offsets.to(device)
+    small = torch.uint8 if len(offsets) <= 256 else torch.int32
+    switch_of = torch.zeros(int(offsets.max()) + 1, dtype=small, device="cpu")
+    switch_of[offsets] = torch.arange(len(offsets), device="cpu").to(small)
+    return Pixels(firsts.to(device), offsets.to(device), switch_of.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class Covering:
+    """The pooling windows that hold each pixel of a flattened map, in as many rows as one pixel has at most.
+
+    Attributes:
+        windows: flat position of the window.
+        switches: the pixel's switch in it; -1 where the pixel has fewer windows than rows.
+    """
+
+    windows: Int[Tensor, "rows pixels"]
+    switches: Int[Tensor, "rows pixels"]
+
+
+@lru_cache(maxsize=512)
+def covering(windows: tuple[PoolWindows, ...], device: torch.device) -> Covering:
+    """The windows that hold each pixel; worked out once for the same objects, one for each axis."""
+    index, switch = torch.zeros(2, 1, 1, dtype=torch.int64, device="cpu")
+    for axis in windows:
+        away = torch.arange(axis.size, device="cpu")[:, None] - axis.starts
+        inside = (away >= 0) & (away < axis.counts * axis.dilation) & (away % axis.dilation == 0)
+        most = max(int(inside.sum(1).max()), 1)
+        first = inside.byte().sort(dim=1, descending=True, stable=True).indices[:, :most]
+        offset = away.where(inside, -1).gather(1, first)
+        index = (index[:, None, :, None] * len(axis.starts) + first.t()[:, None]).flatten(2).flatten(0, 1)
+        both = (switch[:, None, :, None] >= 0) & (offset.t()[:, None] >= 0)
+        switch = (switch[:, None, :, None] * axis.span + offset.t()[:, None]).where(both, -1).flatten(2).flatten(0, 1)
+    return Covering(index.to(device), switch.to(device))
 
 
 def centres(windows: Sequence[PoolWindows]) -> Int[Tensor, "1 1 *pooled"]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn, relu
 
-from deconvnet.core.graph import Graph, towards
+from deconvnet.core.graph import Graph, Step, once, towards
 from deconvnet.core.operations import overwritable
 from deconvnet.core.rules import Call, Memory, Rule, RuleSet
 from deconvnet.core.weights import tensors_of
@@ -49,26 +49,40 @@ def forward(
         watch: by the name of a value, what is called with it once it is there; it is not kept for that.
     """
     watch = watch or {}
+    remembering = frozenset(name for name, rule in chosen.items() if rule.up is not None)
+    sought = wanted.union(watch)
+    planned = once(graph.ups, (sought, wanted, remembering), lambda: _planned(graph, sought, wanted, remembering))
     tensors = tensors_of(graph, model, len(x))
-    values: dict[str, Tensor] = {graph.input.name: x}
+    values: dict[str, Tensor] = {**tensors, graph.input.name: x}
     memory: dict[str, Memory] = {}
-    steps = towards(graph.steps, wanted | watch.keys())
-    last_use = {value.name: i for i, step in enumerate(steps) for value in step.inputs}
-    own = overwritable(steps, chosen) - wanted
-    for i, step in enumerate(steps):
-        name, below = step.output.name, step.inputs[0].name
-        inputs = {value.name: values[value.name] for value in step.inputs}
-        call = Call(step, rules, len(x), {**tensors, **inputs})
-        rule = chosen.get(name)
-        if rule is not None and rule.up is not None:
-            values[name], memory[name] = rule.up(call)
-        elif step.function is relu and below in own:
-            values[name] = values[below].relu_()
+    for step, writes_over, last_used in planned:
+        name = step.output.name
+        call = Call(step, rules, len(x), values)
+        if name in remembering and (up := chosen[name].up) is not None:
+            values[name], memory[name] = up(call)
+        elif writes_over:
+            values[name] = values[step.inputs[0].name].relu_()
         else:
             values[name] = call.compute()
         if name in watch:
             watch[name](values[name])
-        for used in (*inputs, name):
-            if last_use.get(used, i) == i and used not in wanted:
-                del values[used]
-    return Trace(len(x), {name: tensor for name, tensor in values.items() if name in wanted}, memory, tensors)
+        for used in last_used:
+            del values[used]
+    return Trace(len(x), {name: values[name] for name in wanted if name in values}, memory, tensors)
+
+
+def _planned(
+    graph: Graph, sought: frozenset[str], wanted: frozenset[str], remembering: frozenset[str]
+) -> list[tuple[Step, bool, tuple[str, ...]]]:
+    """The steps up to the values that are sought, whether each writes over its input, and what no later one needs."""
+    steps = towards(graph.steps, sought)
+    last_use = {value.name: i for i, step in enumerate(steps) for value in (*step.inputs, step.output)}
+    own = overwritable(steps, remembering) - wanted
+    return [
+        (
+            step,
+            step.function is relu and step.inputs[0].name in own,
+            tuple({v.name for v in (*step.inputs, step.output) if last_use[v.name] == i and v.name not in wanted}),
+        )
+        for i, step in enumerate(steps)
+    ]

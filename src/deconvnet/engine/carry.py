@@ -3,21 +3,25 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from deconvnet._types import Box, Unit
-from deconvnet.core.down import carry_down
+from deconvnet.core.down import Way, carry_down
+from deconvnet.core.folding import with_filters
 from deconvnet.core.graph import Value
 from deconvnet.core.selection import of_images
+from deconvnet.core.up import Trace
 from deconvnet.engine.costs import CHUNK, Costs
 from deconvnet.engine.passes import Pass
 from deconvnet.windows.cost import Route, RouteName
-from deconvnet.windows.down import Arrived, carry_down_in_windows, on_whole_map, together
-from deconvnet.windows.frames import Frames, moved, whole_maps
+from deconvnet.windows.down import Arrived, carry_down_in_windows, on_whole_map, windows_together
+from deconvnet.windows.frames import Frames, whole_maps
+from deconvnet.windows.kernels import moved
+from deconvnet.windows.parts import Part
 from deconvnet.windows.receptive_field import box
 
 # value, (m,) indices of units among those of all passes, their signals, and the windows that these lie in
@@ -112,10 +116,7 @@ class _Batch:
         """The first half and the second."""
         middle = len(self.indices) // 2
         for part in (slice(0, middle), slice(middle, len(self.indices))):
-            in_windows = {
-                name: [(signal[part], frames.of(part)) for signal, frames in parts]
-                for name, parts in self.in_windows.items()
-            }
+            in_windows = {name: [signal.of(part) for signal in parts] for name, parts in self.in_windows.items()}
             on_maps = {name: self._rows(signal, part) for name, signal in self.on_maps.items()}
             yield _Batch(self.indices[part], self.images[part], in_windows, on_maps)
 
@@ -150,8 +151,8 @@ class _Carrier:
         if self.route.local:
             points = np.array([seeds.units[index].position for index in indices])
             signal, frames = seeds.points(indices.tolist()), Frames(points, (1,) * points.shape[1])
-            return _Batch(indices, images, {name: [(signal, frames)]}, {})
-        signal = torch.stack([seeds.signal(index) for index in indices.tolist()])
+            return _Batch(indices, images, {name: [Part(signal, frames)]}, {})
+        signal = seeds.signals(indices.tolist())
         if not way.images_apart:
             whole = signal.new_zeros(self.pass_.trace.images, *signal.shape[1:])
             whole[images] = signal
@@ -171,7 +172,7 @@ class _Carrier:
         """What has come to the way's end; zero where nothing has."""
         stop, size = self.costs.way.stop, self.costs.size
         if stop.name in batch.in_windows:
-            return together(batch.in_windows[stop.name], size)
+            return windows_together(batch.in_windows[stop.name], size)
         signal = batch.on_maps.get(stop.name)
         if signal is None:
             like = self.pass_.trace.values[self.costs.way.start.name]
@@ -186,7 +187,7 @@ class _Carrier:
         last = self._fits_until(batch, first, count)
         carry_down_in_windows(
             self.costs.way, self.route.local[first:last], self.pass_.trace, self.pass_.remembered_at, batch.images,
-            batch.in_windows, lambda value, signal, frames: self._show(batch, value, signal, frames),
+            batch.in_windows, None if self.watch is None else partial(self._show, batch),
         )  # fmt: skip
         if last == count:
             yield batch
@@ -203,18 +204,26 @@ class _Carrier:
     def _down_maps(self, batch: _Batch, first: int | None = None) -> Iterator[_Batch]:
         first, count = len(self.route.local) if first is None else first, len(self.costs.way.down)
         last = self._fits_until(batch, first, count)
-        trace = self.pass_.trace
-        if self.costs.way.images_apart:
+        way, trace = self._on_maps
+        if way.images_apart:
             trace = of_images(trace, batch.images)
         carry_down(
-            self.costs.way, trace, batch.on_maps, slice(first, last),
-            lambda value, signal: self._show_maps(batch, value, signal),
+            way, trace, batch.on_maps, slice(first, last),
+            None if self.watch is None else partial(self._show_maps, batch),
         )  # fmt: skip
         if last == count:
             yield batch
             return
         for half in batch.halves():
             yield from self._down_maps(half, last)
+
+    @cached_property
+    def _on_maps(self) -> tuple[Way, Trace]:
+        """The way on whole maps and the pass, on an accelerator with norms folded into filters; shown as they are."""
+        way, trace, folds = self.costs.way, self.pass_.trace, self.costs.folds
+        if not folds or self.watch is not None or self.pass_.seeds.values.device.type == "cpu":
+            return way, trace
+        return self.costs.folded, with_filters(way, trace, folds)
 
     def _fits_until(self, batch: _Batch, first: int, count: int) -> int:
         """The first step before which the batch must and can be split; `count` if there is none."""

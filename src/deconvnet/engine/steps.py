@@ -28,7 +28,8 @@ from deconvnet.engine.project import facts_of
 from deconvnet.engine.seeds import Seeds, unit_seeds
 from deconvnet.engine.targets import Target
 from deconvnet.results.steps import StepDown, Steps
-from deconvnet.windows.frames import Frames, moved, whole_maps
+from deconvnet.windows.frames import Frames, whole_maps
+from deconvnet.windows.kernels import moved
 
 Undone = tuple[Step, Rule]
 
@@ -165,7 +166,7 @@ def _unpooling(
     remembered = trace.memory.get(step.output.name, {})
     call = Call(step, way.rules, trace.images, trace.tensors, remembered)
     unpooled = rule.down(call, trace.values[step.output.name])
-    windows = tuple(pooling.step_windows(step, call.sizes()))
+    windows = call.once(pooling.windows_of)
     switches = None
     if "switches" in remembered:
         switches = ops.switched_to(remembered["switches"], windows)[row]

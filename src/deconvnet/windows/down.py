@@ -1,21 +1,25 @@
 """Steps down for single units: the signal of each in a window that grows with every step, from one pixel."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from deconvnet.core.down import Way, undone
-from deconvnet.core.graph import Step, Value
+from deconvnet.core.graph import Value
 from deconvnet.core.rules import Call, Memory
 from deconvnet.core.up import Trace
-from deconvnet.windows.frames import Frames, added, moved, united, whole_maps
-from deconvnet.windows.steps import LocalStep
+from deconvnet.windows import kernels
+from deconvnet.windows.frames import Frames, copy_to, united, whole_maps
+from deconvnet.windows.parts import Part, Pooled, Remembered
+from deconvnet.windows.steps import LocalStep, StepFrames, frames_of_steps
 
-# By the name of a value, the signals that have come to it, each with the windows that it lies in.
-Arrived: TypeAlias = dict[str, list[tuple[Tensor, Frames]]]
+Arrived: TypeAlias = dict[str, list[Part]]  # by the name of a value, the signals that have come to it
 Watch = Callable[[Value, Tensor, Frames], object]
 
 
@@ -39,39 +43,123 @@ def carry_down_in_windows(
         arrived: what has come to some values; changed in place.
         watch: called with a value as soon as all of its signal has come, and where its windows lie.
     """
+    frames, _ = frames_of_steps(steps, {name: [part.frames for part in parts] for name, parts in arrived.items()})
+    memory = _Memory(trace, remembered_at, images, {local.step.output.name: local.step.output for local in steps})
+    _copy_to_accelerator(arrived, frames, memory)
     for local in steps:
-        name = local.step.output.name
+        step, name = local.step, local.step.output.name
         parts = arrived.pop(name, None)
         if parts is None:
             continue
-        signal, frames = together(parts, local.step.output.map_size)
+        of, rule = frames[name], way.chosen[name]
+        fused = _fuses(parts[0].signal)
+        if fused and (rule.rectifies or rule.masks) and watch is None:
+            mask = memory.where_it_lies(name, "mask") if rule.masks else None
+            signal = together(parts, of.at, rectify=rule.rectifies, mask=mask)
+            arrived.setdefault(local.below[0].name, []).append(Part(signal, of.below, own=True))
+            continue
+        signal = together(parts, of.at)
+        own = watch is None and (signal is not parts[0].signal or (len(parts) == 1 and parts[0].own))
         if watch is not None:
-            watch(local.step.output, signal, frames)
-        below, above = local.reached(frames)
-        memory = _windows_of(trace, remembered_at.get(name), local.step, above, images)
-        call = Call(local.sized(above.size, below.size), way.rules, len(signal), trace.tensors, memory)
-        for value, part in undone(call, way.chosen[name], moved(signal, frames, above)):
-            arrived.setdefault(value.name, []).append((part, below))
+            watch(step.output, signal, of.at)
+        if fused and rule.unpools:
+            switches = memory.where_it_lies(name, "switches")
+            pooled = Pooled(of.at, local.windows, switches, keeps_largest=way.rules.overlap == "max")
+            arrived.setdefault(local.below[0].name, []).append(Part(signal, of.below, pooled))
+            continue
+        sized = local.sized(of.above.size, of.below.size)
+        call = Call(sized, way.rules, len(signal), trace.tensors, memory.cut(name, of.above), own)
+        for value, part in undone(call, rule, kernels.moved(signal, of.at, of.above)):
+            arrived.setdefault(value.name, []).append(Part(part, of.below, own=rule.fresh))
 
 
-def together(parts: Sequence[tuple[Tensor, Frames]], size: tuple[int, ...]) -> tuple[Tensor, Frames]:
-    """The sum of the signals that have arrived at a value, in windows that hold them as far as they lie on the map."""
-    if all(frames.size == size and not frames.low.any() for _, frames in parts):
-        return sum((part for part, _ in parts[1:]), parts[0][0]), parts[0][1]
-    frames = united([frames for _, frames in parts], size)
-    return added(parts, frames), frames
+def together(
+    parts: Sequence[Part], to: Frames, *, rectify: bool = False, mask: Remembered | None = None
+) -> Float[Tensor, "m c *size"]:
+    """The sum of the signals that have arrived at a value, in windows that hold them as far as they lie on the map.
+
+    Args:
+        parts: what has arrived.
+        to: the windows.
+        rectify: whether the sum is rectified; where kernels are fused.
+        mask: what it is multiplied with after that; where kernels are fused.
+    """
+    done = not rectify and mask is None
+    if done and len(parts) == 1 and parts[0].pooled is None and parts[0].frames.same_as(to):
+        return parts[0].signal
+    if _fuses(parts[0].signal):
+        from deconvnet.windows.fused import joined  # Triton is not everywhere
+
+        return joined(parts, to, rectify=rectify, mask=mask)
+    return kernels.added(parts, to)
 
 
-def on_whole_map(parts: Sequence[tuple[Tensor, Frames]], size: tuple[int, ...]) -> Float[Tensor, "m c *size"]:
+def windows_together(parts: Sequence[Part], size: tuple[int, ...]) -> tuple[Float[Tensor, "m c *size"], Frames]:
+    """The sum of the signals that have arrived at a value with maps of `size`, and where its windows lie."""
+    to = united([part.frames for part in parts], size)
+    return together(parts, to), to
+
+
+def on_whole_map(parts: Sequence[Part], size: tuple[int, ...]) -> Float[Tensor, "m c *size"]:
     """The sum of the signals that have arrived at a value, on its whole map, for the way down on whole maps."""
-    signal, frames = together(parts, size)
-    return signal if frames.size == size else moved(signal, frames, whole_maps(len(signal), size))
+    signal, frames = windows_together(parts, size)
+    return signal if frames.size == size else kernels.moved(signal, frames, whole_maps(len(signal), size))
 
 
-def _windows_of(trace: Trace, at: Frames | None, step: Step, to: Frames, images: Int[np.ndarray, " m"]) -> Memory:
-    """What was remembered of a step, cut to the windows `to`."""
-    at = at or whole_maps(trace.images, step.output.map_size)
-    return {
-        name: moved(tensor, at, to, images) if tuple(tensor.shape[2:]) == at.size else tensor[images]
-        for name, tensor in trace.memory.get(step.output.name, {}).items()
-    }
+def _fuses(signal: Tensor) -> bool:
+    """Whether kernels are fused for such a signal; 3-D maps take the plain way."""
+    return signal.ndim <= 4 and kernels.method_on(signal.device) == "fused"
+
+
+def _copy_to_accelerator(arrived: Arrived, frames: Mapping[str, StepFrames], memory: "_Memory") -> None:
+    """Have the corners of all windows of a way where its signals are, copied there together."""
+    device = next((part.signal.device for parts in arrived.values() for part in parts), None)
+    if device is not None and kernels.method_on(device) != "copied":
+        places = [place for of in frames.values() for place in (of.at, of.above, of.below)]
+        copy_to(device, [*places, *(memory.of_units(name) for name in frames if memory.trace.memory.get(name))])
+
+
+@dataclass(frozen=True, eq=False)
+class _Memory:
+    """What the forward pass remembered, as units see it.
+
+    Attributes:
+        trace: the pass.
+        remembered_at: by step, the windows that it was remembered in; whole maps elsewhere.
+        images: of each unit, its image in the pass.
+        outputs: of the steps, by name.
+    """
+
+    trace: Trace
+    remembered_at: Mapping[str, Frames]
+    images: Int[np.ndarray, " m"]
+    outputs: Mapping[str, Value]
+    _of_units: dict[str, Frames] = field(default_factory=dict)
+
+    def cut(self, name: str, to: Frames) -> Memory:
+        """What was remembered of a step, cut to windows."""
+        at = self._at(name)
+        return {
+            key: kernels.moved(tensor, at, to, self.images)
+            if tuple(tensor.shape[2:]) == at.size
+            else tensor[self.images]
+            for key, tensor in self.trace.memory.get(name, {}).items()
+        }
+
+    def where_it_lies(self, name: str, key: str) -> Remembered:
+        """One thing that was remembered of a step, not copied."""
+        return Remembered(self.trace.memory[name][key], self.of_units(name), self._rows)
+
+    def of_units(self, name: str) -> Frames:
+        """Of each unit, the window that a step was remembered in."""
+        if name not in self._of_units:
+            self._of_units[name] = self._at(name).of(self.images)
+        return self._of_units[name]
+
+    @cached_property
+    def _rows(self) -> Int[Tensor, " m"]:
+        """The images of the units, on the device of the pass."""
+        return torch.from_numpy(self.images).to(next(iter(self.trace.values.values())).device)
+
+    def _at(self, name: str) -> Frames:
+        return self.remembered_at.get(name) or whole_maps(self.trace.images, self.outputs[name].map_size)

@@ -4,7 +4,7 @@ A step in windows is the same step on small maps without padding: the rules need
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
@@ -16,7 +16,7 @@ from deconvnet.core.geometry import Window
 from deconvnet.core.graph import Size, Step, Value
 from deconvnet.core.operations import Operation, row_of
 from deconvnet.core.rules import RuleSet
-from deconvnet.windows.frames import Frames
+from deconvnet.windows.frames import Frames, united
 
 _MOST_SIZES = 256  # of windows, for which a step is kept
 
@@ -42,6 +42,8 @@ class LocalStep:
 
     def reached(self, above: Frames) -> tuple[Frames, Frames]:
         """The windows below that these reach, and those above that the step gives from exactly these."""
+        if all(window == (1, 0, 0) for window in self.windows) and not self.spreads:
+            return above, above
         ends = [seen(window, above.low[:, i], above.high[:, i] - 1) for i, window in enumerate(self.windows)]
         longest = tuple(max(int((high - low).max()) + 1, 1) for low, high in ends)
         below = Frames(np.stack([low for low, _ in ends], 1), longest)
@@ -87,6 +89,43 @@ def local_step(
     if row.spreads and any(high - low + scale < 1 for scale, low, high in windows):
         return None  # between the pixels that it reaches lie some that it does not
     return LocalStep(step, below, windows, row.spreads, row.border)
+
+
+@dataclass(frozen=True, eq=False)
+class StepFrames:
+    """Where the windows of one step lie.
+
+    Attributes:
+        at: on its output, those of all that is above, as far as they lie on the map.
+        above: on its output, those that it gives from `below`.
+        below: on its inputs, those that it reaches, past the border too.
+    """
+
+    at: Frames
+    above: Frames
+    below: Frames
+
+
+def frames_of_steps(
+    steps: Sequence[LocalStep], wanted: Mapping[str, Sequence[Frames]]
+) -> tuple[dict[str, StepFrames], dict[str, list[Frames]]]:
+    """Where the windows of every step lie that is reached, by the name of its output; and those behind the last steps.
+
+    Args:
+        steps: from the top down.
+        wanted: the windows that are wanted of some values, by name.
+    """
+    parts = {name: list(frames) for name, frames in wanted.items()}
+    of: dict[str, StepFrames] = {}
+    for local in steps:
+        name = local.step.output.name
+        if name in parts:
+            at = united(parts.pop(name), local.step.output.map_size)
+            below, above = local.reached(at)
+            of[name] = StepFrames(at, above, below)
+            for value in local.below:
+                parts.setdefault(value.name, []).append(below)
+    return of, parts
 
 
 def seen(window: Window, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

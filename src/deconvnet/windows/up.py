@@ -12,8 +12,9 @@ from deconvnet.core.graph import Graph, Value
 from deconvnet.core.rules import Call, Memory, Rule, RuleSet
 from deconvnet.core.up import Trace
 from deconvnet.core.weights import tensors_of
-from deconvnet.windows.frames import Frames, moved, united, whole_maps
-from deconvnet.windows.steps import LocalStep
+from deconvnet.windows.frames import Frames, united, whole_maps
+from deconvnet.windows.kernels import moved
+from deconvnet.windows.steps import LocalStep, frames_of_steps
 
 
 def forward_in_windows(
@@ -46,9 +47,10 @@ def forward_in_windows(
         NotFiniteError: names the layer where NaN or infinity first appears.
     """
     tensors = tensors_of(graph, model, len(units))
-    at = windows_seen(steps, graph.input, np.array([unit.position for unit in units]))
     source, top = graph.input.name, steps[0].step.output.name
-    rows = np.array([unit.image for unit in units])
+    positions, rows = (np.array([getattr(unit, name) for unit in units]) for name in ("position", "image"))
+    frames, rest = frames_of_steps(steps, {top: [_points(positions)]})
+    at = {name: of.at for name, of in frames.items()} | {source: united(rest[source], graph.input.map_size)}
     values = {source: moved(x, whole_maps(len(x), graph.input.map_size), at[source], rows)}
     memory: dict[str, Memory] = {}
     remembered_at: dict[str, Frames] = {}
@@ -56,7 +58,7 @@ def forward_in_windows(
     last_use = {value.name: i for i, local in reversed(list(enumerate(steps))) for value in local.below}
     for i, local in reversed(list(enumerate(steps))):
         name = local.step.output.name
-        below, above = local.reached(at[name])
+        below, above = frames[name].below, frames[name].above
         inputs = {
             value.name: moved(values[value.name], at[value.name], below, fill=local.border) for value in local.below
         }
@@ -88,11 +90,9 @@ def windows_seen(steps: Sequence[LocalStep], source: Value, positions: Int[np.nd
         source: the lowest value.
         positions: of the units, on the output of the first of `steps`.
     """
-    wanted = {steps[0].step.output.name: [Frames(positions, (1,) * positions.shape[1])]}
-    at: dict[str, Frames] = {}
-    for local in steps:
-        name = local.step.output.name
-        at[name] = united(wanted[name], local.step.output.map_size)
-        for value in local.below:
-            wanted.setdefault(value.name, []).append(local.reached(at[name])[0])
-    return {**at, source.name: united(wanted[source.name], source.map_size)}
+    frames, rest = frames_of_steps(steps, {steps[0].step.output.name: [_points(positions)]})
+    return {name: of.at for name, of in frames.items()} | {source.name: united(rest[source.name], source.map_size)}
+
+
+def _points(positions: Int[np.ndarray, "m axes"]) -> Frames:
+    return Frames(positions, (1,) * positions.shape[1])

@@ -1,0 +1,136 @@
+"""Windows moved and added: slice by slice on a CPU, which then reads memory in order, all at once elsewhere."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib.util import find_spec
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from deconvnet.windows.frames import Frames, whole_maps
+from deconvnet.windows.parts import Part
+
+# "copied": a slice for each unit; "gathered": one indexing for all; "fused": one kernel of Triton that also unpools,
+# adds and rectifies. All give the same numbers.
+Method = Literal["copied", "gathered", "fused"]
+
+
+def method_on(device: torch.device) -> Method:
+    """How windows are moved on a device."""
+    return _method(device.type)
+
+
+@cache
+def _method(kind: str) -> Method:
+    if kind == "cpu":
+        return "copied"
+    if kind != "cuda" or find_spec("triton") is None:
+        return "gathered"
+    failure = _triton_fails()
+    if failure is None:
+        return "fused"
+    warnings.warn(
+        f"Triton does not work here: {failure}. Units are carried down without its kernels, which takes longer; the "
+        "results are the same.",
+        stacklevel=2,
+    )
+    return "gathered"
+
+
+def _triton_fails() -> str | None:
+    """The first line of what Triton says when it is tried, as where there is no C compiler; None where it works."""
+    try:
+        from deconvnet.windows.fused import joined
+
+        at = whole_maps(1, (1, 1))
+        joined([Part(torch.ones(1, 1, 1, 1, device="cuda"), at)], at)
+    except Exception as fault:
+        return (str(fault).strip() or type(fault).__name__).splitlines()[0]
+    return None
+
+
+def moved(
+    source: Shaped[Tensor, "n c *before"],
+    at: Frames,
+    to: Frames,
+    rows: Int[np.ndarray, " m"] | None = None,
+    *,
+    fill: float = 0,
+) -> Shaped[Tensor, "m c *after"]:
+    """The windows `to` of what lies in the windows `at`.
+
+    Args:
+        source: one window for each of `at`.
+        at: where they lie.
+        to: what is wanted.
+        rows: for each window wanted, the index of the one that it is taken from; its own by default.
+        fill: stands where there is none.
+    """
+    shifts = to.low - (at.low if rows is None else at.low[rows])
+    alike = rows is None and not (shifts != shifts[0]).any()
+    if alike and to.size == at.size and not shifts[0].any():
+        return source
+    if not alike and method_on(source.device) != "copied":
+        return _gathered(source, at, to, rows, fill)
+    result = source.new_full((len(shifts), source.shape[1], *to.size), fill)
+    for i, (here, there) in _shared(shifts, at.size, to.size, alike=alike):
+        row = i if rows is None else int(rows[i])
+        result[(i, slice(None), *there)] = source[(row, slice(None), *here)]
+    return result
+
+
+def added(parts: Sequence[Part], to: Frames) -> Float[Tensor, "m c *after"]:
+    """The sum of several parts, each in windows of its own, in the windows `to`, which hold them all."""
+    covering = next((i for i, part in enumerate(parts) if part.frames.same_as(to)), 0)
+    first, rest = parts[covering], (*parts[:covering], *parts[covering + 1 :])
+    total = moved(first.signal, first.frames, to)
+    if rest and total is first.signal and not first.own:
+        total = total + rest[0].signal if rest[0].frames.same_as(to) else total.clone()
+        rest = rest[1:] if rest[0].frames.same_as(to) else rest
+    for part in rest:
+        shifts = to.low - part.frames.low
+        alike = not (shifts != shifts[0]).any()
+        if not alike and method_on(total.device) != "copied":
+            total += _gathered(part.signal, part.frames, to, None, 0)
+            continue
+        for i, (here, there) in _shared(shifts, part.frames.size, to.size, alike=alike):
+            total[(i, slice(None), *there)] += part.signal[(i, slice(None), *here)]
+    return total
+
+
+def _gathered(source: Tensor, at: Frames, to: Frames, rows: Int[np.ndarray, " m"] | None, fill: float) -> Tensor:
+    """As `moved`, for all units by one indexing, whose indices are worked out on the device."""
+    device, axes = source.device, range(len(to.size))
+    row = torch.arange(len(to.low), device=device) if rows is None else torch.from_numpy(rows).to(device)
+    shift = to.low_on(device) - (at.low_on(device) if rows is None else at.low_on(device)[row])
+    indices, inside = [row.view(-1, *[1] * (len(axes) + 1))], torch.ones((), dtype=torch.bool, device=device)
+    indices.append(torch.arange(source.shape[1], device=device).view(-1, *[1] * len(axes)))
+    for i in axes:
+        pixel = shift[:, i, None] + torch.arange(to.size[i], device=device)
+        laid = (len(row), 1, *(to.size[i] if other == i else 1 for other in axes))
+        inside = inside & ((pixel >= 0) & (pixel < at.size[i])).view(laid)
+        indices.append(pixel.clamp(0, at.size[i] - 1).view(laid))
+    return source[tuple(indices)].masked_fill_(~inside, fill)
+
+
+Slices = tuple[slice, ...]
+
+
+def _shared(
+    shifts: np.ndarray, before: Sequence[int], after: Sequence[int], *, alike: bool
+) -> Iterator[tuple[int | slice, tuple[Slices, Slices]]]:
+    """Yields the overlapping slices of each source/target window pair, or one pair for all where they are alike."""
+    for i, shift in enumerate(shifts[:1].tolist() if alike else shifts.tolist()):
+        here, there = zip(*map(_common, shift, before, after), strict=True)
+        yield slice(None) if alike else i, (here, there)
+
+
+def _common(shift: int, before: int, after: int) -> tuple[slice, slice]:
+    """What a window of one length shares with another that begins `shift` later: as seen from each."""
+    first, last = max(shift, 0), min(shift + after, before)
+    last = max(first, last)
+    return slice(first, last), slice(first - shift, last - shift)
