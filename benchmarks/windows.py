@@ -18,7 +18,8 @@ from captum.attr import NeuronDeconvolution
 from measure import difference, machine, median, network, photo, photos, table
 from torch.utils.flop_counter import FlopCounterMode
 
-from deconvnet import DeconvNet, Reconstruction, RuleSet, Unit
+from deconvnet import DeconvNet, Reconstruction, RuleSet, Unit, costs
+from deconvnet.windows.cost import multiplications
 
 LAYERS = {
     "VGG-16": {"features.15": 50, "features.22": 16, "features.29": 4},
@@ -59,7 +60,8 @@ def row(name: str, net: DeconvNet, x: torch.Tensor, layer: str, aim: int) -> lis
     loop = UNITS / TIMED * median(lambda: [one(i) for i in range(TIMED)])
     square = torch.rand(1024, 1024, device=x.device)
     product = 2 * 1024**3 / median(lambda: square @ square)
-    rate = (operations(ways["auto"]) - operations(lambda: net.activations(x, layer))) / (auto - forward)
+    executed = operations(ways["auto"]) - operations(lambda: net.activations(x, layer))
+    rate = executed / (auto - forward)
     milliseconds = [f"{1e3 * seconds:.0f}" for seconds in (forward, auto, dense, windowed, loop)]
     return [
         name,
@@ -68,8 +70,18 @@ def row(name: str, net: DeconvNet, x: torch.Tensor, layer: str, aim: int) -> lis
         f"{loop / auto:.1f}",
         str(aim),
         f"{loop / forward:.0f}",
+        f"{needed(net, layer) / 1e9:.2f}",
+        f"{executed / 2e9:.2f}",
         f"{rate / product:.0%}",
     ]
+
+
+def needed(net: DeconvNet, layer: str) -> float:
+    """Multiplications of the units' way down, none with a zero of a padded filter or beyond a window's border."""
+    of = costs(net, layer)
+    route, rows = of.routes["auto"], of.way.rows
+    windowed = sum(multiplications(local.step, rows, route.spans) for local in route.local)
+    return UNITS * (windowed + sum(multiplications(step, rows) for step, _ in of.way.down[len(route.local) :]))
 
 
 def operations(run: Callable[[], object]) -> int:
@@ -143,7 +155,8 @@ def main() -> None:
         table(header, strongest(arguments.data, arguments.strongest))
         return
     header = ["network", "layer", "forward ms", "auto ms", "dense ms", "windowed ms", "Captum ms", "times faster",
-              "aim", "if the way down were free", "speed beside a matrix product's"]  # fmt: skip
+              "aim", "if the way down were free", "multiplications needed, G", "executed, G",
+              "speed beside a matrix product's"]  # fmt: skip
     table(header, rows(arguments.network, arguments.data, arguments.device))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn, relu
 
 from deconvnet.core.graph import Graph, towards
+from deconvnet.core.layout import maps_together, positions_together, takes_any_layout
 from deconvnet.core.operations import overwritable
 from deconvnet.core.rules import Call, Memory, Rule, RuleSet
 from deconvnet.core.weights import tensors_of
@@ -50,25 +51,29 @@ def forward(
     """
     watch = watch or {}
     tensors = tensors_of(graph, model, len(x))
-    values: dict[str, Tensor] = {graph.input.name: x}
+    values: dict[str, Tensor] = {graph.input.name: positions_together(x)}
     memory: dict[str, Memory] = {}
     steps = towards(graph.steps, wanted | watch.keys())
     last_use = {value.name: i for i, step in enumerate(steps) for value in step.inputs}
     own = overwritable(steps, chosen) - wanted
     for i, step in enumerate(steps):
         name, below = step.output.name, step.inputs[0].name
-        inputs = {value.name: values[value.name] for value in step.inputs}
-        call = Call(step, rules, len(x), {**tensors, **inputs})
         rule = chosen.get(name)
+        inputs = {value.name: values[value.name] for value in step.inputs}
+        if not takes_any_layout(step, rule):
+            inputs = {name: maps_together(tensor) for name, tensor in inputs.items()}
+        call = Call(step, rules, len(x), {**tensors, **inputs})
         if rule is not None and rule.up is not None:
-            values[name], memory[name] = rule.up(call)
+            values[name], remembered = rule.up(call)
+            memory[name] = {key: maps_together(tensor) for key, tensor in remembered.items()}
         elif step.function is relu and below in own:
             values[name] = values[below].relu_()
         else:
             values[name] = call.compute()
         if name in watch:
-            watch[name](values[name])
+            watch[name](maps_together(values[name]))
         for used in (*inputs, name):
             if last_use.get(used, i) == i and used not in wanted:
                 del values[used]
-    return Trace(len(x), {name: tensor for name, tensor in values.items() if name in wanted}, memory, tensors)
+    kept = {name: maps_together(tensor) for name, tensor in values.items() if name in wanted}
+    return Trace(len(x), kept, memory, tensors)
