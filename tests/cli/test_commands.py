@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from deconvnet.cli import main
 from deconvnet.cli.commands import app
 from deconvnet.cli.options import ModelFlags, feature_map, feature_maps, parse_numbers
 from deconvnet.cli.reference import name_of
+from deconvnet.results.responsible import CONTRIBUTIONS
 
 SOURCE = Path(package.__file__).parent.parent
 
@@ -329,7 +331,7 @@ def test_json_of_every_command_has_the_keys_that_are_documented(deconvnet, spec,
     unit, made = ["set", "-l", "4", "-c", "1"], ["-l", "4", "-k", "1", "-q", "--workers", "0"]
     learned = ["--maps", "2", "--filter", "3", "--pool", "none", "--size", "24", "--iterations", "1", "-q"]
     lines: dict[str, list[str]] = {
-        "explain": ["set"], "responsible": ["set", "-k", "2"], "responsible --sum": ["set", "--sum"],
+        "explain": ["set"], "responsible": ["set", "-k", "2"], "responsible --sum": ["set", "--sum", "-o", "maps.png"],
         "report": ["set", "--maps", "1", "-l", "4"],
         "project": unit, "steps": unit, "compare": ["deconvnet", "guided", *unit], "layers": [], "demo": [],
         "atlas": ["set", "-o", "atlas", *made], "atlas --shard": ["set", "--shard", "0/1", "-o", "part", *made],
@@ -420,8 +422,22 @@ def test_an_interrupted_command_leaves_nothing_behind(deconvnet, spec, monkeypat
 
     monkeypatch.setattr(Image.Image, "save", interrupted)
     done = deconvnet("explain", "sample:chelsea", "-m", spec("colour"))
-    assert done.code != 0
+    assert done == Done(130, "", "deconvnet: interrupted.\n")
     assert names(tmp_path) == []
+
+
+def test_control_c_while_the_commands_are_imported_is_said_in_a_line(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "deconvnet.cli.commands", Interrupting("deconvnet.cli.commands"))
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 130 and capsys.readouterr().err == "deconvnet: interrupted.\n"
+
+
+class Interrupting(ModuleType):
+    """A module whose import is interrupted."""
+
+    def __getattr__(self, _: str) -> None:
+        raise KeyboardInterrupt
 
 
 def test_a_disk_that_refuses_is_told_and_leaves_nothing_behind(deconvnet, spec, monkeypatch, tmp_path):
@@ -766,7 +782,7 @@ def test_responsible_shows_where_the_units_of_a_class_lie(deconvnet, spec, tmp_p
     named = f"{loaded.label(int(chances.argmax()))}, {round(100 * float(chances.max()))} %"
     result = net.responsible(x, k=6)
     share = f"{round(100 * float(result.shares.sum()))} %"
-    words = f"sample:coffee: {named}: 6 units of 4, {share} of its contributions -> coffee.responsible.png\n"
+    words = f"sample:coffee: {named}: 6 units of 4 with {share} of {CONTRIBUTIONS} -> coffee.responsible.png\n"
     assert done == Done(0, words, "")
     assert names(tmp_path) == ["coffee.responsible.png"]
     title = f"{named}: units of 4 that it rests on (deconvnet)"
@@ -810,7 +826,7 @@ def test_responsible_takes_a_position_or_a_class_of_a_map(deconvnet, spec, tmp_p
     for i, flags in enumerate((["-t", "owl,9,3"], [])):
         done = deconvnet("responsible", "sample:coffee", *flags, *model, "-o", f"{i}.png")
         assert (done.code, done.err) == (0, "")
-        assert ": 1 unit of 1, " in done.out
+        assert ": 1 unit of 1 with " in done.out
 
 
 def test_responsible_bounds_the_units_of_a_map(deconvnet, spec):
@@ -830,7 +846,7 @@ def test_responsible_adds_up_the_maps_over_a_folder(deconvnet, spec, tmp_path):
     flags = ["--sum", "-t", "owl", "-l", "1", "-k", "3", "-m", spec("colour")]
     done = deconvnet("responsible", "photos", *flags)
     assert done.code == 0 and "broken.png" in done.err
-    assert done.out.startswith("owl in 2 photos: maps of 1, each with its share of contributions\n  map ")
+    assert done.out.startswith(f"owl in 2 photos: maps of 1, each with its share of {CONTRIBUTIONS}\n  map ")
     assert all(name.startswith("photos/") for name in names(tmp_path))
     result = json.loads(deconvnet("responsible", "photos", "--json", *flags).out)
     assert len(result["maps"]) == 3 and result["used"] == 2
@@ -1114,7 +1130,7 @@ def test_report_writes_a_page_about_all_photos_that_can_be_read(deconvnet, spec,
     assert re.fullmatch(r"sample:rocket, sample:coffee -> rocket.report.html \(0\.\d+ MB, \d+ units\)", first)
     assert notes and all(note.startswith("  note: ") for note in notes)
     page = tmp_path.joinpath("rocket.report.html").read_text(encoding="utf-8")
-    assert "--model nets.py:colour" in page and str(tmp_path) not in page
+    assert f"--model {spec('colour')}" in page and str(tmp_path) not in page
 
 
 @pytest.mark.parametrize(

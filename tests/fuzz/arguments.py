@@ -137,7 +137,7 @@ def _of_networks() -> dict[str, tuple[Callable[..., Any], Usual]]:
         }),
         "responsible_maps": (deconvnet.responsible_maps, {
             "net": (net,), "photos": (["sample:chelsea"],), "target": (None, [None]), "layer": ("1", None),
-            "loaded": (loaded,), "batch": (1, 16), "workers": (0,), "progress": (None,),
+            "loaded": (loaded,), "batch": (1, 16), "workers": (0,), "progress": (None,), "examples": (0, 1),
         }),
         "costs": (deconvnet.costs, {"net": (net,), "layer": layers, "to": (None, "0")}),
         "way_down": (deconvnet.way_down, {"net": (net,), "layer": layers, "x": (None, x)}),
@@ -190,7 +190,7 @@ def _of_results() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "steps figure": (steps.figure, {"photo": (None,), "whole": bools, **layouts}),
         "steps save": (steps.save, {"path": paths, "force": (False, True)}),
         "responsible beside": (
-            answer.beside, {"photo": (photos[0],), "preprocess": preprocess, "i": (0,), **layouts}
+            answer.beside, {"photo": (photos[0],), "preprocess": preprocess, "image": (None, 0), **layouts}
         ),
         "report": (deconvnet.report, {
             "net": (net,), "photos": (photos[:1], photos[0]), "path": ("r.html",), "loaded": (loaded,),
@@ -206,7 +206,8 @@ def _of_photos() -> dict[str, tuple[Callable[..., Any], Usual]]:
     opened = deconvnet.open_photos(folder)
     return {
         "load_photo": (deconvnet.load_photo, {"photo": ("sample:rocket", folder / "1.png", np.zeros((4, 4))),
-                                               "value_range": (None, (0, 255)), "channels": (None, 4)}),
+                                               "value_range": (None, (0, 255)), "channels": (None, 4),
+                                               "volume": (False, True)}),
         "Preprocess": (Preprocess, {
             "size": ((16, 16),), "short_side": (None, 18), "mean": ((0.5,) * 3,), "std": ((1.0,) * 3,),
             "channels": (3,), "scale": (1.0, 255.0), "interpolation": ("bilinear", "nearest"),

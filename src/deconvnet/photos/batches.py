@@ -32,7 +32,7 @@ from deconvnet.photos.values import Extent, Extents, Reading
 MOST_WORKERS = 1024  # processes: each holds a batch, and pipes to all others are open while they start
 
 Skipped: TypeAlias = tuple[tuple[int, str], ...]
-_Images: TypeAlias = Float32[np.ndarray, "size c h w"]
+_Images: TypeAlias = Float32[np.ndarray, "size c *input"]
 _Report: TypeAlias = tuple[NDArray[np.int64], NDArray[np.uint64], Skipped, tuple[Extent, ...]]
 """The slots that hold a photo, the digests of these photos, the photos that could not be read, and of those that were
 what they hold where nothing says which value is white."""
@@ -42,14 +42,14 @@ class Preparation(Protocol):
     """How a photo becomes an input: `Preprocess` for a network, `Prepare` for learning. Workers are sent a copy."""
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of every input."""
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height and width of every input; of volumes depth, height and width."""
 
     @property
     def reading(self) -> Reading:
         """How photos are read for it."""
 
-    def image(self, photo: Photo) -> Float[Tensor, "1 c h w"]:
+    def image(self, photo: Photo) -> Float[Tensor, "1 c *input"]:
         """The input that a photo becomes; raises PhotoError if it cannot become one."""
 
 
@@ -68,7 +68,7 @@ class Batch:
     indices: Int64[np.ndarray, " n"]
     slots: Int64[np.ndarray, " n"]
     digests: UInt64[np.ndarray, " n"]
-    images: Float32[Tensor, "size c h w"]
+    images: Float32[Tensor, "size c *input"]
     skipped: Skipped
 
 
