@@ -171,7 +171,8 @@ def main() -> None:
         return
     header = ["network", "layer", "forward ms", "auto ms", "dense ms", "windowed ms", "ten lines ms",
               "Captum ms", "times faster than the ten lines", "aim", "than Captum", "aim",
-              "if the way down were free", "speed beside a matrix product's"]  # fmt: skip
+              "if the way down were free", "multiplications needed, G", "executed, G",
+              "speed beside a matrix product's"]  # fmt: skip
     table(header, rows(arguments.network, arguments.data, arguments.device))
 
 

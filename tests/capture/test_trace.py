@@ -28,6 +28,7 @@ from deconvnet import (
     UnsupportedOperationError,
 )
 
+
 class Attending(nn.Module):
     """Attention of pooled queries, whose result is laid out by the kernel that computes it."""
 
