@@ -75,5 +75,5 @@ def forward(
         for used in (*inputs, name):
             if last_use.get(used, i) == i and used not in wanted:
                 del values[used]
-    kept = {name: maps_together(tensor) for name, tensor in values.items() if name in wanted}
-    return Trace(len(x), kept, memory, tensors)
+    asked = {name: maps_together(tensor) for name, tensor in values.items() if name in wanted}
+    return Trace(len(x), asked, memory, tensors)

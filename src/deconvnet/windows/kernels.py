@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from deconvnet.windows.arrivals import Part
 from deconvnet.windows.frames import Frames, whole_maps
-from deconvnet.windows.parts import Part
 
 # "copied": a slice for each unit; "gathered": one indexing for all; "fused": one kernel of Triton that also unpools,
 # adds and rectifies. All give the same numbers.
