@@ -20,7 +20,8 @@ from measure import difference, differences, machine, median, network, photo, ph
 from peers import TenLines, captum_units, carried, ten_lines, up_to
 from torch.utils.flop_counter import FlopCounterMode
 
-from deconvnet import DeconvNet, Reconstruction, RuleSet, Unit
+from deconvnet import DeconvNet, Reconstruction, RuleSet, Unit, costs
+from deconvnet.windows.cost import multiplications
 
 LAYERS: dict[str, dict[str, tuple[float | None, float | None]]] = {
     "VGG-16": {"features.15": (30, 50), "features.22": (12, 16), "features.29": (2.8, 4)},
@@ -60,7 +61,8 @@ def row(name: str, net: DeconvNet, x: torch.Tensor, layer: str) -> list[str]:
     plain, loop = median(lines, most=30), UNITS / TIMED * median(captum)
     square = torch.rand(1024, 1024, device=x.device)
     product = 2 * 1024**3 / median(lambda: square @ square)
-    rate = (operations(ways["auto"]) - operations(lambda: net.activations(x, layer))) / (auto - forward)
+    executed = operations(ways["auto"]) - operations(lambda: net.activations(x, layer))
+    rate = executed / (auto - forward)
     milliseconds = [f"{1e3 * seconds:.0f}" for seconds in (forward, auto, dense, windowed, plain, loop)]
     return [
         name,
@@ -72,8 +74,18 @@ def row(name: str, net: DeconvNet, x: torch.Tensor, layer: str) -> list[str]:
             for text in (f"{ratio:.1f}", "-" if aim is None else str(aim))
         ),
         f"{loop / forward:.0f}",
+        f"{needed(net, layer) / 1e9:.2f}",
+        f"{executed / 2e9:.2f}",
         f"{rate / product:.0%}",
     ]
+
+
+def needed(net: DeconvNet, layer: str) -> float:
+    """Multiplications of the units' way down, none with a zero of a padded filter or beyond a window's border."""
+    of = costs(net, layer)
+    route, rows = of.routes["auto"], of.way.rows
+    windowed = sum(multiplications(local.step, rows, route.spans) for local in route.local)
+    return UNITS * (windowed + sum(multiplications(step, rows) for step, _ in of.way.down[len(route.local) :]))
 
 
 def operations(run: Callable[[], object]) -> int:
@@ -159,7 +171,8 @@ def main() -> None:
         return
     header = ["network", "layer", "forward ms", "auto ms", "dense ms", "windowed ms", "ten lines ms",
               "Captum ms", "times faster than the ten lines", "aim", "than Captum", "aim",
-              "if the way down were free", "speed beside a matrix product's"]  # fmt: skip
+              "if the way down were free", "multiplications needed, G", "executed, G",
+              "speed beside a matrix product's"]  # fmt: skip
     table(header, rows(arguments.network, arguments.data, arguments.device))
 
 

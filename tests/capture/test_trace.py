@@ -28,6 +28,31 @@ from deconvnet import (
     UnsupportedOperationError,
 )
 
+
+class Attending(nn.Module):
+    """Attention of pooled queries, whose result is laid out by the kernel that computes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.to_all, self.out = nn.Conv2d(3, 8, 2, 2), nn.Linear(8, 24), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x).permute(0, 2, 3, 1)
+        n, h, w, _ = x.shape
+        q, k, v = self.to_all(x).reshape(n, h * w, 3, 2, 4).unbind(2)
+        q = F.max_pool2d(q.reshape(n, h, w, 8).permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1).reshape(n, -1, 2, 4)
+        seen = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        return self.out(seen.transpose(1, 2).reshape(n, -1, 8)).mean(1)
+
+
+def test_a_view_of_what_a_kernel_lays_out_otherwise_than_the_trace_is_a_copy():
+    model, x = Attending().eval(), torch.randn(2, 3, 8, 8)
+    net = DeconvNet(model, x, rules="gradient", smooth="gradient")
+    assert torch.allclose(net.scores(x), model(x), atol=1e-6)
+    (gradient,) = torch.autograd.grad(model(leaf := x.clone().requires_grad_())[:, 1].sum(), leaf)
+    assert torch.allclose(net.explain(x, 1, start="one").full(), gradient, atol=1e-6)
+
+
 # names ----------------------------------------------------------------------------------------------
 
 

@@ -331,7 +331,7 @@ def test_json_of_every_command_has_the_keys_that_are_documented(deconvnet, spec,
     unit, made = ["set", "-l", "4", "-c", "1"], ["-l", "4", "-k", "1", "-q", "--workers", "0"]
     learned = ["--maps", "2", "--filter", "3", "--pool", "none", "--size", "24", "--iterations", "1", "-q"]
     lines: dict[str, list[str]] = {
-        "explain": ["set"], "responsible": ["set", "-k", "2"], "responsible --sum": ["set", "--sum"],
+        "explain": ["set"], "responsible": ["set", "-k", "2"], "responsible --sum": ["set", "--sum", "-o", "maps.png"],
         "report": ["set", "--maps", "1", "-l", "4"],
         "project": unit, "steps": unit, "compare": ["deconvnet", "guided", *unit], "layers": [], "demo": [],
         "atlas": ["set", "-o", "atlas", *made], "atlas --shard": ["set", "--shard", "0/1", "-o", "part", *made],
@@ -1130,7 +1130,7 @@ def test_report_writes_a_page_about_all_photos_that_can_be_read(deconvnet, spec,
     assert re.fullmatch(r"sample:rocket, sample:coffee -> rocket.report.html \(0\.\d+ MB, \d+ units\)", first)
     assert notes and all(note.startswith("  note: ") for note in notes)
     page = tmp_path.joinpath("rocket.report.html").read_text(encoding="utf-8")
-    assert "--model nets.py:colour" in page and str(tmp_path) not in page
+    assert f"--model {spec('colour')}" in page and str(tmp_path) not in page
 
 
 @pytest.mark.parametrize(

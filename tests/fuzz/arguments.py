@@ -117,7 +117,8 @@ def _of_networks() -> dict[str, tuple[Callable[..., Any], Usual]]:
     return {
         "DeconvNet": (DeconvNet, {
             "model": (net.model,), "example_input": (x,), "rules": ("deconvnet", "guided", RuleSet()),
-            "smooth": (None, "refuse"), "output": (None,), "memory": memory,
+            "smooth": (None, "refuse"), "output": (None,), "memory": memory, "precision": (None, "float16", "tf32"),
+            "deterministic": (False, True),
         }),
         "with_rules": (net.with_rules, {"rules": ("guided", RuleSet()), "smooth": (None, "gradient")}),
         "layer": (net.layer, {"layer": layers}),
@@ -137,7 +138,7 @@ def _of_networks() -> dict[str, tuple[Callable[..., Any], Usual]]:
         }),
         "responsible_maps": (deconvnet.responsible_maps, {
             "net": (net,), "photos": (["sample:chelsea"],), "target": (None, [None]), "layer": ("1", None),
-            "loaded": (loaded,), "batch": (1, 16), "workers": (0,), "progress": (None,),
+            "loaded": (loaded,), "batch": (1, 16), "workers": (0,), "progress": (None,), "examples": (0, 1),
         }),
         "costs": (deconvnet.costs, {"net": (net,), "layer": layers, "to": (None, "0")}),
         "way_down": (deconvnet.way_down, {"net": (net,), "layer": layers, "x": (None, x)}),
@@ -206,7 +207,8 @@ def _of_photos() -> dict[str, tuple[Callable[..., Any], Usual]]:
     opened = deconvnet.open_photos(folder)
     return {
         "load_photo": (deconvnet.load_photo, {"photo": ("sample:rocket", folder / "1.png", np.zeros((4, 4))),
-                                               "value_range": (None, (0, 255)), "channels": (None, 4)}),
+                                               "value_range": (None, (0, 255)), "channels": (None, 4),
+                                               "volume": (False, True)}),
         "Preprocess": (Preprocess, {
             "size": ((16, 16),), "short_side": (None, 18), "mean": ((0.5,) * 3,), "std": ((1.0,) * 3,),
             "channels": (3,), "scale": (1.0, 255.0), "interpolation": ("bilinear", "nearest"),

@@ -97,7 +97,7 @@ def test_channels_follow_the_means_if_nothing_else_tells(net_file):
     [
         ({"size": "big"}, r"size='big', but it is a whole number"),
         ({"size": 8.5}, r"size=8\.5, but it is a whole number"),
-        ({"size": (1, 2, 3)}, r"size is \(height, width\)"),
+        ({"size": (1, 2, 3, 4)}, r"size is \(height, width\)"),
         ({"size": 0}, r"size is \(height, width\)"),
         ({"mean": "0.5;0.5"}, r"mean='0\.5;0\.5', but it is a number"),
         ({"mean": ()}, r"mean=\(\), but it is a number"),

@@ -191,6 +191,9 @@ def _of_networks(
         "Preprocess.read": Call(prepare.read, {"photo": photo}),
         "Preprocess.images": Call(prepare.images, {"photos": [photo]}),
         "Preprocess.image": Call(prepare.image, {"photo": deconvnet.load_photo(photo)}),
+        "Preprocess.seen": Call(prepare.seen, {"photo": photo}),
+        "Preprocess.check_images": Call(prepare.check_images, {"what": "a page"}),
+        "Preprocess.notes": Call(prepare.notes, {"photo": deconvnet.load_photo(photo)}),
         "Preprocess.as_seen": Call(prepare.as_seen, {"photo": photo}),
         "Preprocess.box_in_photo": Call(prepare.box_in_photo, {"box": box, "photo_size": (SIZE, SIZE)}),
         "Preprocess.patch": Call(prepare.patch, {"photo": photo, "box": box}),
@@ -220,7 +223,7 @@ def _of_results(
     result, steps = net.project(x, "0", channel=[0, 1]), net.steps(x)
     responsible, comparison = net.responsible(x, k=1), deconvnet.compare(result, result)
     figure = result.sheet()
-    maps = deconvnet.responsible_maps(net, [photo], loaded=loaded)
+    maps = deconvnet.responsible_maps(net, [photo], loaded=loaded, examples=1)
     of_photo = {"photo": photo, "preprocess": loaded.preprocess}
     of_photos = {"photos": [photo], "preprocess": loaded.preprocess}
     save = {"path": "result.png", "force": True}
@@ -255,6 +258,7 @@ def _of_results(
         "responsible_maps": Call(deconvnet.responsible_maps, {"net": net, "photos": [photo], "loaded": loaded}),
         "ResponsibleMaps": Call(ResponsibleMaps, vars(maps)),
         "ResponsibleMaps.strongest": Call(maps.strongest),
+        "ResponsibleMaps.sheet": Call(maps.sheet, of_photos),
         "ResponsibleMaps.to_frame": Call(maps.to_frame),
         "ResponsibleMaps.save": Call(maps.save, {"path": "maps", "force": True}),
         "StepDown": Call(StepDown, vars(steps[0])),

@@ -25,8 +25,8 @@ from torch import nn
 
 from deconvnet import DeconvNet, Unit, costs
 from deconvnet.windows import fused
+from deconvnet.windows.arrivals import Part
 from deconvnet.windows.frames import whole_maps
-from deconvnet.windows.parts import Part
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 WAYS = [DECONVNET, GUIDED, GRADIENT, WayDown(overlap="max"), WayDown(forward_mask=True, overlap="max")]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from support.windowed import windows_are
 
 from deconvnet.windows import kernels
+from deconvnet.windows.arrivals import Part
 from deconvnet.windows.frames import Frames, copy_to, united, whole_maps
-from deconvnet.windows.parts import Part
 
 
 def frames(random: np.random.Generator, count: int, axes: int) -> Frames:

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from deconvnet._errors import ArgumentError, AtlasError, DeconvNetError
 from deconvnet._files import damaged, decode_json, is_file, is_folder, read_json, write_whole
+from deconvnet._types import Precision
 from deconvnet.photos.pick import Pick
 
 FORMAT_VERSION = 1
@@ -88,13 +89,14 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Made:
+class Recipe:
     """How an atlas is made.
 
     Attributes:
         deconvnet: version of this package.
         model: the network.
         rules: options of the way down, as `RuleSet` takes them.
+        precision: what it was computed in: a type, or "tf32".
         preprocess: how photos became inputs, as `Preprocess` takes it.
         k: activations kept of each feature map.
         batch: photos in each forward pass.
@@ -104,6 +106,7 @@ class Made:
     deconvnet: str
     model: ModelSource
     rules: Mapping[str, Plain]
+    precision: Precision
     preprocess: Mapping[str, Plain]
     k: Annotated[int, Meta(ge=1, le=WIDEST)]
     batch: _Positive
@@ -111,7 +114,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Manifest(Made):
+class Manifest(Recipe):
     """How an atlas was made and what is in it. No times, hosts or absolute paths.
 
     Attributes:
@@ -150,7 +153,7 @@ class LookedAt:
 
 
 @dataclass(frozen=True)
-class Key(Made):
+class Key(Recipe):
     """What the bytes of an atlas depend on: a run is resumed only where all of it is the same.
 
     Attributes:
@@ -261,7 +264,7 @@ def key_of(manifest: Manifest, *, keep_signal: bool) -> Key:
     """
     count = manifest.counts.photos + manifest.counts.skipped
     return Key(
-        **{each.name: getattr(manifest, each.name) for each in fields(Made)},
+        **{each.name: getattr(manifest, each.name) for each in fields(Recipe)},
         format_version=FORMAT_VERSION,
         layers=tuple(layer.name for layer in manifest.layers),
         photos=LookedAt(manifest.photos.name, count, manifest.photos.fingerprint, manifest.photos.pick),

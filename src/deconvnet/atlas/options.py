@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
 
@@ -112,6 +112,7 @@ class Build:
             deconvnet=__version__,
             model=_model_source(self.loaded, self.attached.model),
             rules=asdict(self.attached.rules),
+            precision=self.attached.precision,
             layers=_atlas_layers(self.attached, self.layers),
             photos=PhotoSource(self.photos_name, len(self.photos), self.photos.fingerprint, self.pick),
             preprocess=asdict(self.loaded.preprocess),
@@ -131,6 +132,7 @@ def prepare(
         ArgumentError, PhotoError, LayerNotFoundError, UnsupportedOperationError: as `build_atlas`.
     """
     instance("loaded", loaded, LoadedModel).preprocess.check_images("an atlas")
+    attached = replace(attached, arithmetic=replace(attached.arithmetic, deterministic=True))
     k, options = whole_number("k", k), checked_options(options)
     infos = layer_infos(attached.own_graph(), attached.rules, attached.operations.rows)
     scanned = scan_layers(attached, infos, layers)

@@ -26,7 +26,6 @@ from deconvnet import _errors
 from deconvnet._errors import ArgumentError, DeconvNetError
 from deconvnet.atlas.options import Build
 from deconvnet.atlas.scan import Measures, Scan
-from deconvnet.core.rules import RuleSet
 from deconvnet.engine.attachment import Attachment
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet, attached
@@ -62,7 +61,7 @@ def scan_on_ray(scan: Scan, build: Build, job: Job) -> Generator[Skipped, None, 
         return
     loaded, extents = build.loaded, Extents()
     with _ray(build.ray_address) as ray:
-        sent = _packed(ray, loaded, build.attached.rules, scan)
+        sent = _packed(ray, loaded, build.attached, scan)
         for batch, row in enumerate(_rows(ray, job, sent, max(build.workers, 1), loaded.device.type == "cuda")):
             if row["batch"] != batch:
                 raise DeconvNetError(f"Ray returned batch {row['batch']} where batch {batch} was due.")
@@ -141,12 +140,12 @@ def _rows(ray: Any, job: Job, sent: bytes, workers: int, on_gpus: bool) -> Itera
         raise DeconvNetError(f"Ray gave up: {_in_a_line(fault)}") from fault
 
 
-def _packed(ray: Any, loaded: LoadedModel, rules: RuleSet, scan: Scan) -> bytes:
+def _packed(ray: Any, loaded: LoadedModel, attached: Attachment, scan: Scan) -> bytes:
     """All that an actor needs, with the network's weights on the CPU: another machine numbers its GPUs otherwise."""
     cuda = loaded.device.type == "cuda"
     model = copy.deepcopy(loaded.model).cpu() if cuda else loaded.model
     try:
-        packed: bytes = ray.cloudpickle.dumps((replace(loaded, model=model), rules, scan))
+        packed: bytes = ray.cloudpickle.dumps((replace(loaded, model=model), attached.rules, attached.arithmetic, scan))
     except Exception as fault:  # whatever the parts of a network raise when they are pickled
         raise ArgumentError(
             f"the network {loaded.spec!r} cannot be sent to Ray's processes: {_in_a_line(fault)} Use engine='local'."
@@ -202,9 +201,9 @@ class _Worker:
 def _received(sent: bytes) -> tuple[Attachment, Tensor, Scan]:
     from ray import cloudpickle
 
-    loaded, rules, scan = cloudpickle.loads(sent)
+    loaded, rules, arithmetic, scan = cloudpickle.loads(sent)
     loaded = replace(loaded, model=loaded.model.to(loaded.device.type), device=torch.device(loaded.device.type))
-    net = DeconvNet(loaded.model, loaded.example_input, rules=rules)
+    net = DeconvNet(loaded.model, loaded.example_input, rules=rules, **asdict(arithmetic))
     return attached(net), loaded.example_input, scan
 
 

@@ -2,14 +2,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from operator import attrgetter, getitem
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 from torch.fx import Node
 
@@ -25,10 +25,20 @@ DATA_DEPENDENT = (
 )
 
 
+_VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
+
+
+def _reshaped(self: Tensor, size: Sequence[int]) -> Tensor:
+    """A view, or a copy where a kernel has laid its result out otherwise than the trace foresaw."""
+    return self.reshape(tuple(size))
+
+
 class ProgramReader:
     """Reads an exported program into a `Graph`."""
 
-    def __init__(self, program: ExportedProgram, aliases: Mapping[str, str], model: nn.Module) -> None:
+    def __init__(
+        self, program: ExportedProgram, operations: fx.Graph, aliases: Mapping[str, str], model: nn.Module
+    ) -> None:
         signature = program.graph_signature
         if signature.buffers_to_mutate:
             name = next(iter(signature.buffers_to_mutate.values())).removeprefix("model.")
@@ -36,7 +46,7 @@ class ProgramReader:
                 f"the model changes its buffer '{name}' as it runs, so looking at it would change it: "
                 "give a model whose forward pass leaves its buffers alone."
             )
-        self.program, self.aliases = program, aliases
+        self.program, self.operations, self.aliases = program, operations, aliases
         held = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
         self.weights = {name: dotted.removeprefix("model.") for name, dotted in held.items()}
         self.parameters = set(signature.inputs_to_parameters)
@@ -55,7 +65,7 @@ class ProgramReader:
 
     def graph(self) -> Graph:
         """The program as steps."""
-        given = self.program.graph.find_nodes(op="placeholder")
+        given = self.operations.find_nodes(op="placeholder")
         entries = set(self.program.graph_signature.user_inputs)
         (entry,) = [node for node in given if node.name in entries]
         batch = entry.meta["val"].shape[0]
@@ -63,7 +73,7 @@ class ProgramReader:
             self.symbol = batch.node.expr
         for node in given:
             self.values[node] = self._value(node, signal=node is entry, varies=node is entry)
-        for node in self.program.graph.nodes:
+        for node in self.operations.nodes:
             if node.op == "call_function":
                 self._read(node)
         outputs, layers = self._names()
@@ -114,7 +124,8 @@ class ProgramReader:
         statistics = operation == "aten.instance_norm" and not arguments["use_input_stats"]
         if operation == "aten._native_batch_norm_legit_no_training" or statistics:
             operation = "batch_norm"  # an instance norm that keeps statistics is one in eval
-        step = Step(operation, _NOWHERE, node.target, arguments, tuple(values_in(arguments)), module)
+        function = _reshaped if node.target in _VIEWS else node.target
+        step = Step(operation, _NOWHERE, function, arguments, tuple(values_in(arguments)), module)
         if isinstance(result, Tensor):
             self._add(node, step)
         else:
@@ -216,7 +227,7 @@ class ProgramReader:
 
     def _names(self) -> tuple[dict[str, Value], dict[str, Value]]:
         """What the model returned, and what each of its modules returned, by name."""
-        (nodes,) = self.program.graph.output_node().args
+        nodes: Any = self.operations.output_node().args[0]
         outputs, returned = torch.utils._pytree.tree_unflatten(list(nodes), self.program.call_spec.out_spec)
         layers = {name: self.values[clone.args[0]] for name, clone in returned.items()}
         layers.update({name: layers[other] for name, other in self.aliases.items()})

@@ -21,6 +21,7 @@ from deconvnet._errors import CaptureError, DeconvNetError
 from deconvnet._logs import quiet
 from deconvnet._stand_in import put_back, stand_in
 from deconvnet.capture.detached import Detaching
+from deconvnet.capture.functional import functional
 from deconvnet.capture.program import DATA_DEPENDENT, ProgramReader
 from deconvnet.capture.untouched import computing, making_tensors_on, version
 from deconvnet.core.graph import Graph
@@ -45,9 +46,9 @@ def capture(model: nn.Module, example: Tensor, *, fixed_batch: bool = False, cop
         with computing(), making_tensors_on(example.device), quiet():
             shapes = None if fixed_batch else ({0: Dim.AUTO},)
             program = export(recording, (probe,), dynamic_shapes=shapes, strict=False)
-            program = program.run_decompositions({})
+            program, operations = functional(program)
         if not program.graph_signature.user_inputs_to_mutate:
-            graph = ProgramReader(program, recording.aliases.of, model).graph()
+            graph = ProgramReader(program, operations, recording.aliases.of, model).graph()
     except DeconvNetError:
         raise
     except _Stopped as stopped:

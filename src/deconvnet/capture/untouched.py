@@ -184,6 +184,6 @@ def making_tensors_on(device: torch.device) -> Iterator[None]:
             yield
 
 
-def ordinary(x: Tensor) -> Tensor:
-    """The same images as a plain tensor, outside autograd and inference mode."""
-    return x.clone() if x.is_inference() else x.detach()
+def ordinary(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """The same images as a plain tensor, outside autograd and inference mode, in their own or another type."""
+    return (x.clone() if x.is_inference() else x.detach()).to(dtype or x.dtype)

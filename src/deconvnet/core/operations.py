@@ -47,6 +47,8 @@ class Operation:
         scores: it turns class scores into what the model returns, such as "softmax".
         filled: it makes a tensor of one number: that number, or the name of the argument that gives it.
         own_storage: its output shares no memory with what it is given.
+        any_layout: it takes maps as fast whose numbers of one position lie together, if not faster; what works value by
+            value always does.
     """
 
     rule: Choose | None = None
@@ -68,6 +70,7 @@ class Operation:
     scores: Literal["softmax", "log_softmax", "sigmoid"] | None = None
     filled: float | str | None = None
     own_storage: bool = False
+    any_layout: bool = False
 
 
 class OperationTable:
@@ -214,14 +217,14 @@ _HERE: dict[str, Any] = {"sees": geometry.same_position, "windowed": geometry.po
 
 # The paper's layers.
 _row("conv1d conv2d conv3d", paper.convolution, sees=geometry.sliding, windowed=geometry.convolved,
-     filters=True, own_storage=True)  # fmt: skip
+     filters=True, own_storage=True, any_layout=True)  # fmt: skip
 _row("conv_transpose1d conv_transpose2d conv_transpose3d", paper.convolution, sees=geometry.sliding_transposed,
      windowed=geometry.convolved, spreads=True, filters=True)  # fmt: skip
 _row("convolution", paper.convolution, sees=geometry.sliding_either_way, filters=True)
 _row("linear", paper.fully_connected, filters=True, own_storage=True)
 _row("=relu", paper.relu, elementwise="bent", rectifies=True, remembers="bytes", **_HERE)
 _row("max_pool1d max_pool2d max_pool3d", paper.max_pool, sees=geometry.sliding, windowed=geometry.pooled_to_maximum,
-     border=float("-inf"), max_pools=True, remembers="bytes")  # fmt: skip
+     border=float("-inf"), max_pools=True, remembers="bytes", any_layout=True)  # fmt: skip
 _row("adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d", paper.max_pool, sees=geometry.adaptive,
      max_pools=True, remembers="bytes")  # fmt: skip
 _row("=limit", rows.limited, elementwise="bent", **_HERE)
@@ -235,7 +238,8 @@ _row("mul multiply", rows.multiplication, selects=True, **_LINEAR)
 _row("div divide true_divide", rows.division, selects=True, **_LINEAR)
 _row("clone alias _to_copy type_as", rows.linear, copies=True, **_LINEAR)
 _row("detach", rows.detached, copies=True, **_LINEAR)
-_row("=batch_norm", rows.batch_norm, sees=geometry.same_position, windowed=geometry.map_by_map, own_storage=True)
+_row("=batch_norm", rows.batch_norm, sees=geometry.same_position, windowed=geometry.map_by_map, own_storage=True,
+     any_layout=True)  # fmt: skip
 
 # Linear operations that move values about.
 _MAPS: dict[str, Any] = {"sees": geometry.maps_untouched}
@@ -244,7 +248,8 @@ _row("transpose squeeze unsqueeze expand", rows.linear, copies=True, **_MAPS)
 _row("permute", rows.linear, copies=True, sees=geometry.maps_permuted)
 _row("unbind select flip channel_shuffle", rows.linear, **_MAPS)
 _row("stack", rows.linear, stacks=True, **_MAPS)
-_row("cat concat concatenate", rows.concatenation, concatenates=True, windowed=geometry.among_maps, **_MAPS)
+_row("cat concat concatenate", rows.concatenation, concatenates=True, windowed=geometry.among_maps,
+     any_layout=True, **_MAPS)  # fmt: skip
 _row("split split_with_sizes", rows.linear, windowed=geometry.among_maps, **_MAPS)
 _row("slice", rows.linear, sees=geometry.sliced, windowed=geometry.sliced_in_windows)
 _row("t", rows.linear, copies=True)
@@ -264,9 +269,10 @@ _row("im2col col2im unfold max_unpool2d max_unpool3d", rows.linear)
 _row("sum cumsum trapezoid", rows.linear)
 _row("mean", rows.averaged)
 _row("diff", rows.linear, sees=geometry.neighbours)
-_row("avg_pool1d avg_pool2d avg_pool3d", rows.linear, sees=geometry.sliding, windowed=geometry.pooled)
+_row("avg_pool1d avg_pool2d avg_pool3d", rows.linear, sees=geometry.sliding, windowed=geometry.pooled,
+     any_layout=True)  # fmt: skip
 _row("adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d",
-     rows.averaged, sees=geometry.adaptive)  # fmt: skip
+     rows.averaged, sees=geometry.adaptive, any_layout=True)  # fmt: skip
 _row("upsample_nearest1d upsample_nearest2d upsample_nearest3d", rows.linear, sees=geometry.enlarged,
      windowed=geometry.always, spreads=True)  # fmt: skip
 _row("upsample_linear1d upsample_bilinear2d upsample_trilinear3d", rows.linear, sees=geometry.blended, spreads=True)

@@ -76,8 +76,9 @@ def windows_of(call: Call) -> tuple[PoolWindows, ...]:
 
 
 def max_pool(call: Call) -> tuple[Tensor, Tensor]:
-    """A max-pooling's output and the flat positions of its maxima."""
+    """A max-pooling's output, laid out in memory as its input, and the flat positions of its maxima."""
     below, axes = call["self"], call["self"].ndim - 2
+    together = below.is_contiguous()
     if "kernel_size" not in call.step.arguments:
         function = getattr(torch.nn.functional, f"adaptive_max_pool{axes}d_with_indices")
         output, positions = function(below, call["output_size"])
@@ -89,7 +90,7 @@ def max_pool(call: Call) -> tuple[Tensor, Tensor]:
             below, call["kernel_size"], call["stride"] or None,
             call["padding"], call["dilation"], call["ceil_mode"],
         )  # fmt: skip
-    return output.contiguous(), positions.contiguous()
+    return output.contiguous() if together else output, positions.contiguous()
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn, relu
 
 from deconvnet.core.graph import Graph, Step, once, towards
+from deconvnet.core.layout import maps_together, positions_together, takes_any_layout
 from deconvnet.core.operations import overwritable
 from deconvnet.core.rules import Call, Memory, Rule, RuleSet
 from deconvnet.core.weights import tensors_of
@@ -50,31 +51,40 @@ def forward(
     """
     watch = watch or {}
     remembering = frozenset(name for name, rule in chosen.items() if rule.up is not None)
-    sought = wanted.union(watch)
-    planned = once(graph.ups, (sought, wanted, remembering), lambda: _planned(graph, sought, wanted, remembering))
+    usual = frozenset(name for name in remembering if not (chosen[name].unpools or chosen[name].masks))
+    asked = wanted.union(watch), wanted, remembering, usual
+    planned = once(graph.ups, asked, lambda: _planned(graph, *asked))
     tensors = tensors_of(graph, model, len(x))
-    values: dict[str, Tensor] = {**tensors, graph.input.name: x}
+    values: dict[str, Tensor] = {**tensors, graph.input.name: positions_together(x)}
     memory: dict[str, Memory] = {}
-    for step, writes_over, last_used in planned:
+    for step, writes_over, any_layout, last_used in planned:
         name = step.output.name
+        if not any_layout:
+            values.update({value.name: maps_together(values[value.name]) for value in step.inputs})
         call = Call(step, rules, len(x), values)
         if name in remembering and (up := chosen[name].up) is not None:
-            values[name], memory[name] = up(call)
+            values[name], remembered = up(call)
+            memory[name] = {key: maps_together(tensor) for key, tensor in remembered.items()}
         elif writes_over:
             values[name] = values[step.inputs[0].name].relu_()
         else:
             values[name] = call.compute()
         if name in watch:
-            watch[name](values[name])
+            watch[name](maps_together(values[name]))
         for used in last_used:
             del values[used]
-    return Trace(len(x), {name: values[name] for name in wanted if name in values}, memory, tensors)
+    kept = {name: maps_together(values[name]) for name in wanted if name in values}
+    return Trace(len(x), kept, memory, tensors)
 
 
 def _planned(
-    graph: Graph, sought: frozenset[str], wanted: frozenset[str], remembering: frozenset[str]
-) -> list[tuple[Step, bool, tuple[str, ...]]]:
-    """The steps up to the values that are sought, whether each writes over its input, and what no later one needs."""
+    graph: Graph, sought: frozenset[str], wanted: frozenset[str], remembering: frozenset[str], usual: frozenset[str]
+) -> list[tuple[Step, bool, bool, tuple[str, ...]]]:
+    """The steps up to the values that are sought.
+
+    Beside each stand whether it writes over its input, whether it takes maps in any layout, which the rules of those in
+    `usual` do not, and the values that no later step needs.
+    """
     steps = towards(graph.steps, sought)
     last_use = {value.name: i for i, step in enumerate(steps) for value in (*step.inputs, step.output)}
     own = overwritable(steps, remembering) - wanted
@@ -82,6 +92,7 @@ def _planned(
         (
             step,
             step.function is relu and step.inputs[0].name in own,
+            takes_any_layout(step) and step.output.name not in usual,
             tuple({v.name for v in (*step.inputs, step.output) if last_use[v.name] == i and v.name not in wanted}),
         )
         for i, step in enumerate(steps)

@@ -17,11 +17,11 @@ from deconvnet.core.selection import of_images
 from deconvnet.core.up import Trace
 from deconvnet.engine.costs import CHUNK, Costs
 from deconvnet.engine.passes import Pass
+from deconvnet.windows.arrivals import Part
 from deconvnet.windows.cost import Route, RouteName
 from deconvnet.windows.down import Arrived, carry_down_in_windows, on_whole_map, windows_together
 from deconvnet.windows.frames import Frames, whole_maps
 from deconvnet.windows.kernels import moved
-from deconvnet.windows.parts import Part
 from deconvnet.windows.receptive_field import box
 
 # value, (m,) indices of units among those of all passes, their signals, and the windows that these lie in

@@ -48,6 +48,12 @@ class Costs:
         blocked = {name: rule.blocked for name, rule in self.way.chosen.items()}
         return fields(steps, self.way.stop, blocked, self.way.rows).get(self.way.start.name)
 
+    @property
+    def width(self) -> int:
+        """Bytes of a number of the images."""
+        assert self.way.graph.input.dtype is not None
+        return self.way.graph.input.dtype.itemsize
+
     def bytes_of_picture(self, width: int) -> int:
         """Memory that what comes of a single unit takes.
 

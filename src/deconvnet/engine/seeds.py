@@ -13,6 +13,7 @@ from torch import Tensor
 from deconvnet._checks import as_index, as_list, index_of, is_one_of, short
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Unit
+from deconvnet.core.finite import all_finite, too_large
 
 Channel = int | Sequence[int] | str
 Start = Literal["activation", "one"]
@@ -266,6 +267,8 @@ def own_signal(
     if not bool(torch.isfinite(signal).all()):
         raise ArgumentError("the signal to start from holds NaN or infinity.")
     part = signal[first : first + len(values)].detach().clone().to(values)
+    if not all_finite(part):
+        raise too_large("the signal to start from", signal, part.dtype)
     units = tuple(Unit(layer, None, None, first + i) for i in range(len(values)))
     flat = part.flatten(1)
     strength = flat.gather(1, flat.abs().argmax(1, keepdim=True)).squeeze(1)

@@ -80,19 +80,27 @@ def work(step: Step, rows: Mapping[str, Operation], speed: Speed, windows: Mappi
         windows: the spans of its values where it runs in windows.
     """
 
-    def positions(value: Value) -> float:
-        return math.prod(value.map_size if windows is None else windows[value.name].mean)
-
     def numbers(value: Value) -> float:
-        return positions(value) * value.maps if len(value.shape) > 1 else 1
+        return _positions(value, windows) * value.maps if len(value.shape) > 1 else 1
 
+    below = [value for value in step.signals if windows is None or value.name in windows]
+    products, copied = multiplications(step, rows, windows), numbers(step.output) + sum(map(numbers, below))
+    launches = 1 if windows is None else 2  # what has arrived is cut to the windows of the step first
+    return products + speed.moved * copied + speed.launched * launches
+
+
+def multiplications(step: Step, rows: Mapping[str, Operation], windows: Mapping[str, Span] | None = None) -> float:
+    """With weights, of one signal's way down through a step, none with a border or a filter's padding; see `work`."""
     row = row_of(step, rows)
     weight = step.arguments.get("weight") if row.filters else None
     filtered = step.signals[0] if row.spreads and step.signals else step.output
-    products = positions(filtered) * math.prod(size.of(1) for size in weight.shape) if isinstance(weight, Value) else 0
-    below = [value for value in step.signals if windows is None or value.name in windows]
-    launches = 1 if windows is None else 2  # what has arrived is cut to the windows of the step first
-    return products + speed.moved * (numbers(step.output) + sum(map(numbers, below))) + speed.launched * launches
+    if not isinstance(weight, Value):
+        return 0
+    return _positions(filtered, windows) * math.prod(size.of(1) for size in weight.shape)
+
+
+def _positions(value: Value, windows: Mapping[str, Span] | None) -> float:
+    return math.prod(value.map_size if windows is None else windows[value.name].mean)
 
 
 @dataclass(frozen=True, eq=False)

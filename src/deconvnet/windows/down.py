@@ -15,8 +15,8 @@ from deconvnet.core.graph import Value
 from deconvnet.core.rules import Call, Memory
 from deconvnet.core.up import Trace
 from deconvnet.windows import kernels
+from deconvnet.windows.arrivals import Part, Pooled, Remembered
 from deconvnet.windows.frames import Frames, copy_to, united, whole_maps
-from deconvnet.windows.parts import Part, Pooled, Remembered
 from deconvnet.windows.steps import LocalStep, StepFrames, frames_of_steps
 
 Arrived: TypeAlias = dict[str, list[Part]]  # by the name of a value, the signals that have come to it
@@ -115,8 +115,8 @@ def _copy_to_accelerator(arrived: Arrived, frames: Mapping[str, StepFrames], mem
     """Have the corners of all windows of a way where its signals are, copied there together."""
     device = next((part.signal.device for parts in arrived.values() for part in parts), None)
     if device is not None and kernels.method_on(device) != "copied":
-        places = [place for of in frames.values() for place in (of.at, of.above, of.below)]
-        copy_to(device, [*places, *(memory.of_units(name) for name in frames if memory.trace.memory.get(name))])
+        on_the_way = [each for of in frames.values() for each in (of.at, of.above, of.below)]
+        copy_to(device, [*on_the_way, *(memory.of_units(name) for name in frames if memory.trace.memory.get(name))])
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from deconvnet.windows.arrivals import Part, Pooled, Remembered
 from deconvnet.windows.frames import Frames
-from deconvnet.windows.parts import Part, Pooled, Remembered
 
 _BLOCK = 1024
 _VARYING = """
@@ -53,8 +53,8 @@ def _launch(out: Tensor, to: Frames, part: Part, base: Part | None, *, rectify: 
     signal_at = part.frames if pooled is None else pooled.frames
     nothing = (out, out, *[0] * 6)  # for what is not read
     remembered = switches or mask
-    numbers = out[0].numel()
-    blocks = triton.cdiv(numbers, _BLOCK)
+    length = out[0].numel()
+    blocks = triton.cdiv(length, _BLOCK)
     height, width = (1, *to.size)[-2:]
     with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
         _join[(len(out) * blocks,)](
@@ -64,7 +64,7 @@ def _launch(out: Tensor, to: Frames, part: Part, base: Part | None, *, rectify: 
             *(nothing if base is None else _described(base.signal, base.frames)),
             *(nothing if switches is None else _described(switches.values, switches.frames)),
             *(nothing if mask is None else _described(mask.values.view(torch.uint8), mask.frames)),
-            AXES=axes, BLOCK=_BLOCK, WIDE=numbers >= 2**31 - _BLOCK,
+            AXES=axes, BLOCK=_BLOCK, WIDE=length >= 2**31 - _BLOCK,
             SUM=tl.float64 if out.dtype == torch.float64 else tl.float32,
             ADDS=base is not None, RECTIFIES=rectify, MASKS=mask is not None,
             **_pooling(pooled),
@@ -119,8 +119,8 @@ def _join(
     """Fill `out`, (m, c, height, width): [mask *] [rectified] ([base +] part, or the part unpooled by its switches)."""
     unit = tl.program_id(0) // blocks
     index = (tl.program_id(0) % blocks).to(tl.int64 if WIDE else tl.int32) * BLOCK + tl.arange(0, BLOCK)
-    numbers = maps.to(tl.int64) * height * width
-    here = index < numbers
+    length = maps.to(tl.int64) * height * width
+    here = index < length
     y, x, channel = index // width % height, index % width, index // (width * height)
     top, left = _corner(to, unit, AXES)
     y, x = y + top, x + left
@@ -138,11 +138,11 @@ def _join(
                 pooled_y, pooled_x = (y + PAD_Y) // STEP_Y - i, (x + PAD_X) // STEP_X - j
                 inner_y, inner_x = y + PAD_Y - pooled_y * STEP_Y, x + PAD_X - pooled_x * STEP_X
                 holds = here & (inner_y < SPAN_Y) & (inner_x < SPAN_X)
-                offset, known = _read(
+                offset, held = _read(
                     switch, row * switch_image, channel, pooled_y - switch_top, pooled_x - switch_left, holds,
                     switch_map, switch_row, switch_column, switch_height, switch_width,
                 )  # fmt: skip
-                hit = known & (offset.to(tl.int32) == inner_y.to(tl.int32) * SPAN_X + inner_x.to(tl.int32))
+                hit = held & (offset.to(tl.int32) == inner_y.to(tl.int32) * SPAN_X + inner_x.to(tl.int32))
                 value, _ = _read(
                     part, start, channel, pooled_y - part_top, pooled_x - part_left, hit,
                     part_map, part_row, part_column, part_height, part_width,
@@ -177,4 +177,4 @@ def _join(
             mask_map, mask_row, mask_column, mask_height, mask_width,
         )  # fmt: skip
         total = total * open_.to(SUM)
-    tl.store(out + unit.to(tl.int64) * numbers + index, total.to(out.dtype.element_ty), here)
+    tl.store(out + unit.to(tl.int64) * length + index, total.to(out.dtype.element_ty), here)

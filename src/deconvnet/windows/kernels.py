@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from deconvnet.windows.arrivals import Part
 from deconvnet.windows.frames import Frames, whole_maps
-from deconvnet.windows.parts import Part
 
 # "copied": a slice for each unit; "gathered": one indexing for all; "fused": one kernel of Triton that also unpools,
 # adds and rectifies. All give the same numbers.
@@ -76,7 +76,9 @@ def moved(
         return source
     if not alike and method_on(source.device) != "copied":
         return _gathered(source, at, to, rows, fill)
-    result = source.new_full((len(shifts), source.shape[1], *to.size), fill)
+    inside = not (shifts < 0).any() and not (shifts + np.array(to.size) > np.array(at.size)).any()
+    shape = (len(shifts), source.shape[1], *to.size)
+    result = source.new_empty(shape) if inside else source.new_full(shape, fill)
     for i, (here, there) in _shared(shifts, at.size, to.size, alike=alike):
         row = i if rows is None else int(rows[i])
         result[(i, slice(None), *there)] = source[(row, slice(None), *here)]
