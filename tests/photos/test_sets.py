@@ -662,13 +662,13 @@ def test_a_worker_killed_in_the_middle_of_handing_over_is_told(mixed: PhotoSet) 
 
 
 class RunsOut(Preprocess):
-    def image(self, photo: Any) -> Any:
+    def levels(self, photo: Any) -> Any:
         raise MemoryError("no room")
 
 
 def test_what_fails_in_a_worker_is_told_with_its_traceback() -> None:
     prepare = RunsOut(RAW.size, RAW.short_side, RAW.mean, RAW.std)
-    with pytest.raises(DeconvNetError, match=r"(?s)reads photos failed.*in image.*MemoryError: no room"):
+    with pytest.raises(DeconvNetError, match=r"(?s)reads photos failed.*in levels.*MemoryError: no room"):
         list(batches(open_photos(Rows(picture)), range(5), prepare, 4, workers=2))
 
 

@@ -113,7 +113,8 @@ def scan_photos(
         memory: filled beside the scan.
     """
     unfinished = Unfinished(held_folder.folder)
-    scan, done, skipped = unfinished.load_scan(build.layers, build.k, of_scan, build.batch)
+    device = build.loaded.device if build.engine == "local" else "cpu"
+    scan, done, skipped = unfinished.load_scan(build.layers, build.k, of_scan, build.batch, device)
     scan.digests.check(build.photos)
     count, photos = len(of_scan), of_scan[done * build.batch :]
     build.report_progress("scan", count - len(photos), count, len(skipped))
@@ -122,6 +123,7 @@ def scan_photos(
     saves = Saves(_SAVE_SECONDS)
 
     def save() -> None:
+        scan.check()
         unfinished.save_scan(held_folder, scan, done, skipped)
 
     with closing(_scan(build, scan, photos, memory)) as skipped_of_batches:
@@ -146,7 +148,8 @@ def _scan(
         yield from scan_on_ray(scan, build, job)
         return
     remember = None if memory is None else memory.remember
-    for batch in batches(build.photos, photos, build.loaded.preprocess, build.batch, workers=build.workers):
+    options: dict[str, Any] = {"workers": build.workers, "device": build.loaded.device}
+    for batch in batches(build.photos, photos, build.loaded.preprocess, build.batch, **options):
         slots, indices = batch.slots.tolist(), batch.indices.tolist()
         scan.digests.add(indices, batch.digests)
         trace = scan.add(build.attached, batch.images.to(build.loaded.example_input), slots, indices, remember)

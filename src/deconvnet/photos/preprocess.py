@@ -8,12 +8,13 @@ anything like a photo ─► Photo ─► resize, crop ─► scale, mean, std �
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -21,6 +22,7 @@ from torch import Tensor
 from deconvnet._checks import as_index, as_list, as_number, instance, is_one_of, short
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet._types import Box
+from deconvnet.photos.levels import Levels
 from deconvnet.photos.photo import Photo, PhotoLike, check_box, eight_bit, planes, read_photo, warn_of_dark
 from deconvnet.photos.values import Extents, Range, Reading
 
@@ -150,11 +152,24 @@ class Preprocess:
             ArgumentError: not a `Photo`; `images` takes anything like one.
             PhotoError: it is too elongated to be resized.
         """
-        pixels = torch.from_numpy(self._fitted(instance("photo", photo, Photo))).permute(2, 0, 1)[None]
-        mean, std = (
-            torch.tensor(values, dtype=torch.float32, device="cpu").reshape(-1, 1, 1)
-            for values in (self.mean, self.std)
-        )
+        return self.inputs(torch.from_numpy(self.levels(photo))[None])
+
+    def levels(self, photo: Photo) -> Shaped[np.ndarray, "c h w"]:
+        """A photo resized and cropped, before `inputs`: uint8 of a photo of 8 bits, otherwise float32 from 0 to 1.
+
+        Raises:
+            ArgumentError, PhotoError: as `image`.
+        """
+        return np.array(self._fitted(instance("photo", photo, Photo)).transpose(2, 0, 1), order="C")
+
+    def inputs(self, levels: Shaped[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """The inputs that levels become, on their device, and to the same bits on all devices.
+
+        Args:
+            levels: of photos as `levels` gives them; uint8, or floats from 0 to 1.
+        """
+        white, mean, std = _constants(self.mean, self.std, levels.device)
+        pixels = levels.float() / white if levels.dtype == torch.uint8 else levels
         return (pixels * self.scale - mean) / std
 
     def as_seen(self, photo: PhotoLike) -> Image.Image:
@@ -200,8 +215,8 @@ class Preprocess:
         loaded = read_photo(photo, self.reading)
         return loaded.cut(self.box_in_photo(box, loaded.size))
 
-    def _fitted(self, photo: Photo) -> NDArray[np.float32]:
-        """(h, w, c) from 0 to 1, resized and cropped."""
+    def _fitted(self, photo: Photo) -> Levels:
+        """(h, w, c), resized and cropped."""
         self._check_elongation(photo)
         if photo.deep or not {photo.levels.shape[2], self.channels} <= {1, 3}:
             images = map(Image.fromarray, self._planes(photo))
@@ -209,8 +224,7 @@ class Preprocess:
             return np.asarray(stacked.clip(0, 1), np.float32)  # bicubic overshoots, as 8 bits cannot
         image, mode = eight_bit(photo.levels), "L" if self.channels == 1 else "RGB"
         fitted = self._fit(image if image.mode == mode else image.convert(mode))
-        values = np.asarray(fitted).astype(np.float32) / np.float32(255)
-        return values.reshape(*self.size, self.channels)
+        return np.asarray(fitted).reshape(*self.size, self.channels)
 
     def _planes(self, photo: Photo) -> Iterator[NDArray[np.float32]]:
         try:
@@ -245,6 +259,13 @@ class Preprocess:
                 f"become {height} x {width} for short_side={self.short_side}. Crop it first, or "
                 "use short_side=None."
             )
+
+
+@lru_cache(maxsize=64)
+def _constants(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """White of 8 bits, mean and std on a device, where a number from elsewhere would be divided by in another way."""
+    white, *of_channels = (torch.tensor(values, dtype=torch.float32, device=device) for values in ([255.0], mean, std))
+    return white, of_channels[0].reshape(-1, 1, 1), of_channels[1].reshape(-1, 1, 1)
 
 
 def _whole(field: str, value: Any) -> Any:
