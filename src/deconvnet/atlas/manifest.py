@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -88,32 +88,41 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """How an atlas was made and what is in it. No times, hosts or absolute paths.
+class Made:
+    """How an atlas is made.
 
     Attributes:
         deconvnet: version of this package.
         model: the network.
         rules: options of the way down, as `RuleSet` takes them.
-        layers: in the network's order.
-        photos: the set.
         preprocess: how photos became inputs, as `Preprocess` takes it.
         k: activations kept of each feature map.
         batch: photos in each forward pass.
-        counts: of photos.
         libraries: versions of the libraries that the numbers and bytes rest on.
     """
 
     deconvnet: str
     model: ModelSource
     rules: Mapping[str, Plain]
-    layers: tuple[AtlasLayer, ...]
-    photos: PhotoSource
     preprocess: Mapping[str, Plain]
     k: Annotated[int, Meta(ge=1, le=WIDEST)]
     batch: _Positive
-    counts: Counts
     libraries: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Manifest(Made):
+    """How an atlas was made and what is in it. No times, hosts or absolute paths.
+
+    Attributes:
+        layers: in the network's order.
+        photos: the set.
+        counts: of photos.
+    """
+
+    layers: tuple[AtlasLayer, ...]
+    photos: PhotoSource
+    counts: Counts
 
     def __post_init__(self) -> None:
         names = [layer.name for layer in self.layers]
@@ -141,12 +150,11 @@ class LookedAt:
 
 
 @dataclass(frozen=True)
-class Key:
+class Key(Made):
     """What the bytes of an atlas depend on: a run is resumed only where all of it is the same.
 
     Attributes:
         format_version: of the atlas.
-        deconvnet, model, rules, preprocess, k, batch, libraries: as in `Manifest`.
         layers: their names.
         photos: those that are used.
         signals_kept: whether the signed signals are kept.
@@ -154,16 +162,9 @@ class Key:
     """
 
     format_version: int
-    deconvnet: str
-    model: ModelSource
-    rules: Mapping[str, Plain]
     layers: tuple[str, ...]
     photos: LookedAt
-    preprocess: Mapping[str, Plain]
-    k: Annotated[int, Meta(ge=1, le=WIDEST)]
-    batch: _Positive
     signals_kept: bool
-    libraries: Mapping[str, str]
     shard: Annotated[str, Meta(pattern=f"^{SHARD.pattern}$")] | None = None
 
     def __post_init__(self) -> None:
@@ -260,17 +261,11 @@ def key_of(manifest: Manifest, *, keep_signal: bool) -> Key:
     """
     count = manifest.counts.photos + manifest.counts.skipped
     return Key(
+        **{each.name: getattr(manifest, each.name) for each in fields(Made)},
         format_version=FORMAT_VERSION,
-        deconvnet=manifest.deconvnet,
-        model=manifest.model,
-        rules=manifest.rules,
         layers=tuple(layer.name for layer in manifest.layers),
         photos=LookedAt(manifest.photos.name, count, manifest.photos.fingerprint, manifest.photos.pick),
-        preprocess=manifest.preprocess,
-        k=manifest.k,
-        batch=manifest.batch,
         signals_kept=keep_signal,
-        libraries=manifest.libraries,
     )
 
 
