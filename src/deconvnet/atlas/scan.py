@@ -172,7 +172,7 @@ class Scan:
             else:
                 measured[layer] = _measure(maps)
 
-        trace = watch_activations(attached, x, list(self._maps), measure, remember)
+        trace = watch_activations(attached, x, list(self._maps), measure, remember, look_for_nan=False)
         names = measured[self.layers[0].name]
         together = {name: torch.cat([measured[layer][name] for layer in self._maps], 1) for name in names}
         if len(slots) < len(x):

@@ -72,14 +72,14 @@ class TopMemory:
         """
         slot_of = dict(zip(photos, slots, strict=True))
         for name, filled in self._photos.items():
-            ranking, k = rankings[name], filled.shape[1]
-            images = ranking.images.numpy()
+            k = filled.shape[1]
+            activations, images, positions = (part.numpy() for part in vars(rankings[name]).values())
             filled[~_in_row(filled, images)] = NONE
             for channel, rank in np.argwhere(np.isin(images, photos) & ~_in_row(images, filled)).tolist():
                 column = int(np.flatnonzero(filled[channel] == NONE)[0])
                 filled[channel, column] = photo = int(images[channel, rank])
-                position = np.unravel_index(ranking.positions[channel, rank], self._sizes[name])
-                activation = float(ranking.activations[channel, rank])
+                position = np.unravel_index(positions[channel, rank], self._sizes[name])
+                activation = float(activations[channel, rank])
                 unit = TopUnit(name, channel, rank, photo, tuple(map(int, position)), activation)
                 self._memories[name].put(channel * k + column, trace, unit.unit(slot_of[photo]))
 

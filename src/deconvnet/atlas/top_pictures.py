@@ -42,10 +42,11 @@ def draw_top_units(build: Build, scan: Scan, units: Sequence[TopUnit], memory: T
     levels: dict[int, Levels] = {}
     with crew([draughtsman] * count, "draws pictures", here=not build.drawing_workers) as workers:
         for i, (before, batch, behind) in enumerate(zip([_NONE, *sequence], sequence, sequence[1:], strict=False)):
+            if left and (i == 0 or 1 < i <= len(left)):  # the first before it is read
+                build.report_progress("project", left[max(i - 1, 0)], len(batches), 0)
             worker_of = _shares(before[1], count) | _shares(behind[1], count)
             _send(workers, worker_of, _lacking(build, behind, memory), carried, scan)
             if batch is not _NONE:
-                build.report_progress("project", left[i - 1], len(batches), 0)
                 carried = _carried(build, scan, levels, batch, memory)
             deliveries = [worker.receive() for worker in workers]
             levels = {photo: of_photo for each in deliveries for photo, of_photo in each.levels.items()}
