@@ -197,7 +197,7 @@ def _measure_in_cache(maps: Float[Tensor, "b c positions"], rectified: bool, lea
     """
     at_once = max(1, _CACHE_NUMBERS // maps[0].numel())
     peaks, means, alive = [], [], []
-    for images in maps.split(at_once):
+    for images in torch.split(maps, at_once):
         peaks.append(images.amax(2))
         means.append(images.mean(2))
         alive.append((images if rectified else images.clamp(min=0)).sign().sum(2, dtype=torch.float32))

@@ -108,9 +108,8 @@ class Draughtsman:
         inside = energy_box(signal)
         low, high = (tuple(a + b for a, b in zip(unit.low, end, strict=True)) for end in (inside.low, inside.high))
         box = self._preprocess.box_in_photo(Box(low, high), photo.size)
-        pictures = [_png(_square(image, unit.side)) for image in (render(crop(signal, inside)), photo.cut(box))]
-        packed = _packed(unit) if self._keep_signal else None
-        return Tile(unit.rank, box, *pictures, packed)
+        picture, patch = (_png(_square(image, unit.side)) for image in (render(crop(signal, inside)), photo.cut(box)))
+        return Tile(unit.rank, box, picture, patch, _packed(unit) if self._keep_signal else None)
 
 
 def _square(image: Image.Image, side: int) -> Image.Image:

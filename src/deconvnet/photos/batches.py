@@ -251,7 +251,9 @@ class _Sender:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream: torch.cuda.Stream | None = None
+        if device.type == "cuda":
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no type for it
 
     def with_part(self, levels: Tensor | None, part: Tensor, slots: range, size: int) -> Tensor:
         """The levels of a batch with those of some slots copied into them; floats if one part is."""
