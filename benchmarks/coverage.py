@@ -161,6 +161,9 @@ def network_of(name: str) -> tuple[nn.Module, Tensor]:
     """A network in eval with random weights and statistics that fit them, and two images or clips for it."""
     torch.manual_seed(zlib.crc32(name.encode()))
     model = made(name).requires_grad_(False).eval()
+    for weight in model.parameters():
+        if weight.ndim > 1 and not weight.any():  # a head that begins at zero lets no signal down
+            nn.init.normal_(weight, std=0.02)
     shapes = [(3, size, size) for size in SIZES] + [(3, 16, 112, 112), (3, 16, 224, 224)]
     shape = next((shape for shape in shapes if _runs(model, shape)), None)
     if shape is None:

@@ -1,4 +1,4 @@
-"""The engine: explaining a photo, and units of a layer, beside Captum; captures; memory; the first answer.
+"""The engine: explaining a photo, and units of a layer, beside both peers; captures; memory; the first answer.
 
     python benchmarks/engine.py                    # random weights, scikit-image's photo
     python benchmarks/engine.py --data FOLDER      # weights and photos of a folder
@@ -19,8 +19,8 @@ from pathlib import Path
 
 import torch
 import torchvision
-from captum.attr import Deconvolution, NeuronDeconvolution
 from measure import difference, machine, median, network, photo, table
+from peers import captum_class, captum_units, class_lines, ten_lines
 
 from deconvnet import DeconvNet
 
@@ -30,29 +30,32 @@ UNITS, TIMED = 32, 4
 
 
 def agreed(name: str, folder: Path | None) -> tuple[Callable[[], object], ...]:
-    """The forward pass of a photo, and its likeliest class explained by us and by Captum, which agree."""
+    """The forward pass of a photo, and its likeliest class explained by us, the ten lines and Captum, which agree."""
     model, x = network(name, folder), photo(folder)
-    net, peer = DeconvNet(model, x), Deconvolution(model)
-    target = int(model(x).argmax())
-    assert difference(net.explain(x, target).full(), peer.attribute(x, target=target)) < 1e-4, "not the same picture"
-    return partial(model, x), partial(net.explain, x, target), partial(peer.attribute, x, target=target)
+    net, target = DeconvNet(model, x), int(model(x).argmax())
+    peers = class_lines(model, x, target), captum_class(model, x, target)
+    for peer in peers:
+        assert difference(net.explain(x, target).full(), peer()) < 1e-4, "not the same picture"
+    return partial(model, x), partial(net.explain, x, target), *peers
 
 
 def explained(folder: Path | None) -> Iterator[list[str]]:
     for name in EXPLAINED:
-        forward, ours, theirs = map(median, agreed(name, folder))
-        yield [name, *(f"{1e3 * seconds:.0f}" for seconds in (forward, ours, theirs)), f"{ours / theirs:.2f}"]
+        times = [median(run) for run in agreed(name, folder)]
+        _, ours, lines, captum = times
+        yield [name, *(f"{1e3 * seconds:.0f}" for seconds in times), f"{ours / lines:.2f}", f"{ours / captum:.2f}"]
 
 
 def units(folder: Path | None) -> Iterator[list[str]]:
     for name in EXPLAINED:
         model, x, layer = network(name, folder), photo(folder), LAYERS[name]
-        net, peer = DeconvNet(model, x), NeuronDeconvolution(model, model.get_submodule(layer))
+        net = DeconvNet(model, x)
         chosen = net.project(x, layer, channel=f"top:{UNITS}").units
         ours = median(partial(net.project, x, layer, channel=f"top:{UNITS}"))
-        places = [(unit.channel, *unit.position) for unit in chosen[:TIMED]]
-        loop = UNITS / TIMED * median(lambda peer=peer, x=x, places=places: [peer.attribute(x, p) for p in places])
-        yield [name, layer, f"{1e3 * ours:.0f}", f"{1e3 * loop:.0f}", f"{loop / ours:.1f}"]
+        lines = median(ten_lines(model, layer, x, chosen))
+        loop = UNITS / TIMED * median(captum_units(model, layer, x, chosen[:TIMED]))
+        yield [name, layer, *(f"{1e3 * seconds:.0f}" for seconds in (ours, lines, loop)),
+               f"{lines / ours:.1f}", f"{loop / ours:.1f}"]  # fmt: skip
 
 
 MEASURED = """
@@ -113,9 +116,11 @@ def main() -> None:
     for threads in dict.fromkeys((1, os.cpu_count() or 1)):
         torch.set_num_threads(threads)
         print(f"\n{machine()}\n\nA class of one photo, ms:\n")
-        table(["network", "forward", "explain", "Captum", "ratio"], explained(folder))
+        header = ["network", "forward", "explain", "ten lines", "Captum", "beside the ten lines", "beside Captum"]
+        table(header, explained(folder))
         print(f"\n{UNITS} units of one photo, ms:\n")
-        table(["network", "layer", "project", "Captum", "times faster"], units(folder))
+        faster = ["times faster than the ten lines", "than Captum"]
+        table(["network", "layer", "project", "ten lines", "Captum", *faster], units(folder))
     print("\nPeak memory:\n")
     table(["what", "budget", "taken"], memory())
     print("\nCapture, s:\n")

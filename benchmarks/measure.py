@@ -1,15 +1,19 @@
 """What every benchmark needs: networks, photos, medians, and words for the machine."""
 
+import math
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torchvision
+from PIL import Image
 from safetensors.torch import load_file
 from skimage import data
 from torch import Tensor, nn
@@ -31,17 +35,36 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "ResNet-50": torchvision.models.resnet50,
     "SqueezeNet 1.1": torchvision.models.squeezenet1_1,
     "GoogLeNet": lambda: googlenet(nn.ReLU()),
+    "GoogLeNet, batch norm": lambda: torchvision.models.googlenet(aux_logits=False, init_weights=False),
 }
 
 
-def network(name: str, folder: Path | None) -> nn.Module:
-    """A network in eval, with weights from `folder` where it has some, else random ones."""
+def network(name: str, folder: Path | None = None) -> nn.Module:
+    """A network in eval, with weights from `folder` where it has some, else random ones and statistics that fit."""
     torch.manual_seed(0)
     model = MODELS[name]().eval().requires_grad_(False)
     if folder is not None and name in WEIGHTS:
         model.load_state_dict({k: w.float() for k, w in load_file(folder / "weights" / WEIGHTS[name]).items()},
                               strict=False)  # fmt: skip
+    else:
+        fit_statistics(model)
     return model
+
+
+def fit_statistics(model: nn.Module) -> None:
+    """Give every batch norm the statistics of a few photos: with those it is made with, random weights explode."""
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.train()
+        norm.momentum = None  # plain means
+    with torch.no_grad():
+        model(torch.cat(list(photos(8))))
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.eval()
+        norm.momentum = momentum
 
 
 def photo(folder: Path | None = None) -> Tensor:
@@ -49,33 +72,76 @@ def photo(folder: Path | None = None) -> Tensor:
     return PREPROCESS.images([next(iter(sorted(folder.glob("imagenet1000/*.jpg")))) if folder else data.astronaut()])
 
 
-def photos(count: int, folder: Path | None) -> Iterator[Tensor]:
+def photos(count: int, folder: Path | None = None) -> Iterator[Tensor]:
     """Photos of a folder, or as many different crops of scikit-image's; (1, 3, 224, 224) each."""
     if folder is not None:
         yield from (PREPROCESS.images([path]) for path in sorted(folder.glob("imagenet1000/*.jpg"))[:count])
         return
+    yield from (PREPROCESS.images([crop]) for crop in crops(count))
+
+
+def crops(count: int, size: tuple[int, int] = (256, 256)) -> Iterator[np.ndarray]:
+    """As many different crops of scikit-image's photos, of this height and width."""
     random = torch.Generator().manual_seed(0)
-    images = [torch.from_numpy(image()) for image in (data.astronaut, data.chelsea, data.coffee, data.rocket)]
+    images = [image() for image in (data.astronaut, data.chelsea, data.coffee, data.rocket)]
     for i in range(count):
         image = images[i % len(images)]
-        top, left = (int(torch.randint(0, size - 256, (), generator=random)) for size in image.shape[:2])
-        yield PREPROCESS.images([image[top : top + 256, left : left + 256].numpy()])
+        top, left = (
+            int(torch.randint(0, length - cut + 1, (), generator=random))
+            for length, cut in zip(image.shape[:2], size, strict=True)
+        )
+        yield image[top : top + size[0], left : left + size[1]]
 
 
-def median(run: Callable[[], Any], repeats: int = 5) -> float:
-    """The median of several runs in seconds, after one that is not counted."""
+def crop_files(folder: Path, count: int, size: tuple[int, int] = (256, 256)) -> Path:
+    """The same as JPEG files in a folder."""
+    for i, crop in enumerate(crops(count, size)):
+        Image.fromarray(crop).save(folder / f"{i:05}.jpg", quality=92)
+    return folder
+
+
+def wait() -> None:
+    """Wait until an accelerator has done what it was given: a call returns before that."""
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    """What one run takes, all of its work on an accelerator included."""
+    wait()
+    began = time.perf_counter()
     run()
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - began)
+    wait()
+    return time.perf_counter() - began
+
+
+def median(run: Callable[[], Any], repeats: int = 5, *, most: float = math.inf, warm: int = 1) -> float:
+    """The median of several runs in seconds.
+
+    Args:
+        run: what is measured.
+        repeats: how many runs at most; one at least.
+        most: begin no further run once they have taken so many seconds together.
+        warm: runs before, which are not counted; but one that takes longer than `most` is the only one.
+    """
+    for _ in range(warm):
+        taken = seconds(run)
+        if taken > most:
+            return taken
+    times = [seconds(run)]
+    while len(times) < repeats and sum(times) < most:
+        times.append(seconds(run))
     return statistics.median(times)
 
 
 def difference(a: Tensor, b: Tensor) -> float:
-    """`max|a - b| / max|b|`."""
-    return float((a - b).abs().max() / b.abs().max())
+    """`max|a - b| / max|b|`, in the type of b and where it is."""
+    return float((a.to(b) - b).abs().max() / b.abs().max())
+
+
+def differences(a: Tensor, b: Tensor) -> Tensor:
+    """The same for each row: (n,)."""
+    return (a.to(b) - b).abs().flatten(1).amax(1) / b.abs().flatten(1).amax(1)
 
 
 def machine() -> str:
@@ -87,6 +153,27 @@ def machine() -> str:
     except (OSError, StopIteration):
         pass
     return f"{name}; {torch.get_num_threads()} thread(s); Python {platform.python_version()}, torch {torch.__version__}"
+
+
+def accelerator(device: str) -> str:
+    """The accelerator, and what its figures depend on."""
+    if not device.startswith("cuda"):
+        return device
+    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        driver = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=True).stdout.split()[0]
+    except (OSError, subprocess.SubprocessError, IndexError):
+        driver = "unknown"
+    return (
+        f"{torch.cuda.get_device_name(device)}; CUDA {torch.version.cuda or torch.version.hip}, driver {driver}, "
+        f"cuDNN {torch.backends.cudnn.version()}"
+    )
+
+
+def tf32() -> str:
+    """Whether products of float32 may be rounded to TF32, in PyTorch's words: "none" leaves it off."""
+    convolutions, products = torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision
+    return f"convolutions {convolutions}, matrix products {products}"
 
 
 def table(header: list[str], rows: Iterator[list[str]]) -> None:

@@ -264,3 +264,23 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     spelt = {each.casefold(): each for each in names}
     near = get_close_matches(name.casefold(), spelt, n=3, cutoff=0.5)
     return f" Did you mean {', '.join(repr(spelt[each]) for each in near)}?" if near else ""
+
+
+def keywords(function: str, given: Iterable[str], options: Iterable[str]) -> None:
+    """Raise unless a function that passes its options on knows all that it was given.
+
+    Args:
+        function: its public name.
+        given: names of options.
+        options: all that there are.
+
+    Raises:
+        TypeError: one is unknown, in the words of Python's own.
+    """
+    names = list(options)
+    for name in given:
+        if name not in names:
+            raise TypeError(
+                f"{function}() got an unexpected keyword argument {short(name)}.{did_you_mean(name, names)} "
+                f"Its options are {', '.join(names)}."
+            )

@@ -36,8 +36,8 @@ def result_folder(out: str | Path, *, key: str, is_result: Callable[[Path], bool
     unfinished = folder / UNFINISHED
     if is_result(folder) or (_is_own_folder(unfinished) and is_file(unfinished / key)):
         return folder
-    names = _names(folder)
-    if UNFINISHED in names and _is_own_folder(unfinished) and set(_names(unfinished)) <= {_LOCK}:
+    names = names_in(folder)
+    if UNFINISHED in names and _is_own_folder(unfinished) and set(names_in(unfinished)) <= {_LOCK}:
         names.remove(UNFINISHED)
     if names:
         listed = ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
@@ -259,7 +259,7 @@ def _is_own_folder(path: Path) -> bool:
     return is_folder(path) and not path.is_symlink()
 
 
-def _names(folder: Path) -> list[str]:
+def names_in(folder: Path) -> list[str]:
     """Names in a folder, if it exists, without the unfinished files of killed runs."""
     try:
         return sorted(path.name for path in folder.iterdir() if not PART.fullmatch(path.name))

@@ -474,7 +474,8 @@ def test_merging_again_into_the_finished_atlas_returns_it(net, loaded, photos, w
 
 
 def test_an_unknown_option_is_a_type_error(net, loaded, photos, tmp_path):
-    with pytest.raises(TypeError, match="unexpected keyword arguments: worker"):
+    said = r"build_atlas\(\) got an unexpected keyword argument 'worker'. Did you mean 'workers'"
+    with pytest.raises(TypeError, match=said):
         build_atlas(net, photos, out=tmp_path / "a", loaded=loaded, worker=2)
 
 

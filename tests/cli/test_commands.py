@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from deconvnet.cli import main
 from deconvnet.cli.commands import app
 from deconvnet.cli.options import ModelFlags, feature_map, feature_maps, parse_numbers
 from deconvnet.cli.reference import name_of
+from deconvnet.results.responsible import CONTRIBUTIONS
 
 SOURCE = Path(package.__file__).parent.parent
 
@@ -420,8 +422,22 @@ def test_an_interrupted_command_leaves_nothing_behind(deconvnet, spec, monkeypat
 
     monkeypatch.setattr(Image.Image, "save", interrupted)
     done = deconvnet("explain", "sample:chelsea", "-m", spec("colour"))
-    assert done.code != 0
+    assert done == Done(130, "", "deconvnet: interrupted.\n")
     assert names(tmp_path) == []
+
+
+def test_control_c_while_the_commands_are_imported_is_said_in_a_line(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "deconvnet.cli.commands", Interrupting("deconvnet.cli.commands"))
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 130 and capsys.readouterr().err == "deconvnet: interrupted.\n"
+
+
+class Interrupting(ModuleType):
+    """A module whose import is interrupted."""
+
+    def __getattr__(self, _: str) -> None:
+        raise KeyboardInterrupt
 
 
 def test_a_disk_that_refuses_is_told_and_leaves_nothing_behind(deconvnet, spec, monkeypatch, tmp_path):
@@ -766,7 +782,7 @@ def test_responsible_shows_where_the_units_of_a_class_lie(deconvnet, spec, tmp_p
     named = f"{loaded.label(int(chances.argmax()))}, {round(100 * float(chances.max()))} %"
     result = net.responsible(x, k=6)
     share = f"{round(100 * float(result.shares.sum()))} %"
-    words = f"sample:coffee: {named}: 6 units of 4, {share} of its contributions -> coffee.responsible.png\n"
+    words = f"sample:coffee: {named}: 6 units of 4 with {share} of {CONTRIBUTIONS} -> coffee.responsible.png\n"
     assert done == Done(0, words, "")
     assert names(tmp_path) == ["coffee.responsible.png"]
     title = f"{named}: units of 4 that it rests on (deconvnet)"
@@ -810,7 +826,7 @@ def test_responsible_takes_a_position_or_a_class_of_a_map(deconvnet, spec, tmp_p
     for i, flags in enumerate((["-t", "owl,9,3"], [])):
         done = deconvnet("responsible", "sample:coffee", *flags, *model, "-o", f"{i}.png")
         assert (done.code, done.err) == (0, "")
-        assert ": 1 unit of 1, " in done.out
+        assert ": 1 unit of 1 with " in done.out
 
 
 def test_responsible_bounds_the_units_of_a_map(deconvnet, spec):
@@ -830,7 +846,7 @@ def test_responsible_adds_up_the_maps_over_a_folder(deconvnet, spec, tmp_path):
     flags = ["--sum", "-t", "owl", "-l", "1", "-k", "3", "-m", spec("colour")]
     done = deconvnet("responsible", "photos", *flags)
     assert done.code == 0 and "broken.png" in done.err
-    assert done.out.startswith("owl in 2 photos: maps of 1, each with its share of contributions\n  map ")
+    assert done.out.startswith(f"owl in 2 photos: maps of 1, each with its share of {CONTRIBUTIONS}\n  map ")
     assert all(name.startswith("photos/") for name in names(tmp_path))
     result = json.loads(deconvnet("responsible", "photos", "--json", *flags).out)
     assert len(result["maps"]) == 3 and result["used"] == 2

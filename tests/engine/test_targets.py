@@ -195,6 +195,27 @@ def test_the_answer_of_maps_is_the_class_that_wins_most_positions(segmenter: Dec
     assert [unit.channel for unit in rests.classes] == most_common(segmenter.scores(x))
 
 
+def test_of_several_classes_one_that_wins_nowhere_keeps_the_pictures_of_the_others():
+    net = class_maps()
+    x = images()
+    wins = net.scores(x).argmax(1).flatten(1)
+    nowhere = next(c for c in range(5) for image in (0, 1) if not (wins[image] == c).any())
+    image = next(image for image in (0, 1) if not (wins[image] == nowhere).any())
+    there = int(wins[image][0])
+    for start in ("one", "activation"):
+        result = net.explain(x[image : image + 1], targets=[there, nowhere], start=start)
+        assert [unit.channel for unit in result.units] == [there, nowhere]
+        assert close(result[0].full(), net.explain(x[image : image + 1], there, start=start).full())
+        assert not result[1].full().any() and result.masks is not None and not result.masks[1].any()
+        (note,) = [note for note in result.notes if "wins at none" in note]
+        at = np.unravel_index(int(net.scores(x)[image, nowhere].argmax()), (6, 6))
+        assert f"Class {nowhere} wins at none of the positions" in note and f"({nowhere}, {at[0]}, {at[1]})" in note
+        assert not any("activation 0" in note for note in result.notes)
+        assert note in result[1].notes and note not in result[0].notes
+    with pytest.raises(ArgumentError, match=f"class {nowhere} wins at none"):
+        net.explain(x[image : image + 1], targets=[nowhere, nowhere])
+
+
 def test_a_class_that_wins_nowhere_is_refused_and_its_strongest_position_named():
     model = maps()
     model[3].bias.data[4] = -100.0

@@ -190,7 +190,7 @@ def _of_results() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "steps figure": (steps.figure, {"photo": (None,), "whole": bools, **layouts}),
         "steps save": (steps.save, {"path": paths, "force": (False, True)}),
         "responsible beside": (
-            answer.beside, {"photo": (photos[0],), "preprocess": preprocess, "i": (0,), **layouts}
+            answer.beside, {"photo": (photos[0],), "preprocess": preprocess, "image": (None, 0), **layouts}
         ),
         "report": (deconvnet.report, {
             "net": (net,), "photos": (photos[:1], photos[0]), "path": ("r.html",), "loaded": (loaded,),

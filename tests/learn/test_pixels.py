@@ -176,13 +176,13 @@ def test_a_photo_is_drawn_with_its_parts(found):
 
 def test_a_photo_of_nothing_is_drawn_but_has_no_parts(found, monkeypatch):
     said: list[str] = []
-    original = draw.side_by_side
+    original = draw.sheet
 
-    def side_by_side(cells: Any) -> Any:
+    def sheet(cells: Any, **layout: Any) -> Any:
         said.extend(cell.caption for cell in cells)
-        return original(cells)
+        return original(cells, **layout)
 
-    monkeypatch.setattr(draw, "side_by_side", side_by_side)
+    monkeypatch.setattr(draw, "sheet", sheet)
     black = np.zeros((50, 40), np.uint8)
     draw_reconstructions(found, black, max_iter=5)
     assert said[1:] == [f"painted by layer {layer}: 0.00% of its activations, error 0.0%" for layer in (1, 2)]

@@ -14,6 +14,7 @@ from support.specs import PHOTOS, same_weights, small
 from torch import Tensor, nn
 
 from deconvnet import DeconvNetWarning, ModelLoadError
+from deconvnet.models._checkpoints import read_weights
 from deconvnet.models.load import load_model
 
 
@@ -103,6 +104,27 @@ def test_one_of_two_networks_in_a_file_has_to_be_named(normed_file, tmp_path):
     assert same_weights(load_small(normed_file, f"{file}:state_dict.teacher"), teacher)
     with pytest.raises(ModelLoadError, match=r"no weights under 'state_dict\.teach'\. It has .* Did you mean"):
         load_small(normed_file, f"{file}:state_dict.teach")
+
+
+def test_a_set_of_weights_with_two_names_is_found_by_each_and_not_asked_about(normed_file, tmp_path):
+    model, file = small(), tmp_path / "w.pth"
+    state, copy = model.state_dict(), {name: value.clone() for name, value in model.state_dict().items()}
+    for second in (state, copy):
+        torch.save({"epoch": 3, "state_dict": state, "model_state": second, "ema": {"inner": second}}, file)
+        with warnings.catch_warnings(action="error"):
+            for key in ("", ":state_dict", ":model_state", ":ema", ":ema.inner"):
+                assert same_weights(load_small(normed_file, f"{file}{key}"), model)
+    torch.save({"state_dict": state, "model_state": other().state_dict()}, file)
+    with pytest.raises(ModelLoadError, match=r"is not clear: 'model_state', 'state_dict'\. Name one"):
+        load_small(normed_file, file)
+
+
+def test_a_dictionary_with_very_many_names_is_read_in_a_moment(tmp_path):
+    held: dict = {"weight": torch.zeros(2)}
+    for _ in range(5):
+        held = {f"key{i}": held for i in range(300)}
+    torch.save(held, tmp_path / "w.pth")
+    assert len(read_weights(tmp_path / "w.pth")) <= 300
 
 
 def test_a_small_part_of_another_network_is_not_taken(normed_file, tmp_path):

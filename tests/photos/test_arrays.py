@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from PIL import Image
 
 from deconvnet._errors import ArgumentError, PhotoError, ValueRangeError
 from deconvnet.photos import files
@@ -189,3 +190,52 @@ def test_a_damaged_nifti_and_one_of_several_volumes_are_refused(tmp_path: Path) 
     nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 3, 2), np.int16), np.eye(4)), tmp_path / "c.nii")
     with pytest.raises(PhotoError, match=r"of the shape \(4, 5, 3, 2\), not a volume"):
         load_photo(f"{tmp_path / 'c.nii'}#0", value_range=(-1000, 400))
+
+
+def test_a_nifti_of_one_slice_has_two_axes_or_three(tmp_path: Path) -> None:
+    flat = RANDOM.integers(-1000, 400, (4, 5)).astype(np.int16)
+    for name, values in (("a.nii", flat), ("b.nii", flat[..., None])):
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / name)
+        photo = load_photo(tmp_path / name, value_range=(-1000, 400))
+        np.testing.assert_allclose(photo.pixels[..., 0], ((flat[::-1, ::-1].T + 1000) / 1400), atol=1e-6)
+        with pytest.raises(PhotoError, match="holds one slice, and the network takes volumes"):
+            load_photo(tmp_path / name, value_range=(-1000, 400), volume=True)
+
+
+# ---- volumes
+
+
+def test_a_nifti_volume_as_a_whole_is_the_stack_of_its_slices(tmp_path: Path) -> None:
+    volume_of(tmp_path, "a.nii.gz")
+    whole = load_photo(tmp_path / "a.nii.gz", value_range=(-1000, 400), volume=True)
+    slices = [load_photo(f"{tmp_path}/a.nii.gz#{i}", value_range=(-1000, 400)).levels for i in range(3)]
+    assert whole.is_volume and whole.size == (3, 5, 4)
+    np.testing.assert_array_equal(whole.levels, np.stack(slices))
+    with pytest.raises(PhotoError, match="names the slice 1, and the network takes volumes"):
+        load_photo(f"{tmp_path}/a.nii.gz#1", value_range=(-1000, 400), volume=True)
+
+
+def test_channels_of_a_volume_are_the_last_axis_of_nifti_and_either_end_of_an_array(tmp_path: Path) -> None:
+    values = RANDOM.random((5, 6, 7, 4)).astype(np.float32)  # (d, h, w, c)
+    reading = {"channels": 4, "volume": True}
+    np.save(tmp_path / "last.npy", values)
+    np.save(tmp_path / "first.npy", np.moveaxis(values, 3, 0))
+    nibabel.save(nibabel.Nifti1Image(values[:, ::-1, ::-1].transpose(2, 1, 0, 3), np.eye(4)), tmp_path / "a.nii")
+    tensor = torch.from_numpy(values).movedim(3, 0)
+    for photo in (tmp_path / "last.npy", tmp_path / "first.npy", tmp_path / "a.nii", values, tensor):
+        np.testing.assert_array_equal(load_photo(photo, **reading).levels, values)
+    np.save(tmp_path / "several.npy", values[None])
+    np.testing.assert_array_equal(load_photo(f"{tmp_path}/several.npy#0", **reading).levels, values)
+    with pytest.raises(PhotoError, match=r"not one volume\. Name one of its 1 volumes"):
+        load_photo(tmp_path / "several.npy", **reading)
+
+
+def test_a_picture_is_not_taken_for_a_volume(tmp_path: Path) -> None:
+    picture = np.zeros((8, 9, 3), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    Image.fromarray(picture).save(tmp_path / "a.tif")
+    for photo in (tmp_path / "a.png", tmp_path / "a.tif", Image.fromarray(picture), "sample:chelsea"):
+        with pytest.raises(PhotoError, match="is not a volume, and the network takes volumes"):
+            load_photo(photo, volume=True)
+    with pytest.raises(PhotoError, match=r"an array is \(d, h, w\) or \(d, h, w, 1\|3\)"):
+        load_photo(np.zeros((4, 4)), volume=True)

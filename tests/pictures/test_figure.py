@@ -116,6 +116,22 @@ def test_none_of_several_pages_replaces_a_file_unless_forced(tmp_path: Path) -> 
     assert len(several().save(tmp_path / "sheet.png", force=True)) == 11
 
 
+@pytest.mark.parametrize("other", ["sheet-12.png", "sheet-4.png", "SHEET-004.PNG"])
+def test_a_file_that_would_pass_for_another_page_is_told_and_never_removed(tmp_path: Path, other: str) -> None:
+    (tmp_path / other).write_bytes(b"mine")
+    for force in (False, True):
+        with pytest.raises(ArgumentError, match=rf"{other}' would pass for another page beside the 11"):
+            several().save(tmp_path / "sheet.png", force=force)
+    assert [path.name for path in tmp_path.iterdir()] == [other]
+    assert len(several().save(tmp_path / "sheet.pdf")) == len(figure().save(tmp_path / "sheet.png")) == 1
+
+
+def test_a_file_of_the_name_that_pages_are_numbered_after_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "sheet.png").write_bytes(b"mine")
+    assert len(several().save(tmp_path / "sheet.png")) == 11
+    assert (tmp_path / "sheet.png").read_bytes() == b"mine"
+
+
 def test_files_that_cannot_be_written_are_told(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=r"does not end in one of .*\.pdf, \.svg"):
         figure().save(tmp_path / "a.gif")

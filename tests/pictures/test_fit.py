@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deconvnet.pictures.fit import fit
+from deconvnet.pictures.fit import fit, resized
 
 SIZES = [(1, 1), (3, 5), (5, 3), (13, 13), (48, 48), (128, 64), (200, 31), (1, 300), (300, 1), (161, 40)]
 
@@ -21,6 +21,17 @@ def test_the_longer_side_becomes_as_long_as_asked_and_the_shape_stays(size, even
     fitted = fit(noise(*size), 48, even=even)
     assert max(fitted.size) == 48
     assert min(fitted.size) == max(1, round(48 * min(size) / max(size)))
+
+
+@pytest.mark.parametrize("size", [(7, 5), (14, 10), (20, 15), (4, 3), (9, 2)])
+@pytest.mark.parametrize("even", [False, True])
+def test_any_size_is_met_exactly_and_the_same_size_changes_nothing(size, even):
+    image = noise(7, 5)
+    made = resized(image, size, even=even)
+    assert made.size == size
+    whole = {(7, 5): 1, (14, 10): 2}.get(size)
+    if whole:
+        assert np.array_equal(np.asarray(made)[::whole, ::whole], np.asarray(image))
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])

@@ -179,14 +179,14 @@ def test_pages_that_cannot_be_made_are_refused() -> None:
         sheets.pages([], Layout(), columns=2, around=Around(), page=(200, 100))
 
 
-def test_side_by_side_gives_each_image_its_words() -> None:
+def test_each_image_of_a_row_has_its_words() -> None:
     cells = [Cell((solid(50, 50),), "photo"), Cell((solid(50, 50, "blue"),), "projection")]
-    drawn = sheets.side_by_side(cells, Layout(title="t"))
+    drawn = sheets.sheet(cells, Layout(title="t"), columns=2)
     red, blue = extent_of(drawn.image(), (255, 0, 0)), extent_of(drawn.image(), (0, 0, 255))
     assert red[2] < blue[0] and red[1] == blue[1]
     assert words_of(drawn) == ["t", "photo", "projection"]
     with pytest.raises(ArgumentError, match="at least one cell"):
-        sheets.side_by_side([])
+        sheets.sheet([])
 
 
 def test_captions_of_a_row_start_at_one_height_below_pictures_that_stand_on_one_line() -> None:

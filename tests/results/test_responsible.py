@@ -467,14 +467,52 @@ def test_a_photo_is_shown_beside_its_own_units():
     loaded, net = bundled()
     photos = ["sample:chelsea", "sample:rocket"]
     result = net.responsible(loaded.preprocess.images(photos), layer="relu3", k=4)
-    drawn = [result.beside(photo, loaded.preprocess, i, title="a title").image() for i, photo in enumerate(photos)]
+    drawn = [
+        result.beside(photo, loaded.preprocess, image=i, title="a title").image() for i, photo in enumerate(photos)
+    ]
     assert all(picture.mode == "RGB" and picture.width > 900 for picture in drawn)
-    assert np.array_equal(drawn[0], result.beside(photos[0], loaded.preprocess, title="a title").image())
+    second = result[4:]  # knows that its units are those of image 1
+    assert np.array_equal(drawn[1], second.beside(photos[1], loaded.preprocess, title="a title").image())
     alone = net.responsible(loaded.preprocess.images(photos[1:]), layer="relu3", k=4)
     same = alone.beside(photos[1], loaded.preprocess, title="a title").image()
     assert difference(drawn[1], same) < 0.01 < difference(drawn[0].resize(same.size), same)
     with pytest.raises(ArgumentError, match="there are 2 images, counted from 0; got 2"):
-        result.beside(photos[0], loaded.preprocess, 2)
+        result.beside(photos[0], loaded.preprocess, image=2)
+    with pytest.raises(ArgumentError, match=r"the units are of images 0, 1\. Pass image=, the index of"):
+        result.beside(photos[0], loaded.preprocess)
+    with pytest.raises(ArgumentError, match="none of the units is of image 0; they are of 1"):
+        second.beside(photos[0], loaded.preprocess, image=0)
+    with pytest.raises(ArgumentError, match="there are no units to show"):
+        result[:0].beside(photos[0], loaded.preprocess)
+
+
+def test_its_repr_is_a_line():
+    loaded, net = bundled()
+    result = net.responsible(loaded.preprocess.images(["sample:chelsea", "sample:rocket"]), layer="relu3", k=2)
+    words = "<Responsible: {} of layer 'relu3' that {} on, rules: deconvnet>"
+    assert repr(result) == words.format("4 units", "the classes of 2 images rest")
+    alone = net.responsible(loaded.preprocess.images("sample:chelsea"), layer="relu3", k=1)
+    assert repr(alone) == words.format("1 unit", f"class {alone.classes[0].channel} rests")
+
+
+def test_a_mistyped_option_names_the_function_and_the_nearest_option(tmp_path):
+    loaded, net = bundled()
+    x = loaded.preprocess.images("sample:chelsea")
+    result = net.responsible(x, layer="relu3", k=1)
+    said = r"{}\(\) got an unexpected keyword argument 'colums'. Did you mean 'columns'\? Its options are tile, columns"
+    calls = {
+        "Responsible.save": lambda **mistyped: result.save(tmp_path / "x.png", **mistyped),
+        "Responsible.beside": lambda **mistyped: result.beside("sample:chelsea", loaded.preprocess, **mistyped),
+        "Reconstruction.sheet": result.units.sheet,
+        "Reconstruction.save": lambda **mistyped: result.units.save(tmp_path / "x", **mistyped),
+        "Steps.figure": net.steps(x).figure,
+    }
+    for name, call in calls.items():
+        with pytest.raises(TypeError, match=said.format(name)):
+            call(colums=3)
+    with pytest.raises(TypeError, match=r"save\(\) got an unexpected keyword argument 'whole'"):  # of steps alone
+        result.save(tmp_path / "x.png", whole=True)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_an_item_is_one_unit_with_its_contribution_and_a_table_has_a_row_for_each(net: DeconvNet):

@@ -10,6 +10,7 @@ from support.comparing import assert_equal
 from torch import nn
 
 from deconvnet import ArgumentError, DeconvNet, LoadedModel, Preprocess, TargetError, responsible_maps
+from deconvnet import open as deconvnet_open
 
 NAMES = ("ant", "bee", "cat", "dog")
 
@@ -89,3 +90,23 @@ def test_what_holds_for_all_photos_is_an_error(net: DeconvNet, loaded: LoadedMod
         responsible_maps(net, photos(), 1, "9", loaded=loaded)
     with pytest.raises(ArgumentError, match="loaded is a LoadedModel"):
         responsible_maps(net, photos(), 1, loaded=None)
+
+
+def test_the_strongest_maps_are_drawn_by_a_unit_of_the_photo_where_their_share_is_largest(
+    net: DeconvNet, loaded: LoadedModel, tmp_path
+):
+    result = responsible_maps(net, photos(), 1, loaded=loaded, batch=2, examples=3)
+    assert result.examples is not None
+    for unit, (channel, _), i in zip(result.examples.units, result.strongest(3), range(3), strict=True):
+        assert unit.channel == channel and unit.image == int(result.shares[:, channel].argmax())
+        alone = net.project(loaded.preprocess.images(photos()[unit.image]), result.layer, channel=channel)
+        assert alone.units[0].position == unit.position
+        assert_equal(alone.full()[0], result.examples.whole(i))
+    result.sheet(photos(), loaded.preprocess).save(tmp_path / "a.svg")
+    text = (tmp_path / "a.svg").read_text()
+    assert f"map {result.strongest(1)[0][0]}: " in text and "same part of the photo" in text
+    assert result.save(tmp_path / "b.png").is_file()
+    again = deconvnet_open(result.save(tmp_path / "saved"))
+    assert again.examples is not None and again.examples.units == result.examples.units
+    with pytest.raises(ArgumentError, match=r"was made without examples.*: responsible_maps\(\.\.\., examples=9\)"):
+        responsible_maps(net, photos(2), 1, loaded=loaded).sheet()

@@ -74,7 +74,7 @@ def test_an_opened_result_does_what_the_live_one_does(live, kind: str, tmp_path:
     photo, preprocess = np.zeros((9, 9), np.float32), Preprocess((8, 8), 8, (0.5,), (0.5,), channels=1)
     drawn = {
         "Reconstruction": lambda r: r.sheet([photo, photo], preprocess),
-        "Responsible": lambda r: r.beside(photo, preprocess, 1),
+        "Responsible": lambda r: r.beside(photo, preprocess, image=1),
         "Steps": lambda r: r.figure(),
         "Comparison": lambda r: r.sheet([photo, photo], preprocess),
     }[kind]
@@ -278,7 +278,7 @@ def test_what_many_photos_rest_on_comes_back(tmp_path: Path):
     again = deconvnet.open(maps.save(tmp_path / "folder"))
     assert_same(again, maps)
     assert again.to_frame()["mean_share"].tolist() == [0.375, 0.625]
-    with pytest.raises(ArgumentError, match="ResponsibleMaps cannot be drawn"):
+    with pytest.raises(ArgumentError, match="was made without examples"):
         maps.save(tmp_path / "a.png")
 
 

@@ -241,7 +241,7 @@ def test_maps_of_one_axis_have_steps_but_no_figure():
     model = nn.Sequential(nn.Conv1d(1, 3, 3), nn.ReLU(), nn.MaxPool1d(2))
     steps = DeconvNet(model, torch.zeros(1, 1, 16)).steps(torch.randn(1, 1, 16), "2")
     assert steps[1].offsets.shape == (3, 7, 1)
-    with pytest.raises(ArgumentError, match="layer '2' has maps of 1 axes, and only images can be drawn"):
+    with pytest.raises(ArgumentError, match="layer '2' has maps of 1 axes, and only images and volumes can be drawn"):
         steps.figure()
 
 

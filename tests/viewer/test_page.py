@@ -3,6 +3,8 @@
 import contextlib
 import re
 import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -169,6 +171,7 @@ def test_a_step_is_enlarged_with_the_signal_before_and_after_and_its_switches(vi
     assert "goes back to where its window's maximum was" in page.locator("#step-words").inner_text()
     captions = page.locator("#step-pictures figcaption").all_inner_texts()
     assert captions[:2] == ["before: the signal on pool2", "after: the signal on relu2"]
+    assert "How well unpooling undoes pool2" in page.locator("#step-lines").inner_text()
     assert captions[2].startswith("switches of map") and page.locator("#step-pictures line").count() > 0
     tiles = page.locator("#step-pictures .tile")
     assert tiles.first.bounding_box()["width"] > 1.8 * page.locator("#steps .tile").first.bounding_box()["width"]
@@ -215,14 +218,15 @@ def test_all_can_be_done_from_the_keyboard(visit, data):
     page.wait_for_function(f"document.getElementById('title').textContent === {before!r}")
 
 
-def test_what_it_says_to_run_can_be_run(visit, data):
+def test_what_it_says_to_run_can_be_run(visit, file):
     page = visit.open("#1/relu3")
     assert page.locator("#photo-name").inner_text() == "a <b> & '.png"
     assert page.evaluate("document.scripts.length") == 2
     _, name, *arguments = shlex.split(page.locator("#command").inner_text())
     get_command(app).commands[name].make_context(name, list(arguments))
     unit = re.fullmatch(r"relu3, map (\d+) at (\d+,\d+)", title(page))
-    assert arguments == ["a <b> & '.png", "--layer", "relu3", "--channel", unit[1], "--position", unit[2]]
+    photo = str(file.parent / "a <b> & '.png")
+    assert arguments == [photo, "--layer", "relu3", "--channel", unit[1], "--position", unit[2]]
     call = f'net.project(x, "relu3", channel={unit[1]}, position=({unit[2].replace(",", ", ")}))'
     assert page.locator("#python").inner_text().endswith(call)
 
@@ -250,6 +254,36 @@ def test_every_picture_is_there_when_the_page_is_printed(visit, address, data, t
     page.emulate_media(media="null")
     printed = page.pdf(format="A4")
     assert printed.count(b"/Subtype /Image") >= 4  # equal ones are stored once
+
+
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="needs poppler")
+def test_in_print_no_heading_stands_alone_at_the_foot_of_a_page(visit, tmp_path):
+    page = visit.open("#0/class/0")
+    page.emulate_media(media="print")
+    above = page.locator("h3:visible").evaluate_all(
+        "all => all.flatMap((one) => [one, one.nextElementSibling]).filter((one) => one.matches('h3, p'))"
+        ".map((one) => one.innerText)"
+    )
+    assert "Its steps" in above
+    for height in range(0, 700, 120):
+        page.evaluate(f"document.querySelector('header').style.paddingBottom = '{height}px'")
+        page.pdf(path=tmp_path / "page.pdf", format="A4")
+        printed = subprocess.check_output(["pdftotext", tmp_path / "page.pdf", "-"], text=True).split("\f")
+        assert not [text for text in printed if " ".join(text.split()).endswith(tuple(above))]
+    page.emulate_media(media="null")
+
+
+@pytest.mark.parametrize("width", [320, 800, 1400])
+def test_all_cards_of_the_steps_are_of_one_height_and_there_is_no_room_below_them(visit, width):
+    page = visit.open("#0/relu3", width=width)
+    box = page.locator("#steps").bounding_box()
+    cards = [card.bounding_box() for card in page.locator("#steps .step").all()]
+    assert {round(card["height"]) for card in cards} == {round(cards[0]["height"])}
+    assert box["y"] + box["height"] - cards[0]["y"] - cards[0]["height"] < 26  # a scroll bar
+    tile = page.locator("#steps .tile").first.bounding_box()
+    assert cards[0]["height"] < 4 * tile["height"]
+    switches = page.locator("#steps .switches").first.bounding_box()
+    assert switches["width"] == pytest.approx(tile["width"], abs=1)
 
 
 def test_pictures_grow_with_the_window_and_fit_a_phone(visit):
@@ -302,7 +336,8 @@ def test_photos_of_one_name_are_numbered_and_odd_names_can_be_run(chromium, tmp_
               np.zeros((30, 40, 3), np.uint8) + 99]  # fmt: skip
     net, loaded = small(stack())
     named = LoadedModel(loaded.model, loaded.preprocess, loaded.labels, "zfnet-mini")
-    report(net, photos, tmp_path / "page.html", loaded=named, layers=["relu1"], maps=1)
+    with contextlib.chdir(tmp_path):
+        report(net, photos, tmp_path / "page.html", loaded=named, layers=["relu1"], maps=1)
     visit = Visit(chromium, tmp_path / "page.html")
     page = visit.open()
     lines, commands = [], []

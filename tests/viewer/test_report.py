@@ -20,6 +20,8 @@ from deconvnet import (
     load_model,
     report,
 )
+from deconvnet.pictures.numbers import percent
+from deconvnet.viewer.repeat import source
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,9 @@ def test_the_way_down_is_a_tile_for_each_step_that_changes_the_signal(data, net,
     assert [operations["kind"] for operations in told] == kinds
     errors = {step.layer: step.error for step in net.steps(loaded.preprocess.images("sample:chelsea"))}
     assert told[1]["lines"] == ["conv3: transposed filter"]
-    assert told[2]["lines"] == ["pool2: unpool by switches (sum)", f"unpooling pool2 errs by {errors['relu2']:.2f}"]
+    assert told[2]["lines"] == ["pool2: unpool by switches (sum)"]
+    (loss,) = told[2]["losses"]
+    assert f"the maps of relu2 come back with an error of {percent(errors['relu2'])} (0 %: exactly" in loss
 
 
 def test_switches_lead_from_the_middle_of_a_window_to_its_maximum(data, net, loaded):
@@ -231,19 +235,26 @@ def test_layers_can_be_chosen_also_beside_the_way(net, loaded):
 # How to make it again.
 
 
-def test_folders_of_the_user_do_not_stand_in_the_page(tmp_path):
+def test_files_are_named_as_the_user_gave_them_without_the_folders_above_that_of_the_run(tmp_path, monkeypatch):
     from deconvnet import zfnet_mini
 
-    folder = tmp_path / "private folder"
-    folder.mkdir()
-    Image.new("RGB", (50, 40), "red").save(folder / "red.png")
+    folder = tmp_path / "private" / "work"
+    (folder / "photos").mkdir(parents=True)
+    Image.new("RGB", (50, 40), "red").save(folder / "photos" / "red.png")
     torch.save(zfnet_mini().state_dict(), folder / "mine.pt")
+    monkeypatch.chdir(folder)
     loaded = load_model("zfnet-mini", weights=folder / "mine.pt")
-    page = report(
-        DeconvNet(loaded.model, loaded.example_input), folder / "red.png", loaded=loaded, layers=["relu1"], maps=1
-    )
-    assert "private folder" not in page.html
-    assert data_of(page.html)["flags"] == "--weights mine.pt" and "zfnet-mini with mine.pt" in page.html
+    net = DeconvNet(loaded.model, loaded.example_input)
+    photos = ["photos/red.png", folder / "photos/red.png"]
+    page = report(net, photos, loaded=loaded, layers=["relu1"], maps=1)
+    data = data_of(page.html)
+    assert [photo["source"] for photo in data["photos"]] == ["photos/red.png"] * 2
+    assert [photo["name"] for photo in data["photos"]] == ["red.png", "red.png"]
+    assert data["flags"] == "--weights mine.pt" and "load_model('zfnet-mini', weights='mine.pt')" in data["setup"]
+    assert "zfnet-mini with mine.pt" in page.html and "private" not in page.html
+    monkeypatch.chdir(tmp_path / "private" / "work" / "photos")
+    assert source(folder / "mine.pt") == str(folder / "mine.pt")  # the only way that leads to it from any folder
+    assert source("../mine.pt") == "../mine.pt" and source("-x.png") == "./-x.png"
 
 
 # Bad input.

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from deconvnet._checks import flag
+from deconvnet._checks import flag, keywords
 from deconvnet._errors import PhotoError
 from deconvnet._files import is_folder
 from deconvnet._folders import Held, Saves, check_resumed, has_unfinished, held
@@ -87,6 +87,7 @@ def build_atlas(
         LayerNotFoundError, UnsupportedOperationError, NotFiniteError: as `DeconvNet.project`.
         DeconvNetError: the disk refused.
     """
+    keywords("build_atlas", options, Options.__annotations__)
     folder, resume = atlas_folder(out), flag("resume", resume)
     build = prepare(attached(net), photos, layers, k, loaded, options)
     if resume and is_atlas(folder):

@@ -10,7 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from deconvnet._checks import as_index, as_list, file_path, flag, short
+from deconvnet._checks import as_index, as_list, file_path, flag, keywords, short
 from deconvnet._errors import ArgumentError
 from deconvnet._folders import differences, held
 from deconvnet.atlas.build import finish_atlas, finished_atlas, scan_photos
@@ -70,6 +70,7 @@ def scan_shard(
     Raises:
         As `build_atlas`.
     """
+    keywords("scan_shard", options, Options.__annotations__)
     part, parts = checked_shard(shard)
     folder, resume = atlas_folder(out), flag("resume", resume)
     build = prepare(attached(net), photos, layers, k, loaded, options)

@@ -142,7 +142,7 @@ def prepare(
     Raises:
         ArgumentError, PhotoError, LayerNotFoundError, UnsupportedOperationError: as `build_atlas`.
     """
-    instance("loaded", loaded, LoadedModel)
+    instance("loaded", loaded, LoadedModel).preprocess.check_images("an atlas")
     k, options = whole_number("k", k), checked_options(options)
     infos = layer_infos(attached.own_graph(), attached.rules, attached.operations.rows)
     scanned = scan_layers(attached, infos, layers)
@@ -204,11 +204,7 @@ def checked_options(options: Options) -> Options:
 
     Raises:
         ArgumentError: one is wrong.
-        TypeError: one has another name.
     """
-    unknown = options.keys() - Options.__annotations__.keys()
-    if unknown:
-        raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
     result: Options = {**options}
     _pick(options)
     batch = options.get("batch")

@@ -89,7 +89,7 @@ class Ranking:
 
 
 def _strongest(rankings: Sequence[Ranking], k: int) -> Ranking:
-    """The k strongest of rankings that have no image in common."""
+    """The k strongest of rankings of different images."""
     together = _joined(rankings)
     by_image = _taken(together, together.images.argsort(dim=1, stable=True))
     ordered = _taken(by_image, by_image.activations.argsort(dim=1, descending=True, stable=True))

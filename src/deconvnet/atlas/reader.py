@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from deconvnet._checks import as_index, as_list, escaped, file_path, is_one_of, rows, short, text
+from deconvnet._checks import as_index, as_list, escaped, file_path, is_one_of, keywords, rows, short, text
 from deconvnet._errors import ArgumentError, LayerNotFoundError
 from deconvnet._frames import frame
 from deconvnet._types import Box, TopActivation
@@ -181,6 +181,7 @@ class Atlas:
             LayerNotFoundError, ArgumentError: an unknown layer or channel, or a layout that does not fit the page.
             AtlasError: a picture is missing or damaged.
         """
+        keywords("Atlas.sheet", layout, LayoutOptions.__annotations__)
         if not is_one_of(arrange, ("grid", "rows")):
             raise ArgumentError(f"arrange is 'grid' or 'rows'; got {short(arrange)}.")
         stats = self.stats(layer)
@@ -225,8 +226,9 @@ class Atlas:
         if skipped:
             raise ArgumentError(f"the photo {image!r} was skipped when the atlas was built: {skipped[0]}")
         raise ArgumentError(
-            f"photo {image!r} is not among the {self.manifest.k} strongest of any feature map"
-            f"{_near(image, pc.unique(self._top['image']).to_pylist())}."
+            f"the photo {image!r} is not among the {self.manifest.k} strongest of any feature map, or not in the set"
+            f"{_near(image, pc.unique(self._top['image']).to_pylist())}. "
+            "atlas.to_frame()['image'] lists those that are."
         )
 
     def skipped(self) -> tuple[SkippedPhoto, ...]:

@@ -6,7 +6,8 @@ from deconvnet.atlas.manifest import AtlasLayer, Manifest
 from deconvnet.atlas.tables import MapStats
 from deconvnet.pictures.figure import Figure
 from deconvnet.pictures.layout import Layout
-from deconvnet.pictures.sheets import Around, Cell, pages, percent, significant
+from deconvnet.pictures.numbers import percent, significant
+from deconvnet.pictures.sheets import Around, Cell, pages
 from deconvnet.results.facts import SAME_FOR_ALL
 
 _A4 = (8.27, 11.69)  # inches

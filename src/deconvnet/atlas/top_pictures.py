@@ -80,16 +80,16 @@ def photo_batches(units: Sequence[TopUnit], size: int, bytes_of: Mapping[str, in
 
 
 def _bytes_of_pictures(build: Build) -> dict[str, int]:
-    graph, number = build.attached.own_graph(), build.loaded.example_input.element_size()
-    return {info.name: build.attached.costs(graph, info.name).bytes_of_picture(number) for info in build.layers}
+    graph, size = build.attached.own_graph(), build.loaded.example_input.element_size()
+    return {info.name: build.attached.costs(graph, info.name).bytes_of_picture(size) for info in build.layers}
 
 
 def _shares(units: Sequence[TopUnit], count: int) -> dict[int, int]:
     """Which worker reads each photo and draws its units: always whoever has least to do, most units first."""
     load, worker_of = [0] * count, {}
-    for photo, number in Counter(unit.photo for unit in units).most_common():
+    for photo, count_of_photo in Counter(unit.photo for unit in units).most_common():
         worker_of[photo] = least = load.index(min(load))
-        load[least] += number
+        load[least] += count_of_photo
     return worker_of
 
 

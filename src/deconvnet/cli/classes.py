@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from deconvnet._errors import ArgumentError, TargetError
+from deconvnet.pictures.numbers import percent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,10 +108,3 @@ def _words(facts: dict[str, Any]) -> str:
         share = percent(facts["positions"] / facts["of_positions"])
         return f"{facts['label']}, at {facts['positions']} of {facts['of_positions']} positions ({share})"
     return f"{facts['label']}, {percent(facts['probability'])}"
-
-
-def percent(share: float) -> str:
-    """A share of 1 for people."""
-    if share < 0.0005:
-        return "under 0.1 %"
-    return f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"

@@ -1,11 +1,14 @@
 """The application and its commands, in the order of `deconvnet --help`. Torch is imported when a command runs."""
 
-from typing import Annotated
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
 
 import typer
 
 from deconvnet._version import __version__
 from deconvnet.cli import atlas, compare, demo, explain, layers, learn, project, report, responsible, sheet, steps
+from deconvnet.cli.stderr import INTERRUPTED, say
 
 app = typer.Typer(
     name="deconvnet",
@@ -32,8 +35,22 @@ def deconvnet(
     """See what a convolutional network responds to."""
 
 
+def _says_interrupted(command: Callable[..., None]) -> Callable[..., None]:
+    """The command; Ctrl-C ends it with a line, which is the interrupt's own if it has one."""
+
+    @wraps(command)
+    def run(*arguments: Any, **flags: Any) -> None:
+        try:
+            command(*arguments, **flags)
+        except KeyboardInterrupt as interrupt:
+            say(str(interrupt) or "interrupted.")
+            raise typer.Exit(INTERRUPTED) from None
+
+    return run
+
+
 for command in (
     explain.explain, responsible.responsible, report.report, project.project, steps.steps, compare.compare,
     atlas.atlas, atlas.atlas_merge, sheet.sheet, learn.learn, learn.learned, layers.layers, demo.demo,
 ):  # fmt: skip
-    app.command(command.__name__.replace("_", "-"))(command)
+    app.command(command.__name__.replace("_", "-"))(_says_interrupted(command))

@@ -117,7 +117,8 @@ def compare(
         preprocess = networks.loaded[0].preprocess
         sheet = result.sheet([loaded_photo], preprocess, common=scale == "common", **figure.layout(title))
         save_in_folder(sheet, path, force=force)
-        facts = {"layer": layer, "pairs": _pairs(result), "notes": list(result.notes), "file": str(path)}
+        notes = [*preprocess.notes(loaded_photo), *result.notes]
+        facts = {"layer": layer, "pairs": _pairs(result), "notes": notes, "file": str(path)}
         first = f"{photo.name}: {counted(len(result), 'pair')} of units of {layer} -> {path}"
         return Result("\n".join([first, *_lines(result, sides)]), facts)
 
@@ -187,9 +188,14 @@ def _check_region(sides: Sequence[Side], prepared: Sequence["Preprocess"], photo
     Raises:
         ArgumentError: they do not.
     """
-    regions = [(p.box_in_photo(Box((0, 0), p.size), photo.size), p.size) for p in prepared]
+    if len({len(p.size) for p in prepared}) > 1:
+        raise ArgumentError("one of A and B takes images and the other volumes: compare networks that take the same.")
+    regions = [(p.box_in_photo(Box((0,) * len(p.size), p.size), photo.size), p.size) for p in prepared]
     if regions[0] == regions[1]:
         return
+    if photo.is_volume:
+        a, b = ("x".join(map(str, size)) for _, size in regions)
+        raise ArgumentError(f"{sides[0].name} takes {a} voxels and {sides[1].name} {b}. Give both the same --size.")
     a, b = (
         f"{side.name} sees rows {box.low[0]} to {box.high[0]}, columns {box.low[1]} to {box.high[1]}, as {high}x{wide}"
         for side, (box, (high, wide)) in zip(sides, regions, strict=True)

@@ -1,7 +1,7 @@
 """`deconvnet explain`: a class carried down."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from deconvnet.cli import options as o
 from deconvnet.cli.classes import answer_words, check_targets, class_facts, class_words
@@ -28,6 +28,7 @@ def explain(
 
     Each of several classes has a row of its own. Where the network outputs a map, the photo has an outline around the
     positions where the class wins.
+    Of several classes, one that wins nowhere has an empty row, and a note.
     A photo that cannot be used is reported, and the others go on.
     """
     inputs = open_inputs(photos, reading)
@@ -48,11 +49,18 @@ def explain_photo(network: Network, photo: PhotoInput, path: Path, figure: Figur
     check_targets(network.targets, tuple(probabilities.shape[1:]))
     result = net.explain(x, targets=list(network.targets))
     facts = class_facts(loaded, probabilities, result.units, alone=network.classes_alone)
-    words = [f"{each['label']}, carried down ({net.rules.name})" for each in facts["classes"]]
+    words = [_row_words(each, net.rules.name) for each in facts["classes"]]
     title = class_words(facts) + answer_words(facts, "; {}")
     picture = result.beside(loaded_photo, loaded.preprocess, range(len(result)), words=words, **figure.layout(title))
     save_in_folder(picture, path, force=force)
     return Result(
         f"{photo.name}: {class_words(facts)}{answer_words(facts, ' ({})')} -> {path}",
-        {**facts, "notes": list(result.notes), "file": str(path)},
+        {**facts, "notes": network.notes(loaded_photo, result), "file": str(path)},
     )
+
+
+def _row_words(facts: dict[str, Any], rules: str) -> str:
+    """What stands below a class's picture."""
+    if facts.get("positions") == 0:
+        return f"{facts['label']} wins at no position, so nothing was carried down"
+    return f"{facts['label']}, carried down ({rules})"

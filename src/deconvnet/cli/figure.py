@@ -1,6 +1,7 @@
 """The flags that say how a figure looks, shared by the commands that draw one."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -16,44 +17,27 @@ Arrange = Annotated[
 ]
 ArrangeRows = Annotated[Literal["grid", "rows"], typer.Option(help="A grid, or a row for each feature map.")]
 
+_flag = partial(typer.Option, rich_help_panel=PANEL)
+_SUITS = "as suits the figure"
+
 
 @dataclass(frozen=True)
 class FigureFlags:
     """The flags that say how a figure looks."""
 
     tile: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PX",
-            help="Longer side of each picture, in pixels.",
-            show_default="as suits the figure",
-            rich_help_panel=PANEL,
-        ),
+        int | None, _flag(metavar="PX", help="Longer side of each picture, in pixels.", show_default=_SUITS)
     ] = None
     columns: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            help="Number of pictures, or groups of pictures, side by side.",
-            show_default="as suits the figure",
-            rich_help_panel=PANEL,
-        ),
+        _flag(metavar="N", help="Number of pictures, or groups of pictures, side by side.", show_default=_SUITS),
     ] = None
     dpi: Annotated[
         int | None,
-        typer.Option(
-            help="Pixels per inch. Text is 9 points, so it grows with it.",
-            show_default="96; 300 for sheet",
-            rich_help_panel=PANEL,
-        ),
+        _flag(help="Pixels per inch. Text is 9 points, so it grows with it.", show_default="96; 300 for sheet"),
     ] = None
-    title: Annotated[
-        str | None,
-        typer.Option(help='Title; "" for none.', show_default="what is drawn", rich_help_panel=PANEL),
-    ] = None
-    no_text: Annotated[
-        bool, typer.Option("--no-text", help="Leave out title, captions and legend.", rich_help_panel=PANEL)
-    ] = False
+    title: Annotated[str | None, _flag(help='Title; "" for none.', show_default="what is drawn")] = None
+    no_text: Annotated[bool, _flag("--no-text", help="Leave out title, captions and legend.")] = False
 
     def layout(self, title: str | None = None) -> "LayoutOptions":
         """The flags as the library takes them.

@@ -4,16 +4,14 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deconvnet._errors import ArgumentError
 from deconvnet.cli import options as o
+from deconvnet.cli.learning import NetFlags, TrainingFlags
 from deconvnet.cli.progress import ReportProgress, progress, resumable
 from deconvnet.cli.result import ALREADY_FINISHED, Result, counted, end, failure, print_result
-
-_ITERATIONS, _STEPS = 30, 10  # as `learn_photos` has them
 
 if TYPE_CHECKING:
     from deconvnet.learn.learned import Learned
@@ -34,45 +32,9 @@ def learn(
             show_default=False,
         ),
     ],
-    maps: Annotated[
-        str, typer.Option("--maps", help="Number of feature maps in each layer, from the lowest.")
-    ] = "15,50",
-    kernel: Annotated[
-        str, typer.Option("--filter", help="Side of the filters in pixels, for all layers or for each.")
-    ] = "7",
-    pool: Annotated[
-        str, typer.Option("--pool", help="Height, width and number of neighbouring maps to pool over; or none.")
-    ] = "3,3,2",
-    lam: Annotated[
-        str,
-        typer.Option("--lam", help="Weight of sparsity, for all layers or for each; lambda in the papers is 1/lam."),
-    ] = "0.5",
-    epochs: Annotated[str, typer.Option("--epochs", help="Passes over the photos, for all layers or for each.")] = "1",
-    size: Annotated[
-        int, typer.Option("--size", help="Longer side in pixels to which photos are resized.", min=16)
-    ] = 150,
-    colour: Annotated[bool, typer.Option("--colour", help="Learn from colour instead of grey.")] = False,
-    boundary: Annotated[
-        Literal["valid", "circular", "zero"],
-        typer.Option("--boundary", help="How filters meet the border of an image."),
-    ] = "valid",
-    update: Annotated[
-        Literal["online", "conjugate"],
-        typer.Option("--update", help='How filters are updated ("conjugate": as in the paper).'),
-    ] = "online",
-    solver: Annotated[
-        Literal["auto", "dr", "fista", "ista"],
-        typer.Option("--solver", help='Solver for the feature maps ("ista": as in the paper).'),
-    ] = "auto",
-    iterations: Annotated[
-        int | None,
-        typer.Option("--iterations", help="Maximum iterations of the solver.", min=1, show_default=str(_ITERATIONS)),
-    ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option("--steps", help='Steps of the solver "ista".', min=1, show_default=str(_STEPS)),
-    ] = None,
-    batch: Annotated[int, typer.Option("--batch", help="Photos in each update.", min=1)] = 4,
+    *,
+    network: NetFlags,
+    training: TrainingFlags,
     limit: o.Limit = None,
     sample: o.Sample = None,
     seed: Annotated[
@@ -92,7 +54,6 @@ def learn(
     take_over: o.TakeOver = False,
     quiet: o.Quiet = False,
     as_json: o.Json = False,
-    *,
     reading: o.PhotoFlags,
 ) -> None:
     """Learn filters from photos without labels: a deconvolutional network, layer by layer.
@@ -101,37 +62,21 @@ def learn(
     and does not stop the run. After an interruption of any kind, --resume continues, and the result is that of an
     uninterrupted run; so it is with any number of workers.
     """
-    _check_solver_flags(solver, iterations, steps)
-    counts = o.parse_numbers("--maps", maps, whole=True)
-    block = None if pool == "none" else o.parse_numbers("--pool", pool, whole=True)
+    options, net = training.options, network.net(seed)
     from deconvnet._checks import file_path
     from deconvnet._files import is_file
     from deconvnet.learn.learned import NET, learn_photos
-    from deconvnet.learn.net import AdaptiveDeconvNet
-    from deconvnet.learn.photos import Prepare
     from deconvnet.photos.pick import Pick
     from deconvnet.photos.sets import open_photos
 
-    folder, channels = file_path("the name of the output folder", output), 3 if colour else 1
-    net = AdaptiveDeconvNet.of(
-        (counts,) if isinstance(counts, int) else counts,
-        channels=channels,
-        kernel=o.parse_numbers("--filter", kernel, whole=True),
-        pool=block,
-        lam=o.parse_numbers("--lam", lam),
-        boundary=boundary,
-        seed=seed,
-    )
-    prepare = Prepare(size, channels, value_range=o.parse_numbers("--range", value_range))
+    folder, prepare = file_path("the name of the output folder", output), network.prepare(value_range)
     with resumable():
         opened = open_photos(photos, **reading.options)
-        batches = math.ceil(Pick(limit, sample).size(len(opened)) / batch)
+        batches = math.ceil(Pick(limit, sample).size(len(opened)) / options["batch"])
         was_finished = is_file(folder / NET)
         with progress(quiet=quiet, lines=True) as report_progress:
             result = learn_photos(
-                opened, net, out=folder, prepare=prepare, epochs=o.parse_numbers("--epochs", epochs, whole=True),
-                batch=batch, limit=limit, sample=sample, seed=seed,
-                update_by=update, solver=solver, max_iter=iterations or _ITERATIONS, steps=steps or _STEPS,
+                opened, net, out=folder, prepare=prepare, **options, limit=limit, sample=sample, seed=seed,
                 workers=workers, resume=resume, take_over=take_over,
                 progress=partial(_report_batch, report_progress, batches),
             )  # fmt: skip
@@ -192,14 +137,6 @@ def learned(
     files = [str(target / name) for name in pictures]
     facts = {"folder": str(folder), "photo": photo, "files": files}
     print_result(Result("\n".join(f"-> {file}" for file in files), facts), as_json=as_json)
-
-
-def _check_solver_flags(solver: str, iterations: int | None, steps: int | None) -> None:
-    """Raise unless the flags given are those of the solver."""
-    if solver == "ista" and iterations is not None:
-        raise ArgumentError("--iterations has no effect with --solver ista. Use --steps.")
-    if solver != "ista" and steps is not None:
-        raise ArgumentError(f"--steps has no effect with --solver {solver}. Use --iterations, or --solver ista.")
 
 
 def _report_batch(report_progress: ReportProgress, batches: int, progress: "Progress") -> None:

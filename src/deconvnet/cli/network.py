@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deconvnet.cli.classes import Target, class_target
 from deconvnet.cli.options import ModelFlags
@@ -52,6 +52,10 @@ class Network:
     def name(self) -> str:
         """What the user called it, without folders."""
         return Path(self.loaded.spec).name
+
+    def notes(self, photo: "Photo", *results: Any) -> list[str]:
+        """What a reader should know of how a photo became the input, and of results."""
+        return [*self.loaded.preprocess.notes(photo), *(note for result in results for note in result.notes)]
 
     @property
     def facts(self) -> dict[str, str]:

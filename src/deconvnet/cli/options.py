@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
@@ -83,59 +83,42 @@ class PhotoFlags:
         return {"allow_outside": self.allow_outside, "suffix": self.suffix}
 
 
+_flag = partial(typer.Option, rich_help_panel=PANEL)
+
+
 @dataclass(frozen=True)
 class ModelFlags:
     """The flags that say which network is looked at, and by which rules."""
 
     rules: Rules = "deconvnet"
     smooth: Smooth = "refuse"
-    model: Annotated[str, typer.Option("--model", "-m", help=MODEL_HELP, rich_help_panel=PANEL)] = "zfnet-mini"
+    model: Annotated[str, _flag("--model", "-m", help=MODEL_HELP)] = "zfnet-mini"
     weights: Annotated[
         Path | None,
-        typer.Option(
+        _flag(
             help="Weights file: safetensors, or a checkpoint. FILE:KEY names one of several sets of weights in it.",
             show_default="the model's own",
-            rich_help_panel=PANEL,
         ),
     ] = None
-    size: Annotated[
-        str | None, typer.Option(help="Input size: 224, or 240,320 (height, width).", rich_help_panel=PANEL)
-    ] = None
-    mean: Annotated[
-        str | None, typer.Option(help="Mean of each input channel: 0.485,0.456,0.406.", rich_help_panel=PANEL)
-    ] = None
-    std: Annotated[
-        str | None,
-        typer.Option(help="Standard deviation of each input channel: 0.229,0.224,0.225.", rich_help_panel=PANEL),
-    ] = None
+    size: Annotated[str | None, _flag(help="Input size: 224; 240,320 (height, width); or 32,96,96 for volumes.")] = None
+    mean: Annotated[str | None, _flag(help="Mean of each input channel: 0.485,0.456,0.406.")] = None
+    std: Annotated[str | None, _flag(help="Standard deviation of each input channel: 0.229,0.224,0.225.")] = None
     input_channels: Annotated[
         int | None,
-        typer.Option(
-            help="Number of input channels: 1 (grey), 3 (colour), or as many as arrays in .npy or TIFF files hold.",
-            rich_help_panel=PANEL,
-        ),
+        _flag(help="Number of input channels: 1 (grey), 3 (colour), or as many as arrays in .npy or TIFF files hold."),
     ] = None
     value_range: ValueRange = None
     labels: Annotated[
         str | None,
-        typer.Option(
+        _flag(
             help="Class names: a file (text with a name per line, CSV, or JSON), imagenet, or imagenette. "
             "FILE.csv:COLUMN names a column.",
-            rich_help_panel=PANEL,
         ),
     ] = None
-    device: Annotated[str | None, typer.Option(help="Device: cpu, cuda, cuda:1, mps ...", rich_help_panel=PANEL)] = None
-    class_output: Annotated[
-        str | None,
-        typer.Option(help="Name or index of the output that holds the class scores.", rich_help_panel=PANEL),
-    ] = None
+    device: Annotated[str | None, _flag(help="Device: cpu, cuda, cuda:1, mps ...")] = None
+    class_output: Annotated[str | None, _flag(help="Name or index of the output that holds the class scores.")] = None
     memory: Annotated[
-        str | None,
-        typer.Option(
-            help="Memory budget, such as 2GB.",
-            show_default="a quarter of what is free",
-            rich_help_panel=PANEL,
-        ),
+        str | None, _flag(help="Memory budget, such as 2GB.", show_default="a quarter of what is free")
     ] = None
 
     def load(self) -> "LoadedModel":
@@ -172,19 +155,19 @@ class ModelFlags:
 def with_flags(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the fields of dataclasses, such as `PhotoFlags` and `ModelFlags`, as flags of its own.
 
-    They take the place of the parameters of these types.
+    They stand where the parameters of these types stand.
     """
     parameters = inspect.signature(command, eval_str=True).parameters.values()
     groups: dict[str, Any] = {p.name: p.annotation for p in parameters if is_dataclass(p.annotation)}
-    own = [parameter for parameter in parameters if parameter.name not in groups]
-    shared = [p for group in groups.values() for p in inspect.signature(group, eval_str=True).parameters.values()]
 
     @wraps(command)
     def with_groups(**values: Any) -> None:
         flags = {name: group(**{f.name: values.pop(f.name) for f in fields(group)}) for name, group in groups.items()}
         command(**values, **flags)
 
-    expanded = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own, *shared)]
+    flags_of = {name: inspect.signature(group, eval_str=True).parameters.values() for name, group in groups.items()}
+    each = [p for parameter in parameters for p in flags_of.get(parameter.name, (parameter,))]
+    expanded = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in each]
     vars(with_groups)["__signature__"] = inspect.Signature(expanded)
     with_groups.__annotations__ = {p.name: p.annotation for p in expanded}
     return with_groups

@@ -39,12 +39,11 @@ def _ignore(what: str, done: float, total: float, remark: str) -> None:
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """After Ctrl-C inside, say which command resumes the run."""
+    """After Ctrl-C inside, the command says which other resumes the run."""
     try:
         yield
     except KeyboardInterrupt:
-        say(f"interrupted. Continue with: {_resuming(sys.argv)}")
-        raise
+        raise KeyboardInterrupt(f"interrupted. Continue with: {_resuming(sys.argv)}") from None
 
 
 def _resuming(argv: Sequence[str]) -> str:

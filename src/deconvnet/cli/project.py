@@ -54,15 +54,15 @@ def project(
             [loaded_photo], network.loaded.preprocess, crop=crop, arrange=arrange, **figure.layout(title)
         )
         save_in_folder(sheet, path, force=force)
-        return _result(result, photo, path)
+        return _result(result, photo, path, network.notes(loaded_photo, result))
 
     print_each(inputs, paths, draw, shared=network.facts, as_json=as_json, strict=reading.strict)
 
 
-def _result(result: "Reconstruction", photo: PhotoInput, path: Path) -> Result:
+def _result(result: "Reconstruction", photo: PhotoInput, path: Path, notes: list[str]) -> Result:
     layer = result.units[0].layer
     units = unit_facts(result)
-    facts = {"layer": layer, "units": units, "notes": list(result.notes), "file": str(path)}
+    facts = {"layer": layer, "units": units, "notes": notes, "file": str(path)}
     return Result(f"{photo.name}: {counted(len(units), 'unit')} of {layer} -> {path}", facts)
 
 

@@ -119,12 +119,12 @@ def _page(name: str, callback: Callable[..., Any]) -> Iterator[str]:
     """One command."""
     flags = _flags(callback)
     arguments = "".join(f" {_metavar(p, info)}" for p, info in flags if isinstance(info, ArgumentInfo))
-    own = [flag for flag in flags if flag[1].rich_help_panel not in _SHARED]
+    panels = [panel for panel in _SHARED if len(_of_panel(flags, panel)) > 1]
+    own = [flag for flag in flags if flag[1].rich_help_panel not in panels]
     yield from (f"## deconvnet {name}", "", f"    deconvnet {name}{arguments} [FLAGS]", "")
     yield from (inspect.getdoc(callback) or "", "", "```console", EXAMPLES[name].rstrip(), "```", "")
     yield from _table(own)
     yield ""
-    panels = [panel for panel in _SHARED if _of_panel(flags, panel)]
     if panels:
         links = [f"[{panel.lower()} flags](#{panel.lower()}-flags)" for panel in panels]
         yield from (f"The {' and the '.join(links)} also apply.", "")
@@ -169,7 +169,7 @@ def _default(parameter: Parameter, info: Any) -> str:
         return info.show_default
     if parameter.default is Parameter.empty:
         return "required"
-    return "" if parameter.default in (None, False) else f"`{parameter.default}`"
+    return "" if parameter.default is None or parameter.default is False else f"`{parameter.default}`"
 
 
 if __name__ == "__main__":

@@ -34,7 +34,11 @@ def sheet(
     from deconvnet.atlas.reader import Atlas
 
     suffix = f".{in_file_name(layer)}.sheet.pdf"
-    (path,) = output_paths([atlas.resolve().name], output, suffix, force=force)
+    paged = output is not None and Path(output).suffix.lower() not in (
+        "",
+        ".pdf",
+    )  # several files, if it has several pages
+    (path,) = output_paths([atlas.resolve().name], output, suffix, force=force or paged)
     drawn = Atlas.open(atlas).sheet(layer, channels=_channels(channel), arrange=arrange, **figure.layout())
     files, pages = save_in_folder(drawn, path, force=force), len(drawn)
     words = f"{layer} of {atlas} -> {files[0]}" + (f" to {files[-1]}" if len(files) > 1 else "")

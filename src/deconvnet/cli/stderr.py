@@ -9,6 +9,8 @@ from typing import TextIO
 from deconvnet._checks import escaped
 from deconvnet._errors import DeconvNetWarning, ValueRangeWarning
 
+INTERRUPTED = 130  # exit code after Ctrl-C
+
 
 def say(message: object) -> None:
     """Print one line on stderr."""

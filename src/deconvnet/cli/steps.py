@@ -62,17 +62,17 @@ def steps(
         if layer is None:
             check_targets(network.targets, tuple(network.net.scores(x).shape[2:]))
         result = network.net.steps(x, layer, channel=single, position=index, target=network.target, to=to)
-        seen = network.loaded.preprocess.as_seen(loaded_photo)
+        seen = None if loaded_photo.is_volume else network.loaded.preprocess.as_seen(loaded_photo)
         save_in_folder(result.figure(seen, whole=whole, **figure.layout()), path, force=force)
-        return _result(result, photo, path, whole=whole)
+        return _result(result, photo, path, network.notes(loaded_photo, result), whole=whole)
 
     print_each(inputs, paths, draw, shared=network.facts, as_json=as_json, strict=reading.strict)
 
 
-def _result(result: "Steps", photo: PhotoInput, path: Path, *, whole: bool) -> Result:
+def _result(result: "Steps", photo: PhotoInput, path: Path, notes: list[str], *, whole: bool) -> Result:
     unit = {"channel": result.unit.channel, "position": result.unit.position, "activation": result.activation}
     facts = {"layer": result.unit.layer, "unit": unit, "steps": [*map(_step_facts, result)],
-             "notes": list(result.notes), "file": str(path)}  # fmt: skip
+             "notes": notes, "file": str(path)}  # fmt: skip
     return Result(_words(photo.name, result, path, whole=whole), facts)
 
 

@@ -45,9 +45,8 @@ def explained(
     check_start(start, "'activation' or 'one'")
     chosen = output_of(attached, attached.graph(x), len(x)).chosen(target, targets)
     down = ClassesDown(attached, x, chosen, start, to)
-    seeds: list[Seeds] = []
-    result = down.collected(memory, watch=watch, look=lambda pass_: seeds.append(pass_.seeds))
-    return replace(result, masks=_on_input(seeds, down.costs))
+    result = down.collected(memory, watch=watch)
+    return replace(result, masks=down.masks(down.costs))
 
 
 class ClassesDown:
@@ -63,29 +62,39 @@ class ClassesDown:
     ) -> None:
         self._attached, self._x, self._chosen, self._start = attached, x, chosen, start
         self.costs, self.scores = attached.costs_of_classes(attached.graph(x), to)
+        self._started: list[Seeds] = []
 
     def collected(
         self,
         memory: str | int | None,
         *,
         keep: Sequence[Value] = (),
-        look: Callable[[Pass], object],
+        look: Callable[[Pass], object] | None = None,
         watch: Watch | None = None,
     ) -> Reconstruction:
         """What comes down; `look` is called with each pass, whose trace holds the values to keep."""
         budget, counts = self._attached.budget(memory), [len(row) for row in self._chosen]
         passes = by_images(self.costs, self._attached.model, self._x, self._seeds, budget, keep, counts)
-        return collected(self.costs, _looked_at(passes, look), budget, skipped=self.scores.words, watch=watch)
+        return collected(self.costs, self._looked_at(passes, look), budget, skipped=self.scores.words, watch=watch)
+
+    def masks(self, costs: Costs) -> Bool[Tensor, "m *size"] | None:
+        """Where each class that came down starts, in pixels; None where none starts at several positions.
+
+        Args:
+            costs: of the way to these pixels.
+        """
+        return _on_input(self._started, costs)
+
+    def _looked_at(self, passes: Iterable[Pass], look: Callable[[Pass], object] | None) -> Iterator[Pass]:
+        for pass_ in passes:
+            self._started.append(pass_.seeds)
+            if look is not None:
+                look(pass_)
+            yield pass_
 
     def _seeds(self, values: Tensor, first: int) -> Seeds:
         chosen = self._chosen[first : first + len(values)]
         return class_seeds(self.costs.layer, values, chosen, self._start, first, each_alone(self.scores))
-
-
-def _looked_at(passes: Iterable[Pass], look: Callable[[Pass], object]) -> Iterator[Pass]:
-    for pass_ in passes:
-        look(pass_)
-        yield pass_
 
 
 def each_alone(scores: ClassScores) -> bool:
@@ -115,7 +124,7 @@ def class_seeds(
         alone: as in `winning`.
 
     Raises:
-        ArgumentError: a class of a map wins nowhere in an image.
+        ArgumentError: the classes of a map win nowhere in an image: the only one, or all of several.
     """
     scores = values[:, None] if values.ndim == 1 else values
     is_map = math.prod(scores.shape[2:]) > 1
@@ -123,6 +132,7 @@ def class_seeds(
     units: list[Unit] = []
     activations, masks = [], {}
     for row, classes in enumerate(chosen):
+        nowhere: list[int] = []
         for each in classes:
             channel = each.channel
             if channel is None and each.mask is None:
@@ -131,8 +141,7 @@ def class_seeds(
             if is_map and mask is None and each.position is None and channel is not None:
                 mask = _of_class(wins[row], channel)
                 if not bool(mask.any()):
-                    which = f" for image {first + row}" if first + len(scores) > 1 else ""
-                    raise ArgumentError(_nowhere(scores[row], channel, which))
+                    nowhere.append(channel)
             position = each.position or (None if mask is not None else (0,) * (scores.ndim - 2))
             if mask is None:
                 activations.append(scores[(row, channel, *(position or ()))])
@@ -140,6 +149,9 @@ def class_seeds(
                 masks[len(units)] = mask.to(values.device)
                 activations.append((masks[len(units)] * values[row]).sum())
             units.append(Unit(layer, channel, position, first + row))
+        if len(nowhere) == len(classes):
+            which = f" for image {first + row}" if first + len(scores) > 1 else ""
+            raise ArgumentError(_nowhere(scores[row], nowhere[0], which))
     rows: Int[np.ndarray, " m"] = np.array([unit.image - first for unit in units])
     return Seeds(tuple(units), torch.stack(activations), start, values, rows, masks)
 

@@ -149,7 +149,8 @@ def collected(
 
 def facts_of(way: Way, seeds: Sequence[Seeds], skipped: tuple[str, ...]) -> Facts:
     """What a reader should know about the way down and its seeds; warns about silent units."""
-    silent = tuple(unit for part in seeds for unit in part.silent)
+    nowhere = tuple(unit for part in seeds for unit in part.nowhere)
+    silent = tuple(unit for part in seeds for unit in part.silent if unit.position is not None or not nowhere)
     stays = not way.down and any(part.start == "activation" for part in seeds)  # the activation itself is shown
     everywhere = tuple(
         int(mask.sum()) for part in seeds for i, mask in part.masks.items() if part.units[i].channel is not None
@@ -162,6 +163,7 @@ def facts_of(way: Way, seeds: Sequence[Seeds], skipped: tuple[str, ...]) -> Fact
         noted=frozenset(rule.noted for _, rule in way.down if rule.noted is not None),
         silent=silent,
         everywhere=everywhere,
+        nowhere=nowhere,
         units=sum(len(part.units) for part in seeds),
     )
     if silent and len(silent) == facts.units:

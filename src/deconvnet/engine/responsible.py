@@ -71,14 +71,13 @@ def responsible(
     k = whole_number("k", k)
     per_map = 0 if per_map is None else whole_number("per_map", per_map, least=0)
     name, budget = layer_of(attached, x, layer), attached.budget(memory)
-    classes, arrivals = arrived(
-        attached, x, output_of(attached, attached.graph(x), len(x)).chosen(target), name, memory
-    )
+    graph = attached.graph(x)
+    classes, arrivals, down = arrived(attached, x, output_of(attached, graph, len(x)).chosen(target), name, memory)
     rankings = [ranked(name, part.activations, part.signals, k, per_map, part.first) for part in arrivals]
     listed = [unit for ranking in rankings for unit in ranking.units]
     if not listed:
         raise ArgumentError(f"no unit of {name!r} has a contribution above 0: choose another layer or another class.")
-    costs = attached.costs(attached.graph(x), name)
+    costs = attached.costs(graph, name)
     units = collected(costs, by_units(costs, attached.model, x, listed, "activation", budget, "auto"), budget)
     same = f"The signal of the class that arrives at {name!r} is the same for every image."
     few = _few([count for ranking in rankings for count in ranking.alive], listed, k, per_map)
@@ -91,6 +90,7 @@ def responsible(
         contributions=torch.cat([ranking.contributions for ranking in rankings]),
         shares=torch.cat([ranking.shares for ranking in rankings]),
         notes=tuple(dict.fromkeys((*few, *classes.facts.notes(same), *units.notes))),
+        masks=down.masks(attached.costs_of_classes(graph)[0]),
     )
 
 
@@ -108,8 +108,8 @@ def layer_of(attached: Attachment, x: Tensor, layer: Layer | None) -> str:
 
 def arrived(
     attached: Attachment, x: Tensor, chosen: Sequence[Sequence[Chosen]], layer: str, memory: str | int | None
-) -> tuple[Reconstruction, list[Arrival]]:
-    """A class of each image carried down to a layer, and the layer's activations beside it."""
+) -> tuple[Reconstruction, list[Arrival], ClassesDown]:
+    """A class of each image carried down to a layer, the layer's activations beside it, and the way down."""
     value, values = value_of(attached.graph(x), layer), list[tuple[int, Tensor]]()
 
     def look(pass_: Pass) -> None:
@@ -121,7 +121,7 @@ def arrived(
         Arrival(part, torch.stack([classes.whole(i) for i in range(first, first + len(part))]), first)
         for first, part in values
     ]
-    return classes, arrivals
+    return classes, arrivals, down
 
 
 def ranked(

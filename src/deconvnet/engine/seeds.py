@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -71,6 +71,18 @@ class Seeds:
             return []
         zero = [i for i, activation in enumerate(self.activations.tolist()) if activation == 0]
         return [self.units[i] for i in zero if self._is_single(i) or not bool(self.signal(i).any())]
+
+    @property
+    def nowhere(self) -> list[Unit]:
+        """The classes of a map that win at no position, and so start nothing: each where its score is the largest."""
+        units: list[Unit] = []
+        for index, mask in self.masks.items():
+            unit = self.units[index]
+            if unit.channel is not None and not bool(mask.any()):
+                scores = self.values[self.rows[index]][unit.channel]
+                at = np.unravel_index(int(scores.argmax()), tuple(scores.shape))
+                units.append(replace(unit, position=tuple(map(int, at))))
+        return units
 
     @property
     def from_magnitude(self) -> bool:

@@ -7,7 +7,7 @@ from deconvnet.photos.photo import PhotoLike
 from deconvnet.pictures.figure import Figure
 from deconvnet.pictures.layout import Layout
 from deconvnet.pictures.render import crop, energy_box, limit_of, render
-from deconvnet.pictures.sheets import Cell, sheet, side_by_side
+from deconvnet.pictures.sheets import Cell, sheet
 
 
 def draw_filters(learned: Learned, layer: int) -> Figure:
@@ -49,7 +49,8 @@ def draw_reconstructions(learned: Learned, photo: PhotoLike, *, max_iter: int = 
         active = float((layer.z != 0).float().mean())
         pictures.append(render(painted[0], limit=limit))
         captions.append(f"painted by layer {i}: {active:.2%} of its activations, error {error:.1%}")
-    return side_by_side([Cell((image,), words) for image, words in zip(pictures, captions, strict=True)])
+    cells = [Cell((image,), words) for image, words in zip(pictures, captions, strict=True)]
+    return sheet(cells, columns=len(cells), tile=min(max(*pictures[0].size, 224), 512))
 
 
 def draw_parts(learned: Learned, photo: PhotoLike, *, max_iter: int = 100) -> Figure:

@@ -1,7 +1,7 @@
 """Files of weights: safetensors, and checkpoints of `torch.save` with whatever else a training run keeps in them."""
 
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -19,6 +19,7 @@ States: TypeAlias = dict[str, dict[str, Tensor]]
 """Sets of tensors by name, each under the keys of a file that lead to it, such as "ema.state_dict"."""
 
 _DEEPEST = 5
+_MOST_NAMES = 8  # of one dictionary
 _REFUSED = re.compile(r"GLOBAL (\S+)")
 
 _VALUES = """
@@ -73,7 +74,7 @@ def read_weights(path: Path) -> States:
         held: Any = load_file(path) if path.suffix.lower() == ".safetensors" else _load(path)
     except Exception as fault:  # on broken data the readers raise whatever they meet
         raise ModelLoadError(f"cannot read the weights {str(path)!r}: {_reason(fault)}") from fault
-    states = dict(_states(held, "", set(), 0))
+    states = dict(_states(held, "", Counter(), 0))
     if not states:
         raise ModelLoadError(
             f"{str(path)!r} does not hold weights by name. Save them with "
@@ -101,14 +102,16 @@ def _reason(fault: Exception) -> str:
     return f"the file is damaged or of another kind ({type(fault).__name__}). Fetch or save it again."
 
 
-def _states(held: object, key: str, seen: set[int], depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Every dictionary with tensors in it, once each, with the keys that lead to it."""
-    if not isinstance(held, Mapping) or id(held) in seen or depth > _DEEPEST:
+def _states(held: object, key: str, seen: Counter[int], depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Every dictionary with tensors in it, with the keys that lead to it; one that has several names, by each."""
+    if not isinstance(held, Mapping) or seen[id(held)] == _MOST_NAMES or depth > _DEEPEST:
         return
-    seen.add(id(held))
+    seen[id(held)] += 1
     tensors = {name: value for name, value in held.items() if isinstance(name, str) and isinstance(value, Tensor)}
     if tensors:
         yield key, tensors
+    if seen[id(held)] > 1:
+        return  # what lies in it is known
     for name, value in held.items():
         if isinstance(name, str):
             yield from _states(value, f"{key}.{name}" if key else name, seen, depth + 1)

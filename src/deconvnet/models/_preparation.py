@@ -8,6 +8,7 @@ from deconvnet._errors import ArgumentError, ModelLoadError
 from deconvnet.models._sources import Fields
 from deconvnet.photos.preprocess import Preprocess
 
+_VOLUME = 3  # numbers in the size of a volume
 _EXAMPLES = {"size": "224", "mean": "(0.485, 0.456, 0.406)", "std": "(0.229, 0.224, 0.225)"}
 
 
@@ -27,7 +28,9 @@ def prepared(defaults: Fields, overrides: Fields, spec: str) -> Preprocess:
             f"for example {example} ({', '.join('--' + name for name in missing)})."
         )
     merged.setdefault("channels", len(merged["mean"]))
-    if "size" in overrides or "short_side" not in merged:
+    if len(merged["size"]) == _VOLUME:
+        merged["short_side"] = None
+    elif "size" in overrides or "short_side" not in merged:
         merged["short_side"] = _short_side(defaults, merged["size"])
     return Preprocess(**merged)
 

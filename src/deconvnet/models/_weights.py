@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from deconvnet._checks import did_you_mean
@@ -70,7 +71,8 @@ def with_weights(source: Source, weights: str | Path, spec: str) -> Source:
     fitting = [part for part in parts if _classes(source, part.tensors)]
     if not fitting or source.remade is None:
         largest = max(parts, key=lambda part: len(part.tensors.keys() & own.keys()))
-        raise _misfit(what, _differences(own, largest.tensors))
+        head = {} if source.remade is None else _head(source, largest.tensors)  # would be made with as many classes
+        raise _misfit(what, _differences(own, {**largest.tensors, **{name: own[name] for name in head}}))
     part = _one_of(fitting, path, key, what)
     classes = _classes(source, part.tensors)
     model = source.remade(classes).eval()
@@ -135,6 +137,7 @@ def _under(parts: Sequence[Part], key: str, path: Path) -> list[Part]:
 
 def _one_of(fitting: Sequence[Part], path: Path, key: str, what: str) -> Part:
     """The part that is meant: the only one that is not an average, and most of what lies there, unless it was named."""
+    fitting = _distinct(sorted(fitting, key=lambda part: (bool(_AVERAGE.search(part.key)), len(part.rest))))
     choices = fitting if key else [part for part in fitting if len(part.tensors) > len(part.rest)]
     plain = [part for part in choices if not _AVERAGE.search(part.key)] or choices
     others = [part.key for part in fitting if part not in plain]
@@ -151,20 +154,48 @@ def _one_of(fitting: Sequence[Part], path: Path, key: str, what: str) -> Part:
     return plain[0]
 
 
+def _distinct(parts: Sequence[Part]) -> list[Part]:
+    """The parts, without those that hold the weights of one before them under another key."""
+    distinct: list[Part] = []
+    for part in parts:
+        if not any(_same(part.tensors, other.tensors) for other in distinct):
+            distinct.append(part)
+    return distinct
+
+
+def _same(tensors: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:
+    return tensors.keys() == others.keys() and all(
+        value is others[name] or (value.dtype == others[name].dtype and torch.equal(value, others[name]))
+        for name, value in tensors.items()
+    )
+
+
 def _warn(words: str) -> None:
     warnings.warn(words, DeconvNetWarning, stacklevel=5)
 
 
 def _classes(source: Source, weights: Mapping[str, Tensor]) -> int:
     """How many classes weights are for which fit but for that; 0 for weights that fit or do not fit otherwise."""
-    own = _own(source.model)
-    differing = [name for name in own if name in weights and _form(own[name]) != _form(weights[name])]
-    if not differing or _differences(own, {**weights, **{name: own[name] for name in differing}}):
+    own, head = _own(source.model), _head(source, weights)
+    if not head or _differences(own, {**weights, **{name: own[name] for name in head}}):
         return 0
-    shapes = [(own[name].shape, weights[name].shape) for name in differing]
-    counts = {there[0] if len(there) == len(here) > 0 and there[1:] == here[1:] else 0 for here, there in shapes}
-    is_head = len(counts) == 1 and all(here[0] == source.classes for here, _ in shapes if here)
-    return counts.pop() if is_head else 0
+    return next(iter(head.values()))
+
+
+def _head(source: Source, weights: Mapping[str, Tensor]) -> dict[str, int]:
+    """The weights of the network's head that are for another number of classes, all for the same.
+
+    Returns:
+        By name, how many classes.
+    """
+    own = {name: value for name, value in _own(source.model).items() if isinstance(value, Tensor)}
+    forms = [(name, value.shape, weights[name].shape) for name, value in own.items() if name in weights]
+    head = {
+        name: there[0]
+        for name, here, there in forms
+        if len(here) == len(there) > 0 and here[0] == source.classes != there[0] and here[1:] == there[1:]
+    }
+    return head if len(set(head.values())) == 1 and all(head.values()) else {}
 
 
 def _misfit(what: str, faults: Sequence[str]) -> ModelLoadError:

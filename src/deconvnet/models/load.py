@@ -1,6 +1,7 @@
 """A model spec → the network, how its photos are prepared, and what its classes are called."""
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -68,7 +69,7 @@ class LoadedModel:
             check_label_count(self.labels, class_counts(self.model, self.example_input))
 
     @property
-    def example_input(self) -> Float[Tensor, "1 c h w"]:
+    def example_input(self) -> Float[Tensor, "1 c *size"]:
         """Zeros of the shape, dtype and device that the model takes."""
         shape = (1, self.preprocess.channels, *self.preprocess.size)
         dtypes = (weight.dtype for weight in self.model.parameters() if weight.is_floating_point())
@@ -134,8 +135,8 @@ def load_model(
             it begin with beyond the network's is left out ("module.", "model.", "_orig_mod." ...), and the weights
             may lie under keys ("state_dict", "ema" ...); where several sets would do, "FILE:KEY" names one. A network
             of torchvision or timm is made with as many classes as the file has.
-        size: height and width of the input; one number for both. Strings of numbers with commas
-            between them will do here and for `mean`, `std` and `value_range`.
+        size: height and width of the input; one number for both; depth, height and width of volumes. Strings of
+            numbers with commas between them will do here and for `mean`, `std` and `value_range`.
         mean: subtracted from each channel, where white is 1.
         std: each channel is divided by it.
         channels: of the input; by default as many as there are means.
@@ -174,9 +175,10 @@ def load_model(
     if names is None and source.labels is not None:
         names = read_class_names(source.labels)
     model = source.model if target is None else source.model.to(target)
-    height, width = preprocess.size
-    row = 2 * 4 * preprocess.channels * width  # of the input and what the network makes of it first
-    check_fits("the height in size", height, f"row of {width} pixels", row, _device_of(model))
+    height, *width = preprocess.size
+    row = 2 * 4 * preprocess.channels * math.prod(width)  # of the input and what the network makes of it first
+    pixels = " x ".join(map(str, width)) + (" pixels" if len(width) == 1 else " voxels")
+    check_fits("the first number in size", height, f"row of {pixels}", row, _device_of(model))
     arguments = {"weights": weights, **overrides, "labels": labels, "device": device}
     options = {name: value for name, value in arguments.items() if value is not None}
     return LoadedModel(model, preprocess, names, spec, _device_of(model), options)

@@ -16,35 +16,39 @@ from deconvnet.photos.values import Scale
 _NPY, _GZIP = b"\x93NUMPY", b"\x1f\x8b"
 _NIFTI_1, _NIFTI_2 = slice(344, 348), slice(4, 8)  # where the files say what they are
 _HEADER = 540  # bytes of the longer one
+_AXES = {2: "h, w", 3: "d, h, w"}
+_KIND, _PART = {2: "photo", 3: "volume"}, {2: "picture", 3: "volume"}  # what the user gives, and what a file holds
 
 
 def levels_of(array: NDArray[Any], scale: Scale) -> Levels:
-    """The levels of an array (h, w) or (h, w, c); a copy.
+    """The levels of an array (h, w) or (h, w, c), of a volume (d, h, w) or (d, h, w, c); a copy.
 
-    The channels are 1, 3, 4 with opacity as the fourth, or as many as the user says, without opacity.
+    The channels are 1, 3, 4 with opacity as the fourth, or as many as the user says, without opacity, as in volumes.
 
     Raises:
         PhotoError: a wrong shape, without pixels, or as `Scale.levels`.
         ArgumentError: not real numbers.
     """
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in _channels(scale)):
-        counts = "|".join(map(str, sorted(_channels(scale))))
+    axes = scale.reading.axes
+    if array.ndim not in (axes, axes + 1) or (array.ndim > axes and array.shape[axes] not in _channels(scale)):
+        counts, size = "|".join(map(str, sorted(_channels(scale)))), _AXES[axes]
         raise PhotoError(
-            f"{scale.what} is not a photo: an array is (h, w) or (h, w, {counts}), a tensor (h, w) or ({counts}, h, "
-            "w). For a batch pass list(batch)."
+            f"{scale.what} is not a {_KIND[axes]}: an array is ({size}) or ({size}, {counts}), a tensor ({size}) or "
+            f"({counts}, {size}). For a batch pass list(batch)."
         )
     if array.size == 0:
-        raise PhotoError(f"{scale.what} is without pixels: {array.shape[0]} x {array.shape[1]}.")
-    pixels = array.reshape(*array.shape[:2], -1)
+        raise PhotoError(f"{scale.what} is without pixels: {' x '.join(map(str, array.shape[:axes]))}.")
+    pixels = array.reshape(*array.shape[:axes], -1)
     if scale.reading.value_range is None:  # checked as a whole, for a message that names all of its range
         pixels = scale.levels(pixels)
         return frozen(_seen(pixels, scale))
-    return frozen(in_bands(pixels.shape[:2], lambda rows: _seen(pixels[rows], scale, scaled=False)))
+    lines = len(pixels), math.prod(pixels.shape[1:axes])
+    return frozen(in_bands(lines, lambda rows: _seen(pixels[rows], scale, scaled=False)))
 
 
 def _seen(values: NDArray[Any], scale: Scale, *, scaled: bool = True) -> Levels:
     """Some rows, over white where a fourth channel is opacity."""
-    covered = values.shape[2] == 4 and scale.reading.channels != 4
+    covered = values.shape[-1] == 4 and scale.reading.channels != 4
     if covered and not scaled and values.dtype.kind not in "u":
         raise PhotoError(
             f"{scale.what} has four channels of type {values.dtype}, and the fourth is not opacity in a value range. "
@@ -56,7 +60,8 @@ def _seen(values: NDArray[Any], scale: Scale, *, scaled: bool = True) -> Levels:
 
 
 def _channels(scale: Scale) -> set[int]:
-    return {1, 3, 4} | ({scale.reading.channels} if scale.reading.channels else set())
+    usual = {1, 3} if scale.reading.volume else {1, 3, 4}
+    return usual | ({scale.reading.channels} if scale.reading.channels else set())
 
 
 # ---- .npy
@@ -69,6 +74,8 @@ def is_npy(data: bytes) -> bool:
 
 def npy_levels(data: bytes, scale: Scale) -> Levels:
     """The levels of the array in a `.npy` file, (h, w), (h, w, c) or (c, h, w), or of one of a stack of such.
+
+    Of a volume it is (d, h, w), (d, h, w, c) or (c, d, h, w).
 
     Raises:
         PhotoError: more bytes than the limit, a shape that can be read in two ways or in none, or as `levels_of`.
@@ -93,44 +100,52 @@ def _page_of(array: NDArray[Any], scale: Scale) -> NDArray[Any]:
     page = scale.reading.page
     if page is None:
         return array
-    if array.ndim < 3 or page >= len(array):
-        raise PhotoError(f"{scale.what}: it does not hold a picture {page}: the array is of the shape {array.shape}.")
+    if array.ndim <= scale.reading.axes or page >= len(array):
+        raise PhotoError(
+            f"{scale.what}: it does not hold a {_PART[scale.reading.axes]} {page}: the array is of the shape "
+            f"{array.shape}."
+        )
     return np.asarray(array[page])
 
 
 def _channels_last(array: NDArray[Any], scale: Scale) -> NDArray[Any]:
     """The array with its channels last, of which it has to be clear where they are."""
-    if array.ndim == 2:
+    last = scale.reading.axes
+    if array.ndim == last:
         return array
     counts = _channels(scale)
-    axes = [axis for axis in (0, 2) if array.ndim == 3 and array.shape[axis] in counts]
+    axes = [axis for axis in (0, last) if array.ndim == last + 1 and array.shape[axis] in counts]
     if len(axes) == 1:
-        return np.moveaxis(array, axes[0], 2)
+        return np.moveaxis(array, axes[0], last)
     if axes and (asked := scale.reading.channels) is not None:  # as many as the network takes, and not at both ends
         exact = [axis for axis in axes if array.shape[axis] == asked]
         if len(exact) == 1:
-            return np.moveaxis(array, exact[0], 2)
+            return np.moveaxis(array, exact[0], last)
     if axes:
         raise PhotoError(
             f"{scale.what} is of the shape {array.shape}, and its channels may be the first axis or the last. Save it "
-            "as (h, w, c) with more rows, or pass the array itself, whose channels are the last."
+            f"as ({_AXES[last]}, c) with more rows, or pass the array itself, whose channels are the last."
         )
-    raise PhotoError(f"{scale.what} is of the shape {array.shape}, which is not one picture.{_pages(array, scale)}")
+    raise PhotoError(
+        f"{scale.what} is of the shape {array.shape}, which is not one {_PART[last]}.{_pages(array, scale)}"
+    )
 
 
 def _pages(array: NDArray[Any], scale: Scale) -> str:
     """How a picture of a stack is named."""
-    if scale.reading.page is not None or array.ndim not in (3, 4):
-        counts = ", ".join(map(str, sorted(_channels(scale))))
-        return f" A picture is (h, w), (h, w, c) or (c, h, w) with c of {counts}."
+    axes = scale.reading.axes
+    if scale.reading.page is not None or array.ndim not in (axes + 1, axes + 2):
+        counts, size = ", ".join(map(str, sorted(_channels(scale)))), _AXES[axes]
+        return f" A {_PART[axes]} is ({size}), ({size}, c) or (c, {size}) with c of {counts}."
     return which_page(len(array), scale)
 
 
 def which_page(count: int, scale: Scale) -> str:
     """What to do about a file that holds several pictures."""
     file = scale.what.strip("'") if scale.what.startswith("'") else "FILE"
+    kinds = f"{_PART[scale.reading.axes]}s"
     return (
-        f" Name one of its {count} pictures, counted from 0: '{file}#0' to '{file}#{count - 1}'; as a set of photos, "
+        f" Name one of its {count} {kinds}, counted from 0: '{file}#0' to '{file}#{count - 1}'; as a set of photos, "
         f"'{file}#{{0..{count - 1}}}' is all of them."
     )
 
@@ -150,13 +165,32 @@ def is_nifti(data: bytes) -> bool:
 
 
 def nifti_levels(data: bytes, scale: Scale) -> Levels:
-    """The levels of an axial slice of a NIfTI volume: seen from below, as radiologists see it, anterior at the top.
+    """The levels of a NIfTI volume, or of one of its axial slices.
+
+    Slices come from below, and each is seen from below, as radiologists see it: the patient's right is at the left, the
+    front at the top.
 
     Raises:
-        PhotoError: nibabel is not installed, more bytes than the limit, several slices of which none is named, or not
-            a volume of real numbers; or as `Scale.levels`.
+        PhotoError: nibabel is not installed, more bytes than the limit, several slices of which none is named where one
+            is needed, a slice where a volume is needed, or not real numbers of such a shape; or as `Scale.levels`.
         Exception: whatever nibabel meets in a damaged file.
     """
+    values = _nifti_values(data, scale)[::-1, ::-1].swapaxes(0, 2)  # (z, y, x, ...)
+    slices, page = len(values), scale.reading.page
+    if scale.reading.volume:
+        if page is not None or slices == 1:
+            which = "holds one slice" if page is None else f"names the slice {page}"
+            raise PhotoError(f"{scale.what} {which}, and the network takes volumes. Give a volume as a whole.")
+        return levels_of(np.ascontiguousarray(values), scale)
+    if page is None and slices > 1:
+        raise PhotoError(f"{scale.what} is a volume of {slices} slices.{which_page(slices, scale)}")
+    if (page or 0) >= slices:
+        raise PhotoError(f"{scale.what} has the slices 0 to {slices - 1}, from below, and no slice {page}.")
+    return levels_of(np.ascontiguousarray(values[page or 0]), scale)
+
+
+def _nifti_values(data: bytes, scale: Scale) -> NDArray[Any]:
+    """The numbers, (x, y, z) or (x, y, z, c): x to the patient's right, y to the front, z up."""
     try:
         import nibabel
     except ImportError as fault:
@@ -170,17 +204,14 @@ def nifti_levels(data: bytes, scale: Scale) -> Levels:
     check_size(math.prod(shape) * 8, f"{scale.what}, in floats, has")
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
-    if len(shape) != 3 or image.get_data_dtype().kind not in "iuf":
+    if len(shape) == 2:  # one slice
+        shape = (*shape, 1)
+    has_channels = len(shape) == 4 and shape[3] == scale.reading.channels
+    if not (len(shape) == 3 or has_channels) or image.get_data_dtype().kind not in "iuf":
         raise PhotoError(
             f"{scale.what} holds {image.get_data_dtype()} of the shape {shape}, not a volume of real numbers. Take one "
             "out with nibabel and save it as .npy."
         )
-    as_canonical: Any = nibabel.as_closest_canonical
-    volume = as_canonical(image)
-    values = np.asanyarray(volume.dataobj).reshape(volume.shape[:3])  # x to the right, y to the front, z up
-    page = scale.reading.page
-    if page is None and values.shape[2] > 1:
-        raise PhotoError(f"{scale.what} is a volume of {values.shape[2]} slices.{which_page(values.shape[2], scale)}")
-    if (page or 0) >= values.shape[2]:
-        raise PhotoError(f"{scale.what} has the slices 0 to {values.shape[2] - 1}, from below, and no slice {page}.")
-    return levels_of(np.ascontiguousarray(values[::-1, ::-1, page or 0].T), scale)
+    turns: Any = nibabel.orientations
+    values = np.asanyarray(image.dataobj).reshape(shape)
+    return np.asarray(turns.apply_orientation(values, turns.io_orientation(image.affine)))

@@ -38,17 +38,17 @@ class Preparation(Protocol):
     """How a photo becomes an input: `Preprocess` for a network, `Prepare` for learning. Workers are sent a copy."""
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of every input."""
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height and width of every input; of volumes depth, height and width."""
 
     @property
     def reading(self) -> Reading:
         """How photos are read for it."""
 
-    def levels(self, photo: Photo) -> Shaped[np.ndarray, "c h w"]:
+    def levels(self, photo: Photo) -> Shaped[np.ndarray, "c *input"]:
         """What a worker makes of a photo, uint8 or float32; raises PhotoError if it cannot become an input."""
 
-    def inputs(self, levels: Shaped[Tensor, "n c h w"]) -> Float32[Tensor, "n c h w"]:
+    def inputs(self, levels: Shaped[Tensor, "n c *input"]) -> Float32[Tensor, "n c *input"]:
         """The inputs, on the device of the levels, and equal on all devices."""
 
 
@@ -67,7 +67,7 @@ class Batch:
     indices: Int64[np.ndarray, " n"]
     slots: Int64[np.ndarray, " n"]
     digests: UInt64[np.ndarray, " n"]
-    images: Float32[Tensor, "size c h w"]
+    images: Float32[Tensor, "size c *input"]
     skipped: Skipped
 
 
@@ -168,7 +168,7 @@ class Job:
         return report, in_slots(levels, len(slots), self.prepare)
 
 
-def in_slots(levels: Mapping[int, Levels], slots: int, prepare: Preparation) -> Shaped[np.ndarray, "slots c h w"]:
+def in_slots(levels: Mapping[int, Levels], slots: int, prepare: Preparation) -> Shaped[np.ndarray, "slots c *input"]:
     """Levels of photos in their slots, zero in the others; as floats if those of one are."""
     dtype = np.uint8 if all(photo.dtype == np.uint8 for photo in levels.values()) else np.float32
     result = np.zeros((slots, *prepare.shape), dtype)
@@ -178,8 +178,8 @@ def in_slots(levels: Mapping[int, Levels], slots: int, prepare: Preparation) -> 
 
 
 def inputs_in_slots(
-    prepare: Preparation, levels: Shaped[Tensor, "size c h w"], slots: Iterable[int]
-) -> Float[Tensor, "size c h w"]:
+    prepare: Preparation, levels: Shaped[Tensor, "size c *input"], slots: Iterable[int]
+) -> Float[Tensor, "size c *input"]:
     """The inputs that levels become, where their slots hold a photo, and zero in the others."""
     images, filled = prepare.inputs(levels), set(slots)
     for slot in range(len(images)):
@@ -253,7 +253,7 @@ class _Sender:
         self._device = device
         self._stream: torch.cuda.Stream | None = None
         if device.type == "cuda":
-            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no type for it
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch does not say its type
 
     def with_part(self, levels: Tensor | None, part: Tensor, slots: range, size: int) -> Tensor:
         """The levels of a batch with those of some slots copied into them; floats if one part is."""

@@ -58,13 +58,34 @@ def samples(
             item = content_of(partial(fetch, i), names[i])
             digest = digest_of(item, names[i])
             if decoded:
-                _decoded(item, names[i], AS_IT_IS)
+                _check_photo(item, names[i])
         except ValueRangeError:  # a photo, for those who know its range
             pass
         except PhotoError as fault:
             faults.append(fault)
         digests.append(digest)
     return digests, faults
+
+
+def _check_photo(item: object, name: str) -> None:
+    """Raise unless it is a photo, or a volume, whatever the network takes.
+
+    Raises:
+        PhotoError: it is neither.
+    """
+    try:
+        _decoded(item, name, AS_IT_IS)
+    except ValueRangeError:
+        raise
+    except PhotoError:
+        try:
+            _decoded(item, name, replace(AS_IT_IS, volume=True))
+            return
+        except ValueRangeError:
+            return
+        except PhotoError:
+            pass
+        raise
 
 
 def photo_of(fetch: Callable[[], object], name: str, reading: Reading) -> Photo:
@@ -97,6 +118,8 @@ def _array(item: object, name: str, reading: Reading) -> Any:
     """An array or a tensor as it is, whatever its range; of anything else the levels."""
     if isinstance(item, np.ndarray):
         return item
+    if isinstance(item, Photo):
+        return item.levels
     if not isinstance(item, Tensor):
         return _loaded(item, name, reading).levels
     try:

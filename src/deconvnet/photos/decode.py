@@ -37,8 +37,10 @@ def decode(data: bytes, scale: Scale) -> Levels:
     """
     try:
         for is_kind, kind_levels in _OTHER_KINDS:
-            if is_kind(data):
+            if is_kind(data) and not (scale.reading.volume and is_kind is is_tiff):
                 return kind_levels(data, scale)
+        if scale.reading.volume:
+            raise not_a_volume(scale.what)
         if scale.reading.page is not None:
             raise PhotoError(f"{scale.what} does not hold several pictures: it is neither TIFF, nor .npy, nor NIfTI.")
         with Image.open(io.BytesIO(data)) as picture:
@@ -70,6 +72,13 @@ def decode_picture(picture: Image.Image, scale: Scale) -> Levels:
         raise
     except Exception as fault:
         raise _damaged(fault, scale.what) from fault
+
+
+def not_a_volume(what: str) -> PhotoError:
+    """The error for a picture where a network takes volumes."""
+    return PhotoError(
+        f"{what} is not a volume, and the network takes volumes. Give a .npy or NIfTI file, an array or a tensor."
+    )
 
 
 def _is_unread(picture: ImageFile.ImageFile) -> bool:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from deconvnet._checks import as_index, as_list, escaped, short
+from deconvnet._checks import as_index, as_list, escaped, index_of, short
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet._types import Box
 from deconvnet.photos import files
 from deconvnet.photos.arrays import levels_of
-from deconvnet.photos.decode import decode, decode_picture
+from deconvnet.photos.decode import decode, decode_picture, not_a_volume
 from deconvnet.photos.levels import Levels, in_bands, luma, unit
 from deconvnet.photos.values import AS_IT_IS, Extent, Extents, Range, Reading, Scale
 
@@ -28,12 +28,12 @@ _MID_GREY = (128, 128, 128)
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """A photo in memory, upright and without transparency.
+    """A photo in memory, upright and without transparency; or a volume, for networks that take such.
 
     Attributes:
-        levels: (h, w, c) with c 1 (grey), 3 (red, green, blue) or as many as a network takes, read-only: uint8 from 0
-            to 255, uint16 from 0 to 65535, or float32 from 0 to 1. Photos of 8 bits are resized as 8-bit images, bit
-            for bit as a pipeline on PIL images does, and others as floats.
+        levels: (h, w, c), of a volume (d, h, w, c), with c 1 (grey), 3 (red, green, blue) or what a network takes,
+            read-only: uint8 from 0 to 255, uint16 from 0 to 65535, or float32 from 0 to 1. Photos of 8 bits are resized
+            as 8-bit images, bit for bit as a pipeline on PIL images does, and others as floats.
         name: the file's stem, the sample's name, or "photo".
         digest: tells what the photo was decoded from, in 64 bits; 0 of a photo that does not come from a set.
         value_range: the values that are black and white, as the user gave them; None for what file or type say.
@@ -48,7 +48,7 @@ class Photo:
 
     @property
     def pixels(self) -> NDArray[np.float32]:
-        """The levels from 0 to 1, (h, w, c), read-only."""
+        """The levels from 0 to 1, (h, w, c) or (d, h, w, c), read-only."""
         pixels = unit(self.levels)
         pixels.setflags(write=False)
         return pixels
@@ -59,12 +59,31 @@ class Photo:
         return self.levels.dtype != np.uint8
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return self.levels.shape[0], self.levels.shape[1]
+    def size(self) -> tuple[int, ...]:
+        """Height and width in pixels; of a volume depth, height and width in voxels."""
+        return self.levels.shape[:-1]
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether it has three axes."""
+        return self.levels.ndim == 4
+
+    def channel(self, index: int) -> "Photo":
+        """One of its channels, as a photo in grey.
+
+        Raises:
+            ArgumentError: no such channel.
+        """
+        first = index_of(index, self.levels.shape[-1], "channels")
+        return replace(self, levels=self.levels[..., first : first + 1])
 
     def image(self) -> Image.Image:
-        """The photo for showing: 8-bit RGB at full resolution; of other than 1 and 3 channels their mean, grey."""
+        """The photo for showing: 8-bit RGB at full resolution; of other than 1 and 3 channels their mean, grey.
+
+        Raises:
+            ArgumentError: it is a volume.
+        """
+        self._check_picture()
         return eight_bit(self.levels).convert("RGB")
 
     def cut(self, box: Box) -> Image.Image:
@@ -74,12 +93,13 @@ class Photo:
             box: low and high (row, column) in this photo's pixels; may reach past the border.
 
         Raises:
-            ArgumentError: the box is not two-dimensional, or is empty.
+            ArgumentError: the box is not two-dimensional, or is empty; or the photo is a volume.
 
         Example:
             >>> load_photo("sample:chelsea").cut(Box((-10, 0), (90, 50))).size
             (50, 100)
         """
+        self._check_picture()
         check_box(box)
         (top, left), (height, width) = box.low, box.size
         canvas = Image.new("RGB", (width, height), _MID_GREY)
@@ -88,11 +108,18 @@ class Photo:
             canvas.paste(eight_bit(inside).convert("RGB"), (max(-left, 0), max(-top, 0)))
         return canvas
 
+    def _check_picture(self) -> None:
+        if self.is_volume:
+            size = " x ".join(map(str, self.size))
+            raise ArgumentError(f"{self.name!r} is a volume of {size} voxels, not one picture: take its .pixels.")
+
 
 PhotoLike: TypeAlias = str | Path | Image.Image | NDArray[np.generic] | Tensor | Photo
 
 
-def load_photo(photo: PhotoLike, *, value_range: Range | None = None, channels: int | None = None) -> Photo:
+def load_photo(
+    photo: PhotoLike, *, value_range: Range | None = None, channels: int | None = None, volume: bool = False
+) -> Photo:
     """The photo from any source, grey or RGB, with levels of 8 bits, of 16 bits, or floats from 0 to 1.
 
     Rotation noted by the camera (EXIF) is applied; transparent pixels show white behind them;
@@ -116,6 +143,8 @@ def load_photo(photo: PhotoLike, *, value_range: Range | None = None, channels: 
             beyond is cut off.
         channels: how many an array, a `.npy` or a TIFF may hold besides 1 and 3, none of them opacity; without it
             the fourth channel is opacity.
+        volume: read a volume as a whole, for a network of three spatial axes: an array (d, h, w) or (d, h, w, c), a
+            tensor (d, h, w) or (c, d, h, w), a `.npy` of either, or NIfTI, whose slices are stacked from below.
 
     Warns:
         ValueRangeWarning: the values of a photo of more than 8 bits fill a quarter of their type at most, such as 12
@@ -136,7 +165,7 @@ def load_photo(photo: PhotoLike, *, value_range: Range | None = None, channels: 
         >>> load_photo(ct, value_range=(-1000, 400)).pixels[..., 0].tolist()
         [[0.0, 0.25], [0.5, 1.0]]
     """
-    result = read_photo(photo, Reading(value_range, channels))
+    result = read_photo(photo, Reading(value_range, channels, volume=volume))
     warn_of_dark([result])
     return result
 
@@ -155,9 +184,11 @@ def read_photo(photo: PhotoLike, reading: Reading) -> Photo:
         PhotoError, ArgumentError: as `load_photo`; also a `Photo` that was read with another value range.
     """
     if isinstance(photo, Photo):
-        return _as_read(photo, reading)
+        return as_read(photo, reading)
     if isinstance(photo, Image.Image):
         scale = Scale("the PIL image", reading)
+        if reading.volume:
+            raise not_a_volume(scale.what)
         return _photo(decode_picture(photo, scale), scale)
     if isinstance(photo, Tensor):
         return _from_tensor(photo, reading)
@@ -178,12 +209,23 @@ def _photo(levels: Levels, scale: Scale, name: str = "photo") -> Photo:
     return Photo(levels, name, value_range=scale.reading.value_range, extent=scale.extent)
 
 
-def _as_read(photo: Photo, reading: Reading) -> Photo:
+def as_read(photo: Photo, reading: Reading) -> Photo:
+    """A photo that was read before, if it suits.
+
+    Raises:
+        ArgumentError: it was read with another value range, or as a picture and not a volume.
+    """
     if reading.value_range not in (None, photo.value_range):
         raise ArgumentError(
             f"the photo {photo.name!r} was read with value_range={photo.value_range}, and the network takes "
             f"value_range={reading.value_range}. Read it again: load_photo(..., value_range={reading.value_range}) "
             "(--range)."
+        )
+    if photo.is_volume != reading.volume:
+        kinds = ("picture", "volume")
+        raise ArgumentError(
+            f"the photo {photo.name!r} was read as a {kinds[photo.is_volume]}, and the network takes "
+            f"{kinds[reading.volume]}s. Read it again: load_photo(..., volume={reading.volume})."
         )
     return photo
 
@@ -192,6 +234,8 @@ def _sample(name: str, reading: Reading) -> Photo:
     if name not in SAMPLES:
         raise PhotoError(f"{name!r} is not a sample photo. The samples are {', '.join(SAMPLES)}.")
     scale = Scale(f"the sample {name!r}", reading)
+    if reading.volume:
+        raise not_a_volume(scale.what)
     return _photo(levels_of(getattr(skimage.data, name)(), scale), scale, name)
 
 
@@ -221,7 +265,7 @@ def _from_file(path: Path, reading: Reading) -> Photo:
 def _from_tensor(tensor: Tensor, reading: Reading) -> Photo:
     scale = Scale(_words(tensor), reading)
     array = array_of(tensor)
-    return _photo(levels_of(np.moveaxis(array, 0, 2) if array.ndim == 3 else array, scale), scale)
+    return _photo(levels_of(np.moveaxis(array, 0, -1) if array.ndim > reading.axes else array, scale), scale)
 
 
 def array_of(tensor: Tensor) -> NDArray[Any]:
@@ -250,15 +294,20 @@ def eight_bit(levels: Levels) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(values[..., 0] if values.shape[2] == 1 else values))
 
 
-def check_box(box: Box) -> None:
-    """Raise unless a box has (row, column) corners and is not empty.
+def check_box(box: Box, axes: int = 2) -> None:
+    """Raise unless a box has (row, column) corners, or (depth, row, column), and is not empty.
+
+    Args:
+        box: to be checked.
+        axes: 2 or 3.
 
     Raises:
         ArgumentError: it has other corners, or is empty.
     """
     corners = [as_list(corner) or () for corner in (box.low, box.high)] if isinstance(box, Box) else [()]
-    if any(len(corner) != 2 or None in map(as_index, corner) for corner in corners) or min(box.size) < 1:
-        raise ArgumentError(f"a box in a photo has (row, column) corners with low below high; got {short(box)}.")
+    if any(len(corner) != axes or None in map(as_index, corner) for corner in corners) or min(box.size) < 1:
+        photo, corners_are = ("photo", "(row, column)") if axes == 2 else ("volume", "(depth, row, column)")
+        raise ArgumentError(f"a box in a {photo} has {corners_are} corners with low below high; got {short(box)}.")
 
 
 def planes(levels: Levels, channels: int) -> Iterator[NDArray[np.float32]]:

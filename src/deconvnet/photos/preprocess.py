@@ -22,15 +22,17 @@ from torch import Tensor
 from deconvnet._checks import as_index, as_list, as_number, instance, is_one_of, short
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet._types import Box
-from deconvnet.photos.levels import Levels
-from deconvnet.photos.photo import Photo, PhotoLike, check_box, eight_bit, planes, read_photo, warn_of_dark
+from deconvnet.photos.levels import Levels, unit
+from deconvnet.photos.photo import Photo, PhotoLike, as_read, check_box, eight_bit, planes, read_photo, warn_of_dark
 from deconvnet.photos.values import Extents, Range, Reading
+from deconvnet.photos.volumes import resampled
 
 Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest"]
 
 _MOST_RESIZED_PIXELS = 2**25
 _LONGEST = 2**31 - 1  # pixels of a side, in Pillow
 _MOST_CHANNELS = 4096
+_NAMES = {2: "height, width", 3: "depth, height, width"}
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,15 @@ class Preprocess:
     that by 1/255 of the range at most.
 
     Attributes:
-        size: height and width of the network's input.
+        size: height and width of the network's input; three numbers, depth first, of a network that takes volumes.
         short_side: the photo's shorter side is resized to this, then `size` is cut from the
-            centre; None stretches the photo to `size`.
+            centre; None stretches the photo to `size`. Volumes are always stretched, along each axis.
         mean: subtracted, per channel, in units of `scale`.
         std: divided by, per channel, in units of `scale`.
         channels: of the network's input. If it is 1, a colour photo becomes grey by ITU-R 601; if 3, a grey one three
             equal channels. Any other number takes arrays, `.npy` and TIFF files of as many.
         scale: white before `mean` and `std`: 1.0, or 255.0 for networks trained on raw pixels.
-        interpolation: of the resizing, with antialiasing save for "nearest".
+        interpolation: of the resizing, with antialiasing save for "nearest"; of volumes "bilinear" is trilinear.
         value_range: the values that are black and white in the photos, as in `load_photo`, such as (0, 4095) for 12
             bits in 16 or (-1000, 400) for CT numbers; None for what each file, or else the type of its values, says.
 
@@ -65,7 +67,7 @@ class Preprocess:
         Box(low=(18, 93), high=(282, 358))
     """
 
-    size: tuple[int, int]
+    size: tuple[int, ...]
     short_side: int | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -77,7 +79,14 @@ class Preprocess:
     def __post_init__(self) -> None:
         for field, convert in _FIELDS.items():  # lists too: this is also read from JSON
             object.__setattr__(self, field, convert(field, getattr(self, field)))
-        _require(_is_size(self.size), f"size is (height, width) in pixels, not {short(self.size)}.")
+        _require(
+            _is_size(self.size) or _is_volume(self.size),
+            f"size is (height, width) in pixels or (depth, height, width) in voxels, not {short(self.size)}.",
+        )
+        _require(
+            self.short_side is None or not _is_volume(self.size),
+            f"short_side={short(self.short_side)}, but volumes are stretched to size: give None.",
+        )
         _require(
             self.short_side is None or (_is_size((self.short_side,) * 2) and self.short_side >= max(self.size)),
             f"short_side={short(self.short_side)} cannot hold a crop of {self.size}. Give a whole number"
@@ -104,7 +113,8 @@ class Preprocess:
     @property
     def reading(self) -> Reading:
         """How photos are read for the network."""
-        return Reading(self.value_range, None if self.channels in (1, 3) else self.channels)
+        channels = None if self.channels in (1, 3) else self.channels
+        return Reading(self.value_range, channels, volume=_is_volume(self.size))
 
     def read(self, photo: PhotoLike) -> Photo:
         """The photo, as `load_photo` gives it with this `value_range` and number of channels.
@@ -116,8 +126,8 @@ class Preprocess:
         warn_of_dark([result])
         return result
 
-    def images(self, photos: PhotoLike | Iterable[PhotoLike]) -> Float[Tensor, "n c h w"]:
-        """The batch for one photo or several, in their order, float32.
+    def images(self, photos: PhotoLike | Iterable[PhotoLike]) -> Float[Tensor, "n c *size"]:
+        """The batch for one photo or several, in their order, float32: (n, c, h, w), of volumes (n, c, d, h, w).
 
         Args:
             photos: anything `load_photo` takes, or a list of such.
@@ -141,11 +151,11 @@ class Preprocess:
         return torch.stack(batch)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of the network's input."""
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height and width of the network's input; for volumes channels, depth, height and width."""
         return self.channels, *self.size
 
-    def image(self, photo: Photo) -> Float[Tensor, "1 c h w"]:
+    def image(self, photo: Photo) -> Float[Tensor, "1 c *size"]:
         """The input that a photo becomes.
 
         Raises:
@@ -154,41 +164,86 @@ class Preprocess:
         """
         return self.inputs(torch.from_numpy(self.levels(photo))[None])
 
-    def levels(self, photo: Photo) -> Shaped[np.ndarray, "c h w"]:
-        """A photo resized and cropped, before `inputs`: uint8 of a photo of 8 bits, otherwise float32 from 0 to 1.
+    def levels(self, photo: Photo) -> Shaped[np.ndarray, "c *size"]:
+        """A photo resized and cropped, before `inputs`: uint8 of an image of 8 bits, otherwise float32 from 0 to 1.
 
         Raises:
             ArgumentError, PhotoError: as `image`.
         """
-        return np.array(self._fitted(instance("photo", photo, Photo)).transpose(2, 0, 1), order="C")
+        if instance("photo", photo, Photo).is_volume != self.reading.volume:
+            as_read(photo, self.reading)  # says so
+        return np.array(np.moveaxis(self._fitted(photo), -1, 0), order="C")
 
-    def inputs(self, levels: Shaped[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    def inputs(self, levels: Shaped[Tensor, "n c *size"]) -> Float[Tensor, "n c *size"]:
         """The inputs that levels become, on their device, and to the same bits on all devices.
 
         Args:
             levels: of photos as `levels` gives them; uint8, or floats from 0 to 1.
         """
-        white, mean, std = _constants(self.mean, self.std, levels.device)
+        white, mean, std = _constants(self.mean, self.std, len(self.size), levels.device)
         pixels = levels.float() / white if levels.dtype == torch.uint8 else levels
         return (pixels * self.scale - mean) / std
 
-    def as_seen(self, photo: PhotoLike) -> Image.Image:
-        """What the network sees of the photo before mean and std: 8-bit RGB of the input's size."""
-        return eight_bit(self._fitted(read_photo(photo, self.reading))).convert("RGB")
+    def seen(self, photo: PhotoLike) -> NDArray[np.float32]:
+        """What the network sees of the photo before mean and std: (h, w, c) or (d, h, w, c), from 0 to 1.
 
-    def box_in_photo(self, box: Box, photo_size: tuple[int, int]) -> Box:
+        Raises:
+            PhotoError, ArgumentError: as `images`.
+        """
+        return unit(self._fitted(read_photo(photo, self.reading)))
+
+    def as_seen(self, photo: PhotoLike) -> Image.Image:
+        """What the network sees of the photo before mean and std: 8-bit RGB of the input's size.
+
+        Raises:
+            PhotoError, ArgumentError: as `images`; also where the network takes volumes: take `seen`.
+        """
+        self.check_images("as_seen")
+        return eight_bit(self.seen(photo)).convert("RGB")
+
+    def check_images(self, what: str) -> None:
+        """Raise unless the network takes images.
+
+        Args:
+            what: needs such a network; how the message begins.
+
+        Raises:
+            ArgumentError: it takes volumes.
+        """
+        if _is_volume(self.size):
+            raise ArgumentError(
+                f"{what} is for networks of images, and this one takes volumes of {_by(self.size)} voxels. project, "
+                "explain, steps, responsible and compare take these."
+            )
+
+    def notes(self, photo: Photo) -> tuple[str, ...]:
+        """What a reader should know of how the photo became the network's input: that a volume was resampled.
+
+        Raises:
+            ArgumentError: not a `Photo`.
+        """
+        if not instance("photo", photo, Photo).is_volume or photo.size == self.size:
+            return ()
+        return (
+            f"The volume has {_by(photo.size)} voxels and was resampled to the network's {_by(self.size)}, along each "
+            "axis by itself. If the network takes other sizes, --size D,H,W (size=) leaves the volume as it is.",
+        )
+
+    def box_in_photo(self, box: Box, photo_size: tuple[int, ...]) -> Box:
         """The box of photo pixels that a box of input pixels covers, rounded outward.
 
         Args:
-            box: low and high (row, column) in the network's input; may reach past the border.
-            photo_size: height and width of the photo.
+            box: low and high (row, column) in the network's input; may reach past the border. Of a volume
+                (depth, row, column).
+            photo_size: height and width of the photo; of a volume depth, height and width.
 
         Raises:
-            ArgumentError: a box that is empty or not two-dimensional, or a size below 1 x 1.
+            ArgumentError: a box that is empty or of another number of axes, or a size below 1.
         """
-        check_box(box)
+        check_box(box, len(self.size))
         photo_size = _whole_numbers("photo_size", photo_size)
-        _require(_is_size(photo_size), f"photo_size is (height, width), not {short(photo_size)}.")
+        is_size = _is_volume if _is_volume(self.size) else _is_size
+        _require(is_size(photo_size), f"photo_size is ({_NAMES[len(self.size)]}), not {short(photo_size)}.")
         resized = self._resized_size(photo_size)
         axes = list(zip(self._offset(resized), photo_size, resized, strict=True))
         # whole-number arithmetic: floor and ceiling must not depend on a float's last bit
@@ -205,18 +260,24 @@ class Preprocess:
                 is mid-grey.
 
         Raises:
-            PhotoError, ArgumentError: as `load_photo` and `box_in_photo`.
+            PhotoError, ArgumentError: as `load_photo` and `box_in_photo`; also where the network takes volumes.
 
         Example:
             >>> preprocess = Preprocess((64, 64), 64, (0.0,) * 3, (1.0,) * 3)
             >>> preprocess.patch("sample:astronaut", Box((0, 8), (16, 16))).size  # width, height
             (64, 128)
         """
+        self.check_images("patch")
         loaded = read_photo(photo, self.reading)
         return loaded.cut(self.box_in_photo(box, loaded.size))
 
     def _fitted(self, photo: Photo) -> Levels:
-        """(h, w, c), resized and cropped."""
+        """(h, w, c) or (d, h, w, c), resized and cropped."""
+        if photo.is_volume:
+            try:
+                return resampled(photo.levels, self.channels, self.size, self.interpolation)
+            except PhotoError as fault:
+                raise PhotoError(f"{photo.name!r} cannot be used: {fault}") from fault
         self._check_elongation(photo)
         if photo.deep or not {photo.levels.shape[2], self.channels} <= {1, 3}:
             images = map(Image.fromarray, self._planes(photo))
@@ -238,7 +299,7 @@ class Preprocess:
         resized = image.resize((width, height), Image.Resampling[self.interpolation.upper()])
         return resized.crop((left, top, left + self.size[1], top + self.size[0]))
 
-    def _resized_size(self, photo_size: tuple[int, int]) -> tuple[int, int]:
+    def _resized_size(self, photo_size: tuple[int, ...]) -> tuple[int, ...]:
         """Height and width before the crop, the longer side rounded down as torchvision does."""
         if self.short_side is None:
             return self.size
@@ -246,10 +307,9 @@ class Preprocess:
         long = int(self.short_side * max(photo_size) / min(photo_size))
         return (self.short_side, long) if height <= width else (long, self.short_side)
 
-    def _offset(self, resized: tuple[int, int]) -> tuple[int, int]:
+    def _offset(self, resized: tuple[int, ...]) -> tuple[int, ...]:
         """Top and left of the crop; Python's rounding to even is torchvision's too."""
-        top, left = (round((n - m) / 2) for n, m in zip(resized, self.size, strict=True))
-        return top, left
+        return tuple(round((n - m) / 2) for n, m in zip(resized, self.size, strict=True))
 
     def _check_elongation(self, photo: Photo) -> None:
         height, width = self._resized_size(photo.size)
@@ -262,10 +322,15 @@ class Preprocess:
 
 
 @lru_cache(maxsize=64)
-def _constants(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def _constants(
+    mean: tuple[float, ...], std: tuple[float, ...], axes: int, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
     """White of 8 bits, mean and std on a device, where a number from elsewhere would be divided by in another way."""
-    white, *of_channels = (torch.tensor(values, dtype=torch.float32, device=device) for values in ([255.0], mean, std))
-    return white, of_channels[0].reshape(-1, 1, 1), of_channels[1].reshape(-1, 1, 1)
+    white, mean_there, std_there = (
+        torch.tensor(values, dtype=torch.float32, device=device).reshape(-1, *[1] * axes)
+        for values in ((255.0,), mean, std)
+    )
+    return white, mean_there, std_there
 
 
 def _whole(field: str, value: Any) -> Any:
@@ -301,7 +366,19 @@ _FIELDS: dict[str, Callable[[str, Any], Any]] = {
 
 
 def _is_size(values: tuple[object, ...]) -> bool:
-    return len(values) == 2 and all(type(value) is int and 0 < value <= _LONGEST for value in values)
+    return len(values) == 2 and _are_lengths(values)
+
+
+def _is_volume(values: tuple[object, ...]) -> bool:
+    return len(values) == 3 and _are_lengths(values)
+
+
+def _are_lengths(values: tuple[object, ...]) -> bool:
+    return all(type(value) is int and 0 < value <= _LONGEST for value in values)
+
+
+def _by(size: tuple[int, ...]) -> str:
+    return "x".join(map(str, size))
 
 
 def _are_finite(values: tuple[object, ...]) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from deconvnet._checks import as_list, as_number, short, whole_number
+from deconvnet._checks import as_list, as_number, flag, short, whole_number
 from deconvnet._errors import ArgumentError, PhotoError, ValueRangeError, ValueRangeWarning
 from deconvnet.photos.levels import Levels
 
@@ -36,16 +36,24 @@ class Reading:
         value_range: the numbers that are black and white; None for what the file or else the type says.
         channels: of an array or a `.npy` file that holds neither 1 nor 3, and no opacity; None for 1 and 3.
         page: which picture of a file that holds several, counted from 0; None if it holds one.
+        volume: it is a volume, of three axes, not a picture.
     """
 
     value_range: Range | None = None
     channels: int | None = None
     page: int | None = None
+    volume: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value_range", checked_range(self.value_range))
         if self.channels is not None:
             object.__setattr__(self, "channels", whole_number("channels", self.channels, most=_MOST_CHANNELS))
+        object.__setattr__(self, "volume", flag("volume", self.volume))
+
+    @property
+    def axes(self) -> int:
+        """How many spatial axes there are."""
+        return 3 if self.volume else 2
 
 
 def checked_range(value_range: object) -> Range | None:
@@ -213,11 +221,13 @@ class Extents:
         if done or brightest is None or brightest.largest * _UNUSED > brightest.white:
             return
         guess, largest = _white_above(brightest.largest), f"{brightest.largest:,}"
-        whose = "the photo" if self._count == 1 else f"all {self._count} photos looked at"
+        alone = self._count == 1
+        whose, outcome = ("the photo", "it comes") if alone else (f"all {self._count} photos looked at", "they come")
+        as_dark = "it is" if alone else "they are"
         warnings.warn(
             f"the largest value of {whose} is {largest}, and {brightest.white:,}, the largest of the type, was taken "
-            "for white, so they come out nearly black. If another value is white, say so: value_range=(LOW, HIGH) "
-            f"(--range LOW,HIGH), perhaps 0,{guess}. 0,{brightest.white} if they are as dark as that.",
+            f"for white, so {outcome} out nearly black. If another value is white, say so: value_range=(LOW, HIGH) "
+            f"(--range LOW,HIGH), perhaps 0,{guess}. 0,{brightest.white} if {as_dark} as dark as that.",
             ValueRangeWarning,
             stacklevel=stacklevel,
         )

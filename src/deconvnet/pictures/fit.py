@@ -18,12 +18,23 @@ def fit(image: Image.Image, side: int, *, even: bool = False) -> Image.Image:
         >>> fit(Image.new("RGB", (30, 20)), 120).size
         (120, 80)
     """
-    size = fitted(image.size, side)
+    return resized(image, fitted(image.size, side), even=even)
+
+
+def resized(image: Image.Image, size: tuple[int, int], *, even: bool = False) -> Image.Image:
+    """The image in another size (width, height): reduced with antialiasing, or enlarged with sharp pixels.
+
+    Args:
+        image, even: as in `fit`.
+        size: width and height in pixels.
+    """
+    if size == image.size:
+        return image
     if size[0] < image.width or size[1] < image.height:
         return image.resize(size, Image.Resampling.LANCZOS)
     if not even:
         return image.resize(size, Image.Resampling.NEAREST)
-    whole = math.ceil(side / max(image.size))  # whole pixels first, then the rest by averaging
+    whole = math.ceil(max(size[0] / image.width, size[1] / image.height))  # whole pixels first, the rest by averaging
     enlarged = image.resize((image.width * whole, image.height * whole), Image.Resampling.NEAREST)
     return enlarged.resize(size, Image.Resampling.BOX)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from deconvnet import _checks
-from deconvnet._checks import flag, whole_number
+from deconvnet._checks import flag, keywords, whole_number
 
 SCREEN = 96  # dots per inch
 _POINTS = 9  # size of captions
@@ -49,6 +49,21 @@ class Layout:
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)  # whole numbers of NumPy and PyTorch become Python's
+
+    @classmethod
+    def of(cls, function: str, layout: LayoutOptions) -> "Layout":
+        """What a user chose, checked.
+
+        Args:
+            function: the public function that it was given to, for messages.
+            layout: its options.
+
+        Raises:
+            ArgumentError: a wrong value.
+            TypeError: an option of another name.
+        """
+        keywords(function, layout, LayoutOptions.__annotations__)
+        return cls(**layout)
 
     @property
     def size(self) -> int:

@@ -1,6 +1,5 @@
 """A photo with numbered boxes on it."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -18,8 +17,8 @@ _STOPS = 24  # positions along a box's border where its number may stand
 _Corners = tuple[int, int, int, int]  # left, top, right, bottom; the last two excluded
 
 
-def numbered(photo: Image.Image, boxes: Sequence[Box]) -> Image.Image:
-    """The photo with thin boxes, each with its number, from 1, on its border; RGB of the photo's size.
+def numbered(photo: Image.Image, boxes: Sequence[Box], labels: Sequence[int] | None = None) -> Image.Image:
+    """The photo with thin boxes, each with its number on its border; RGB of the photo's size.
 
     Numbers do not cover each other, as far as there is room. Every box has a black edge, so that it is visible on any
     photo, and the colour of its number.
@@ -27,16 +26,18 @@ def numbered(photo: Image.Image, boxes: Sequence[Box]) -> Image.Image:
     Args:
         photo: any mode.
         boxes: low and high (row, column) in the photo's pixels; what lies outside is cut off.
+        labels: numbers of the boxes, 1 or more; by default from 1.
     """
+    labels = range(1, len(boxes) + 1) if labels is None else labels
     drawn = photo.convert("RGB")
     draw, font = ImageDraw.Draw(drawn), ImageFont.load_default(_FONT_SIZE)
     frames = [_frame(box, drawn.size) for box in boxes]
-    colours = list(itertools.islice(itertools.cycle(_COLOURS), len(frames)))
+    colours = [_COLOURS[(label - 1) % len(_COLOURS)] for label in labels]
     for (left, top, right, bottom), colour in reversed(list(zip(frames, colours, strict=True))):  # the first on top
         draw.rectangle((left, top, right - 1, bottom - 1), outline=_BLACK, width=4)
         draw.rectangle((left + 1, top + 1, right - 2, bottom - 2), outline=colour, width=2)
     tags: list[_Corners] = []
-    for label, (frame, colour) in enumerate(zip(frames, colours, strict=True), 1):
+    for label, frame, colour in zip(labels, frames, colours, strict=True):
         width = round(font.getlength(str(label))) + 2 * _PAD
         positions = list(_positions(frame, (width, _FONT_SIZE + _PAD), drawn.size))
         tags.append(next((tag for tag in positions if not any(map(partial(_touch, tag), tags))), positions[0]))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from deconvnet.pictures.fit import fit
+from deconvnet.pictures.fit import resized
 from deconvnet.pictures.fonts import font_of, runs_of
 
 INK, RED = (26, 26, 26), (176, 0, 32)
@@ -70,7 +70,8 @@ def as_pixels(page: Page) -> Image.Image:
     """The page as an RGB picture."""
     canvas = Image.new("RGB", (page.width, page.height), _WHITE)
     for placed in page.pictures:
-        canvas.paste(_resized(placed.image, placed.width, placed.height), (placed.left, placed.top))
+        drawn = resized(placed.image, (placed.width, placed.height), even=True)
+        canvas.paste(drawn, (placed.left, placed.top))
     draw = ImageDraw.Draw(canvas)
     for line in page.lines:
         left: float = line.left
@@ -79,13 +80,6 @@ def as_pixels(page: Page) -> Image.Image:
             draw.text((round(left), line.base), run.text, line.colour, font, anchor="ls")
             left += font.getlength(run.text)
     return canvas
-
-
-def _resized(image: Image.Image, width: int, height: int) -> Image.Image:
-    """The image in another size of the same shape, enlarged with sharp pixels."""
-    if (width, height) == image.size:
-        return image
-    return fit(image, max(width, height), even=True).resize((width, height), Image.Resampling.NEAREST)
 
 
 def embedded(placed: Placed, dpi: int) -> Image.Image:
@@ -100,9 +94,7 @@ def embedded(placed: Placed, dpi: int) -> Image.Image:
     image = placed.image
     have = dpi * max(image.size) / max(placed.width, placed.height)
     most = max(dpi, 300)
-    if have > most:
-        return image.resize([max(1, round(side * most / have)) for side in image.size], Image.Resampling.LANCZOS)
-    if have >= _COARSE:
+    if _COARSE <= have <= most:
         return image
-    factor = math.ceil(_FINE / have)
-    return image.resize([side * factor for side in image.size], Image.Resampling.NEAREST)
+    factor = most / have if have > most else math.ceil(_FINE / have)
+    return resized(image, (max(1, round(image.width * factor)), max(1, round(image.height * factor))))

@@ -189,12 +189,13 @@ def crop(signal: Float[Tensor, "*any"], box: Box) -> Float[Tensor, "*cropped"]:
     return cropped.clone()
 
 
-def overlay(photo: Image.Image | None, magnitude: Float[Tensor, "h w"]) -> Image.Image:
+def overlay(photo: Image.Image | None, magnitude: Float[Tensor, "h w"], *, limit: float | None = None) -> Image.Image:
     """The magnitude in colours on the photo in grey, relative to its 99.5 % quantile: see `heat`.
 
     Args:
         photo: what the network saw, such as `Preprocess.as_seen` gives; None for plain grey.
         magnitude: (h, w) of the photo's size, 0 or more.
+        limit: which magnitude has the strongest colour, for pictures that are to be compared; by default that quantile.
 
     Raises:
         ArgumentError: another shape than the photo's, or negative values.
@@ -208,7 +209,8 @@ def overlay(photo: Image.Image | None, magnitude: Float[Tensor, "h w"]) -> Image
             "of 0 or more per pixel, with magnitude(signal), and the photo as the network saw it, with "
             "Preprocess.as_seen."
         )
-    share = magnitude.detach().double().cpu() / limit_of(magnitude, scale="linear")
+    limit = limit_of(magnitude, scale="linear") if limit is None else real_number("limit", limit, least=0, above=True)
+    share = magnitude.detach().double().cpu() / limit
     return heat(photo, share.clamp(0, 1).numpy())
 
 

@@ -130,12 +130,6 @@ def pages(cells: Sequence[Cell], layout: Layout, *, columns: int, around: Around
     return Figure(tuple(replace(of.pages[0], width=page[0], height=page[1]) for of in dealt), layout.dpi, layout.title)
 
 
-def side_by_side(cells: Sequence[Cell], layout: Layout | None = None, *, around: Around | None = None) -> Figure:
-    """The cells in one row, as large as their largest image where that is 224 to 512 pixels on a screen."""
-    longest = max((max(image.size) for cell in cells for image in cell.images), default=0)
-    return sheet(cells, layout, tile=min(max(longest, 224), 512), columns=len(cells) or 1, around=around)
-
-
 def beside(left: Figure, right: Figure, layout: Layout, *, around: Around | None = None) -> Figure:
     """Two sheets of one page each side by side, below common words."""
     both = (_inside(left, layout), _inside(right, layout))
@@ -158,28 +152,6 @@ def framed(block: Page, layout: Layout) -> Figure:
         )
     page = _placed(width, height, [(block, margin, margin)])
     return Figure((page,), layout.dpi, layout.title)
-
-
-def percent(share: float) -> str:
-    """A share as text for a caption, with two significant digits.
-
-    Example:
-        >>> [percent(share) for share in (0.996, 0.1, 0.0123, 0.000123, 0.0000012)]
-        ['100 %', '10 %', '1.2 %', '0.012 %', 'under 0.001 %']
-    """
-    if 0 < share < 1e-5:
-        return "under 0.001 %"
-    return f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.2g} %"
-
-
-def significant(value: float) -> str:
-    """A value as text for a caption, with three significant digits; thousands as they are.
-
-    Example:
-        >>> [significant(value) for value in (407.2, 0.01234, 1352.0, -0.5, 1.5e9)]
-        ['407', '0.0123', '1352', '-0.5', '1.5e+09']
-    """
-    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def _fitting(inner: int, most: int, columns: int, layout: Layout) -> tuple[int, int]:

@@ -22,11 +22,12 @@ from deconvnet.pictures import render as pictures
 from deconvnet.pictures import sheets
 from deconvnet.pictures.figure import Figure
 from deconvnet.pictures.layout import Layout, LayoutOptions
-from deconvnet.pictures.planes import drawn
+from deconvnet.pictures.planes import PLANES, View, views
 from deconvnet.pictures.render import Scale
 from deconvnet.results.columns import unit_columns
-from deconvnet.results.reconstruction import Crop, Reconstruction, caption, photos_of, position_words
+from deconvnet.results.reconstruction import Crop, Reconstruction, caption, position_words
 from deconvnet.results.saved import Savable
+from deconvnet.results.seen import photos_of, seen_photos
 
 _SSIM_WINDOW = 7
 
@@ -71,8 +72,15 @@ class Comparison(Savable):
     def __len__(self) -> int:
         return len(self.a)
 
+    def __repr__(self) -> str:
+        pairs = "1 pair" if len(self) == 1 else f"{len(self)} pairs"
+        return f"<Comparison of {self.names[0]} and {self.names[1]}: {pairs} of units>"
+
     def words(self, i: int = 0) -> str:
         """The numbers of pair i in a line, for people.
+
+        Args:
+            i: index of the pair.
 
         Raises:
             ArgumentError: no such pair.
@@ -85,7 +93,12 @@ class Comparison(Savable):
         return ", ".join(parts) or "nothing to compare"
 
     def box(self, i: int, crop: Crop = "energy") -> Box:
-        """The box of input pixels that the pictures of pair i show: what `Reconstruction.box` gives, of both."""
+        """The box of input pixels that the pictures of pair i show: what `Reconstruction.box` gives, of both.
+
+        Args:
+            i: index of the pair.
+            crop: as in `Reconstruction.picture`.
+        """
         a, b = self.a.box(i, crop), self.b.box(i, crop)
         return Box(tuple(map(min, a.low, b.low)), tuple(map(max, a.high, b.high)))
 
@@ -101,6 +114,8 @@ class Comparison(Savable):
     ) -> Figure:
         """A row for each pair: the patch of the photo, a's picture, b's, and their difference, b less a.
 
+        Each channel of inputs with neither one nor three, and each plane of a volume, has a row of its own.
+
         Args:
             photos: those that the images were made of, in their order.
             preprocess: what made them.
@@ -114,14 +129,16 @@ class Comparison(Savable):
         Raises:
             ArgumentError: as `Reconstruction.sheet`; also for a pair of units of two different images.
         """
-        chosen = Layout(**layout)
+        chosen = Layout.of("Comparison.sheet", layout)
         photos, cells = photos_of(photos, [*self.a.units, *self.b.units]), []
         instance("preprocess", preprocess, Preprocess)
         flag("common", common)
+        seen = seen_photos(photos, preprocess, self.a.units)
         for i in range(len(self)):
-            box = self.box(i, crop)
-            patch = preprocess.patch(photos[self._image(i)], box)
-            cells += [sheets.Cell((patch,), "the photo"), *self._cells(i, box, scale, common)]
+            box, image = self.box(i, crop), self._image(i)
+            for view, row in self._rows(i, box, scale, common):
+                words = ": ".join(filter(None, [view.words, "the photo"]))
+                cells += [sheets.Cell((seen[image].patch(box, view),), words), *row]
         return sheets.sheet(cells, chosen, tile=224, columns=4, around=self._around())
 
     def to_frame(self) -> Any:
@@ -139,21 +156,24 @@ class Comparison(Savable):
 
     def _drawn(self, *, pixels: bool, **layout: Unpack[LayoutOptions]) -> Figure:
         """A row for each pair: both pictures and their difference, on one scale."""
-        cells = [cell for i in range(len(self)) for cell in self._cells(i, self.box(i), "logistic", True)]
+        rows = [row for i in range(len(self)) for _, row in self._rows(i, self.box(i), "logistic", True)]
+        cells = [cell for row in rows for cell in row]
         return sheets.sheet(cells, Layout(**layout), tile=224, columns=3, around=self._around())
 
-    def _cells(self, i: int, box: Box, scale: Scale, common: bool) -> list[sheets.Cell]:
-        """The pictures of pair i, and their difference."""
-        signals = self._scaled(i, scale, common)
-        drawings = [drawn(pictures.crop(signal, box), scale=scale, limit=1.0) for signal in signals]
+    def _rows(self, i: int, box: Box, scale: Scale, common: bool) -> Iterator[tuple[View, list[sheets.Cell]]]:
+        """For each view, the pictures of pair i, and their difference."""
+        a, b, difference = (pictures.crop(signal, box) for signal in self._scaled(i, scale, common))
         captions = [*self._captions(i), f"{self.names[1]} less {self.names[0]}: {self.words(i)}"]
         stamps = [self.a.facts.stamp, self.b.facts.stamp, ""]
-        return [
-            sheets.Cell((image,), words, stamp) for image, words, stamp in zip(drawings, captions, stamps, strict=True)
-        ]
+        for view in views(a.abs() + b.abs(), box.low):
+            drawings = [pictures.render(view.of(part), scale=scale, limit=1.0) for part in (a, b, difference)]
+            said = [": ".join(filter(None, [view.words, words])) for words in captions]
+            pictures_of = zip(drawings, said, stamps, strict=True)
+            yield view, [sheets.Cell((image,), words, stamp) for image, words, stamp in pictures_of]
 
     def _around(self) -> sheets.Around:
-        return sheets.Around("Zero is grey.", self.a.facts.notice or self.b.facts.notice)
+        planes = PLANES if len(self.a.input_size) == 3 else ""
+        return sheets.Around(f"Zero is grey. {planes}".rstrip(), self.a.facts.notice or self.b.facts.notice)
 
     def _image(self, i: int) -> int:
         image, other = self.a.units[i].image, self.b.units[i].image

@@ -28,6 +28,8 @@ class Facts:
         silent: units that start from an activation of 0, so that their pictures are all zero.
         units: how many units there are.
         everywhere: of each class that started from all positions of a map where it wins, how many these are.
+        nowhere: of these, the classes that win at no position, so that their pictures are all zero; each at the
+            position where its score is the largest.
     """
 
     skipped: tuple[str, ...] = ()
@@ -38,6 +40,7 @@ class Facts:
     silent: tuple[Unit, ...] = ()
     units: int = 0
     everywhere: tuple[int, ...] = ()
+    nowhere: tuple[Unit, ...] = ()
 
     def of(self, units: Sequence[Unit], rows: slice, activations: Iterable[float]) -> "Facts":
         """The facts about some of the units.
@@ -55,6 +58,7 @@ class Facts:
             silent=tuple(unit for unit in self.silent if unit in chosen),
             from_magnitude=self.from_magnitude and any(value < 0 for value in activations),
             everywhere=tuple(count for unit, count in counts if unit in chosen),
+            nowhere=tuple(unit for unit in self.nowhere if replace(unit, position=None) in chosen),
             units=len(units[rows]),
         )
 
@@ -82,6 +86,7 @@ class Facts:
             counts = ", ".join(map(str, self.everywhere[:_MOST_COUNTS]))
             more = ", ..." if len(self.everywhere) > _MOST_COUNTS else ""
             sentences.append(f"A class without a position starts from all positions where it wins: {counts}{more}.")
+        sentences += map(_nowhere_words, self.nowhere)
         if self.from_magnitude:
             sentences.append("A unit with a negative activation starts from its magnitude.")
         if self.image_free:
@@ -103,6 +108,15 @@ class Facts:
         if self.silent:
             sentences.append(_silent_words(self.silent, self.units))
         return tuple(sentences)
+
+
+def _nowhere_words(unit: Unit) -> str:
+    at = ", ".join(map(str, (unit.channel, *(unit.position or ()))))
+    image = f" of image {unit.image}" if unit.image else ""
+    return (
+        f"Class {unit.channel} wins at none of the positions{image}, so its picture is zero everywhere; its score is "
+        f"the largest at target=({at}), --target {at.replace(', ', ',')}."
+    )
 
 
 def _silent_words(silent: tuple[Unit, ...], units: int) -> str:

@@ -22,12 +22,14 @@ from deconvnet.pictures.arrange import Arrange, arranged
 from deconvnet.pictures.figure import Figure
 from deconvnet.pictures.heat import heat_bar
 from deconvnet.pictures.layout import Layout, LayoutOptions
+from deconvnet.pictures.numbers import significant
 from deconvnet.pictures.outline import outlined
-from deconvnet.pictures.planes import drawn
+from deconvnet.pictures.planes import PLANES, View, drawn, views
 from deconvnet.pictures.render import Scale
 from deconvnet.results.columns import box_columns, unit_columns
 from deconvnet.results.facts import Facts
 from deconvnet.results.saved import Savable, rows_of
+from deconvnet.results.seen import Seen, pairs, seen_photos
 
 Crop = Literal["energy", "field", "none"]
 
@@ -124,7 +126,9 @@ class Reconstruction(Savable):
             return None
         count = min(len(self), _MOST_DISPLAYED)
         title = f"the first {count} of {len(self)} units" if count < len(self) else ""
-        return sheets.sheet(self._cells(count), Layout(title=title), tile=320 if count == 1 else 160)._repr_png_()
+        cells = [cell for i in range(count) for cell in self._cells(i)]
+        tile = 320 if len(cells) == 1 else 160
+        return sheets.sheet(cells, Layout(title=title), tile=tile, columns=self.columns)._repr_png_()
 
     def full(self) -> Float[Tensor, "m c *size"]:
         """The signal over the whole input, zero outside each unit's box."""
@@ -134,6 +138,9 @@ class Reconstruction(Savable):
 
     def whole(self, i: int) -> Float[Tensor, "c *size"]:
         """Unit i's signal over the whole input.
+
+        Args:
+            i: index of the unit.
 
         Raises:
             ArgumentError: no such unit.
@@ -152,7 +159,8 @@ class Reconstruction(Savable):
         """Unit i as a picture: zero is mid-grey.
 
         Of inputs that have neither one nor three channels, each channel has a grey picture. A volume is shown as three
-        slices through the voxel where the signal is strongest: across its first axis, the second and the third.
+        planes through the voxel where the signal is strongest, across its first axis, the second and the third;
+        small ones are enlarged. `sheet` names each channel and plane.
 
         Args:
             i: index of the unit.
@@ -166,7 +174,11 @@ class Reconstruction(Savable):
         return drawn(pictures.crop(self.whole(i), self.box(i, crop)), scale=scale)
 
     def box(self, i: int, crop: Crop = "energy") -> Box:
-        """The box of input pixels that a picture of unit i shows; see `picture`.
+        """The box of input pixels that a picture of unit i shows.
+
+        Args:
+            i: index of the unit.
+            crop: as in `picture`.
 
         Raises:
             ArgumentError: no such unit or crop.
@@ -197,6 +209,9 @@ class Reconstruction(Savable):
     ) -> Figure:
         """Every unit's picture, beside its patch of the photo, captioned with map, position and activation.
 
+        Of inputs that have neither one nor three channels each channel has a tile of its own, and of volumes each of
+        three planes through the voxel where the signal is strongest; captions name them.
+
         Args:
             photos: those that the images were made of, in their order; without them, pictures stand alone.
             preprocess: what made them.
@@ -213,26 +228,15 @@ class Reconstruction(Savable):
                 `arrange`, or a layout that cannot be drawn; also as `picture`.
             PhotoError: as `load_photo`.
         """
-        chosen = Layout(**layout)
-        if photos is None and preprocess is None:
-            cells = self._cells(len(self), crop=crop, scale=scale)
-        else:
-            cells = self._cells_beside(photos, preprocess, crop, scale)
-        groups = [(unit.layer, unit.channel) for unit in self.units]
+        chosen = Layout.of("Reconstruction.sheet", layout)
+        seen = None if photos is None and preprocess is None else seen_photos(photos, preprocess, self.units)
+        cells, groups = list[sheets.Cell](), list[tuple[str, int | None]]()
+        for i, unit in enumerate(self.units):
+            cells += self._cells(i, None if seen is None else seen[unit.image], crop=crop, scale=scale)
+            groups += [(unit.layer, unit.channel)] * (len(cells) - len(groups))
         placed, columns = arranged(cells, groups, arrange, chosen)
-        legend = _LEGEND if photos is None else _LEGEND_BESIDE
-        return sheets.sheet(placed, chosen, columns=columns, around=sheets.Around(legend, self.facts.notice))
-
-    def _cells_beside(self, photos: Any, preprocess: Any, crop: Crop, scale: Scale) -> list[sheets.Cell]:
-        """Every unit's picture beside its patch of the photo."""
-        photos = photos_of(photos, self.units)
-        instance("preprocess", preprocess, Preprocess)
-        return [
-            replace(cell, images=(*cell.images, preprocess.patch(photos[unit.image], self.box(i, crop))))
-            for i, (cell, unit) in enumerate(
-                zip(self._cells(len(self), crop=crop, scale=scale), self.units, strict=True)
-            )
-        ]
+        around = sheets.Around(self._legend(_LEGEND if photos is None else _LEGEND_BESIDE), self.facts.notice)
+        return sheets.sheet(placed, chosen, columns=columns or self.columns, around=around)
 
     def beside(
         self,
@@ -246,7 +250,7 @@ class Reconstruction(Savable):
         """A photo, unit i's picture over the whole input, and where in the photo that is strong, in a row.
 
         The last is a map in colours on the photo in grey, with its scale. A picture that is the same for every photo
-        says so, and its map is on plain grey.
+        says so, and its map is on plain grey. Each channel and plane has a row of its own, as in `sheet`.
 
         Where a class of an output that is a map started from many positions, these are outlined on the photo.
 
@@ -266,23 +270,31 @@ class Reconstruction(Savable):
         said = [words] * len(indices) if isinstance(words, str) else as_list(words)
         if said is None or len(said) != len(indices):
             raise ArgumentError(f"words are a text, or one for each of the {len(indices)} units; got {short(words)}.")
-        seen = instance("preprocess", preprocess, Preprocess).as_seen(photo)
+        seen = Seen(photo, preprocess)
         cells = [cell for row in zip(indices, said, strict=True) for cell in self._row(row[0], seen, row[1])]
-        tile, around = min(max(*seen.size, 224), 512), sheets.Around(notice=self.facts.notice)
-        return sheets.sheet(cells, Layout(**layout), tile=tile, columns=3, around=around)
+        tile, around = min(max(*seen.size, 224), 512), sheets.Around(self._legend(""), self.facts.notice)
+        return sheets.sheet(cells, Layout.of("Reconstruction.beside", layout), tile=tile, columns=3, around=around)
 
-    def _row(self, i: int, seen: Image.Image, words: str) -> list[sheets.Cell]:
-        """The photo as the network sees it, unit i's picture, and where that is strong."""
-        image, legend = self._where_it_starts(i, seen)
-        signal, stamp = self.whole(i), self.facts.stamp
+    def _row(self, i: int, seen: Seen, words: str) -> list[sheets.Cell]:
+        """The photo as the network sees it, unit i's picture, and where that is strong; of each view of the signal."""
+        signal, stamp, cells = self.whole(i), self.facts.stamp, list[sheets.Cell]()
         said = text("words", words) or caption(self.units[i], float(self.activations[i]))
-        strength = pictures.overlay(None if stamp else seen, pictures.magnitude(signal))
-        where = "where it is strong, in every photo" if stamp else "where it lies in the photo"
-        return [
-            sheets.Cell((image,), legend),
-            sheets.Cell((pictures.render(signal),), f"{said}; zero is grey", stamp),
-            sheets.Cell((strength,), f"{where}: strength, relative to the strongest pixels", stamp, heat_bar()),
-        ]
+        photo = "volume" if len(self.input_size) == 3 else "photo"
+        where = f"where it is strong, in every {photo}" if stamp else f"where it lies in the {photo}"
+        strength = pictures.magnitude(signal, axes=len(self.input_size))[None]
+        limits = pictures.limit_of(signal), pictures.limit_of(strength, scale="linear")
+        for view in views(signal):
+            image = seen.whole(view)
+            start, legend = self._where_it_starts(i, image, view)
+            picture = pictures.render(view.of(signal), limit=limits[0])
+            strong = pictures.overlay(None if stamp else image, view.plane(strength)[0], limit=limits[1])
+            named = f"{view.words}: " if view.words else ""
+            cells += [
+                sheets.Cell((start,), f"{named}{legend}"),
+                sheets.Cell((picture,), f"{named}{said}; zero is grey", stamp),
+                sheets.Cell((strong,), f"{where}: strength, relative to the strongest pixels", stamp, heat_bar()),
+            ]
+        return cells
 
     def to_frame(self) -> Any:
         """A row for each unit: a `pandas.DataFrame` if pandas is installed, else a dictionary of lists.
@@ -295,40 +307,46 @@ class Reconstruction(Savable):
         return frame({**columns, **box_columns(self.boxes)})
 
     def _drawn(self, *, pixels: bool, **layout: Unpack[LayoutOptions]) -> Figure | Image.Image:
-        """Every unit's picture, captioned; one unit alone without words, in a file of pixels, if no layout is given."""
-        return self.picture(0) if len(self) == 1 and pixels and not layout else self.sheet(**layout)
+        """Every unit's picture, captioned; one alone without words, in a file of pixels, if no layout is given."""
+        alone = len(self) == 1 and self.columns is None and len(self.input_size) == 2
+        return self.picture(0) if alone and pixels and not layout else self.sheet(**layout)
 
-    def _where_it_starts(self, i: int, seen: Image.Image) -> tuple[Image.Image, str]:
+    @property
+    def columns(self) -> int | None:
+        """How many views of a unit stand side by side; None where there is one, or too many."""
+        channels = self.windows.shape[1]
+        if len(self.input_size) == 3:
+            return 3
+        return channels if channels not in (1, 3) and channels <= _MOST_CHANNELS else None
+
+    def _legend(self, words: str) -> str:
+        return " ".join(filter(None, [words, PLANES if len(self.input_size) == 3 else ""]))
+
+    def _where_it_starts(self, i: int, seen: Image.Image, view: View) -> tuple[Image.Image, str]:
         """The photo, with an outline around the positions that a class starts from, where these are many; its caption.
 
         The outline is left out where the signal was not carried down to the photo's pixels.
         """
-        if self.masks is None or self.input_size != (seen.height, seen.width) or not bool(self.masks[i].any()):
-            return seen, "what the network sees"
-        return outlined(seen, self.masks[i].numpy()), "what the network sees; outlined: where the class starts"
+        legend = "what the network sees"
+        if self.masks is None or not bool(self.masks[i].any()):
+            return seen, legend
+        region = view.plane(self.masks[i][None])[0]
+        if tuple(region.shape) != (seen.height, seen.width) or not bool(region.any()):
+            return seen, legend
+        return outlined(seen, region.numpy()), f"{legend}; outlined: where the class starts"
 
     def _index(self, i: object) -> int:
         return index_of(i, len(self), "units")
 
-    def _cells(self, count: int, *, crop: Crop = "energy", scale: Scale = "logistic") -> list[sheets.Cell]:
-        """The first units' pictures with their captions."""
-        values = self.activations[:count].tolist()
+    def _cells(
+        self, i: int, seen: Seen | None = None, *, crop: Crop = "energy", scale: Scale = "logistic"
+    ) -> list[sheets.Cell]:
+        """The views of unit i with their captions, beside those of the photo, if one is given."""
+        words = caption(self.units[i], float(self.activations[i]))
         return [
-            sheets.Cell((self.picture(i, crop=crop, scale=scale),), caption(self.units[i], value), self.facts.stamp)
-            for i, value in enumerate(values)
+            sheets.Cell(images, "; ".join(filter(None, [words * (m == 0), view.words])), self.facts.stamp)
+            for m, (images, view) in enumerate(pairs(self.whole(i), self.box(i, crop), seen, scale=scale))
         ]
-
-
-def photos_of(photos: Sequence[PhotoLike], units: Sequence[Unit]) -> list[Any]:
-    """The photos that the images of these units were made of, checked to be a list that is long enough.
-
-    Raises:
-        ArgumentError: it is not.
-    """
-    listed, images = as_list(photos), 1 + max((unit.image for unit in units), default=-1)
-    if listed is None or len(listed) < images:
-        raise ArgumentError(f"photos is a list of the photos of all {images} images; got {short(photos)}.")
-    return listed
 
 
 def caption(unit: Unit, activation: float) -> str:
@@ -338,7 +356,7 @@ def caption(unit: Unit, activation: float) -> str:
         >>> caption(Unit("conv3", 348, (2, 0), 0), 407.2)
         'map 348 at row 2, column 0: activation 407'
     """
-    named, value = unit_words(unit), f"activation {sheets.significant(activation)}"
+    named, value = unit_words(unit), f"activation {significant(activation)}"
     return f"{named}: {value}" if named else value
 
 

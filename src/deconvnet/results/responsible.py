@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
-from jaxtyping import Float
+import numpy as np
+from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
-from deconvnet._checks import index_of, instance, rows
+from deconvnet._checks import index_of, rows
+from deconvnet._errors import ArgumentError
 from deconvnet._frames import frame
 from deconvnet._types import Box, Unit
 from deconvnet.photos.photo import PhotoLike
@@ -18,13 +20,20 @@ from deconvnet.pictures import sheets
 from deconvnet.pictures.figure import Figure
 from deconvnet.pictures.layout import Layout, LayoutOptions
 from deconvnet.pictures.numbered_boxes import numbered
-from deconvnet.pictures.sheets import Around, Cell, percent
+from deconvnet.pictures.numbers import percent
+from deconvnet.pictures.outline import outlined
+from deconvnet.pictures.planes import PLANES, View, views
+from deconvnet.pictures.sheets import Around, Cell
 from deconvnet.results.columns import box_columns, unit_columns
 from deconvnet.results.reconstruction import Reconstruction, unit_words
 from deconvnet.results.saved import Savable, rows_of
+from deconvnet.results.seen import Seen, pairs
 
 _PHOTO_SIZE, _CELL_SIZE = 480, 124  # of a drawing, in pixels
-_LEGEND = "boxes: where the units' pictures lie; %: share of the layer's contributions"
+CONTRIBUTIONS = "the layer's sum of activation times signal, where it is above zero"
+"""What the shares are of, for people."""
+
+_LEGEND = f"boxes: where the units' pictures lie; %: share of {CONTRIBUTIONS}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +59,8 @@ class Responsible(Savable):
         shares: (m,) each contribution divided by the sum of all positive ones of its image on the layer:
             above 0, and 1 at most for an image's together. No share of the score.
         notes: what a reader should know.
+        masks: where a class of an output that is a map started from many positions at once, the input pixels nearest
+            to these, for each image; None without such classes.
         made_with: versions of deconvnet and torch.
 
     Example:
@@ -70,6 +81,7 @@ class Responsible(Savable):
     contributions: Float[Tensor, " m"]
     shares: Float[Tensor, " m"]
     notes: tuple[str, ...]
+    masks: Bool[Tensor, "n *size"] | None = None
 
     def __len__(self) -> int:
         return len(self.units)
@@ -80,6 +92,13 @@ class Responsible(Savable):
 
     def __iter__(self) -> Iterator["Responsible"]:
         return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        units = "1 unit" if len(self) == 1 else f"{len(self)} units"
+        first, *others = (unit.channel for unit in self.classes)
+        what = "the mask rests" if first is None else f"class {first} rests"
+        of_classes = f"the classes of {len(self.classes)} images rest" if others else what
+        return f"<Responsible: {units} of layer {self.layer!r} that {of_classes} on, rules: {self.units.rules.name}>"
 
     def to_frame(self) -> Any:
         """A row for each unit: a `pandas.DataFrame` if pandas is installed, else a dictionary of lists.
@@ -100,58 +119,111 @@ class Responsible(Savable):
 
     def _drawn(self, *, pixels: bool, **layout: Unpack[LayoutOptions]) -> Figure:
         """The units' pictures, with their shares; a row for each image where all have equally many."""
-        cells, facts, more = [], self.units.facts, len(self.classes) > 1
+        cells, facts, more = list[Cell](), self.units.facts, len(self.classes) > 1
         for m, unit in enumerate(self.units.units):
             of_image = f"image {unit.image}, " if more else ""
-            cells.append(Cell((self.units.picture(m),), f"{of_image}{self._words(m)}", facts.stamp))
+            cells += self._cells(m, f"{of_image}{self._words(m)}", None)
         counts = {*Counter(unit.image for unit in self.units.units).values()}
         columns = counts.pop() if more and len(counts) == 1 else None
-        around = Around("Zero is grey; %: share of the layer's contributions", facts.notice)
-        return sheets.sheet(cells, Layout(**layout), columns=columns, around=around)
+        around = Around(f"Zero is grey; %: share of {CONTRIBUTIONS}{self._planes()}", facts.notice)
+        return sheets.sheet(cells, Layout(**layout), columns=self.units.columns or columns, around=around)
 
-    def beside(self, photo: PhotoLike, preprocess: Preprocess, i: int = 0, **layout: Unpack[LayoutOptions]) -> Figure:
+    def _cells(self, m: int, words: str, seen: Seen | None) -> list[Cell]:
+        """The views of unit m, beside those of the photo, if one is given."""
+        listed = pairs(self.units.whole(m), self.units.box(m), seen)
+        words_of = [words] + [""] * (len(listed) - 1)
+        return [
+            Cell(images, "; ".join(filter(None, [said, view.words])), self.units.facts.stamp)
+            for said, (images, view) in zip(words_of, listed, strict=True)
+        ]
+
+    def _planes(self) -> str:
+        return f". {PLANES}" if len(self.units.input_size) == 3 else ""
+
+    def beside(
+        self, photo: PhotoLike, preprocess: Preprocess, *, image: int | None = None, **layout: Unpack[LayoutOptions]
+    ) -> Figure:
         """A photo with a numbered box where each unit's picture lies, beside these pictures and their patches.
 
+        A volume is shown as three planes through the strongest unit, each with the boxes that it cuts. Where the class
+        of an output that is a map started from many positions, these are outlined.
+
         Args:
-            photo: the one that image i was made of.
+            photo: the one that the image was made of.
             preprocess: what made it.
-            i: index of the image.
+            image: index of the image that the photo is; needed where the units are of several images.
             tile: longer side of the units' pictures, in pixels; the photo is four times as large.
             columns: of pairs, beside the photo.
             dpi, text: as in `Reconstruction.sheet`.
             title: above all, such as the class and its probability.
 
         Raises:
-            ArgumentError: no such image, or an input that has not one or three channels and two spatial axes.
+            ArgumentError: no such image, none of the units is of it, or which is meant is not clear; or an input that
+                has not one or three channels and two spatial axes.
         """
-        i = index_of(i, len(self.classes), "images")
-        instance("preprocess", preprocess, Preprocess)
-        chosen = Layout(**layout)
-        cells, boxes, facts = [], [], self.units.facts
-        of_image = [m for m, unit in enumerate(self.units.units) if unit.image == i]
+        image = self._image(image)
+        chosen, seen = Layout.of("Responsible.beside", layout), Seen(photo, preprocess)
+        cells, of_image = list[Cell](), [m for m, unit in enumerate(self.units.units) if unit.image == image]
         for label, m in enumerate(of_image, 1):
-            boxes.append(self.units.box(m))
-            pair = self.units.picture(m), preprocess.patch(photo, boxes[-1])
-            cells.append(Cell(pair, f"{label}: {self._words(m)}", facts.stamp))
+            cells += self._cells(m, f"{label}: {self._words(m)}", seen)
         bare = replace(chosen, title="")
         side = chosen.tile or chosen.pixels(_CELL_SIZE)
-        framed = Cell((_with_boxes(photo, preprocess, boxes),), _LEGEND)
-        left = sheets.sheet([framed], replace(bare, tile=round(_PHOTO_SIZE / _CELL_SIZE * side), columns=None))
-        right = sheets.sheet(cells, bare, tile=_CELL_SIZE)
-        return sheets.beside(left, right, chosen, around=Around(notice=facts.notice))
+        left = sheets.sheet(
+            self._framed(image, of_image, seen), replace(bare, tile=round(_PHOTO_SIZE / _CELL_SIZE * side), columns=1)
+        )
+        right = sheets.sheet(cells, bare, tile=_CELL_SIZE, columns=self.units.columns)
+        around = Around(self._planes().lstrip(". "), self.units.facts.notice)
+        return sheets.beside(left, right, chosen, around=around)
+
+    def _framed(self, i: int, of_image: list[int], seen: Seen) -> list[Cell]:
+        """Photo i with the boxes of these units, and the outline of its class's mask; of a volume in three planes."""
+        mask = None if self.masks is None or not bool(self.masks[i].any()) else self.masks[i]
+        legend = _LEGEND + ("; outlined: where the class starts" if mask is not None else "")
+        cuts = views(self.units.whole(of_image[0])) if of_image else []
+        planes = cuts if len(seen.size) == 3 else [View()]
+        boxes = [self.units.box(m) for m in of_image]
+        cells = []
+        for n, plane in enumerate(planes[:3]):
+            view = replace(plane, channel=None)
+            region = None if mask is None else view.plane(mask[None])[0].numpy()
+            words = "; ".join(filter(None, [view.words, legend * (n == 0)]))
+            cells.append(Cell((_with_boxes(seen.whole(view), view, boxes, region),), words))
+        return cells
+
+    def _image(self, image: int | None) -> int:
+        """The index of the image that is meant.
+
+        Raises:
+            ArgumentError: it is not clear, or none of the units is of it.
+        """
+        images = sorted({unit.image for unit in self.units.units})
+        listed = ", ".join(map(str, images))
+        if image is None:
+            if not images:
+                raise ArgumentError("there are no units to show.")
+            if len(images) > 1:
+                raise ArgumentError(f"the units are of images {listed}. Pass image=, the index of the photo's.")
+            return images[0]
+        image = index_of(image, len(self.classes), "images")
+        if image not in images:
+            raise ArgumentError(f"none of the units is of image {image}; they are of {listed or 'no image'}.")
+        return image
 
     def _words(self, m: int) -> str:
         """Unit m and its share, for people."""
         return f"{unit_words(self.units.units[m])} ({percent(float(self.shares[m]))})"
 
 
-def _with_boxes(photo: PhotoLike, preprocess: Preprocess, boxes: list[Box]) -> Image.Image:
-    """What the network sees of the photo, enlarged, with boxes of input pixels on it."""
-    grown = _PHOTO_SIZE / max(preprocess.size)
-    height, width = (round(grown * side) for side in preprocess.size)
-    seen = preprocess.patch(photo, Box((0, 0), preprocess.size)).resize((width, height), Image.Resampling.LANCZOS)
+def _with_boxes(seen: Image.Image, view: View, boxes: list[Box], region: Bool[np.ndarray, "h w"] | None) -> Image.Image:
+    """What the network sees of the photo, enlarged, with the outline of a region and boxes of input pixels on it."""
+    grown = _PHOTO_SIZE / max(seen.size)
+    size = (round(grown * seen.width), round(grown * seen.height))
+    large = seen.resize(size, Image.Resampling.LANCZOS)
+    if region is not None:
+        large = outlined(large, np.asarray(Image.fromarray(region).resize(size, Image.Resampling.NEAREST)))
 
     def corner(position: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(round(grown * at) for at in position)
+        return tuple(round(grown * at) for axis, at in enumerate(position) if axis != view.axis)
 
-    return numbered(seen, [Box(corner(box.low), corner(box.high)) for box in boxes])
+    cut = {label: box for label, box in enumerate(boxes, 1) if view.cuts(box)}
+    return numbered(large, [Box(corner(box.low), corner(box.high)) for box in cut.values()], [*cut])

@@ -7,10 +7,10 @@ places in the result ("windows", "steps.3.signal"), and the JSON holds these nam
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, Unpack, get_args
+from typing import Annotated, Any, ClassVar, TypeVar, Unpack, get_args
 
 import msgspec
 import torch
@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from deconvnet._arrays import read_tensors, read_text, write_tensors
-from deconvnet._checks import file_path, flag, printable
+from deconvnet._checks import file_path, flag, keywords, printable
 from deconvnet._errors import ArgumentError, DeconvNetError
 from deconvnet._files import LARGEST_JSON, check_new, damaged, decode_json, is_file, is_folder, read_json, write_whole
 from deconvnet._folders import make_folder, result_folder
@@ -60,6 +60,8 @@ class Savable:
 
     made_with: MadeWith = field(default_factory=MadeWith)
 
+    _options: ClassVar[Iterable[str]] = LayoutOptions.__annotations__  # of its picture
+
     def _drawn(self, *_: Any, **drawing: Any) -> Figure | Image.Image:
         """What a picture file holds; told whether that is one of `pixels`, and what the user chose.
 
@@ -87,6 +89,7 @@ class Savable:
                 or the ending is unknown.
             DeconvNetError: the disk refused.
         """
+        keywords(f"{type(self).__name__}.save", drawing, self._options)
         file = file_path("path", path)
         if file.suffix.lower() in SUFFIXES:
             files.check_picture_path(file, force=force, formats=SUFFIXES)

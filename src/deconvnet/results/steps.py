@@ -23,10 +23,11 @@ from deconvnet.pictures import sheets
 from deconvnet.pictures.figure import Figure
 from deconvnet.pictures.fit import fit
 from deconvnet.pictures.layout import Layout, LayoutOptions
+from deconvnet.pictures.planes import views
 from deconvnet.results.blocks import blocks, name_of
 from deconvnet.results.facts import Facts
 from deconvnet.results.reconstruction import caption
-from deconvnet.results.saved import Savable
+from deconvnet.results.saved import Drawing, Savable
 
 _CELL = 176  # pixels of a picture in the figure
 _SWITCHES = 16  # pixels of a map that a picture of switches shows at most, along each axis
@@ -65,6 +66,10 @@ class StepDown:
     error: float | None = None
     pool: str | None = None
     rectified: bool = False
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.signal.shape))
+        return f"<StepDown to {self.layer!r}: {self.how or 'the start'}, a signal of {size}>"
 
     @property
     def offsets(self) -> Int[Tensor, "c *pooled axes"] | None:
@@ -166,10 +171,12 @@ class Steps(Savable):
 
         In all of them zero is mid-grey. Switches are drawn where the signal is strongest: the window's
         middle, and a line from it to the pixel of the maximum. Layers without spatial axes are drawn as
-        squares. Of each of the `blocks` the last step is drawn; its caption counts the others.
+        squares, and of volumes the plane across the first axis where the signal is strongest, without switches. Of each
+        of the `blocks` the last step is drawn; its caption counts the others.
 
         Args:
-            photo: what stands beside the pixels, such as `Preprocess.as_seen(photo)`; the network's input if None.
+            photo: what stands beside the pixels, such as `Preprocess.as_seen(photo)`; the network's input if None, as
+                it is for volumes.
             whole: draw every step, those on branches too.
             tile: longer side of each picture, in pixels; 176 on a screen.
             columns: steps side by side.
@@ -177,24 +184,31 @@ class Steps(Savable):
             dpi, text: as in `Reconstruction.sheet`.
 
         Raises:
-            ArgumentError: maps with one or three spatial axes; `photo` is not a PIL image.
+            ArgumentError: maps with one spatial axis; `photo` is not a PIL image, or is given for a volume.
         """
-        chosen = Layout(**layout)
+        chosen = Layout.of("Steps.figure", layout)
         if photo is not None and not all(instance("photo", photo, Image.Image).size):
             raise ArgumentError(f"the photo is empty: {photo.width} x {photo.height} pixels.")
         groups = [(step,) for step in self.changing] if flag("whole", whole) else self.blocks
         for *_, step in groups:
-            if step.signal.ndim not in (1, 3):
+            if step.signal.ndim not in (1, 3, 4):
                 raise ArgumentError(
-                    f"layer {step.layer!r} has maps of {step.signal.ndim - 1} axes, and only images can be drawn: "
-                    "take the tensors, .signal and .forward of each step."
+                    f"layer {step.layer!r} has maps of {step.signal.ndim - 1} axes, and only images and volumes can be "
+                    "drawn: take the tensors, .signal and .forward of each step."
                 )
-        wide = 3 + any(step.switches is not None for *_, step in groups)
+            if step.signal.ndim == 4 and photo is not None:
+                raise ArgumentError("the steps are of a volume, and a photo cannot stand beside it: leave it out.")
+        drawn = [_flat(step) for *_, step in groups]
+        wide = 3 + any(step.switches is not None for step, _ in drawn)
         side = chosen.tile or chosen.pixels(_CELL)
-        cells = [sheets.Cell(_row(group[-1], photo, wide, side), _words(group)) for group in groups]
+        cells = [
+            sheets.Cell(_row(step, photo, wide, side), "; ".join(filter(None, [_words(group), plane])))
+            for group, (step, plane) in zip(groups, drawn, strict=True)
+        ]
         columns = max(1, round(math.sqrt(len(cells) / wide)))
         chosen = replace(chosen, title=chosen.title or _title(self))
-        around = sheets.Around(_legend(wide), self.facts.notice)
+        planes = " Of each volume one plane, at the depth that is named." if any(plane for _, plane in drawn) else ""
+        around = sheets.Around(_legend(wide) + planes, self.facts.notice)
         return sheets.sheet(cells, chosen, tile=_CELL, columns=columns, around=around)
 
     def to_frame(self) -> Any:
@@ -212,8 +226,19 @@ class Steps(Savable):
             "rectified": [step.rectified for step in self],
         })  # fmt: skip
 
+    _options = Drawing.__annotations__
+
     def _drawn(self, *, pixels: bool, whole: bool = False, **layout: Unpack[LayoutOptions]) -> Figure:
         return self.figure(whole=whole, **layout)
+
+
+def _flat(step: StepDown) -> tuple[StepDown, str]:
+    """A step as it is drawn, and which plane that shows; of a volume the one where the signal is strongest."""
+    if step.signal.ndim < 4:
+        return step, ""
+    view = views(step.signal)[0]
+    flat = replace(step, signal=view.plane(step.signal), forward=view.plane(step.forward), switches=None, windows=None)
+    return flat, f"depth {view.index} of {step.signal.shape[1]}"
 
 
 def _row(step: StepDown, photo: Image.Image | None, wide: int, side: int) -> tuple[Image.Image, ...]:

@@ -123,10 +123,12 @@ class OperationsView:
     Attributes:
         kind: the paper's operation if it is a single one: "unpool", "rectify" or "filter"; else "".
         lines: in words, such as "pool2: unpool by switches (sum)".
+        losses: how well unpooling undoes each max-pool among them, in a sentence each.
     """
 
     kind: str
     lines: tuple[str, ...]
+    losses: tuple[str, ...]
 
 
 @dataclass(frozen=True)

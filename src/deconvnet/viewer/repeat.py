@@ -15,11 +15,22 @@ _FLAGS = {"channels": "--input-channels", "value_range": "--range"}  # for optio
 
 
 def source(photo: PhotoLike) -> str:
-    """A photo's name in the reproduction snippet: its file without folders; "" for what is not a file."""
+    """A photo in the reproduction snippet: its file, as it was given; "" for what is not a file."""
     if not isinstance(photo, str | Path):
         return ""
-    name = str(photo) if str(photo).startswith("sample:") else Path(photo).name
+    name = _given(photo)
     return f"./{name}" if name.startswith("-") else name
+
+
+def _given(file: str | Path) -> str:
+    """A file as it was given, so that the lines can be run where it was; below that folder without the folders above.
+
+    A page is handed on, and where its folder lies is nobody's business.
+    """
+    path = Path(file)
+    if not path.is_absolute() or not path.is_relative_to(here := Path.cwd()):
+        return str(file)
+    return str(path.relative_to(here))
 
 
 def title(net: DeconvNet, loaded: LoadedModel) -> str:
@@ -27,18 +38,19 @@ def title(net: DeconvNet, loaded: LoadedModel) -> str:
     if not loaded.spec:
         return type(net.model).__name__
     weights = loaded.options.get("weights")
-    return _spec(loaded) if weights is None else f"{_spec(loaded).replace('@random', '')} with {Path(weights).name}"
+    name = Path(loaded.spec).name if ".py" in loaded.spec or loaded.spec.endswith(".pt2") else loaded.spec
+    return name if weights is None else f"{name.replace('@random', '')} with {Path(weights).name}"
 
 
 def setup(net: DeconvNet, loaded: LoadedModel) -> str:
-    """The lines of Python that make `loaded` and `net`; files are named without their folders."""
+    """The lines of Python that make `loaded` and `net`, with files as they were given."""
     smooth = "" if net.rules.smooth == "refuse" else f", smooth={net.rules.smooth!r}"
     name = _rules_name(net.rules)
     value = repr(net.rules) if name is None else f"{name!r}{smooth}"
     rules = "" if value == "'deconvnet'" else f", rules={value}"
     output = "" if net.output is None else f", output={net.output!r}"
     arguments = "".join(f", {option}={value!r}" for option, value in _options(loaded))
-    load = f"loaded = load_model({_spec(loaded)!r}{arguments})" if loaded.spec else "# loaded: your LoadedModel"
+    load = f"loaded = load_model({_given(loaded.spec)!r}{arguments})" if loaded.spec else "# loaded: your LoadedModel"
     names = "DeconvNet, load_model" if name else "DeconvNet, RuleSet, load_model"
     attach = f"net = DeconvNet(loaded.model, loaded.example_input{rules}{output})"
     return f"from deconvnet import {names}\n{load}\n{attach}"
@@ -54,7 +66,7 @@ def flags(net: DeconvNet, loaded: LoadedModel) -> str | None:
 
 def _flags(net: DeconvNet, loaded: LoadedModel, rules: str) -> Iterator[str]:
     if loaded.spec != "zfnet-mini":
-        yield from ("--model", _spec(loaded))
+        yield from ("--model", _given(loaded.spec))
     for name, value in _options(loaded):
         is_list = isinstance(value, Sequence) and not isinstance(value, str)
         yield from (_FLAGS.get(name, f"--{name}"), ",".join(map(str, value)) if is_list else str(value))
@@ -66,14 +78,10 @@ def _flags(net: DeconvNet, loaded: LoadedModel, rules: str) -> Iterator[str]:
         yield from ("--smooth", net.rules.smooth)
 
 
-def _spec(loaded: LoadedModel) -> str:
-    return Path(loaded.spec).name if ".py" in loaded.spec or loaded.spec.endswith(".pt2") else loaded.spec
-
-
 def _options(loaded: LoadedModel) -> Iterator[tuple[str, Any]]:
     for name, value in loaded.options.items():
         is_file = name == "weights" or (name == "labels" and isinstance(value, str | Path))
-        yield name, Path(value).name if is_file else str(value) if name == "device" else value
+        yield name, _given(value) if is_file else str(value) if name == "device" else value
 
 
 def _rules_name(rules: RuleSet) -> str | None:

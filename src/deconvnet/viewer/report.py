@@ -107,6 +107,7 @@ def report(
     callback("progress", progress)
     maps = whole_number("maps", maps, most=_MOST_MAPS)
     photo_list, named = _listed(photos), _checked_layers(net, loaded, layers)
+    loaded.preprocess.check_images("a report page")
     names = shown_layers(net, loaded, named)
     page = PageView(
         title(net, loaded), net.rules.name, setup(net, loaded), flags(net, loaded), __version__, lesson(net.rules), ()

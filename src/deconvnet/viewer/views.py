@@ -117,7 +117,8 @@ def _bare(look: Look, classes: tuple[ClassView, ...], words: Words, notes: tuple
     """A photo's view without its layers."""
     image, whole, seen = photo_pictures(look.loaded.preprocess, look.photo)
     passed = tuple(PassedView(name, forward_tile(values)) for name, values in look.passed.items())
-    size = look.loaded.preprocess.size
+    height, width = look.loaded.preprocess.size
+    size = (height, width)
     return PhotoView(look.name, look.source, image, whole, seen, size, classes, passed, tuple(words), (), notes)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from deconvnet.core.rules import RuleSet
 from deconvnet.engine.steps import Undoing
+from deconvnet.pictures.numbers import percent
 from deconvnet.viewer.look import Look
 from deconvnet.viewer.pages import OperationsView
 
@@ -50,7 +51,7 @@ def layer_names(look: Look, indices: Collection[int]) -> list[str]:
 
 def _between(look: Look, down: Down, end: str) -> OperationsView:
     """What is undone on the way to a layer from the passed ones above it."""
-    wanted, lines, kinds = {end}, list[str](), set[str]()
+    wanted, lines, losses, kinds = {end}, list[str](), list[str](), set[str]()
     for name, ways in reversed(list(down.items())):
         if name not in wanted:
             continue
@@ -61,10 +62,18 @@ def _between(look: Look, down: Down, end: str) -> OperationsView:
                 alike.setdefault(how.rule.words, []).append(above)
                 kinds.add(how.kind)
         unpooled = {above: look.errors[name, above] for above in ways if (name, above) in look.errors}
-        errors = [f"unpooling {above} errs by {error:.2f}" for above, error in unpooled.items()]
-        lines = [*(f"{', '.join(names)}: {words}" for words, names in alike.items()), *errors, *lines]
+        losses = [*(_loss(above, name, error) for above, error in unpooled.items()), *losses]
+        lines = [*(f"{', '.join(names)}: {words}" for words, names in alike.items()), *lines]
     kind = next(iter(kinds)) if len(kinds) == 1 else ""
-    return OperationsView("" if kind == "other" else kind, tuple(lines))
+    return OperationsView("" if kind == "other" else kind, tuple(lines), tuple(losses))
+
+
+def _loss(pool: str, layer: str, error: float) -> str:
+    """How well unpooling undoes a max-pool, for people."""
+    return (
+        f"How well unpooling undoes {pool}, tried on the photo's own activations: the maps of {layer} come back with "
+        f"an error of {percent(error)} (0 %: exactly; 100 %: no nearer than maps of zeros)."
+    )
 
 
 def lesson(rules: RuleSet) -> dict[str, str]:

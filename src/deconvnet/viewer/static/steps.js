@@ -44,8 +44,12 @@ class Steps {
     card.tabIndex = i ? -1 : 0;
     card.append(element("span", operationName(step), "operation" + (kind ? " " + kind : "")), step.up(), step.signal(),
       element("b", breakable(step.name)));
-    if (step.switches) card.append(switchesDrawn(step.switches));
-    if (step.operations) card.append(...shortly(step.operations.lines));
+    if (step.switches) {
+      card.classList.add("wide");
+      card.append(element("span", "its switches: from the middle of each window to its maximum", "about-switches"),
+        switchesDrawn(step.switches));
+    }
+    if (step.operations) card.append(element("span", breakable(step.operations.lines.join("; ")), "undone"));
     card.addEventListener("click", () => this.#enlarge(i));
     return card;
   }
@@ -61,7 +65,8 @@ class Steps {
     this.index = i;
     $("step-title").textContent = `${i + 1} of ${this.steps.length}. ${operationName(step)}: ${step.name}`;
     $("step-words").textContent = this.#explained(operations);
-    $("step-lines").replaceChildren(...(operations?.lines ?? []).map((line) => element("li", breakable(line))));
+    const lines = [...(operations?.lines ?? []), ...(operations?.losses ?? [])];
+    $("step-lines").replaceChildren(...lines.map((line) => element("li", breakable(line))));
     $("step-pictures").replaceChildren(
       ...(operations ? [labelled(previous ? previous.signal() : null, `before: the signal on ${step.before}`)] : []),
       labelled(step.signal(), operations ? `after: the signal on ${step.name}` : `the signal on ${step.name}`),
@@ -81,11 +86,6 @@ function operationName({ operations }) {
   if (!operations) return "Start";
   if (operations.kind) return OPERATIONS[operations.kind];
   return operations.lines.length > 1 ? "Several steps" : "Other step";
-}
-
-function shortly(lines) {
-  return lines.length < 4 ? lines.map((line) => element("span", breakable(line)))
-    : [element("span", "click for the list")];
 }
 
 function labelled(what, words) {

@@ -5,7 +5,8 @@ const times = (sizes) => sizes.join("×");
 const number = (x) =>
   x !== 0 && (Math.abs(x) < 0.01 || Math.abs(x) >= 10000) ? x.toExponential(1) : String(+x.toPrecision(3));
 
-const percent = (share) => (share < 0.0005 ? "under 0.1 %" : (100 * share).toFixed(share < 0.1 ? 1 : 0) + " %");
+const percent = (share) => // as `percent` of the figures
+  share > 0 && share < 1e-5 ? "under 0.001 %" : (share < 0.1 ? +(100 * share).toPrecision(2) : (100 * share).toFixed(0)) + " %";
 
 const breakable = (name) => name.replace(/[._\/]/g, "$&\u200b"); // long names may be broken there
 

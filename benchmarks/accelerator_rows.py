@@ -1,0 +1,357 @@
+"""The rows of `accelerator.py`: each a function that measures, after the results of both sides have been compared."""
+
+import copy
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from accelerator_plan import FEW, SCANS
+from atlas import bare, build_of, read_ahead, scan, whole_atlas
+from measure import (
+    PREPROCESS,
+    accelerator,
+    crop_files,
+    crops,
+    difference,
+    differences,
+    machine,
+    median,
+    network,
+    photo,
+    photos,
+    tf32,
+)
+from peers import TenLines, as_graph, captum_class, captum_units, class_lines, ten_lines, up_to
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from deconvnet import DeconvNet, LoadedModel, costs, open_photos
+from deconvnet.learn import LocalContrastNorm, Solution, sparse_code
+
+Row = dict[str, Any]
+ROUTES = ("auto", "windowed", "dense")
+SAME, OTHER_SWITCH = 1e-3, 1e-4  # of the largest value: of half of the units; of one whose picture another maximum made
+LAM, ITERATIONS, FILTERS = 0.1, 40, 32
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and on how much the rows are measured.
+
+    Attributes:
+        device: of PyTorch.
+        folder: for photos and atlases.
+        quick: everything tiny, to see whether it works.
+    """
+
+    device: str
+    folder: Path
+    quick: bool = False
+
+    @property
+    def side(self) -> int:
+        return 64 if self.quick else 224
+
+    def few(self, number: int, tiny: int) -> int:
+        """The number, or the tiny one."""
+        return tiny if self.quick else number
+
+    def time(self, run: Callable[[], Any], repeats: int = 7) -> float:
+        """Milliseconds; a run of a second is not repeated, for the comparison before it has warmed it up."""
+        return 1e3 * median(run, repeats, most=0.0 if self.quick else 1.0, warm=3)
+
+
+def machine_row(setting: Setting) -> Row:
+    """What the figures were taken on."""
+    return {
+        "machine": machine(),
+        "device": accelerator(setting.device),
+        "CPU cores": os.cpu_count(),
+        "TF32 while accuracy is measured": tf32(),
+        "TF32 elsewhere": "off",
+    }
+
+
+@cache
+def _model(setting: Setting, name: str) -> nn.Module:
+    return network(name).to(setting.device)
+
+
+@cache
+def _net(setting: Setting, name: str) -> DeconvNet:
+    return DeconvNet(_model(setting, name), _photo(setting))
+
+
+def _photo(setting: Setting) -> Tensor:
+    return F.interpolate(photo(), size=(setting.side, setting.side)).to(setting.device)
+
+
+def _double(model: nn.Module) -> nn.Module:
+    return copy.deepcopy(model).double()
+
+
+# Accuracy: against float64, with the flags for TF32 as PyTorch has them
+
+
+def accuracy_of_units(setting: Setting, name: str, layer: str) -> Row:
+    """Units of a layer, beside the ten lines in float64."""
+    net, x = _net(setting, name), _photo(setting)
+    ours = net.project(x, layer, channel=f"top:{setting.few(FEW, 4)}")
+    rows = torch.tensor([(unit.channel, *unit.position) for unit in ours.units], device=x.device)
+    truth, lines = (
+        TenLines(up_to(model, layer), image, rows, "batched", 8)()
+        for model, image in ((_double(net.model), x.double()), (net.model, x))
+    )
+    return _errors(ours.full(), lines, truth)
+
+
+def accuracy_of_class(setting: Setting, name: str) -> Row:
+    """A class, beside the ten lines in float64."""
+    net, x = _net(setting, name), _photo(setting)
+    truth = class_lines(_double(net.model), x.double(), 3)()
+    return _errors(net.explain(x, 3).full(), class_lines(net.model, x, 3)(), truth)
+
+
+def accuracy_of_scan(setting: Setting, name: str) -> Row:
+    """All that a scan looks at, of a batch of photos, beside the network in float64."""
+    net = _net(setting, name)
+    x = torch.cat([F.interpolate(x, size=(setting.side, setting.side)) for x in photos(setting.few(8, 2))])
+    x = x.to(setting.device)
+    double, errors = _double(net.model), []
+    for layer, maps in net.activations(x, SCANS[name]).items():
+        with torch.no_grad():
+            errors.append(differences(maps, up_to(double, layer, rectified=False)(x.double())))
+    return _summary(torch.cat(errors))
+
+
+def accuracy_of_coding(setting: Setting) -> Row:
+    """The objective of each image, beside float64's after as many iterations."""
+    images, filters = _coding_problem(setting)
+    ours, truth = _coded(setting, images, filters), _coded(setting, images.double(), filters.double())
+    objectives = [_objective(solution, images, filters) for solution in (ours, truth)]
+    return _summary((objectives[0] - objectives[1]).abs() / objectives[1])
+
+
+def _errors(ours: Tensor, lines: Tensor, truth: Tensor) -> Row:
+    return {**_summary(differences(ours, truth)), "ten lines, largest": differences(lines, truth).max().item()}
+
+
+def _summary(errors: Tensor) -> Row:
+    return {"number": len(errors), "median": errors.median().item(), "largest": errors.max().item()}
+
+
+# A class of one photo
+
+
+def classes(setting: Setting, name: str, aim: float) -> Row:
+    """One class: ours, the ten lines, the same as a CUDA graph, and Captum."""
+    net, x, target = _net(setting, name), _photo(setting), 3
+    ours, lines = partial(net.explain, x, target), class_lines(net.model, x, target)
+    picture = lines()
+    _check_same(ours().full(), picture)
+    row: Row = {"network": name, "aim": aim, "forward ms": setting.time(lambda: _no_grad(net.model, x), 20)}
+    row["ours ms"], row["ten lines ms"] = setting.time(ours, 20), setting.time(lines, 20)
+    row["ratio"] = row["ours ms"] / row["ten lines ms"]
+    if x.is_cuda:
+        replay, of_graph = as_graph(lines)
+        replay()
+        _check_same(of_graph, picture)
+        row["ten lines, graph ms"] = setting.time(replay, 20)
+    captum = captum_class(net.model, x, target)
+    if captum is not None:
+        row["Captum ms"] = setting.time(captum)
+        row["Captum's picture"] = "the same" if difference(captum(), picture) < SAME else "another"
+    return row
+
+
+def _no_grad(model: nn.Module, x: Tensor) -> None:
+    with torch.no_grad():
+        model(x)
+
+
+def _check_same(ours: Tensor, theirs: Tensor) -> int:
+    """How many pictures another switch made; raises where it is not a few."""
+    errors = differences(ours, theirs)
+    if not errors.median() < SAME:
+        raise ValueError(f"not the same pictures: they differ by {errors.median():.1e} in the median")
+    return int((errors > OTHER_SWITCH).sum())
+
+
+# Units of a layer
+
+
+def units(setting: Setting, name: str, layer: str, count: int, aim: float) -> Row:
+    """Units of one photo: each route of ours, the ten lines, and a loop over Captum, timed on four and multiplied."""
+    net, x = _net(setting, name), _photo(setting)
+    count = setting.few(count, 6)
+    runs = {route: partial(net.project, x, layer, channel=f"top:{count}", route=route) for route in ROUTES}
+    ours = runs["auto"]()
+    lines = ten_lines(net.model, layer, x, ours.units)
+    truth = lines()
+    other = [_check_same(run().full(), truth) for run in runs.values()]
+    row: Row = {
+        "network": name,
+        "layer": layer,
+        "units": count,
+        "aim": aim,
+        "forward ms": setting.time(lambda: net.activations(x, layer)),
+        **{f"{route} ms": setting.time(run) for route, run in runs.items()},
+        "ten lines ms": setting.time(lines),
+        "ten lines": f"{lines.way}, {lines.chunk}",
+        "in windows": _in_windows(net, layer),
+        "other switch": max(other),
+    }
+    captum = captum_units(net.model, layer, x, ours.units[:4])
+    if captum is not None:
+        row["Captum ms"] = setting.time(captum) * count / len(ours.units[:4])
+        row["Captum ratio"] = row["Captum ms"] / row["auto ms"]
+    row["ratio"] = row["ten lines ms"] / row["auto ms"]
+    row["auto beside best"] = row["auto ms"] / min(row[f"{route} ms"] for route in ROUTES)
+    return row
+
+
+def _in_windows(net: DeconvNet, layer: str) -> str:
+    """How many of how many steps `auto` takes in windows, as `costs` says it."""
+    match = re.search(r"\d+ of \d+(?= steps in windows)", str(costs(net, layer)))
+    return match.group() if match else "none"
+
+
+# Sparse coding
+
+
+def coding(setting: Setting) -> Row:
+    """Sparse coding of some images at once: time for each, its objective, and what goes to the CPU in an iteration."""
+    images, filters = _coding_problem(setting)
+    run = partial(_coded, setting, images, filters)
+    solution = run()
+    truth = _objective(_coded(setting, images.double(), filters.double()), images, filters).sum()
+    iterations = setting.few(ITERATIONS, 4)
+    copies, fewer = (
+        _copies_to_cpu(partial(_coded, setting, images, filters, number)) for number in (iterations, iterations // 2)
+    )
+    arrays = (solution.codes, images, filters)
+    return {
+        "images": len(images),
+        "ms an image": setting.time(run) / len(images),
+        "aim": 2,
+        "arrays once, ms an image": setting.time(lambda: [array.clone() for array in arrays]) / len(images),
+        "objective beside float64's": float(_objective(solution, images, filters).sum() / truth - 1),
+        "copies to the CPU in an iteration": (copies - fewer) / (iterations - iterations // 2),
+    }
+
+
+def _coding_problem(setting: Setting) -> tuple[Tensor, Tensor]:
+    side, count = setting.few(256, 32), setting.few(16, 2)
+    grey = [torch.from_numpy(crop.copy()).float().mean(2)[:side, :side] / 255 for crop in crops(count)]
+    images = LocalContrastNorm()(torch.stack(grey)[:, None])
+    random = torch.Generator().manual_seed(0)
+    filters = torch.randn(FILTERS, 1, 8, 8, generator=random)
+    filters /= filters.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return images.to(setting.device), filters.to(setting.device)
+
+
+def _coded(setting: Setting, images: Tensor, filters: Tensor, iterations: int | None = None) -> Solution:
+    iterations = setting.few(ITERATIONS, 4) if iterations is None else iterations
+    return sparse_code(images, filters, LAM, tol=0, max_iter=iterations)
+
+
+def _objective(solution: Solution, images: Tensor, filters: Tensor) -> Tensor:
+    """(n,) in float64, by Fourier transforms: the boundary is circular."""
+    codes, size = solution.codes.double(), tuple(images.shape[2:])
+    spectra = torch.fft.rfft2(codes) * torch.fft.rfft2(filters[:, 0].double(), s=size)
+    residual = images[:, 0].double() - torch.fft.irfft2(spectra.sum(1), s=size)
+    return 0.5 * residual.square().sum((1, 2)) + LAM * codes.abs().sum((1, 2, 3))
+
+
+class _CopiesToCpu(TorchDispatchMode):
+    """Counts what the CPU waits for: single values that it reads, and tensors that are copied to it."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        name = function.overloadpacket.__name__
+        if name == "_local_scalar_dense":
+            self.count += 1
+        elif isinstance(result, Tensor) and name in ("_to_copy", "copy_"):
+            sources = [tensor for tensor in args if isinstance(tensor, Tensor)]
+            self.count += result.device.type == "cpu" != sources[-1].device.type
+        return result
+
+
+def _copies_to_cpu(run: Callable[[], Any]) -> int:
+    with _CopiesToCpu() as counter:
+        run()
+    return counter.count
+
+
+# The atlas
+
+
+def _loaded(setting: Setting, name: str) -> LoadedModel:
+    size = (setting.side, setting.side)
+    prepare = replace(PREPROCESS, short_side=setting.few(256, 72), size=size)
+    return LoadedModel(_model(setting, name), prepare, device=torch.device(setting.device))
+
+
+def _photo_files(setting: Setting) -> Any:
+    """JPEG files of 300x400, as photos of data sets are, written once."""
+    folder, done = setting.folder / "photos", setting.folder / "photos.done"
+    if not done.exists():
+        folder.mkdir(exist_ok=True)
+        crop_files(folder, setting.few(1200, 6), (300, 400))
+        done.touch()
+    return open_photos(folder)
+
+
+def atlas(setting: Setting, name: str, workers: int) -> Row:
+    """All of an atlas, and how long each of its stages took."""
+    count = setting.few(1000, 6)
+    build = partial(whole_atlas, _net(setting, name), _loaded(setting, name), _photo_files(setting), SCANS[name])
+    with tempfile.TemporaryDirectory(dir=setting.folder) as out:
+        build(Path(out) / "warm", k=1, limit=setting.few(32, 2))
+        _, stages = build(Path(out) / "atlas", k=setting.few(9, 1), limit=count, workers=workers)
+    return {
+        "network": name,
+        "layers": ", ".join(SCANS[name]),
+        "photos": count,
+        "workers": workers,
+        "aim": 9.8,
+        "s": sum(stages.values()),
+        **{f"{stage} s": taken for stage, taken in stages.items()},
+    }
+
+
+def scans(setting: Setting, name: str, workers: int) -> Row:
+    """The scan's photos a second, beside a bare loop that decodes as many at a time, or 64, whichever is faster."""
+    net, loaded = _net(setting, name), _loaded(setting, name)
+    count = setting.few({0: 160, 8: 800, 15: 1200}.get(workers, 800), 6)
+    source = _photo_files(setting)
+    forward = up_to(loaded.model, SCANS[name][-1], rectified=False)
+    scan(build_of(net, loaded, source, SCANS[name], limit=setting.few(32, 2)))
+    build = build_of(net, loaded, source, SCANS[name], limit=count, workers=workers)
+    ahead = partial(read_ahead, pinned=setting.device.startswith("cuda"))
+    loops = {
+        batch: count / bare(ahead(source, range(count), loaded.preprocess, batch, workers), forward, setting.device)
+        for batch in dict.fromkeys((build.batch, setting.few(64, 3)))
+    }
+    ours = count / scan(build)
+    best = max(loops, key=lambda batch: loops[batch])
+    return {
+        "network": name,
+        "workers": workers,
+        "photos": count,
+        "batch": build.batch,
+        "scan, photos a second": ours,
+        "bare loop, photos a second": loops[best],
+        "bare loop's batch": best,
+        "ratio": ours / loops[best],
+        "aim": 0.9,
+    }
