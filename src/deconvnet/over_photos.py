@@ -67,7 +67,8 @@ def responsible_maps(
     name = layer_of(engine, example, layer)
     chosen = output_of(engine, engine.graph(example), len(opened)).chosen(target)
     adding = _Adding(engine, opened, name, chosen)
-    for part in batches(opened, np.arange(len(opened)), loaded.preprocess, min(size, len(opened)), workers=workers):
+    order, at_once = np.arange(len(opened)), min(size, len(opened))
+    for part in batches(opened, order, loaded.preprocess, at_once, workers=workers, device=example.device):
         adding.skipped += [(opened.name(i), words) for i, words in part.skipped]
         if len(part.indices):
             with engine.computing():

@@ -103,8 +103,12 @@ class Captures:
         self.model, self.example, self.arithmetic = state
         self._begin()
 
-    def graph(self, x: Float[Tensor, "n c *spatial"]) -> Graph:
+    def graph(self, x: Float[Tensor, "n c *spatial"], *, look_for_nan: bool = True) -> Graph:
         """The capture for these images, made now if there is none or the model has changed.
+
+        Args:
+            x: images, as the model takes them.
+            look_for_nan: refuse images with NaN or infinity, for which an accelerator has to be waited for.
 
         Raises:
             ArgumentError: not images of the kind that the model takes.
@@ -112,6 +116,9 @@ class Captures:
             NotFiniteError: NaN or infinity in the images or a weight, as they come or in the type that is computed in.
         """
         self._check_kind(x)
+        if look_for_nan and not all_finite(x):
+            index = tuple(torch.nonzero(~torch.isfinite(x))[0].tolist())
+            raise NotFiniteError(f"the input holds {float(x[index])} at index {index}; every value must be finite.")
         x = self._in_type(x)
         hooks = untouched.hooks_that_may_answer(self.model)
         structure = (*untouched.structure(self.model), *hooks.items())
@@ -299,9 +306,6 @@ class Captures:
                 f"the model's weights are {weight.dtype} on {weight.device}, the images {x.dtype} on "
                 f"{x.device}: pass x.to({str(weight.device)!r}, {weight.dtype})."
             )
-        if not all_finite(x):
-            index = tuple(torch.nonzero(~torch.isfinite(x))[0].tolist())
-            raise NotFiniteError(f"the input holds {float(x[index])} at index {index}; every value must be finite.")
 
     def _check_weights(self, graph: Graph) -> None:
         """Refuse weights with NaN or infinity; looked at again only when one of them has changed."""

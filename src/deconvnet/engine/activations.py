@@ -49,6 +49,8 @@ def watch_activations(
     layers: Sequence[Layer],
     watch: WatchActivations,
     remember: Mapping[str, Rule] | None = None,
+    *,
+    look_for_nan: bool = True,
 ) -> Trace:
     """Run a forward pass and call `watch` with each layer as soon as it is computed, keeping none.
 
@@ -59,6 +61,7 @@ def watch_activations(
         watch: called as watch(name, values); the values are lent for the call only, and are not looked through for
             NaN and infinity.
         remember: the rule of each step whose switches and the like shall be kept, by the name of its output.
+        look_for_nan: in the images, for which an accelerator has to be waited for.
 
     Returns:
         The pass, with what was remembered.
@@ -66,7 +69,7 @@ def watch_activations(
     names = layer_names(attached, layers)
     if not callable(watch):
         raise ArgumentError(f"watch is a function of a layer's name and its values; got {short(watch)}.")
-    graph = attached.graph(x)
+    graph = attached.graph(x, look_for_nan=look_for_nan)
     with attached.computing():
         calls = _calls({name: value_of(graph, name) for name in names}, watch)
         images = ordinary(x, graph.input.dtype)

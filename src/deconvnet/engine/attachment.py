@@ -66,9 +66,9 @@ class Attachment:
         """The capture for images of the example's size, in the type and on the device of the weights."""
         return self.captures.graph(self.captures.like_model())
 
-    def graph(self, x: Float[Tensor, "n c *spatial"]) -> Graph:
+    def graph(self, x: Float[Tensor, "n c *spatial"], *, look_for_nan: bool = True) -> Graph:
         """The capture for these images; as `Captures.graph`."""
-        return self.captures.graph(x)
+        return self.captures.graph(x, look_for_nan=look_for_nan)
 
     def layer_name(self, layer: Layer) -> str:
         """A layer's name."""
