@@ -47,7 +47,7 @@ def forward(
         wanted: names of values to keep.
         rules: the rule set of the way down.
         chosen: the rule of each step that will be undone, by the name of its output.
-        watch: by the name of a value, what is called with it once it is there; it is not kept for that.
+        watch: by the name of a value, what is called with it once it is there; it is not held for that.
     """
     watch = watch or {}
     remembering = frozenset(name for name, rule in chosen.items() if rule.up is not None)
@@ -73,8 +73,8 @@ def forward(
             watch[name](maps_together(values[name]))
         for used in last_used:
             del values[used]
-    kept = {name: maps_together(values[name]) for name in wanted if name in values}
-    return Trace(len(x), kept, memory, tensors)
+    held = {name: maps_together(values[name]) for name in wanted if name in values}
+    return Trace(len(x), held, memory, tensors)
 
 
 def _planned(
