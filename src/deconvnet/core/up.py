@@ -47,7 +47,7 @@ def forward(
         wanted: names of values to keep.
         rules: the rule set of the way down.
         chosen: the rule of each step that will be undone, by the name of its output.
-        watch: by the name of a value, what is called with it once it is there; it is not held for that.
+        watch: by the name of a value, what is called with it once it is there; it is not kept for that.
     """
     watch = watch or {}
     remembering = frozenset(name for name, rule in chosen.items() if rule.up is not None)
