@@ -4,7 +4,7 @@ On a CPU most of PyTorch's operations on 2-D maps are faster where the numbers o
 (channels last); what is not known to be keeps the layout that it would have had.
 """
 
-from typing import TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,12 +13,11 @@ from deconvnet.core.graph import Step
 from deconvnet.core.operations import operations, row_of
 from deconvnet.core.rules import Rule
 
-T = TypeVar("T")
-
 
 def positions_together(x: Tensor) -> Tensor:
     """Images as the steps up are fastest on; the same numbers."""
-    fast = x.device.type == "cpu" and x.dtype == torch.float32 and torch.backends.mkldnn.is_available()
+    library = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # PyTorch gives it no types
+    fast = library and x.device.type == "cpu" and x.dtype == torch.float32
     return x.contiguous(memory_format=torch.channels_last) if fast and x.ndim == 4 else x
 
 
@@ -29,6 +28,6 @@ def takes_any_layout(step: Step, rule: Rule | None) -> bool:
     return ours and (row.elementwise is not None or row.any_layout)
 
 
-def maps_together(value: T) -> T:
+def maps_together(value: Any) -> Any:
     """What a step gives, in the usual layout."""
     return value.contiguous() if isinstance(value, Tensor) and value.ndim == 4 else value

@@ -52,7 +52,7 @@ def copy_to(device: torch.device, frames: Iterable[Frames]) -> None:
     new = list({id(each): each for each in frames if device not in each._copies}.values())
     if new:
         lows = torch.from_numpy(np.concatenate([each.low for each in new]).astype(np.int32)).to(device)
-        for each, low in zip(new, lows.split([len(each.low) for each in new]), strict=True):
+        for each, low in zip(new, torch.split(lows, [len(each.low) for each in new]), strict=True):
             each._copies[device] = low
 
 
