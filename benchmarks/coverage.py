@@ -55,7 +55,7 @@ TIMM = [
     "legacy_xception", "xception41p", "xcit_nano_12_p8_224", "halonet26t", "vovnet39a", "xception",
     "xcit_nano_12_p16_224",
 ]  # fmt: skip
-SIZES = (64, 96, 128, 224, 256)
+SIZES = (64, 96, 128, 224, 240, 256)
 WIDE = 1e-5  # above it a network that amplifies float32's last bits is looked at in float64
 
 

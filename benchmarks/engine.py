@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import steps
 import torch
 import torchvision
 from measure import difference, machine, median, network, photo, table
@@ -121,6 +122,10 @@ def main() -> None:
         print(f"\n{UNITS} units of one photo, ms:\n")
         faster = ["times faster than the ten lines", "than Captum"]
         table(["network", "layer", "project", "ten lines", "Captum", *faster], units(folder))
+    print("\nThe Python of a step:\n")
+    torch.set_num_threads(1)
+    for device in ("cpu", "cuda")[: 1 + torch.cuda.is_available()]:
+        table(steps.HEADER, steps.rows(torch.device(device)))
     print("\nPeak memory:\n")
     table(["what", "budget", "taken"], memory())
     print("\nCapture, s:\n")

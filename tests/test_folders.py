@@ -97,10 +97,11 @@ def test_a_folder_that_cannot_be_looked_at_is_told(tmp_path, monkeypatch):
 
 
 def test_what_differs_between_two_runs_is_named_wherever_it_lies():
-    before = {"k": 9, "photos": {"name": "a", "count": 3}, "layers": (1, 2), "gone": 1, "long": "a" * 100}
+    before = {"k": 9, "photos": {"name": "a", "count": 3}, "layers": (1, 2), "gone": 1, "null": None, "long": "a" * 100}
     now = {"k": 4, "photos": {"name": "a", "count": 5}, "layers": [1, 2], "long": "b" * 100}
     assert differences(before, now) == [
-        "gone=1, now gone=null", "k=9, now k=4", f'long="{"a" * 76}..., now long="{"b" * 76}...',
+        "gone=1, now gone=nothing", "k=9, now k=4", f'long="{"a" * 76}..., now long="{"b" * 76}...',
+        "null=null, now null=nothing",
         "photos.count=3, now photos.count=5",
     ]  # fmt: skip
     assert differences(now, now) == []

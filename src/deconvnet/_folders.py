@@ -70,6 +70,9 @@ def check_resumed(folder: Path, before: Mapping[str, Any] | None, now: Mapping[s
         )
 
 
+_NOTHING = object()  # an option that is not there, which null is
+
+
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
     """What differs between the options of two runs, in words: "k=9, now k=4".
 
@@ -79,7 +82,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "
     """
     changed = []
     for name in sorted({*before, *now}):
-        a, b = (json.loads(json.dumps(options.get(name))) for options in (before, now))
+        a, b = (json.loads(json.dumps(options[name])) if name in options else _NOTHING for options in (before, now))
         words = path + name
         if isinstance(a, dict) and isinstance(b, dict):
             changed += differences(a, b, f"{words}.")
@@ -89,7 +92,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "
 
 
 def _short(value: object) -> str:
-    text = json.dumps(value)
+    text = "nothing" if value is _NOTHING else json.dumps(value)
     return text if len(text) < 80 else f"{text[:77]}..."
 
 

@@ -9,6 +9,7 @@ from functools import partial, update_wrapper
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 from torch.nn.utils.spectral_norm import SpectralNorm
@@ -56,6 +57,25 @@ def with_own(copy: nn.Module, *tables: Literal["_parameters", "_buffers"]) -> nn
         for table in tables:
             weights: dict[str, Tensor | None] = vars(module)[table]
             weights.update({name: weight.detach().clone() for name, weight in weights.items() if weight is not None})
+    return copy
+
+
+def in_type(copy: nn.Module, dtype: torch.dtype | None) -> nn.Module:
+    """A stand-in with copies of its floating-point weights in another type, if there is one; what is tied stays so."""
+    if dtype is None:
+        return copy
+    converted: dict[int, tuple[Tensor, Tensor]] = {}  # with the weights, so that no other has the identity of one
+    for module in copy.modules():
+        tables: tuple[dict[str, Any], ...] = (module._parameters, module._buffers, vars(module))
+        for table in tables:
+            for name, weight in list(table.items()):
+                if not isinstance(weight, Tensor) or not weight.is_floating_point():
+                    continue
+                if id(weight) not in converted:
+                    own = weight.detach().to(dtype, copy=True)
+                    own = nn.Parameter(own, weight.requires_grad) if isinstance(weight, nn.Parameter) else own
+                    converted[id(weight)] = (weight, own)
+                table[name] = converted[id(weight)][1]
     return copy
 
 

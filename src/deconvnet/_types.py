@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import EllipsisType
+from typing import Literal
 
 from deconvnet._checks import as_index, as_list, short
 from deconvnet._errors import ArgumentError
 
 Index = tuple[EllipsisType | slice, ...]
+Precision = Literal["float16", "bfloat16", "tf32", "float32", "float64"]
 
 PIXELS = "the pixels"  # where a way down ends, as the name of a layer
 

@@ -1,16 +1,18 @@
 """`DeconvNet`: a deconvnet attached to a network; the work is done in `engine`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Literal
+from functools import wraps
+from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from deconvnet._checks import instance
 from deconvnet._memory import in_bytes
-from deconvnet._types import LayerInfo, Unit
+from deconvnet._precision import Arithmetic
+from deconvnet._types import LayerInfo, Precision, Unit
 from deconvnet.capture.captures import Captures
 from deconvnet.capture.untouched import computing
 from deconvnet.core.operations import OperationTable, operations
@@ -32,6 +34,22 @@ from deconvnet.results.responsible import Responsible
 from deconvnet.results.steps import Steps
 from deconvnet.windows.cost import RouteName
 
+_P = ParamSpec("_P")
+_Result = TypeVar("_Result")
+
+
+def _computing(
+    method: Callable[Concatenate["DeconvNet", _P], _Result],
+) -> Callable[Concatenate["DeconvNet", _P], _Result]:
+    """The method, run as `Attachment.computing` says."""
+
+    @wraps(method)
+    def run(net: "DeconvNet", /, *args: _P.args, **kwargs: _P.kwargs) -> _Result:
+        with net._attached.computing():
+            return method(net, *args, **kwargs)
+
+    return run
+
 
 class DeconvNet:
     """A deconvnet attached to a network, which stays untouched.
@@ -52,6 +70,11 @@ class DeconvNet:
             free by default. Results come on top of it.
         labels: names of the classes, in order, such as `LoadedModel.labels`; targets may then be names.
         operations: the table of operations; the one that all networks share by default, see `OperationTable`.
+        precision: what is computed in, up and down: "float16", "bfloat16", "float32" or "float64", whatever the type
+            of the weights, which stay as they are; or "tf32", float32 in which a GPU may shorten the factors of
+            products to 10 bits. By default the type of the weights, and float32 is never shortened, whatever PyTorch
+            is set to.
+        deterministic: use algorithms that give the same bits every time on a GPU. On a CPU they do anyway.
 
     Attributes:
         rules: the rule set.
@@ -81,13 +104,16 @@ class DeconvNet:
         memory: str | int | None = None,
         labels: Sequence[str] | None = None,
         operations: OperationTable = operations,
+        precision: Precision | None = None,
+        deterministic: bool = False,
     ) -> None:
         self.rules = rule_set(rules, smooth)
+        arithmetic = Arithmetic(precision, deterministic)
         self.output = output_name(output)
         budget = None if memory is None else in_bytes(memory)
         names = None if labels is None else class_names(labels)
-        captures = Captures(model, example_input)
-        self._attached = Attachment(captures, self.rules, operations, self.output, budget, names)
+        captures = Captures(model, example_input, arithmetic)
+        self._attached = Attachment(captures, self.rules, operations, self.output, budget, names, arithmetic)
         self._attached.graph(captures.example)
         self._attached.check_labels(names)
 
@@ -135,9 +161,11 @@ class DeconvNet:
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self._attached.captures.example.shape[1:]))
-        return f"<DeconvNet of {type(self.model).__name__}, input {size}, rules: {self.rules.name}>"
+        precision = self._attached.arithmetic.precision
+        rules = self.rules.name if precision is None else f"{self.rules.name}, precision: {precision}"
+        return f"<DeconvNet of {type(self.model).__name__}, input {size}, rules: {rules}>"
 
-    @computing()
+    @_computing
     def activations(self, x: Float[Tensor, "n c *spatial"], layers: Sequence[Layer] | Layer) -> dict[str, Tensor]:
         """What layers give for images, running no further than the deepest of them.
 
@@ -154,12 +182,12 @@ class DeconvNet:
         """
         return engine_activations.activations(self._attached, x, layers)
 
-    @computing()
+    @_computing
     def scores(self, x: Float[Tensor, "n c *spatial"]) -> Tensor:
         """The model's output before its softmax or sigmoid, if it ends in one: what `explain` starts from."""
         return engine_activations.scores(self._attached, x)
 
-    @computing()
+    @_computing
     def probabilities(self, x: Float[Tensor, "n c *spatial"]) -> Tensor:
         """How likely the network finds each class.
 
@@ -171,7 +199,7 @@ class DeconvNet:
         """
         return engine_activations.probabilities(self._attached, x)
 
-    @computing()
+    @_computing
     def project(
         self,
         x: Float[Tensor, "n c *spatial"],
@@ -224,7 +252,7 @@ class DeconvNet:
         passes = passes_of(costs, self.model, x, Choice(channel, position, units, start), budget, route)
         return collected(costs, passes, budget, route=route, watch=watch)
 
-    @computing()
+    @_computing
     def explain(
         self,
         x: Float[Tensor, "n c *spatial"],
@@ -263,7 +291,7 @@ class DeconvNet:
             self._attached, x, target, targets, start=start, to=to, memory=memory, watch=watch
         )
 
-    @computing()
+    @_computing
     def steps(
         self,
         x: Float[Tensor, "1 c *spatial"],
@@ -295,7 +323,7 @@ class DeconvNet:
             self._attached, x, layer, channel=channel, position=position, target=target, to=to, memory=memory
         )
 
-    @computing()
+    @_computing
     def responsible(
         self,
         x: Float[Tensor, "n c *spatial"],

@@ -11,7 +11,6 @@ from torch import Tensor
 from deconvnet._checks import callback, instance, whole_number
 from deconvnet._errors import ArgumentError, NotFiniteError, PhotoError, TargetError
 from deconvnet._types import Unit
-from deconvnet.capture.untouched import computing
 from deconvnet.engine.activations import activations
 from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.classes import output_of
@@ -28,7 +27,6 @@ from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.results.responsible_maps import ResponsibleMaps
 
 
-@computing()
 def responsible_maps(
     net: DeconvNet,
     photos: Any,
@@ -69,14 +67,17 @@ def responsible_maps(
     name = layer_of(engine, example, layer)
     chosen = output_of(engine, engine.graph(example), len(opened)).chosen(target)
     adding = _Adding(engine, opened, name, chosen)
-    for part in batches(opened, np.arange(len(opened)), loaded.preprocess, min(size, len(opened)), workers=workers):
+    order, at_once = np.arange(len(opened)), min(size, len(opened))
+    for part in batches(opened, order, loaded.preprocess, at_once, workers=workers, device=example.device):
         adding.skipped += [(opened.name(i), words) for i, words in part.skipped]
         if len(part.indices):
-            adding.add(part.images[torch.from_numpy(part.slots)].to(example), part.indices.tolist())
+            with engine.computing():
+                adding.add(part.images[torch.from_numpy(part.slots)].to(example), part.indices.tolist())
         if report is not None:
             report(min(len(adding.names) + len(adding.skipped), len(opened)), len(opened))
     result = adding.result()
-    return replace(result, examples=adding.examples(result, drawn, loaded)) if drawn else result
+    with engine.computing():
+        return replace(result, examples=adding.examples(result, drawn, loaded)) if drawn else result
 
 
 class _Adding:

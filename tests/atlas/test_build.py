@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -24,16 +25,18 @@ import deconvnet
 from deconvnet import ArgumentError, DeconvNet, DeconvNetError, LoadedModel, MemoryBudgetError, PhotoError
 from deconvnet._folders import UNFINISHED
 from deconvnet.atlas import build, jobs, top_pictures, unfinished, write
+from deconvnet.atlas import options as options_of
 from deconvnet.atlas.build import build_atlas
 from deconvnet.atlas.jobs import merge_shards, scan_shard
 from deconvnet.atlas.reader import Atlas
+from deconvnet.atlas.scan import TopUnit
 from deconvnet.atlas.top_memory import TopMemory
 from deconvnet.engine import project as engine_project
 from deconvnet.engine import unit_memory
 from deconvnet.network import attached
 from deconvnet.photos.photo import load_photo
 from deconvnet.photos.pick import Pick
-from deconvnet.photos.sets import open_photos
+from deconvnet.photos.sets import PhotoSet, open_photos
 
 
 @pytest.fixture(scope="module")
@@ -119,10 +122,69 @@ def test_a_tile_is_the_reconstruction_and_the_patch(whole, net, loaded, photos):
     assert np.corrcoef(shown[inside].ravel(), found[inside].ravel())[0, 1] > 0.5
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, 3])
 def test_any_number_of_workers_gives_the_same_bytes(net, loaded, photos, whole, tmp_path, workers):
     build_atlas(net, photos, out=tmp_path / "a", loaded=loaded, batch=4, k=3, workers=workers)
     assert_same(tmp_path / "a", whole)
+
+
+def test_a_process_that_draws_and_is_killed_is_told_and_the_run_goes_on(net, loaded, photos, whole, tmp_path):
+    def kill(stage: str, done: int, *_: object) -> None:
+        if stage == "project" and (mine := processes() - before):
+            os.kill(min(mine), signal.SIGKILL)
+
+    def processes() -> set[int]:
+        return {child.pid for child in psutil.Process().children()}
+
+    before, options = processes(), {"out": tmp_path / "a", "loaded": loaded, "batch": 4, "k": 3}
+    with pytest.raises(DeconvNetError, match=r"a process that draws pictures ended with exit code -9.*fewer workers"):
+        build_atlas(net, photos, workers=2, progress=kill, **options)
+    assert processes() == before
+    build_atlas(net, photos, workers=3, resume=True, **options)
+    assert_same(tmp_path / "a", whole)
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_photos_of_top_units_are_read_once_to_be_run_and_drawn(net, loaded, photos, tmp_path, monkeypatch, memory):
+    read: list[int] = []
+    fetch = PhotoSet.read
+
+    def counted(self: PhotoSet, i: int, *args, **options):
+        read.append(i)
+        return fetch(self, i, *args, **options)
+
+    if not memory:
+        monkeypatch.setattr(TopMemory, "of", lambda *_: None)
+    monkeypatch.setattr(PhotoSet, "read", counted)
+    stages: list[tuple[str, int]] = []
+    build_atlas(
+        net, photos, ["1"], k=2, out=tmp_path, loaded=loaded, batch=4,
+        progress=lambda stage, *_: stages.append((stage, len(read))),
+    )  # fmt: skip
+    first, last = (next(count for stage, count in stages if stage == name) for name in ("project", "write"))
+    drawn = read[first:last]
+    assert len(drawn) == len(set(drawn)) and set(drawn) == {
+        row.index for channel in range(5) for row in Atlas.open(tmp_path).top("1", channel)
+    }
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+def test_the_canonical_batch_goes_by_the_kind_of_device_and_the_memory(net, device):
+    infos = net.layers
+    layers = [infos["1"], infos["4"]]
+    most = {"cpu": 8}.get(device, 64)
+    assert options_of._canonical_batch(infos, layers, 10**9, torch.device(device)) == most
+    assert options_of._canonical_batch(infos, layers, 10**6, torch.device(device)) == 5
+    assert options_of._canonical_batch(infos, layers, 1, torch.device(device)) == 1
+
+
+def test_units_go_down_in_batches_whose_reconstructions_fit(monkeypatch):
+    monkeypatch.setattr(top_pictures, "_MOST_BYTES", 10)
+    units = [TopUnit("a", channel, 0, photo, (0, 0), 1.0) for channel, photo in enumerate([3, 3, 1, 0, 0, 0, 9, 7])]
+    together = top_pictures.photo_batches(units, 3, {"a": 4})
+    assert [photos for photos, _ in together] == [[0], [1], [3], [7, 9]]
+    assert [[unit.channel for unit in of_photos] for _, of_photos in together] == [[3, 4, 5], [2], [0, 1], [7, 6]]
+    assert [photos for photos, _ in top_pictures.photo_batches(units, 3, {"a": 0})] == [[0, 1, 3], [7, 9]]
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
@@ -620,7 +682,7 @@ def kept_folder(net, loaded, photos, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("kept") / "atlas"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TopMemory, "pays", lambda self, photos: True)
-        patch.setattr(top_pictures, "_batch", None)
+        patch.setattr(top_pictures, "_inputs", None)
         patch.setattr(top_pictures, "_TOGETHER", 8)
         build_atlas(net, photos, ["1", "4"], out=folder, loaded=loaded, batch=4, k=3, keep_signal=True)
     return folder

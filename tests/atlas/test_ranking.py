@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,10 @@ def scanned(draw: st.DrawFn) -> Scanned:
     return chosen, table[chosen], (table[chosen] * 7 % 5).astype(np.int64)
 
 
+def added(ranking: Ranking, images: np.ndarray, values: np.ndarray, places: np.ndarray) -> Ranking:
+    return ranking.added(*map(torch.from_numpy, (images, values, places)))
+
+
 WORLD = np.random.default_rng(3).integers(-1, 4, (13, 3)).astype(np.float32)  # what each image has, once for all
 
 
@@ -27,7 +32,7 @@ WORLD = np.random.default_rng(3).integers(-1, 4, (13, 3)).astype(np.float32)  # 
 def part(draw: st.DrawFn) -> Ranking:
     """The ranking of some images of one world."""
     images = np.array(draw(st.lists(st.integers(0, 12), unique=True, max_size=13)), dtype=np.int64)
-    return Ranking.empty(3, 3).added(images, WORLD[images], images[:, None] + np.arange(3))
+    return added(Ranking.empty(3, 3), images, WORLD[images], images[:, None] + np.arange(3))
 
 
 def rows(ranking: Ranking) -> list[list[tuple[float, int, int]]]:
@@ -54,9 +59,9 @@ def test_it_ranks_as_sorting_all_does_in_however_many_parts(found, k, cut):
     halves = [(images[:cut], values[:cut], places[:cut]), (images[cut:], values[cut:], places[cut:])]
     ranking = Ranking.empty(3, k)
     for part in halves:
-        ranking = ranking.added(*part)
+        ranking = added(ranking, *part)
     assert rows(ranking) == brute_force([found], k)
-    assert ranking.activations.dtype == np.float32 and ranking.k == k
+    assert ranking.activations.dtype == torch.float32 and ranking.k == k
 
 
 @settings(max_examples=200, deadline=None)
@@ -66,19 +71,19 @@ def test_rankings_merge_in_any_order_and_grouping_and_an_image_counts_once(a, b,
     assert rows(a.merged(b).merged(c)) == rows(a.merged(b.merged(c)))
     assert rows(a.merged(a)) == rows(a)
     images = np.unique(np.concatenate([x.images[x.images != NONE] for x in (a, b)]))
-    everything = Ranking.empty(3, 3).added(images, WORLD[images], images[:, None] + np.arange(3))
+    everything = added(Ranking.empty(3, 3), images, WORLD[images], images[:, None] + np.arange(3))
     for merged, whole in zip(rows(a.merged(b)), rows(everything), strict=True):
         assert merged == [one for one in whole if one in merged]
 
 
 def test_an_image_twice_stays_once_even_if_its_activation_differs():
-    one = Ranking.empty(1, 3).added(np.array([4, 5]), np.float32([[2.0], [1.0]]), np.array([[0], [0]]))
-    other = Ranking.empty(1, 3).added(np.array([4]), np.float32([[1.5]]), np.array([[1]]))
+    one = added(Ranking.empty(1, 3), np.array([4, 5]), np.float32([[2.0], [1.0]]), np.array([[0], [0]]))
+    other = added(Ranking.empty(1, 3), np.array([4]), np.float32([[1.5]]), np.array([[1]]))
     assert rows(one.merged(other)) == [[(2.0, 4, 0), (1.0, 5, 0)]]
 
 
 def test_what_is_not_above_zero_is_no_candidate():
-    ranking = Ranking.empty(2, 2).added(np.array([0]), np.float32([[0.0, -1.0]]), np.array([[0, 0]]))
+    ranking = added(Ranking.empty(2, 2), np.array([0]), np.float32([[0.0, -1.0]]), np.array([[0, 0]]))
     assert rows(ranking) == [[], []]
 
 

@@ -1,14 +1,20 @@
 """A scan against brute force: all activations kept and sorted; and the same bytes however it is split."""
 
+import copy
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from deconvnet import ArgumentError, DeconvNet, LayerNotFoundError, NotFiniteError
+from deconvnet.atlas import scan as scan_module
 from deconvnet.atlas.options import scan_layers
+from deconvnet.atlas.ranking import NONE
 from deconvnet.atlas.scan import Scan
 from deconvnet.atlas.tally import QUANTILES, Tally
+from deconvnet.core.up import forward
 from deconvnet.network import attached
 
 SIZE = 4
@@ -50,7 +56,7 @@ def scanned(net: DeconvNet, photos: torch.Tensor, layers, k: int = 4, first: int
 def test_the_strongest_activations_and_statistics_are_those_of_all_activations_sorted(net, photos):
     scan = scanned(net, photos, "all")
     assert [layer.name for layer in scan.layers] == ["1", "4", "7"]
-    kept = {name: [] for name in scan.tallies}
+    kept = {layer.name: [] for layer in scan.layers}
     for start in range(0, len(photos), SIZE):
         x = torch.zeros(SIZE, 3, 16, 16)
         part = photos[start : start + SIZE]
@@ -59,14 +65,12 @@ def test_the_strongest_activations_and_statistics_are_those_of_all_activations_s
             kept[name].append(values[: len(part)])
     for name, parts in kept.items():
         values = torch.cat(parts).double().flatten(2) if parts[0].ndim > 2 else torch.cat(parts).double()[:, :, None]
-        tally = scan.tallies[name]
+        ranking, statistics = scan.rankings[name], scan.statistics[name]
         for c in range(values.shape[1]):
             best = [(-float(values[i, c].max()), i, int(values[i, c].argmax())) for i in range(len(photos))]
             best = [row for row in sorted(best) if row[0] < 0][:4]
-            ranking = tally.ranking
-            found = zip(ranking.activations[c], ranking.images[c], ranking.positions[c], strict=True)
+            found = zip(*(part[c].tolist() for part in vars(ranking).values()), strict=True)
             assert [(-float(a), int(i), int(p)) for a, i, p in found if np.isfinite(a)] == best
-        statistics = tally.statistics()
         assert statistics.photos == len(photos)
         np.testing.assert_allclose(statistics.mean, values.mean((0, 2)).numpy(), rtol=1e-5, atol=1e-9)
         np.testing.assert_array_equal(statistics.largest, values.amax((0, 2)).float().numpy())
@@ -79,9 +83,9 @@ def test_the_strongest_activations_and_statistics_are_those_of_all_activations_s
 
 def test_equal_photos_are_ranked_in_their_order(net, photos):
     scan = scanned(net, photos[[2, 7]], ["4"], k=2)
-    ranking = scan.tallies["4"].ranking
-    alive = np.isfinite(ranking.activations[:, 0])
-    assert alive.any() and (ranking.images[alive] == [0, 1]).all()
+    ranking = scan.rankings["4"]
+    alive = ranking.images[:, 0] != NONE
+    assert alive.any() and (ranking.images[alive] == torch.tensor([0, 1])).all()
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
@@ -91,9 +95,8 @@ def test_parts_merge_to_the_same_bytes_in_any_order(net, photos, order):
     merged = parts[0]
     for other in parts[1:]:
         merged.merge(other)
-    for name, tally in whole.tallies.items():
-        for key, array in tally.arrays().items():
-            assert array.tobytes() == merged.tallies[name].arrays()[key].tobytes(), (name, key)
+    for name, array in whole.tally.arrays().items():
+        assert array.tobytes() == merged.tally.arrays()[name].tobytes(), name
 
 
 def test_slots_without_a_photo_do_not_count(net, photos):
@@ -101,35 +104,88 @@ def test_slots_without_a_photo_do_not_count(net, photos):
     x[[0, 2]] = photos[:2]
     scan = Scan(layers_of(net, ["1"]), 3)
     scan.add(attached(net), x, [0, 2], [10, 11])
-    ranking = scan.tallies["1"].ranking
-    assert set(ranking.images[np.isfinite(ranking.activations)].tolist()) <= {10, 11}
-    assert scan.tallies["1"].statistics().photos == 2
+    ranking = scan.rankings["1"]
+    assert set(ranking.images[ranking.images != NONE].tolist()) <= {10, 11}
+    assert scan.statistics["1"].photos == 2
     scan.add(attached(net), x, [], [])
-    assert scan.tallies["1"].statistics().photos == 2
+    assert scan.statistics["1"].photos == 2
 
 
 def test_a_tally_comes_back_from_its_arrays(net, photos):
-    tally = scanned(net, photos, ["4"]).tallies["4"]
-    again = Tally(6, tally.map_positions, tally.ranking.k)
+    tally = scanned(net, photos, ["4"]).tally
+    again = Tally(tally.map_positions, 4)
     again.restore(tally.arrays(), np.arange(11), 11)
     assert all(np.array_equal(array, again.arrays()[name]) for name, array in tally.arrays().items())
-    again.merge(scanned(net, photos, ["4"], first=4, last=8).tallies["4"])
+    again.merge(scanned(net, photos, ["4"], first=4, last=8).tally)
     assert tally.statistics().photos == 11 and again.statistics().photos == 15
 
 
 def test_no_photos_give_statistics_that_are_no_numbers():
-    statistics = Tally(3, 4, 2).statistics()
+    statistics = Tally([4] * 3, 2).statistics()
     assert statistics.photos == 0
     assert np.isnan([*statistics.mean, *statistics.largest, *statistics.active, *statistics.quantiles.ravel()]).all()
 
 
-def test_not_a_number_names_the_layer_and_the_photo(net, photos):
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e38])
+def test_not_a_number_names_the_layer_and_the_first_such_photo_before_anything_is_saved(net, photos, value):
     x = photos[:4].clone()
-    x[2] = 1e38
-    x[3] = float("nan")
+    x[[2, 3]] = value
     scan = Scan(layers_of(net, "all"), 2)
-    with pytest.raises(NotFiniteError):
-        scan.add(attached(net), x, range(4), range(20, 24))
+    scan.add(attached(net), x[[0, 1, 1, 0]], range(4), range(4))
+    scan.check()
+    scan.add(attached(net), x, range(4), range(20, 24))
+    with pytest.raises(NotFiniteError, match=r"layer '1' gives NaN or infinity for photo number 22\."):
+        scan.check()
+
+
+@pytest.mark.parametrize("layers", ["all", ["4"]])
+def test_what_is_measured_on_an_accelerator_is_what_is_measured_beside_a_cpu(net, photos, monkeypatch, layers):
+    beside_cpu = scanned(net, photos, layers)
+    measured = []
+
+    def measure(maps, *_):
+        measured.append(len(maps))
+        return scan_module._measure(maps)
+
+    monkeypatch.setattr(scan_module, "_measure_in_cache", measure)
+    on_device = scanned(net, photos, layers)
+    assert len(measured) == 3 * len(beside_cpu.layers)
+    for name, array in beside_cpu.tally.arrays().items():
+        assert array.tobytes() == on_device.tally.arrays()[name].tobytes(), name
+
+
+def test_a_step_of_a_scan_copies_nothing_to_the_cpu(net, photos, monkeypatch):
+    """On the device "meta", which has no values: whatever asks for one, or for how many there are of something, fails.
+
+    So on a GPU nothing comes back but what is asked for at the end.
+    """
+    layers, graph = layers_of(net, "all"), attached(net).own_graph()
+    model = copy.deepcopy(net.model).to("meta")
+
+    def watch(attached_, x, names, call, remember, look_for_nan):
+        assert not look_for_nan
+        calls = {graph.layers[name].name: partial(call, name) for name in names}
+        return forward(graph, model, x, frozenset(), attached_.rules, {}, calls)
+
+    monkeypatch.setattr(scan_module, "watch_activations", watch)
+    scan = Scan(layers, 3, "meta")
+    for first in range(0, 80, 4):
+        scan.add(attached(net), torch.empty(4, 3, 16, 16, device="meta"), [0, 1, 3], range(first, first + 3))
+    assert scan.tally.device.type == "meta" and scan.tally.least.shape == (5 + 6 + 7,)
+    for ask in (scan.check, lambda: scan.rankings, lambda: scan.statistics, scan.top_units):
+        with pytest.raises((NotImplementedError, RuntimeError), match="meta tensor"):
+            ask()
+
+
+def test_quantiles_tell_numbers_apart_at_the_same_edges_everywhere():
+    tally = Tally([1] * 7, 1)
+    edge = np.float32(2.0 ** (3 + 1 / 8))
+    values = [0.0, -1.0, 1e-30, np.nextafter(edge, np.float32(0)), edge, 1e30, 1.0]
+    peaks = torch.tensor([values], dtype=torch.float32)
+    zeros = torch.zeros(1, 7, dtype=torch.int64)
+    tally.add(torch.tensor([0]), peaks, zeros, peaks, zeros)
+    bins = tally.arrays()["bins"].argmax(1)
+    assert bins.tolist() == [0, 0, 1, 1 + 8 * 23, 1 + 8 * 23 + 1, 321, 1 + 8 * 20]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from support.comparing import assert_equal
 from support.signals import start_on
 from torch import Tensor, nn
 
-from deconvnet import DeconvNet, DeconvNetWarning, RuleSet
+from deconvnet import DeconvNet, DeconvNetWarning, OperationTable, RuleSet
+from deconvnet.core import pooling
 
 
 def small(*between: nn.Module, relu: nn.Module | None = None) -> nn.Sequential:
@@ -153,3 +154,74 @@ def test_a_model_left_in_training_mode_gives_the_picture_of_eval_and_stays_as_it
         assert torch.equal(net.project(x, "5", channel=0).full(), truth)
     assert flags == [module.training for module in model.modules()]
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+class Skips(nn.Module):
+    """Rectifiers and norms whose signals are shared with a skip, or are a skip's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(4) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = self.norms[0](self.first(x)).relu()
+        b = a + self.norms[1](a) + (self.second(a) + a).relu()
+        return self.norms[2](b.relu() + b)
+
+
+def test_signals_that_are_shared_are_not_written_over():
+    torch.manual_seed(3)
+    model, x = Skips().double().eval(), photo()
+    leaf = x.clone().requires_grad_()
+    (truth,) = torch.autograd.grad(model(leaf)[:, 1, 4, 4].sum(), leaf)
+    net = DeconvNet(model, x, rules=RuleSet(forward_mask=True, backward_rectify=False))
+    assert_equal(net.project(x, "norms.2", channel=1, position=(4, 4), start="one").full(), truth)
+    net, signal = net.with_rules("deconvnet"), start_on(model(x))
+    seen: dict[str, Tensor] = {}
+    watched = net.project(x, "norms.2", start=signal, watch=lambda name, _, part, low: seen.update({name: part}))
+    before = {name: part.clone() for name, part in seen.items()}
+    assert_equal(net.project(x, "norms.2", start=signal).full(), watched.full())
+    assert all(torch.equal(seen[name], part) for name, part in before.items())
+
+
+def test_what_a_rule_of_ones_own_holds_of_its_signal_is_not_written_over():
+    torch.manual_seed(3)
+    table, signals, copies = OperationTable(), [], []
+
+    @table.rule("relu")
+    def same(call, signal):
+        signals.append(signal)
+        copies.append(signal.clone())
+        return signal
+
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 3, 3)).eval()
+    x = photo().float()
+    DeconvNet(model, x, operations=table).project(x, "4", start=start_on(model(x)))
+    assert signals and all(map(torch.equal, signals, copies))
+
+
+def test_a_number_of_images_does_not_get_what_was_worked_out_for_another():
+    model, net_of = small(nn.BatchNorm2d(4)).eval(), {}
+    for count in (3, 1, 2, 3):
+        x = photo(count)
+        net = net_of.setdefault("one", DeconvNet(model, x))
+        signal = start_on(model(x))
+        pictures = net.project(x, "4", start=signal).full()
+        assert_equal(pictures, DeconvNet(model, x).project(x, "4", start=signal).full())
+
+
+def test_what_a_step_needs_is_worked_out_once(monkeypatch):
+    calls = []
+    worked_out = pooling.windows_of
+
+    def counted(call):
+        calls.append(call.images)
+        return worked_out(call)
+
+    monkeypatch.setattr(pooling, "windows_of", counted)
+    model, x = small(), photo(1)
+    net = DeconvNet(model, x)
+    for _ in range(3):
+        net.project(x, "3", start=start_on(model(x)))
+    assert sorted(set(calls)) == sorted(calls)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -164,3 +165,13 @@ def test_a_plan_says_how_units_go_down_and_what_that_saves():
     assert "times as much" in words
     assert "on the 8x8 pixels" in words
     assert "way down: all 8 steps on whole maps" in str(costs(net, "7"))
+
+
+def test_the_way_is_planned_for_the_device_that_computes(net: DeconvNet):
+    on_cpu = costs(net, "relu2")
+    assert str(on_cpu).endswith("on cpu: moving a number counts as 8 multiplications")
+    graph = replace(on_cpu.way.graph, device="cuda")
+    on_cuda = replace(on_cpu, way=replace(on_cpu.way, graph=graph))
+    assert "on cuda: moving a number counts as 22 multiplications, beginning an operation as 1.4e+06" in str(on_cuda)
+    assert on_cuda.routes["dense"].work > on_cpu.routes["dense"].work
+    assert on_cuda.routes["auto"].work == min(route.work for route in on_cuda.routes.values())

@@ -117,7 +117,8 @@ def _of_networks() -> dict[str, tuple[Callable[..., Any], Usual]]:
     return {
         "DeconvNet": (DeconvNet, {
             "model": (net.model,), "example_input": (x,), "rules": ("deconvnet", "guided", RuleSet()),
-            "smooth": (None, "refuse"), "output": (None,), "memory": memory,
+            "smooth": (None, "refuse"), "output": (None,), "memory": memory, "precision": (None, "float16", "tf32"),
+            "deterministic": (False, True),
         }),
         "with_rules": (net.with_rules, {"rules": ("guided", RuleSet()), "smooth": (None, "gradient")}),
         "layer": (net.layer, {"layer": layers}),

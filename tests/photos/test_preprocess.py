@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet._types import Box
@@ -573,3 +574,44 @@ def test_lists_become_tuples_so_that_it_can_be_compared_and_hashed() -> None:
     lists: Any = ([4, 6], 8, [0.0] * 3, [1.0] * 3)
     tuples = Preprocess((4, 6), 8, (0.0,) * 3, (1.0,) * 3)
     assert Preprocess(*lists) == tuples and hash(Preprocess(*lists)) == hash(tuples)
+
+
+# ---- levels in workers, inputs on the device
+
+
+@pytest.mark.parametrize("photo", ["sample:chelsea", CHELSEA[..., :1], GREY_16], ids=["colour", "grey", "16 bits"])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("scale", [1.0, 255.0])
+def test_inputs_of_levels_have_the_bits_of_plain_float32_arithmetic(photo: Any, channels: int, scale: float) -> None:
+    mean, std = (0.485, 0.456, 0.406)[:channels], (0.229, 0.224, 0.225)[:channels]
+    preprocess = Preprocess((50, 40), 60, mean, std, channels, scale)
+    loaded = load_photo(photo)
+    levels = preprocess.levels(loaded)
+    assert levels.shape == (channels, 50, 40) and levels.dtype == (np.float32 if loaded.deep else np.uint8)
+    pixels = levels if loaded.deep else levels.astype(np.float32) / np.float32(255)
+    means, stds = (np.array(values, np.float32).reshape(-1, 1, 1) for values in (mean, std))
+    expected = (pixels * np.float32(scale) - means) / stds
+    np.testing.assert_array_equal(preprocess.image(loaded)[0].numpy(), expected)
+    np.testing.assert_array_equal(preprocess.inputs(torch.from_numpy(levels)[None])[0].numpy(), expected)
+
+
+def test_inputs_are_divided_by_numbers_on_their_own_device() -> None:
+    """A GPU multiplies by the reciprocal of a number that lies elsewhere, which gives other last bits."""
+    inputs = Preprocess((4, 4), 4, (0.5,) * 3, (0.25,) * 3).inputs
+    for dtype in (torch.uint8, torch.float32):
+        with Divisors() as divisors:
+            assert inputs(torch.zeros(2, 3, 4, 4, dtype=dtype, device="meta")).device.type == "meta"
+        assert len(divisors.devices) == (2 if dtype == torch.uint8 else 1) and set(divisors.devices) == {"meta"}
+
+
+class Divisors(TorchDispatchMode):
+    """The devices of what is divided by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.devices: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.div.Tensor:
+            self.devices.append(args[1].device.type)
+        return func(*args, **(kwargs or {}))

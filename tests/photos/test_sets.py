@@ -592,6 +592,23 @@ def test_batches_are_the_same_for_any_number_of_workers(mixed: PhotoSet, workers
     assert len(alone) == len(together) == 9 and all(map(same, alone, together))
 
 
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_batches_larger_than_what_a_worker_reads_at_a_time_hold_photos_of_any_depth(workers: int) -> None:
+    """Pieces of 8 and 16 bits, mixed ones, and one with a photo that cannot be read."""
+    photos: list[Any] = [np.asarray(picture(i)) for i in range(27)]
+    for deep in (9, 10, 25):
+        photos[deep] = photos[deep].astype(np.uint16) * 257
+    photos[18] = np.zeros((0, 0, 3), np.uint8)
+    opened = open_photos(photos)
+    got = list(batches(opened, range(27), RAW, 20, workers=workers))
+    assert [len(batch.images) for batch in got] == [20, 20]
+    assert [index for batch in got for index, _ in batch.skipped] == [18]
+    for batch in got:
+        expected = torch.zeros(20, 3, 16, 16)
+        expected[batch.slots] = RAW.images([opened.read(i) for i in batch.indices])
+        assert torch.equal(batch.images, expected)
+
+
 @pytest.mark.parametrize("kind", ["table", "shards", "dataset"])
 def test_workers_read_tables_shards_and_datasets_alike(tmp_path: Path, kind: str) -> None:
     photos = {f"{i}.png": encoded(i) for i in range(30)}
@@ -662,13 +679,13 @@ def test_a_worker_killed_in_the_middle_of_handing_over_is_told(mixed: PhotoSet) 
 
 
 class RunsOut(Preprocess):
-    def image(self, photo: Any) -> Any:
+    def levels(self, photo: Any) -> Any:
         raise MemoryError("no room")
 
 
 def test_what_fails_in_a_worker_is_told_with_its_traceback() -> None:
     prepare = RunsOut(RAW.size, RAW.short_side, RAW.mean, RAW.std)
-    with pytest.raises(DeconvNetError, match=r"(?s)reads photos failed.*in image.*MemoryError: no room"):
+    with pytest.raises(DeconvNetError, match=r"(?s)reads photos failed.*in levels.*MemoryError: no room"):
         list(batches(open_photos(Rows(picture)), range(5), prepare, 4, workers=2))
 
 

@@ -62,6 +62,7 @@ def little_atlas(
         deconvnet=deconvnet.__version__,
         model=ModelSource(loaded.spec, dict(loaded.options), "sha256:0"),
         rules=asdict(net.rules),
+        precision="float32",
         layers=of_atlas,
         photos=PhotoSource("samples", len(PHOTOS) + 1, "sha256:1"),
         preprocess=asdict(loaded.preprocess),

@@ -3,6 +3,7 @@
 import pytest
 
 from deconvnet import DeconvNet, RuleSet, load_model
+from deconvnet.network import attached
 from deconvnet.viewer.repeat import flags, setup
 
 
@@ -10,6 +11,7 @@ from deconvnet.viewer.repeat import flags, setup
 @pytest.mark.parametrize(
     ("spec", "rules", "options", "words"),
     [
+        ("zfnet-mini", "deconvnet", {"precision": "bfloat16"}, "--precision bfloat16"),
         ("zfnet-mini", "guided", {}, "--rules guided"),
         ("zfnet-mini", RuleSet(smooth="rectify"), {}, "--smooth rectify"),
         ("zfnet-mini", RuleSet(unpool="average"), {}, None),
@@ -25,10 +27,12 @@ from deconvnet.viewer.repeat import flags, setup
     ],
 )
 def test_flags_and_lines_name_the_network_and_the_rules(spec, rules, options, words):
-    loaded = load_model(spec, **options)
-    net = DeconvNet(loaded.model, loaded.example_input, rules=rules)
+    precision = options.get("precision")
+    loaded = load_model(spec, **{name: value for name, value in options.items() if name != "precision"})
+    net = DeconvNet(loaded.model, loaded.example_input, rules=rules, precision=precision)
     assert flags(net, loaded) == words
     namespace: dict[str, object] = {}
     exec(setup(net, loaded), namespace)
     assert namespace["net"].rules == net.rules
+    assert attached(namespace["net"]).arithmetic == attached(net).arithmetic
     assert namespace["loaded"].preprocess == loaded.preprocess and namespace["loaded"].labels == loaded.labels

@@ -59,8 +59,8 @@ def build_atlas(
             finished atlas of the same options is returned as it is.
         take_over: take the place of a run on another machine that has not ended properly; only where it is known to be
             gone. A killed run on this machine is recognised and replaced with a warning.
-        workers: processes that read photos, 0 (the default) or more. On Ray, which reads photos wherever it has room,
-            processes that run the network, each on one core or GPU; 0 is one.
+        workers: processes that read photos and draw pictures, 0 (the default) or more. On Ray, which reads photos
+            wherever it has room, processes that run the network, each on one core or GPU; 0 is one.
         engine: "local" (the default), or "ray" to scan on Ray Data (the extra `ray`). The result is the same.
         ray_address: host:port of a Ray cluster, "auto" for the one of this machine. Otherwise the one in use, or in
             the environment variable RAY_ADDRESS, or else one that is started for the scan, on this machine alone.
@@ -69,7 +69,7 @@ def build_atlas(
         sample: use at most this many photos, drawn at random, in place of `limit`.
         seed: of the sample; 0 if none is given.
         batch: photos in each forward pass. It is part of the result's last bits, so it is the same for all of it;
-            by default as many as `memory` allows, 8 at most.
+            by default as many as `memory` allows, 8 at most on a CPU and 64 on an accelerator.
         memory: for a batch, such as "2GB" (the default).
         keep_signal: keep the signed signals as well, in half precision.
         progress: called with a stage ("scan", "project", "write"), how much of how much is done, and in a scan how
@@ -114,7 +114,8 @@ def scan_photos(
         memory: filled beside the scan.
     """
     unfinished = Unfinished(held_folder.folder)
-    scan, done, skipped = unfinished.load_scan(build.layers, build.k, of_scan, build.batch)
+    device = build.loaded.device if build.engine == "local" else "cpu"
+    scan, done, skipped = unfinished.load_scan(build.layers, build.k, of_scan, build.batch, device)
     scan.digests.check(build.photos)
     count, photos = len(of_scan), of_scan[done * build.batch :]
     build.report_progress("scan", count - len(photos), count, len(skipped))
@@ -123,6 +124,7 @@ def scan_photos(
     saves = Saves(_SAVE_SECONDS)
 
     def save() -> None:
+        scan.check()
         unfinished.save_scan(held_folder, scan, done, skipped)
 
     with closing(_scan(build, scan, photos, memory)) as skipped_of_batches:
@@ -147,7 +149,8 @@ def _scan(
         yield from scan_on_ray(scan, build, job)
         return
     remember = None if memory is None else memory.remember
-    for batch in batches(build.photos, photos, build.loaded.preprocess, build.batch, workers=build.workers):
+    options: dict[str, Any] = {"workers": build.workers, "device": build.loaded.device}
+    for batch in batches(build.photos, photos, build.loaded.preprocess, build.batch, **options):
         slots, indices = batch.slots.tolist(), batch.indices.tolist()
         scan.digests.add(indices, batch.digests)
         trace = scan.add(build.attached, batch.images.to(build.loaded.example_input), slots, indices, remember)

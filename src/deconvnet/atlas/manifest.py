@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from deconvnet._errors import ArgumentError, AtlasError, DeconvNetError
 from deconvnet._files import damaged, decode_json, is_file, is_folder, read_json, write_whole
+from deconvnet._types import Precision
 from deconvnet.photos.pick import Pick
 
 FORMAT_VERSION = 1
@@ -95,6 +96,7 @@ class Recipe:
         deconvnet: version of this package.
         model: the network.
         rules: options of the way down, as `RuleSet` takes them.
+        precision: what it was computed in: a type, or "tf32".
         preprocess: how photos became inputs, as `Preprocess` takes it.
         k: activations kept of each feature map.
         batch: photos in each forward pass.
@@ -104,6 +106,7 @@ class Recipe:
     deconvnet: str
     model: ModelSource
     rules: Mapping[str, Plain]
+    precision: Precision
     preprocess: Mapping[str, Plain]
     k: Annotated[int, Meta(ge=1, le=WIDEST)]
     batch: _Positive

@@ -2,8 +2,9 @@
 
 import hashlib
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
 
@@ -17,16 +18,17 @@ from deconvnet._errors import ArgumentError
 from deconvnet._memory import check_fits, in_bytes
 from deconvnet._types import LayerInfo
 from deconvnet._version import __version__
+from deconvnet._workers import MOST_WORKERS
 from deconvnet.atlas.manifest import AtlasLayer, Counts, Key, Manifest, ModelSource, PhotoSource, Plain, check_k, key_of
 from deconvnet.engine.activations import layer_names
 from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.layers import layer_infos, rectifiers, value_of
 from deconvnet.models.load import LoadedModel
-from deconvnet.photos.batches import MOST_WORKERS
 from deconvnet.photos.pick import Pick
 from deconvnet.photos.sets import PhotoSet, open_photos
 
-MOST_AT_ONCE = 8  # more are slower: their maps are too large for the caches, and for memory that is used again
+MOST_AT_ONCE = 8  # on a CPU; more are slower: their maps are too large for its caches
+MOST_ON_ACCELERATOR = 64  # fewer would leave it waiting for this process
 
 _MEMORY = "2GB"  # for a batch; not what is free, so that all machines choose the same
 _SMALLEST, _LARGEST = 32, 128  # pixels of a tile
@@ -67,7 +69,7 @@ class Build:
         k: activations kept of each feature map.
         batch: photos in each forward pass, for all of the atlas.
         pick: which photos of the set are used.
-        workers: processes that read photos; on Ray, that run the network.
+        workers: processes that read photos and draw pictures; on Ray, that run the network.
         engine: what scans.
         ray_address: of a cluster.
         keep_signal: whether the signed signals are kept.
@@ -94,6 +96,16 @@ class Build:
         return self.pick.size(len(self.photos))
 
     @property
+    def layer_names(self) -> list[str]:
+        """Of the layers that are scanned."""
+        return [info.name for info in self.layers]
+
+    @property
+    def drawing_workers(self) -> int:
+        """Processes on this machine that draw pictures; 0 draws them here."""
+        return self.workers if self.engine == "local" else min(self.workers, os.cpu_count() or 1)
+
+    @property
     def batches(self) -> int:
         """How many batches the photos make."""
         return math.ceil(self.count / self.batch)
@@ -112,6 +124,7 @@ class Build:
             deconvnet=__version__,
             model=_model_source(self.loaded, self.attached.model),
             rules=asdict(self.attached.rules),
+            precision=self.attached.precision,
             layers=_atlas_layers(self.attached, self.layers),
             photos=PhotoSource(self.photos_name, len(self.photos), self.photos.fingerprint, self.pick),
             preprocess=asdict(self.loaded.preprocess),
@@ -131,6 +144,7 @@ def prepare(
         ArgumentError, PhotoError, LayerNotFoundError, UnsupportedOperationError: as `build_atlas`.
     """
     instance("loaded", loaded, LoadedModel).preprocess.check_images("an atlas")
+    attached = replace(attached, arithmetic=replace(attached.arithmetic, deterministic=True))
     k, options = whole_number("k", k), checked_options(options)
     infos = layer_infos(attached.own_graph(), attached.rules, attached.operations.rows)
     scanned = scan_layers(attached, infos, layers)
@@ -140,7 +154,9 @@ def prepare(
     pick = _pick(options).of_set(len(source))
     count = pick.size(len(source))
     memory = options.get("memory")
-    batch = options.get("batch") or _canonical_batch(infos, scanned, in_bytes(_MEMORY if memory is None else memory))
+    batch = options.get("batch") or _canonical_batch(
+        infos, scanned, in_bytes(_MEMORY if memory is None else memory), loaded.device
+    )
     largest = max(info.channels * math.prod(info.size) for info in infos.values())
     check_fits("batch", min(batch, count), "photo", 2 * largest * 4, loaded.device)
     return Build(
@@ -212,11 +228,14 @@ def _pick(options: Options) -> Pick:
     return Pick.of(options.get("limit"), options.get("sample"), options.get("seed"))
 
 
-def _canonical_batch(infos: Mapping[str, LayerInfo], layers: Sequence[LayerInfo], budget: int) -> int:
-    """How many photos run at once, from the sizes of what a forward pass holds."""
+def _canonical_batch(
+    infos: Mapping[str, LayerInfo], layers: Sequence[LayerInfo], budget: int, device: torch.device
+) -> int:
+    """How many photos run at once, from the kind of device and the sizes of what a forward pass holds."""
     largest = max(info.channels * math.prod(info.size) for info in infos.values())
     scanned = sum(info.channels * math.prod(info.size) for info in layers)
-    return max(1, min(MOST_AT_ONCE, budget // (4 * (6 * largest + 2 * scanned))))
+    most = MOST_AT_ONCE if device.type == "cpu" else MOST_ON_ACCELERATOR
+    return max(1, min(most, budget // (4 * (6 * largest + 2 * scanned))))
 
 
 def _atlas_layers(attached: Attachment, layers: Sequence[LayerInfo]) -> tuple[AtlasLayer, ...]:

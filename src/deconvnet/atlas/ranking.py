@@ -2,16 +2,17 @@
 
 Of each image and feature map there is one candidate, its strongest position; the k strongest over images stay.
 Of equal activations the earlier image is the stronger, then the earlier position. An activation of zero or
-below is not a candidate.
+below is not a candidate. Nothing here waits for the device that a ranking is on.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
+import torch
 from jaxtyping import Float32, Int64
+from torch import Tensor
 
-NONE = np.iinfo(np.int64).max  # stands for the image of an empty rank
+NONE = torch.iinfo(torch.int64).max  # stands for the image of an empty rank
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,41 +28,47 @@ class Ranking:
         positions: (c, k) flat positions in the map; `NONE` where there are fewer.
     """
 
-    activations: Float32[np.ndarray, "c k"]
-    images: Int64[np.ndarray, "c k"]
-    positions: Int64[np.ndarray, "c k"]
+    activations: Float32[Tensor, "c k"]
+    images: Int64[Tensor, "c k"]
+    positions: Int64[Tensor, "c k"]
 
     @staticmethod
-    def empty(channels: int, k: int) -> "Ranking":
+    def empty(channels: int, k: int, device: torch.device | str = "cpu") -> "Ranking":
         """The ranking of no images."""
-        none = np.full((channels, k), NONE)
-        return Ranking(np.full((channels, k), -np.inf, dtype=np.float32), none, none.copy())
+        activations = torch.full((channels, k), -torch.inf, device=device)
+        none = torch.full((channels, k), NONE, device=device)
+        return Ranking(activations, none, none.clone())
 
     @property
     def k(self) -> int:
         """How many of each feature map are kept."""
         return int(self.activations.shape[1])
 
+    @property
+    def least(self) -> Float32[Tensor, " c"]:
+        """An activation of each map that k images reach; minus infinity while there are fewer."""
+        return self.activations[:, -1]
+
     def added(
         self,
-        images: Int64[np.ndarray, " n"],
-        activations: Float32[np.ndarray, "n c"],
-        positions: Int64[np.ndarray, "n c"],
+        images: Int64[Tensor, " n"],
+        activations: Float32[Tensor, "n c"],
+        positions: Int64[Tensor, "n c"],
     ) -> "Ranking":
-        """The ranking with more images, of each the strongest activation of every feature map.
+        """The ranking with images that are not in it yet, of each the strongest activation of every feature map.
 
         Args:
             images: their indices.
             activations: of each image and map, the strongest.
             positions: where it is, as a flat position.
         """
-        enters = (activations > 0) & (activations >= self.activations[:, -1])
-        rows = np.flatnonzero(enters.any(1))  # late in a data set few images enter
-        if not rows.size:
-            return self
-        values = np.where(enters, activations, -np.inf)[rows].T
-        indices = np.where(enters[rows].T, images[rows], NONE)
-        return _strongest([self, Ranking(values, indices, np.where(enters[rows].T, positions[rows].T, NONE))], self.k)
+        out = ~((activations > 0) & (activations >= self.least))
+        added = Ranking(
+            activations.masked_fill(out, -torch.inf).T,
+            images[:, None].expand_as(out).masked_fill(out, NONE).T,
+            positions.masked_fill(out, NONE).T,
+        )
+        return _strongest([self, added], self.k)
 
     def merged(self, other: "Ranking") -> "Ranking":
         """The ranking of the images of both.
@@ -70,22 +77,43 @@ class Ranking:
             ValueError: other feature maps, or another k.
         """
         if self.activations.shape != other.activations.shape:
-            raise ValueError(f"rankings of {self.activations.shape} and {other.activations.shape} do not merge.")
-        return _strongest([self, other], self.k)
+            raise ValueError(
+                f"rankings of {tuple(self.activations.shape)} and {tuple(other.activations.shape)} do not merge."
+            )
+        both = [self, Ranking(*(part.to(self.images.device) for part in vars(other).values()))]
+        return _strongest([_without_repeated(both)], self.k)
+
+    def of(self, maps: slice) -> "Ranking":
+        """That of some of the feature maps."""
+        return Ranking(self.activations[maps], self.images[maps], self.positions[maps])
 
 
 def _strongest(rankings: Sequence[Ranking], k: int) -> Ranking:
-    activations = np.concatenate([ranking.activations for ranking in rankings], 1)
-    images = np.concatenate([ranking.images for ranking in rankings], 1)
-    positions = np.concatenate([ranking.positions for ranking in rankings], 1)
-    order = np.lexsort((positions, images, -activations), axis=1)
-    activations, images, positions = (np.take_along_axis(part, order, 1) for part in (activations, images, positions))
-    equal = (images[:, :, None] == images[:, None, :]) & (images != NONE)[:, :, None]
-    repeated = np.tril(equal, -1).any(2)
-    if repeated.any():  # an image that was in both: its second mention moves behind all others
-        order = np.argsort(repeated, axis=1, kind="stable")
-        activations = np.take_along_axis(np.where(repeated, -np.inf, activations), order, 1)
-        images, positions = (
-            np.take_along_axis(np.where(repeated, NONE, part), order, 1) for part in (images, positions)
-        )
-    return Ranking(activations[:, :k].astype(np.float32), images[:, :k], positions[:, :k])
+    """The k strongest of rankings of different images."""
+    together = _joined(rankings)
+    by_image = _taken(together, together.images.argsort(dim=1, stable=True))
+    ordered = _taken(by_image, by_image.activations.argsort(dim=1, descending=True, stable=True))
+    return Ranking(*(part[:, :k] for part in vars(ordered).values()))
+
+
+def _without_repeated(rankings: Sequence[Ranking]) -> Ranking:
+    """All of the rankings together, of each image and map only the stronger activation, then the earlier position."""
+    together = _joined(rankings)
+    for order in ("positions", "activations", "images"):  # each keeps, of equals, the order of the one before
+        by = getattr(together, order).argsort(dim=1, descending=order == "activations", stable=True)
+        together = _taken(together, by)
+    repeated = torch.zeros_like(together.images, dtype=torch.bool)
+    repeated[:, 1:] = together.images[:, 1:] == together.images[:, :-1]
+    return Ranking(
+        together.activations.masked_fill(repeated, -torch.inf),
+        together.images.masked_fill(repeated, NONE),
+        together.positions.masked_fill(repeated, NONE),
+    )
+
+
+def _joined(rankings: Sequence[Ranking]) -> Ranking:
+    return Ranking(*(torch.cat(parts, 1) for parts in zip(*(vars(each).values() for each in rankings), strict=True)))
+
+
+def _taken(ranking: Ranking, order: Int64[Tensor, "c n"]) -> Ranking:
+    return Ranking(*(part.gather(1, order) for part in vars(ranking).values()))

@@ -26,11 +26,10 @@ from deconvnet import _errors
 from deconvnet._errors import ArgumentError, DeconvNetError
 from deconvnet.atlas.options import Build
 from deconvnet.atlas.scan import Measures, Scan
-from deconvnet.core.rules import RuleSet
 from deconvnet.engine.attachment import Attachment
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet, attached
-from deconvnet.photos.batches import Job, Skipped
+from deconvnet.photos.batches import Job, Skipped, inputs_in_slots
 from deconvnet.photos.values import Extent, Extents
 
 _CPUS = 0.5  # of a task or an actor
@@ -62,15 +61,15 @@ def scan_on_ray(scan: Scan, build: Build, job: Job) -> Generator[Skipped, None, 
         return
     loaded, extents = build.loaded, Extents()
     with _ray(build.ray_address) as ray:
-        sent = _packed(ray, loaded, build.attached.rules, scan)
+        sent = _packed(ray, loaded, build.attached, scan)
         for batch, row in enumerate(_rows(ray, job, sent, max(build.workers, 1), loaded.device.type == "cuda")):
             if row["batch"] != batch:
                 raise DeconvNetError(f"Ray returned batch {row['batch']} where batch {batch} was due.")
             report = json.loads(row["report"])
             if "fault" in report:
                 raise _raised(*report["fault"])
-            scan.take(_unpacked(row["measures"], scan), report["photos"])
-            scan.digests.add(report["photos"], report["digests"])
+            scan.take(_unpacked(row["measures"]), report["indices"])
+            scan.digests.add(report["indices"], report["digests"])
             extents.add(Extent(**extent) for extent in report["extents"])
             yield tuple((index, reason) for index, reason in report["skipped"])
     extents.warn()
@@ -141,12 +140,12 @@ def _rows(ray: Any, job: Job, sent: bytes, workers: int, on_gpus: bool) -> Itera
         raise DeconvNetError(f"Ray gave up: {_in_a_line(fault)}") from fault
 
 
-def _packed(ray: Any, loaded: LoadedModel, rules: RuleSet, scan: Scan) -> bytes:
+def _packed(ray: Any, loaded: LoadedModel, attached: Attachment, scan: Scan) -> bytes:
     """All that an actor needs, with the network's weights on the CPU: another machine numbers its GPUs otherwise."""
     cuda = loaded.device.type == "cuda"
     model = copy.deepcopy(loaded.model).cpu() if cuda else loaded.model
     try:
-        packed: bytes = ray.cloudpickle.dumps((replace(loaded, model=model), rules, scan))
+        packed: bytes = ray.cloudpickle.dumps((replace(loaded, model=model), attached.rules, attached.arithmetic, scan))
     except Exception as fault:  # whatever the parts of a network raise when they are pickled
         raise ArgumentError(
             f"the network {loaded.spec!r} cannot be sent to Ray's processes: {_in_a_line(fault)} Use engine='local'."
@@ -157,14 +156,11 @@ def _packed(ray: Any, loaded: LoadedModel, rules: RuleSet, scan: Scan) -> bytes:
 def _read(row: _Row, job: Job) -> _Row:
     """In a task: the photos of a batch."""
     try:
-        images = np.empty(job.shape, np.float32)
-        slots, digests, skipped, extents = job.read(row["batch"], images)
+        read, levels = job.read(row["batch"])
     except Exception as fault:
-        return {**row, "images": np.zeros(0, np.float32), "report": _fault(fault)}
-    photos = job.indices_of(row["batch"])[slots].tolist()
-    report = {"slots": slots.tolist(), "photos": photos, "digests": digests.tolist(), "skipped": skipped,
-              "extents": [asdict(extent) for extent in extents]}  # fmt: skip
-    return {**row, "images": images, "report": json.dumps(report)}
+        return {**row, "levels": b"", "report": _fault(fault)}
+    report = {**asdict(read), "dtype": levels.dtype.name, "shape": levels.shape}
+    return {**row, "levels": levels.tobytes(), "report": json.dumps(report)}
 
 
 class _Worker:
@@ -176,44 +172,39 @@ class _Worker:
 
     def __init__(self, sent: bytes) -> None:
         self._sent = sent
-        self._ready: tuple[Attachment, Tensor, Scan] | None = None
+        self._ready: tuple[LoadedModel, Attachment, Scan] | None = None
 
     def __call__(self, row: _Row) -> _Row:
         text, measures = row["report"], b""
         try:
             if "fault" not in (report := json.loads(text)):
-                measures = self._measures(row["images"], report["slots"], report["photos"])
+                levels = np.frombuffer(row["levels"], report["dtype"]).reshape(report["shape"])
+                measures = self._measures(torch.from_numpy(levels.copy()), report["slots"], report["indices"])
         except Exception as fault:
             text = _fault(fault)
         return {"batch": row["batch"], "report": text, "measures": measures}
 
-    def _measures(self, images: np.ndarray, slots: Sequence[int], photos: Sequence[int]) -> bytes:
+    def _measures(self, levels: Tensor, slots: Sequence[int], photos: Sequence[int]) -> bytes:
         self._ready = self._ready or _received(self._sent)
-        network, like, scan = self._ready
-        measures = scan.look(network, torch.tensor(images).to(like), slots, photos)
+        loaded, network, scan = self._ready
+        like = loaded.example_input
+        x = inputs_in_slots(loaded.preprocess, levels.to(like.device), slots).to(like)
+        measures = scan.look(network, x, slots, photos)
         scan.take(measures, photos)  # so that ever fewer positions are looked up
-        return save({
-            f"{index}/{name}": np.ascontiguousarray(array)
-            for index, layer in enumerate(scan.layers)
-            for name, array in measures.get(layer.name, {}).items()
-        })  # fmt: skip
+        return save({name: np.ascontiguousarray(tensor.numpy(force=True)) for name, tensor in measures.items()})
 
 
-def _received(sent: bytes) -> tuple[Attachment, Tensor, Scan]:
+def _received(sent: bytes) -> tuple[LoadedModel, Attachment, Scan]:
     from ray import cloudpickle
 
-    loaded, rules, scan = cloudpickle.loads(sent)
+    loaded, rules, arithmetic, scan = cloudpickle.loads(sent)
     loaded = replace(loaded, model=loaded.model.to(loaded.device.type), device=torch.device(loaded.device.type))
-    net = DeconvNet(loaded.model, loaded.example_input, rules=rules)
-    return attached(net), loaded.example_input, scan
+    net = DeconvNet(loaded.model, loaded.example_input, rules=rules, **asdict(arithmetic))
+    return loaded, attached(net), scan
 
 
-def _unpacked(packed: bytes, scan: Scan) -> Measures:
-    measures: Measures = {}
-    for key, array in load(packed).items():
-        index, _, name = key.partition("/")
-        measures.setdefault(scan.layers[int(index)].name, {})[name] = array
-    return measures
+def _unpacked(packed: bytes) -> Measures:
+    return {name: torch.from_numpy(array) for name, array in load(packed).items()}
 
 
 def _fault(fault: Exception) -> str:

@@ -1,19 +1,19 @@
 """One pass over the photos, forward only: of every feature map the strongest activations, and statistics."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from deconvnet._errors import NotFiniteError
 from deconvnet._types import LayerInfo, Unit
 from deconvnet.atlas.ranking import NONE, Ranking
-from deconvnet.atlas.tally import Tally
+from deconvnet.atlas.tally import Statistics, Tally
 from deconvnet.core.operations import RELU
 from deconvnet.core.rules import Rule
 from deconvnet.core.up import Trace
@@ -23,8 +23,8 @@ from deconvnet.photos.digests import Digests
 
 _CACHE_NUMBERS = 2**19  # that stay near the processor
 
-Measures: TypeAlias = dict[str, dict[str, np.ndarray]]
-"""By layer, what `Tally.add` takes of a batch."""
+Measures: TypeAlias = dict[str, Tensor]
+"""What `Tally.add` takes of the photos of a batch."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,15 @@ class Scan:
     Args:
         layers: what is scanned.
         k: how many activations of each feature map are ranked.
+        device: where the network runs; what is measured stays there, if it knows float64.
     """
 
-    def __init__(self, layers: Sequence[LayerInfo], k: int) -> None:
+    def __init__(self, layers: Sequence[LayerInfo], k: int, device: torch.device | str = "cpu") -> None:
         self.layers = tuple(layers)
-        self.tallies = {info.name: Tally(info.channels, math.prod(info.size), k) for info in layers}
+        ends = np.cumsum([info.channels for info in layers]).tolist()
+        self._maps = {info.name: slice(end - info.channels, end) for info, end in zip(layers, ends, strict=True)}
+        positions = [math.prod(info.size) for info in layers for _ in range(info.channels)]
+        self.tally = Tally(positions, k, "cpu" if torch.device(device).type == "mps" else device)
         self.digests = Digests()
 
     def add(
@@ -73,7 +77,7 @@ class Scan:
         photos: Sequence[int],
         remember: Mapping[str, Rule] | None = None,
     ) -> Trace | None:
-        """Run one batch, of the canonical size, and add the photos in it.
+        """Run one batch, of the canonical size, and add the photos in it; an accelerator is not waited for.
 
         Args:
             attached: the network.
@@ -84,13 +88,10 @@ class Scan:
 
         Returns:
             The forward pass, with what it remembered; None of a batch without photos.
-
-        Raises:
-            NotFiniteError: a layer gives NaN or infinity.
         """
         if not len(photos):
             return None
-        measures, trace = self._measured(attached, x, slots, photos, remember)
+        measures, trace = self._measured(attached, x, slots, remember)
         self.take(measures, photos)
         return trace
 
@@ -102,7 +103,7 @@ class Scan:
         A position is looked up where the activation enters the ranking so far. It is the position of every activation
         that a ranking of more photos, these among them, keeps in the end.
         """
-        return self._measured(attached, x, slots, photos)[0] if len(photos) else {}
+        return self._measured(attached, x, slots)[0] if len(photos) else {}
 
     def take(self, measures: Measures, photos: Sequence[int]) -> None:
         """Add what `look` measured in a batch.
@@ -111,84 +112,103 @@ class Scan:
             measures: from this scan, or from another of the same layers whose photos are added too.
             photos: their indices.
         """
-        indices = np.asarray(photos, dtype=np.int64)
-        for layer, arrays in measures.items():
-            self.tallies[layer].add(indices, **arrays)
+        if measures:
+            here = {name: _sent(tensor, self.tally.device) for name, tensor in measures.items()}
+            self.tally.add(_sent(torch.tensor(photos, device="cpu"), self.tally.device), **here)
+
+    def check(self) -> None:
+        """Raise unless all that was measured is finite; waits for the device.
+
+        Raises:
+            NotFiniteError: a layer gives NaN or infinity.
+        """
+        faults = self.tally.faults
+        for layer, maps in self._maps.items():
+            first = int(faults[maps].min())
+            if first != NONE:
+                raise NotFiniteError(f"layer {layer!r} gives NaN or infinity for photo number {first}.")
 
     def merge(self, other: "Scan") -> None:
         """Add a scan of other photos."""
-        for name, tally in self.tallies.items():
-            tally.merge(other.tallies[name])
+        self.tally.merge(other.tally)
         self.digests.merge(other.digests)
 
     @property
     def rankings(self) -> dict[str, Ranking]:
+        """Of the feature maps of each layer, by name; on the CPU."""
+        ranking = self.tally.ranking
+        return {name: ranking.of(maps) for name, maps in self._maps.items()}
+
+    @property
+    def statistics(self) -> dict[str, Statistics]:
         """Of the feature maps of each layer, by name."""
-        return {name: tally.ranking for name, tally in self.tallies.items()}
+        statistics = self.tally.statistics()
+        return {name: statistics.of(maps) for name, maps in self._maps.items()}
 
     def top_units(self) -> list[TopUnit]:
         """The units of all top activations, in order of photos, then layers, feature maps and ranks."""
-        rows = []
+        rows, rankings = [], self.rankings
         for index, info in enumerate(self.layers):
-            ranking = self.tallies[info.name].ranking
-            for channel, rank in np.argwhere(ranking.images != NONE).tolist():
-                position = np.unravel_index(ranking.positions[channel, rank], info.size) if info.size else ()
+            activations, images, positions = (part.numpy() for part in vars(rankings[info.name]).values())
+            for channel, rank in np.argwhere(images != NONE).tolist():
+                position = np.unravel_index(positions[channel, rank], info.size) if info.size else ()
                 unit = TopUnit(
-                    info.name, channel, rank, int(ranking.images[channel, rank]), tuple(map(int, position)),
-                    float(ranking.activations[channel, rank]),
+                    info.name, channel, rank, int(images[channel, rank]), tuple(map(int, position)),
+                    float(activations[channel, rank]),
                 )  # fmt: skip
                 rows.append((unit.photo, index, channel, rank, unit))
         return [unit for *_, unit in sorted(rows, key=lambda row: row[:4])]
 
     def _measured(
-        self,
-        attached: Attachment,
-        x: Tensor,
-        slots: Sequence[int],
-        photos: Sequence[int],
-        remember: Mapping[str, Rule] | None = None,
+        self, attached: Attachment, x: Tensor, slots: Sequence[int], remember: Mapping[str, Rule] | None = None
     ) -> tuple[Measures, Trace]:
-        measures: Measures = {}
-        watch = self._watch(np.asarray(photos, dtype=np.int64), torch.as_tensor(slots, device="cpu"), measures)
-        return measures, watch_activations(attached, x, list(self.tallies), watch, remember)
-
-    def _watch(
-        self, photos: Int64[np.ndarray, " n"], rows: Tensor, measures: Measures
-    ) -> Callable[[str, Tensor], None]:
-        """A function that measures a layer's activations as they are shown, and puts them into `measures`."""
+        measured: dict[str, Measures] = {}
         rectified = {info.name: info.kind == RELU for info in self.layers}
 
         def measure(layer: str, values: Tensor) -> None:
             maps = values.flatten(2) if values.ndim > 2 else values[:, :, None]
-            peaks, means, positive = _measure(maps, rows.tolist(), rectified[layer])
-            if not np.isfinite(peaks).all() or not np.isfinite(means).all():
-                bad = photos[~np.isfinite(peaks + means).all(1)]
-                raise NotFiniteError(f"layer {layer!r} gives NaN or infinity for photo number {bad[0]}.")
-            positions = np.full(peaks.shape, NONE)
-            entering = np.nonzero((peaks > 0) & (peaks >= self.tallies[layer].least))
-            if entering[0].size:  # late in a data set few: the position is looked up for these alone
-                strongest = maps[rows[entering[0]], torch.as_tensor(entering[1], device="cpu")].argmax(1)
-                positions[entering] = strongest.cpu().numpy()
-            measures[layer] = {"peaks": peaks, "positions": positions, "means": means, "positive": positive}
+            if maps.device.type == "cpu":
+                measured[layer] = _measure_in_cache(maps, rectified[layer], self.tally.least[self._maps[layer]])
+            else:
+                measured[layer] = _measure(maps)
 
-        return measure
+        trace = watch_activations(attached, x, list(self._maps), measure, remember, look_for_nan=False)
+        names = measured[self.layers[0].name]
+        together = {name: torch.cat([measured[layer][name] for layer in self._maps], 1) for name in names}
+        if len(slots) < len(x):
+            rows = _sent(torch.tensor(slots, device="cpu"), x.device)
+            together = {name: tensor[rows] for name, tensor in together.items()}
+        return together, trace
 
 
-def _measure(
-    maps: Float[Tensor, "b c positions"], rows: Sequence[int], rectified: bool
-) -> tuple[Float32[np.ndarray, "n c"], Float32[np.ndarray, "n c"], Int64[np.ndarray, "n c"]]:
-    """Of some images: each map's largest activation, its mean, and how many are above zero.
+def _measure(maps: Float[Tensor, "b c positions"]) -> Measures:
+    """Of each map its largest activation and where that is, its mean, and how many are above zero: on the device."""
+    peaks, positions = maps.max(2)
+    return {
+        "peaks": peaks.float(), "positions": positions, "means": maps.mean(2).float(), "positive": (maps > 0).sum(2),
+    }  # fmt: skip
 
-    A few images at a time, so that what is read three times stays near the processor.
+
+def _measure_in_cache(maps: Float[Tensor, "b c positions"], rectified: bool, least: Float32[Tensor, " c"]) -> Measures:
+    """The same on a CPU, where much time goes into reading.
+
+    A few images at a time, so that what is read three times stays near the processor; and a position is looked up only
+    where the activation enters the ranking, which happens ever more rarely.
     """
     at_once = max(1, _CACHE_NUMBERS // maps[0].numel())
     peaks, means, alive = [], [], []
-    for first in range(0, len(rows), at_once):
-        chunk = rows[first : first + at_once]
-        adjacent = chunk[-1] - chunk[0] == len(chunk) - 1
-        images = maps[chunk[0] : chunk[-1] + 1] if adjacent else maps[chunk]
+    for images in torch.split(maps, at_once):
         peaks.append(images.amax(2))
         means.append(images.mean(2))
         alive.append((images if rectified else images.clamp(min=0)).sign().sum(2, dtype=torch.float32))
-    peak, mean, positive = (torch.cat(chunks).float().cpu().numpy() for chunks in (peaks, means, alive))
-    return peak, mean, positive.astype(np.int64)
+    peak, mean, positive = (torch.cat(chunks).float() for chunks in (peaks, means, alive))
+    positions = torch.full_like(peak, NONE, dtype=torch.int64)
+    entering = (peak > 0) & (peak >= least)
+    positions[entering] = maps[entering].argmax(1)
+    return {"peaks": peak, "positions": positions, "means": mean, "positive": positive.long()}
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on a device; a GPU is not waited for."""
+    pinned = tensor.device.type == "cpu" and device.type == "cuda"
+    return tensor.pin_memory().to(device, non_blocking=True) if pinned else tensor.to(device)

@@ -1,14 +1,16 @@
-"""What a scan measures of each layer: the strongest activations, and statistics. All of it merges exactly.
+"""What a scan measures of feature maps: the strongest activations, and statistics. All of it merges exactly.
 
 Sums are kept in whole numbers, so that they come out the same to the last bit whatever the order and
 grouping in which photos were added.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float32, Float64, Int64
+from torch import Tensor
 
 from deconvnet.atlas.ranking import NONE, Ranking
 
@@ -18,12 +20,13 @@ _FRACTION = 2.0**36  # parts of one in which sums of means are counted
 _OCTAVES = 20  # activations from 2^-20 to 2^20 are told apart in quantiles
 _BINS = 8  # in each octave
 _COUNT = 2 * _OCTAVES * _BINS
+_EDGES = (2.0 ** (np.arange(1, _COUNT + 1) / _BINS - _OCTAVES)).astype(np.float32)  # between those above zero
 _AT_ONCE = 32  # photos that are counted at once
 
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Of each feature map of a layer.
+    """Of each feature map.
 
     Attributes:
         photos: how many were seen.
@@ -40,36 +43,46 @@ class Statistics:
     active: Float64[np.ndarray, " c"]
     quantiles: Float32[np.ndarray, "c q"]
 
+    def of(self, maps: slice) -> "Statistics":
+        """Those of some of the feature maps."""
+        return Statistics(self.photos, self.mean[maps], self.largest[maps], self.active[maps], self.quantiles[maps])
+
 
 class Tally:
-    """What was measured so far in one layer; photos are added in place.
+    """What was measured so far in the feature maps of all layers; photos are added in place.
+
+    Adding does not wait for the device: everything stays there until it is asked for.
 
     Args:
-        channels: feature maps.
-        map_positions: how many positions each map has.
+        map_positions: of each feature map, how many positions it has.
         k: how many activations of each map are ranked.
+        device: where all of it is.
     """
 
-    def __init__(self, channels: int, map_positions: int, k: int) -> None:
-        self.map_positions = map_positions
-        self._ranking = Ranking.empty(channels, k)
-        self._waiting: list[dict[str, np.ndarray]] = []  # photos that are not counted yet: many at once are cheaper
-        self._state: dict[str, np.ndarray] = {
-            "photos": np.zeros(1, dtype=np.int64),
-            "whole": np.zeros(channels, dtype=np.int64),
-            "parts": np.zeros(channels, dtype=np.int64),
-            "positive": np.zeros(channels, dtype=np.int64),
-            "largest": np.full(channels, -np.inf, dtype=np.float32),
-            "bins": np.zeros((channels, _COUNT + 2), dtype=np.int64),
-        }
+    def __init__(self, map_positions: Sequence[int], k: int, device: torch.device | str = "cpu") -> None:
+        channels = len(map_positions)
+        self.map_positions = np.array(map_positions, np.int64)
+        self.device = torch.device(device)
+        self._ranking = Ranking.empty(channels, k, device)
+        self._waiting: list[dict[str, Tensor]] = []  # photos that are not counted yet: many at once are cheaper
+        self._faults = torch.full((channels,), NONE, device=device)  # the first photo that gave NaN or infinity
+        self._edges = torch.tensor(_EDGES, device=device)
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=torch.int64, device=device)
+
+        self._state = {
+            "photos": zeros(1), "whole": zeros(channels), "parts": zeros(channels), "positive": zeros(channels),
+            "largest": torch.full((channels,), -torch.inf, device=device), "bins": zeros(channels, _COUNT + 2),
+        }  # fmt: skip
 
     def add(
         self,
-        photos: Int64[np.ndarray, " n"],
-        peaks: Float32[np.ndarray, "n c"],
-        positions: Int64[np.ndarray, "n c"],
-        means: Float32[np.ndarray, "n c"],
-        positive: Int64[np.ndarray, "n c"],
+        photos: Int64[Tensor, " n"],
+        peaks: Float32[Tensor, "n c"],
+        positions: Int64[Tensor, "n c"],
+        means: Float32[Tensor, "n c"],
+        positive: Int64[Tensor, "n c"],
     ) -> None:
         """Add photos.
 
@@ -87,47 +100,58 @@ class Tally:
 
     @property
     def ranking(self) -> Ranking:
-        """The strongest activations of each map."""
+        """The strongest activations of each map, on the CPU."""
         self._count()
-        return self._ranking
+        return Ranking(*(part.cpu() for part in vars(self._ranking).values()))
 
     @property
-    def least(self) -> Float32[np.ndarray, " c"]:
+    def least(self) -> Float32[Tensor, " c"]:
         """An activation of each map that k photos so far reach; minus infinity while there are fewer."""
-        return self._ranking.activations[:, -1]
+        return self._ranking.least
+
+    @property
+    def faults(self) -> Int64[np.ndarray, " c"]:
+        """Of each map the first photo in which it gave NaN or infinity; `NONE` where it did not."""
+        self._count()
+        return self._faults.numpy(force=True)
 
     def _count(self) -> None:
         """Count the photos that wait."""
         if not self._waiting:
             return
         names = self._waiting[0]
-        together = {name: np.concatenate([batch[name] for batch in self._waiting]) for name in names}
+        together = {name: torch.cat([batch[name] for batch in self._waiting]) for name in names}
         self._waiting = []
         photos, peaks, means = together["photos"], together["peaks"], together["means"]
         self._ranking = self._ranking.added(photos, peaks, together["positions"])
         state = self._state
-        whole = np.floor(means.astype(np.float64))
+        whole = means.double().floor()
         state["photos"] += len(photos)
-        state["whole"] += whole.astype(np.int64).sum(0)
-        state["parts"] += np.rint((means - whole) * _FRACTION).astype(np.int64).sum(0)
+        state["whole"] += whole.long().sum(0)
+        state["parts"] += ((means - whole) * _FRACTION).round().long().sum(0)
         state["positive"] += together["positive"].sum(0)
-        np.maximum(state["largest"], peaks.max(0), out=state["largest"])
-        for row in _bins(peaks):
-            state["bins"][np.arange(len(row)), row] += 1
+        torch.maximum(state["largest"], peaks.amax(0), out=state["largest"])
+        bins = ((torch.bucketize(peaks, self._edges, right=True) + 1) * (peaks > 0)).T
+        state["bins"].scatter_add_(1, bins, torch.ones_like(bins))
+        finite = peaks.isfinite() & means.isfinite()
+        self._faults = torch.minimum(self._faults, photos[:, None].expand_as(finite).masked_fill(finite, NONE).amin(0))
 
     def merge(self, other: "Tally") -> None:
         """Add the photos of another tally, of other photos."""
-        self._ranking = self.ranking.merged(other.ranking)
+        other._count()
+        self._count()
+        self._ranking = self._ranking.merged(other._ranking)
+        self._faults = torch.minimum(self._faults, other._faults.to(self.device))
         for name, value in other._state.items():
             if name == "largest":
-                np.maximum(self._state[name], value, out=self._state[name])
+                torch.maximum(self._state[name], value.to(self.device), out=self._state[name])
             else:
-                self._state[name] += value
+                self._state[name] += value.to(self.device)
 
     def statistics(self) -> Statistics:
         """What the photos so far amount to; of no photos, not a number."""
-        self._count()
-        state, photos = self._state, int(self._state["photos"][0])
+        state = self.arrays()
+        photos = int(state["photos"][0])
         count = photos or np.nan
         mean = (state["whole"] + state["parts"] / _FRACTION) / count
         active = state["positive"] / (count * self.map_positions)
@@ -139,7 +163,7 @@ class Tally:
         """All of it, for saving."""
         ranking = self.ranking
         of_ranking = {"activations": ranking.activations, "images": ranking.images, "places": ranking.positions}
-        return {**of_ranking, **self._state}
+        return {name: tensor.numpy(force=True) for name, tensor in {**of_ranking, **self._state}.items()}
 
     def restore(self, arrays: Mapping[str, np.ndarray], seen: Int64[np.ndarray, " n"], count: int) -> None:
         """Take what `arrays` of an equal tally gave in place of what is here.
@@ -154,21 +178,22 @@ class Tally:
         """
         expected = self.arrays()
         if arrays.keys() != expected.keys():
-            raise ValueError(f"it holds {', '.join(sorted(arrays))} of a layer instead of {', '.join(expected)}")
+            raise ValueError(f"it holds {', '.join(sorted(arrays))} instead of {', '.join(expected)}")
         for name, array in arrays.items():
             if (array.dtype, array.shape) != (expected[name].dtype, expected[name].shape):
                 raise ValueError(
                     f"{name} is {array.dtype} of shape {array.shape} instead of {expected[name].dtype} of shape "
                     f"{expected[name].shape}"
                 )
-        ranking = Ranking(arrays["activations"], arrays["images"], arrays["places"])
-        state = {name: np.array(arrays[name]) for name in self._state}
-        _check_state(state, count, self.map_positions)
-        _check_ranking(ranking, state, seen, self.map_positions)
-        self._ranking, self._state, self._waiting = ranking, state, []
+        _check_state(arrays, count, self.map_positions)
+        _check_ranking(arrays, seen, self.map_positions)
+        tensors = {name: torch.tensor(array, device=self.device) for name, array in arrays.items()}
+        self._ranking = Ranking(tensors["activations"], tensors["images"], tensors["places"])
+        self._state = {name: tensors[name] for name in self._state}
+        self._faults, self._waiting = torch.full_like(self._faults, NONE), []
 
 
-def _check_state(state: Mapping[str, np.ndarray], count: int, map_positions: int) -> None:
+def _check_state(state: Mapping[str, np.ndarray], count: int, map_positions: Int64[np.ndarray, " c"]) -> None:
     """Raise ValueError unless the statistics can be those of so many photos."""
     bins, positive = state["bins"], state["positive"]
     if state["photos"][0] != count or (bins < 0).any() or (bins.sum(1) != count).any():
@@ -180,29 +205,22 @@ def _check_state(state: Mapping[str, np.ndarray], count: int, map_positions: int
 
 
 def _check_ranking(
-    ranking: Ranking, state: Mapping[str, np.ndarray], seen: Int64[np.ndarray, " n"], map_positions: int
+    state: Mapping[str, np.ndarray], seen: Int64[np.ndarray, " n"], map_positions: Int64[np.ndarray, " c"]
 ) -> None:
     """Raise ValueError unless the ranking agrees with the statistics, and is of photos that were seen."""
-    full, activations = ranking.images != NONE, ranking.activations
+    activations, images, positions = state["activations"], state["images"], state["places"]
+    full = images != NONE
     active_photos = state["bins"][:, 1:].sum(1)  # a photo is ranked if the map is active on it
-    if (full != (np.arange(ranking.k) < active_photos[:, None])).any():
+    if (full != (np.arange(images.shape[1]) < active_photos[:, None])).any():
         raise ValueError("it does not rank as many photos as feature maps are active on")
-    images, positions = ranking.images[full], ranking.positions[full]
-    if not np.isin(images, seen).all():
+    if not np.isin(images[full], seen).all():
         raise ValueError("it ranks photos that it has not seen")
-    if positions.size and not (positions.min() >= 0 and positions.max() < map_positions):
+    if not ((positions >= 0) & (positions < map_positions[:, None]))[full].all():
         raise ValueError("it ranks positions outside of the feature maps")
     if not (activations[full] > 0).all() or not np.isneginf(activations[~full]).all():
         raise ValueError("the activations that it ranks are not above zero")
     if (activations[:, 1:] > activations[:, :-1]).any() or (activations[:, 0] > state["largest"]).any():
         raise ValueError("the activations that it ranks are not in order")
-
-
-def _bins(values: Float32[np.ndarray, "n c"]) -> Int64[np.ndarray, "n c"]:
-    """The bin of each value: 0 for zero and below, then by size."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        size = np.floor((np.log2(values) + _OCTAVES) * _BINS)
-    return np.where(values > 0, np.clip(size, 0, _COUNT) + 1, 0).astype(np.int64)
 
 
 def _quantiles(bins: Int64[np.ndarray, "c bins"], photos: int) -> Float32[np.ndarray, "c q"]:

@@ -37,8 +37,11 @@ class TopMemory:
     def of(attached: Attachment, layers: Sequence[LayerInfo], k: int, budget: int = _BUDGET) -> Optional["TopMemory"]:
         """Memory for the top units of these layers; None if it exceeds the budget, or whole maps are needed.
 
-        It depends on the arguments alone: units with a memory go down in other batches than those without.
+        None on an accelerator too, which runs photos again in less time than their windows are cut. It depends on the
+        arguments alone: units with a memory go down in other batches than those without.
         """
+        if attached.captures.like_model().device.type != "cpu":
+            return None
         memories = {info.name: UnitMemory(attached, info.name, k * info.channels) for info in layers}
         suffice = all(memory.suffices for memory in memories.values())
         fits = suffice and sum(memory.nbytes for memory in memories.values()) <= budget
@@ -69,14 +72,14 @@ class TopMemory:
         """
         slot_of = dict(zip(photos, slots, strict=True))
         for name, filled in self._photos.items():
-            ranking, k = rankings[name], filled.shape[1]
-            images = ranking.images
+            k = filled.shape[1]
+            activations, images, positions = (part.numpy() for part in vars(rankings[name]).values())
             filled[~_in_row(filled, images)] = NONE
             for channel, rank in np.argwhere(np.isin(images, photos) & ~_in_row(images, filled)).tolist():
                 column = int(np.flatnonzero(filled[channel] == NONE)[0])
                 filled[channel, column] = photo = int(images[channel, rank])
-                position = np.unravel_index(ranking.positions[channel, rank], self._sizes[name])
-                activation = float(ranking.activations[channel, rank])
+                position = np.unravel_index(positions[channel, rank], self._sizes[name])
+                activation = float(activations[channel, rank])
                 unit = TopUnit(name, channel, rank, photo, tuple(map(int, position)), activation)
                 self._memories[name].put(channel * k + column, trace, unit.unit(slot_of[photo]))
 

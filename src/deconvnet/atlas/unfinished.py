@@ -19,6 +19,7 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
+import torch
 from jaxtyping import Int64
 
 from deconvnet._arrays import read_arrays, write_arrays
@@ -138,16 +139,16 @@ class Unfinished:
             ArgumentError, DeconvNetError: as `Held.check`, or the disk refused.
         """
         held.check()
-        arrays = {
-            f"{index}/{name}": array
-            for index, layer in enumerate(scan.layers)
-            for name, array in scan.tallies[layer.name].arrays().items()
-        }
         state = {"run": self._run(), "done": done, "skipped": [vars(photo) for photo in skipped]}
-        write_arrays(self.folder / _SCAN, json.dumps(state), arrays | scan.digests.arrays())
+        write_arrays(self.folder / _SCAN, json.dumps(state), scan.tally.arrays() | scan.digests.arrays())
 
     def load_scan(
-        self, layers: Sequence[LayerInfo], k: int, photos: Int64[np.ndarray, " n"], batch: int
+        self,
+        layers: Sequence[LayerInfo],
+        k: int,
+        photos: Int64[np.ndarray, " n"],
+        batch: int,
+        device: torch.device | str = "cpu",
     ) -> tuple[Scan, int, list[SkippedPhoto]]:
         """The scan as it was saved, how many batches are in it, and the photos that could not be read.
 
@@ -155,11 +156,12 @@ class Unfinished:
             layers, k: of the scan.
             photos: indices of all that it will have seen.
             batch: photos in each batch.
+            device: as `Scan` takes it.
 
         Raises:
             AtlasError: the file is damaged.
         """
-        scan, path = Scan(layers, k), self.folder / _SCAN
+        scan, path = Scan(layers, k, device), self.folder / _SCAN
         if not is_file(path):
             return scan, 0, []
         try:
@@ -173,10 +175,8 @@ class Unfinished:
             skipped = [photo.index for photo in state.skipped]
             if skipped != sorted(set(skipped)) or not np.isin(skipped, seen).all():
                 raise ValueError("the photos that it skipped are not among those that it has seen")
-            for index, layer in enumerate(layers):
-                of_layer = {name.partition("/")[2]: a for name, a in arrays.items() if name.startswith(f"{index}/")}
-                scan.tallies[layer.name].restore(of_layer, seen, len(seen) - len(skipped))
-            scan.digests = Digests.of_arrays({name: arrays[name] for name in (DIGESTS, STAMP)})
+            scan.digests = Digests.of_arrays({name: arrays.pop(name) for name in (DIGESTS, STAMP)})
+            scan.tally.restore(arrays, seen, len(seen) - len(skipped))
         except (OSError, ValueError, KeyError, TypeError) as fault:
             raise damaged(path, fault, _REMEDY, AtlasError) from fault
         return scan, state.done, list(state.skipped)

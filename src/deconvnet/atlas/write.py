@@ -52,10 +52,11 @@ def write_atlas(
     folder, ranks = held.folder, Counter((unit.layer, unit.channel) for unit in units)
     manifest, rows = build.manifest(len(skipped)), list[tuple[Any, ...]]()
     unit_of = {(unit.layer, unit.channel, unit.rank): unit for unit in units}
+    threads = max(torch.get_num_threads(), build.drawing_workers)
     for index, layer in enumerate(manifest.layers):
         build.report_progress("write", index, len(manifest.layers), 0)
         windows = []
-        for channel, pictures in _with_strips(folder, layer, index, tiles, ranks):
+        for channel, pictures in _with_strips(folder, layer, index, tiles, ranks, threads):
             for tile in pictures:
                 unit = unit_of[layer.name, channel, tile.rank]
                 rows.append(_row(unit, build.photos.name(unit.photo), tile))
@@ -103,7 +104,7 @@ def _row(unit: TopUnit, image: str, tile: Tile) -> tuple[Any, ...]:
 
 
 def _with_strips(
-    folder: Path, layer: AtlasLayer, index: int, tiles: Tiles, ranks: Mapping[tuple[str, int], int]
+    folder: Path, layer: AtlasLayer, index: int, tiles: Tiles, ranks: Mapping[tuple[str, int], int], threads: int
 ) -> Iterator[tuple[int, list[Tile]]]:
     """Each feature map of a layer and its pictures, whose strips are written; several at once, as WebP takes long."""
 
@@ -112,7 +113,7 @@ def _with_strips(
             write_strip(folder, layer, channel, "signal", _strip([tile.signal for tile in pictures], layer.tile))
             write_strip(folder, layer, channel, "patch", _strip([tile.patch for tile in pictures], layer.tile))
 
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         for first in range(0, layer.channels, _STRIPS):
             channels = range(first, min(first + _STRIPS, layer.channels))
             pictures_of_maps = [tiles.of_map(index, channel, ranks[layer.name, channel]) for channel in channels]
@@ -138,8 +139,9 @@ def _unpacked(windows: Sequence[bytes]) -> Signals:
 def _statistics(scan: Scan) -> dict[str, Any]:
     """The columns of `stats.parquet`."""
     columns: dict[str, list[Any]] = {}
+    of_scan = scan.statistics
     for layer in scan.layers:
-        statistics = scan.tallies[layer.name].statistics()
+        statistics = of_scan[layer.name]
         q10, q50, q90, q99 = statistics.quantiles.T
         of_layer = {
             "layer": [layer.name] * layer.channels, "channel": range(layer.channels),

@@ -11,7 +11,7 @@ process is not forked meanwhile.
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from threading import RLock
 from typing import Any
@@ -23,10 +23,12 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
 from deconvnet._errors import ArgumentError, CaptureError, NotFiniteError
-from deconvnet._stand_in import stand_in, with_own
+from deconvnet._precision import AS_THE_WEIGHTS, Arithmetic
+from deconvnet._stand_in import in_type, stand_in, with_own
 from deconvnet.capture import trace as tracing
 from deconvnet.capture import untouched
-from deconvnet.core.finite import all_finite
+from deconvnet.core.converted import Converted
+from deconvnet.core.finite import all_finite, too_large
 from deconvnet.core.graph import Graph
 from deconvnet.core.rules import RuleSet
 from deconvnet.core.up import forward
@@ -75,35 +77,49 @@ class Captures:
     Attributes:
         model: out of DataParallel and torch.compile.
         example: one image like those that the model takes.
+        arithmetic: how it is computed.
     """
 
-    def __init__(self, model: nn.Module, example: Float[Tensor, "n c *spatial"]) -> None:
+    def __init__(
+        self, model: nn.Module, example: Float[Tensor, "n c *spatial"], arithmetic: Arithmetic = AS_THE_WEIGHTS
+    ) -> None:
         self.model = untouched.unwrap(model)
         self.example = _random_like(checked_images(example)[:1])
+        self.arithmetic = arithmetic
         self._begin()
 
     def _begin(self) -> None:
+        self._converted = None if self.arithmetic.dtype is None else Converted(self.arithmetic.dtype)
         # tuples, which are replaced and never changed, because other threads read them meanwhile
         self._captures: dict[Any, tuple[_Capture, ...]] = {}
         self._finite: WeakKeyDictionary[Graph, Any] = WeakKeyDictionary()
         self._written: set[tuple[int, str]] = set()
 
-    def __getstate__(self) -> tuple[nn.Module, Tensor]:
-        return self.model, self.example
+    def __getstate__(self) -> tuple[nn.Module, Tensor, Arithmetic]:
+        return self.model, self.example, self.arithmetic
 
-    def __setstate__(self, state: tuple[nn.Module, Tensor]) -> None:
+    def __setstate__(self, state: tuple[nn.Module, Tensor, Arithmetic]) -> None:
         """Captures stay behind where a network is sent elsewhere: it is captured anew there, when it is used."""
-        self.model, self.example = state
+        self.model, self.example, self.arithmetic = state
         self._begin()
 
-    def graph(self, x: Float[Tensor, "n c *spatial"]) -> Graph:
+    def graph(self, x: Float[Tensor, "n c *spatial"], *, look_for_nan: bool = True) -> Graph:
         """The capture for these images, made now if there is none or the model has changed.
+
+        Args:
+            x: images, as the model takes them.
+            look_for_nan: refuse images with NaN or infinity, for which an accelerator has to be waited for.
 
         Raises:
             ArgumentError: not images of the kind that the model takes.
             CaptureError: the model cannot be captured, or mixes the images of a batch.
+            NotFiniteError: NaN or infinity in the images or a weight, as they come or in the type that is computed in.
         """
         self._check_kind(x)
+        if look_for_nan and not all_finite(x):
+            index = tuple(torch.nonzero(~torch.isfinite(x))[0].tolist())
+            raise NotFiniteError(f"the input holds {float(x[index])} at index {index}; every value must be finite.")
+        x = self._in_type(x)
         hooks = untouched.hooks_that_may_answer(self.model)
         structure = (*untouched.structure(self.model), *hooks.items())
         attributes = untouched.attributes(self.model)
@@ -113,8 +129,24 @@ class Captures:
                 self._check_weights(capture.graph)
                 capture.used = next(_NEXT_USE)
                 return capture.graph
-        with _capturing, untouched.computing(), untouched.making_tensors_on(x.device):
+        with _capturing, untouched.computing(), self.arithmetic.held(), untouched.making_tensors_on(x.device):
             return self._looked_for(kind, untouched.ordinary(x), structure, attributes, list(hooks.values()))
+
+    def _in_type(self, x: Tensor) -> Tensor:
+        """The images in the type that is computed in, or NotFiniteError where they are too large for it."""
+        if self.arithmetic.dtype in (None, x.dtype):
+            return x
+        try:
+            converted = untouched.ordinary(x, self.arithmetic.dtype)
+        except TypeError as fault:  # not all devices have all types
+            raise ArgumentError(f"precision={self.arithmetic.precision!r} cannot be used: {fault}") from fault
+        if not all_finite(converted):
+            raise too_large("the input", x, converted.dtype)
+        return converted
+
+    def _stand_in(self, *, hooks: bool = False) -> nn.Module:
+        """A stand-in of the model in the type that is computed in."""
+        return in_type(stand_in(self.model, hooks=hooks), self.arithmetic.dtype)
 
     def _looked_for(
         self, kind: Any, x: Tensor, structure: tuple[Any, ...], attributes: Mapping[Any, Any], hooked: list[str]
@@ -138,13 +170,13 @@ class Captures:
 
     def _new_graph(self, x: Tensor, hooked: list[str]) -> Graph:
         truth = self._truth(x)  # first, so that what the model makes once outside its modules is not made of a trace
-        graph = tracing.capture(self.model, x)
+        graph = self._captured(x)
         self._check_weights(graph)
         self._refuse_hooks_that_matter(graph, x, hooked)
         any_batch = graph.images is None and graph.holds_for(len(x))
         if any_batch and self._agrees(graph, x, truth) and self._keeps_images_apart(graph, x):
             return graph
-        graph = tracing.capture(self.model, x, fixed_batch=True)
+        graph = self._captured(x, fixed_batch=True)
         if not self._agrees(graph, x):
             raise CaptureError(
                 "the captured steps do not compute what the model computes on the same images, as happens when "
@@ -157,6 +189,11 @@ class Captures:
                 "a picture of its own: pass one image at a time."
             )
         return graph
+
+    def _captured(self, x: Tensor, *, fixed_batch: bool = False) -> Graph:
+        model = self.model if self.arithmetic.dtype is None else self._stand_in()
+        graph = tracing.capture(model, x, fixed_batch=fixed_batch)
+        return replace(graph, converted=self._converted, precision=self.arithmetic.precision)
 
     def _holds(self, capture: _Capture, x: Tensor, attributes: Mapping[Any, Any]) -> bool:
         """Whether a capture computes what the model computes now, for this number of images.
@@ -186,17 +223,17 @@ class Captures:
     def _truth(self, x: Tensor) -> Mapping[str, Tensor] | None:
         """What the model gives, before it is captured; None if it fails, of which the capture will say why."""
         try:
-            return self._noted_run(with_own(stand_in(self.model), "_buffers"), x)
+            return self._noted_run(with_own(self._stand_in(), "_buffers"), x)
         except CaptureError:
             return None
 
     def _agrees(self, graph: Graph, x: Tensor, truth: Mapping[str, Tensor] | None = None) -> bool:
         """Whether the steps give what the model gives, or gave."""
-        copy = stand_in(self.model)
+        copy = self._stand_in()
         if self._gives(graph, copy, x, self._noted_run(copy, x) if truth is None else truth):
             return True
         # the weights may have changed in between, if another thread trains the model
-        copy = with_own(stand_in(self.model), "_parameters", "_buffers")
+        copy = with_own(self._stand_in(), "_parameters", "_buffers")
         return self._gives(graph, copy, x, self._noted_run(copy, x))
 
     def _noted_run(self, copy: nn.Module, x: Tensor) -> Mapping[str, Tensor]:
@@ -245,8 +282,8 @@ class Captures:
     def _refuse_hooks_that_matter(self, graph: Graph, x: Tensor, hooked: list[str]) -> None:
         if not hooked:
             return
-        with_hooks = _run(stand_in(self.model, hooks=True), x)
-        without = _run(stand_in(self.model), x)
+        with_hooks = _run(self._stand_in(hooks=True), x)
+        without = _run(self._stand_in(), x)
         if not all(_close(with_hooks[name], without[name]) for name in without):
             raise CaptureError(
                 f"the hooks on {', '.join(map(repr, hooked[:3]))} change what the model computes, and hooks are "
@@ -263,26 +300,25 @@ class Captures:
         if x.shape[1] != self.example.shape[1]:
             raise ArgumentError(f"the network takes {self.example.shape[1]} channels; got {x.shape[1]}.")
         weight = next((p for p in self.model.parameters() if p.is_floating_point()), None)
-        if weight is not None and (weight.dtype, weight.device) != (x.dtype, x.device):
+        wanted = x.dtype if weight is None or self.arithmetic.precision is not None else weight.dtype
+        if weight is not None and (wanted, weight.device) != (x.dtype, x.device):
             raise ArgumentError(
                 f"the model's weights are {weight.dtype} on {weight.device}, the images {x.dtype} on "
                 f"{x.device}: pass x.to({str(weight.device)!r}, {weight.dtype})."
             )
-        if not all_finite(x):
-            index = tuple(torch.nonzero(~torch.isfinite(x))[0].tolist())
-            raise NotFiniteError(f"the input holds {float(x[index])} at index {index}; every value must be finite.")
 
     def _check_weights(self, graph: Graph) -> None:
         """Refuse weights with NaN or infinity; looked at again only when one of them has changed."""
-        weights = weights_of(self.model, graph.weights)
+        weights = weights_of(self.model, graph.weights, graph.converted)
         state = tuple((name, w.data_ptr(), untouched.version(w)) for name, w in weights.items())
         if state == self._finite.get(graph):
             return
         for name, weight in weights.items():
             if weight.is_floating_point() and not all_finite(weight):
-                raise NotFiniteError(
-                    f"the weight '{graph.weights[name]}' holds NaN or infinity; load the model's weights again."
-                )
+                own, what = weights_of(self.model, graph.weights)[name], f"the weight '{graph.weights[name]}'"
+                if all_finite(own):
+                    raise too_large(what, own, weight.dtype)
+                raise NotFiniteError(f"{what} holds NaN or infinity; load the model's weights again.")
         self._finite[graph] = state
 
 

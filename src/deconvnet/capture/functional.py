@@ -17,12 +17,16 @@ import torch
 from torch import SymBool, SymFloat, SymInt, Tensor, fx
 from torch._C import DispatchKey
 from torch._dispatch.python import enable_python_dispatcher
-from torch._export.utils import _is_preservable_cia_op
 from torch._ops import HigherOrderOperator, OpOverload
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.export import ExportedProgram
 from torch.fx.node import map_aggregate
 from torch.utils._python_dispatch import TorchDispatchMode
+
+try:
+    from torch._export.utils import _is_preservable_cia_op
+except ImportError:  # a version of torch that has it elsewhere: all is traced again
+    _is_preservable_cia_op = None  # type: ignore[assignment]
 
 
 def functional(program: ExportedProgram) -> tuple[ExportedProgram, fx.Graph]:
@@ -189,6 +193,8 @@ def _has_kernel(operation: OpOverload, key: DispatchKey) -> bool:
 @cache
 def _is_taken_apart(operation: OpOverload) -> bool:
     """Whether an operation is composite, and torch.export takes it apart as it may share memory with its input."""
+    if _is_preservable_cia_op is None:
+        raise _Unclear
     if _has_kernel(operation, DispatchKey.CompositeImplicitAutograd):
         return not _is_preservable_cia_op(operation)
     if DispatchKey.Autograd in operation.py_kernels:

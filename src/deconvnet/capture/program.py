@@ -97,6 +97,7 @@ class ProgramReader:
             images=None if self.symbol is not None else int(batch),
             holds_for=self._holds_for(batch),
             assumed=self.assumed,
+            device=entry.meta["val"].device.type,
         )
 
     def _read(self, node: Node) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 from deconvnet.core.adjoint import derivative
 from deconvnet.core.graph import Size, Step, Value, fill, values_in
 from deconvnet.core.operations import ACTIVATION, LARGEST, LIMIT, RELU, SMALLEST, Operation, operations, row_of
+from deconvnet.core.paper import response_norm
 
 Uniform = Callable[[Value], float | None]
 
@@ -364,7 +365,7 @@ def _norm(step: Step, by_name: Mapping[str, Step]) -> Step | None:
     folded = replace(
         step,
         operation="local_response_norm",
-        function=torch.nn.functional.local_response_norm,
+        function=response_norm,
         arguments={"input": below, **constants},
         inputs=(below,),
     )

@@ -109,6 +109,9 @@ def changed(before: Mapping[Any, Any], now: Mapping[Any, Any]) -> set[Any]:
 
 
 def _frozen(value: Any, around: tuple[Any, ...] = ()) -> Any:
+    kind = type(value)
+    if kind in _PLAIN or (kind is tuple and all(type(part) in _PLAIN for part in value)):  # most are: a quick way
+        return value if kind in _PLAIN else (tuple, value)
     if isinstance(value, (*_PLAIN, FunctionType, BuiltinFunctionType)):
         return value
     if not isinstance(value, tuple | list | dict) or any(value is container for container in around):
@@ -181,6 +184,6 @@ def making_tensors_on(device: torch.device) -> Iterator[None]:
             yield
 
 
-def ordinary(x: Tensor) -> Tensor:
-    """The same images as a plain tensor, outside autograd and inference mode."""
-    return x.clone() if x.is_inference() else x.detach()
+def ordinary(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """The same images as a plain tensor, outside autograd and inference mode, in their own or another type."""
+    return (x.clone() if x.is_inference() else x.detach()).to(dtype or x.dtype)

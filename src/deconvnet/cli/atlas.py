@@ -33,7 +33,9 @@ Out = Annotated[  # a text, because an empty one would be the current folder as 
         show_default=False,
     ),
 ]
-Workers = Annotated[int, typer.Option("--workers", help="Number of processes that read photos.", min=0)]
+Workers = Annotated[
+    int, typer.Option("--workers", help="Number of processes that read photos and draw pictures.", min=0)
+]
 Layers = Annotated[
     list[str] | None,
     typer.Option(
@@ -46,7 +48,11 @@ Layers = Annotated[
 K = Annotated[int, typer.Option("-k", help="Number of activations kept for each feature map.", min=1)]
 ScanWorkers = Annotated[
     int,
-    typer.Option("--workers", help="Number of processes that read photos; with Ray, that run the network.", min=0),
+    typer.Option(
+        "--workers",
+        help="Number of processes that read photos and draw pictures; with Ray, that run the network.",
+        min=0,
+    ),
 ]
 Engine = Annotated[
     Literal["local", "ray"], typer.Option("--engine", help="Scan on this machine or on Ray; the result is the same.")
@@ -64,7 +70,13 @@ Seed = Annotated[
     typer.Option("--seed", help="Random seed of the sample.", show_default="0", min=0, max=o.MOST_SEED),
 ]
 Batch = Annotated[
-    int | None, typer.Option("--batch", help="Number of photos in each forward pass.", show_default="up to 8", min=1)
+    int | None,
+    typer.Option(
+        "--batch",
+        help="Number of photos in each forward pass.",
+        show_default="up to 8 on a CPU, 64 on an accelerator",
+        min=1,
+    ),
 ]
 KeepSignal = Annotated[bool, typer.Option("--keep-signal", help="Also keep the signed signals.")]
 

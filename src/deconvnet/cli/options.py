@@ -116,6 +116,16 @@ class ModelFlags:
         ),
     ] = None
     device: Annotated[str | None, _flag(help="Device: cpu, cuda, cuda:1, mps ...")] = None
+    precision: Annotated[
+        Literal["float16", "bfloat16", "tf32", "float32", "float64"] | None,
+        _flag(
+            help="Type of the numbers, whatever that of the weights. tf32 is float32 whose products a GPU may shorten.",
+            show_default="that of the weights, never shortened",
+        ),
+    ] = None
+    deterministic: Annotated[
+        bool, _flag("--deterministic", help="Use algorithms that give the same bits every time on a GPU.")
+    ] = False
     class_output: Annotated[str | None, _flag(help="Name or index of the output that holds the class scores.")] = None
     memory: Annotated[
         str | None, _flag(help="Memory budget, such as 2GB.", show_default="a quarter of what is free")
@@ -149,6 +159,8 @@ class ModelFlags:
             output=self.class_output,
             memory=self.memory,
             labels=loaded.labels,
+            precision=self.precision,
+            deterministic=self.deterministic,
         )
 
 

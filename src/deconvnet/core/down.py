@@ -80,6 +80,7 @@ def carry_down(
         way: what is undone.
         trace: the forward pass whose switches are used; one image of it for each signal.
         arrived: the signal that has come to each value, by name; taken out when carried on, added where branches meet.
+            None of these is written over, only signals that are made on the way.
         steps: of the way; all by default.
         watch: called with a value as soon as all of its signal has come.
     """

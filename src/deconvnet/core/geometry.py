@@ -72,7 +72,7 @@ def sliding(step: Step, below: Value, axes: int) -> list[Window] | None:
     dilation = per_axis(arguments.get("dilation", 1), axes)
     reach = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
     if isinstance(padding, str):
-        pads = [length // 2 if padding == "same" else 0 for length in reach]
+        pads = tuple(length // 2 if padding == "same" else 0 for length in reach)
     else:
         pads = per_axis(padding, axes)
     return [(s, -p, length - p) for s, p, length in zip(stride, pads, reach, strict=True)]

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from deconvnet._errors import ArgumentError
+from deconvnet._types import Precision
+from deconvnet.core.converted import Converted
 
 T = TypeVar("T")
 
@@ -134,7 +136,11 @@ class Graph:
         holds_for: whether the steps hold for a number of images, as far as torch.export knows.
         assumed: name of a weight -> the one number it was filled with when a rectifier was
             recognised by it.
+        converted: the weights in the type that is computed in; None where that is their own.
+        precision: how it is computed, as `Arithmetic` names it.
+        device: the kind of device that it was captured on, such as "cuda".
         ways: whatever was worked out for this graph.
+        ups: what was worked out for its forward passes; see `once`.
     """
 
     input: Value
@@ -148,7 +154,11 @@ class Graph:
     images: int | None
     holds_for: Callable[[int], bool]
     assumed: Mapping[str, float]
+    converted: Converted | None = None
+    precision: Precision | None = None
+    device: str = "cpu"
     ways: dict[Any, Any] = field(default_factory=dict)
+    ups: dict[Any, Any] = field(default_factory=dict)
 
 
 def once(cache: dict[Any, Any], key: Any, work: Callable[[], T]) -> T:

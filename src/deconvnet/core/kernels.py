@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import torch
 from torch import Tensor
 
 from deconvnet._types import Index
+from deconvnet.core.pooling import Covering
 
 _FEW_MAPS = 4  # up to here the ways of a convolution that were made for many maps waste most of their work
 
@@ -125,6 +126,24 @@ def _point_filter_transposed(signal: Tensor, weight: Tensor, size: tuple[int, ..
     every: Index = (..., *(slice(None, None, step) for step in convolution.stride))
     below[every] = values
     return below
+
+
+def unpool_gathered(signal: Tensor, switches: Tensor, at: Covering, size: Sequence[int], overlap: str) -> Tensor:
+    """As `ops.unpool` where the switches point, but each pixel gathers from the windows that hold it.
+
+    Sums are taken in the same order every time, which scattering on an accelerator does not promise.
+    """
+    values, switches = signal.flatten(2), switches.flatten(2)
+    parts = []
+    for windows, switch in zip(at.windows, at.switches, strict=True):
+        points_here = switches.index_select(2, windows) == switch
+        parts.append(values.index_select(2, windows).where(points_here, 0))
+    if overlap == "sum":
+        below = sum(parts[1:], parts[0])
+    else:
+        highest, lowest = (reduce(pick, parts, torch.zeros_like(parts[0])) for pick in (torch.maximum, torch.minimum))
+        below = torch.where(highest >= -lowest, highest, lowest)
+    return below.view(*signal.shape[:2], *size)
 
 
 def looked_up(table: Tensor, indices: Tensor) -> Tensor:

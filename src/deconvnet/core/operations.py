@@ -243,7 +243,8 @@ _row("=batch_norm", rows.batch_norm, sees=geometry.same_position, windowed=geome
 
 # Linear operations that move values about.
 _MAPS: dict[str, Any] = {"sees": geometry.maps_untouched}
-_row("view _unsafe_view transpose squeeze unsqueeze expand", rows.linear, copies=True, **_MAPS)
+_row("view _unsafe_view", rows.reshaped, copies=True, **_MAPS)
+_row("transpose squeeze unsqueeze expand", rows.linear, copies=True, **_MAPS)
 _row("permute", rows.linear, copies=True, sees=geometry.maps_permuted)
 _row("unbind select flip channel_shuffle", rows.linear, **_MAPS)
 _row("stack", rows.linear, stacks=True, **_MAPS)
@@ -265,12 +266,13 @@ _row("pixel_unshuffle", rows.linear, sees=geometry.blocks)
 _row("im2col col2im unfold max_unpool2d max_unpool3d", rows.linear)
 
 # Linear operations that sum.
-_row("sum mean cumsum trapezoid", rows.linear)
+_row("sum cumsum trapezoid", rows.linear)
+_row("mean", rows.averaged)
 _row("diff", rows.linear, sees=geometry.neighbours)
 _row("avg_pool1d avg_pool2d avg_pool3d", rows.linear, sees=geometry.sliding, windowed=geometry.pooled,
      any_layout=True)  # fmt: skip
 _row("adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d",
-     rows.linear, sees=geometry.adaptive, any_layout=True)  # fmt: skip
+     rows.averaged, sees=geometry.adaptive, any_layout=True)  # fmt: skip
 _row("upsample_nearest1d upsample_nearest2d upsample_nearest3d", rows.linear, sees=geometry.enlarged,
      windowed=geometry.always, spreads=True)  # fmt: skip
 _row("upsample_linear1d upsample_bilinear2d upsample_trilinear3d", rows.linear, sees=geometry.blended, spreads=True)
@@ -330,9 +332,13 @@ operations = OperationTable(_BUILT_IN)
 rule = operations.rule
 
 
-def overwritable(steps: Sequence[Step], chosen: Mapping[str, Rule]) -> set[str]:
-    """The values that one step alone uses and nothing else holds, so that it may write over them."""
+def overwritable(steps: Sequence[Step], remembering: frozenset[str]) -> set[str]:
+    """The values that one step alone uses and nothing else holds, so that it may write over them.
+
+    Args:
+        steps: that will run.
+        remembering: names of the outputs of those that remember something.
+    """
     uses = Counter(value.name for step in steps for value in step.inputs)
-    remembering = {name for name, rule in chosen.items() if rule.up is not None}
     fresh = {step.output.name for step in steps if row_of(step, operations.rows).own_storage}
     return {name for name in fresh - remembering if uses[name] == 1}

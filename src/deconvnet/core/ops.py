@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
 from deconvnet.core import kernels
-from deconvnet.core.pooling import PoolWindows, pixels
+from deconvnet.core.pooling import PoolWindows, covering, pixels
 
 Overlap = Literal["sum", "max"]
 
@@ -83,6 +83,21 @@ def unpool(
         lowest = below.scatter_reduce(2, where, values, "amin")
         below = torch.where(highest >= -lowest, highest, lowest)
     return below.view(*values.shape[:2], *size)
+
+
+def unpool_by_switches(
+    signal: Float[Tensor, "m c *pooled"],
+    switches: Integer[Tensor, "#m c *pooled"],
+    windows: Sequence[PoolWindows],
+    *,
+    overlap: Overlap = "sum",
+) -> Float[Tensor, "m c *size"]:
+    """As `unpool`, each value at the position that its switch in its window means."""
+    size = [axis.size for axis in windows]
+    if signal.device.type == "cpu":
+        return unpool(signal, switched_to(switches, windows), size, overlap=overlap)
+    at = covering(tuple(windows), signal.device)
+    return kernels.unpool_gathered(signal, kernels.without_repeats(switches), at, size, overlap)
 
 
 def rectify(signal: Float[Tensor, "*shape"], *, out: Tensor | None = None) -> Float[Tensor, "*shape"]:

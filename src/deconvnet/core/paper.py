@@ -28,9 +28,8 @@ def max_pool(step: Step, rules: RuleSet) -> Rule:
         if rules.unpool == "average":
             return pooling.spread(signal, windows)
         if rules.unpool == "switches":
-            positions = ops.switched_to(call.memory["switches"], windows)
-        else:
-            positions = pooling.centres(windows).to(signal.device)
+            return ops.unpool_by_switches(signal, call.memory["switches"], windows, overlap=rules.overlap)
+        positions = pooling.centres(windows).to(signal.device)
         return ops.unpool(signal, positions, call.sizes()[2:], overlap=rules.overlap)
 
     if rules.unpool == "switches":
@@ -64,7 +63,7 @@ def convolution(step: Step, rules: RuleSet) -> Rule:
         return if_smooth_is_admitted(step, rules, TWO_SIGNALS)
     if isinstance(step.arguments["padding"], str):
         return Rule("transposed filter", by_adjoint(step).down)
-    return Rule("transposed filter", _filter_transposed, fresh=True)
+    return Rule("transposed filter", _filter_transposed, fresh=True, folds=not geometry.is_transposed(step))
 
 
 def _filter_transposed(call: Call, signal: Tensor) -> Tensor:
@@ -104,12 +103,19 @@ def local_response_norm(step: Step, rules: RuleSet) -> Rule:
     return by_derivative()
 
 
+def response_norm(input: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
+    """Local response normalisation, as in PyTorch; of 16 bits in 32, because their squares overflow."""
+    wide = input.float() if input.dtype == torch.float16 else input
+    return torch.nn.functional.local_response_norm(wide, size, alpha, beta, k).to(input.dtype)
+
+
 def response_norm_divisor(below: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
     """What local response normalisation across maps divides by: (k + alpha * mean square)^beta.
 
     The mean runs over `size` neighbouring maps, zeros beyond the first and the last, as in PyTorch.
     """
-    squares = below.square().flatten(2).unsqueeze(1)
+    wide = below.float() if below.dtype == torch.float16 else below
+    squares = wide.square().flatten(2).unsqueeze(1)
     padded = torch.nn.functional.pad(squares, (0, 0, size // 2, (size - 1) // 2))
     mean = torch.nn.functional.avg_pool2d(padded, (size, 1), stride=1)
     return (k + alpha * mean).pow(beta).view(below.shape)

@@ -121,6 +121,35 @@ def pixels(windows: tuple[PoolWindows, ...], device: torch.device) -> Pixels:
     return Pixels(firsts.to(device), offsets.to(device), switch_of.to(device))
 
 
+@dataclass(frozen=True, eq=False)
+class Covering:
+    """The pooling windows that hold each pixel of a flattened map, in as many rows as one pixel has at most.
+
+    Attributes:
+        windows: flat position of the window.
+        switches: the pixel's switch in it; -1 where the pixel has fewer windows than rows.
+    """
+
+    windows: Int[Tensor, "rows pixels"]
+    switches: Int[Tensor, "rows pixels"]
+
+
+@lru_cache(maxsize=512)
+def covering(windows: tuple[PoolWindows, ...], device: torch.device) -> Covering:
+    """The windows that hold each pixel; worked out once for the same objects, one for each axis."""
+    index, switch = torch.zeros(2, 1, 1, dtype=torch.int64, device="cpu")
+    for axis in windows:
+        away = torch.arange(axis.size, device="cpu")[:, None] - axis.starts
+        inside = (away >= 0) & (away < axis.counts * axis.dilation) & (away % axis.dilation == 0)
+        most = max(int(inside.sum(1).max()), 1)
+        first = inside.byte().sort(dim=1, descending=True, stable=True).indices[:, :most]
+        offset = away.where(inside, -1).gather(1, first)
+        index = (index[:, None, :, None] * len(axis.starts) + first.t()[:, None]).flatten(2).flatten(0, 1)
+        both = (switch[:, None, :, None] >= 0) & (offset.t()[:, None] >= 0)
+        switch = (switch[:, None, :, None] * axis.span + offset.t()[:, None]).where(both, -1).flatten(2).flatten(0, 1)
+    return Covering(index.to(device), switch.to(device))
+
+
 def centres(windows: Sequence[PoolWindows]) -> Int[Tensor, "1 1 *pooled"]:
     """The flat position of the middle of each window: unpooling without switches."""
     positions = torch.zeros((), dtype=torch.int64, device="cpu")

@@ -1,7 +1,7 @@
 """How a signal goes down through what the paper does not have: sums, joins, norms, gates, smooth activations."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from deconvnet._errors import UnsupportedOperationError
 from deconvnet.core import ops, pooling
 from deconvnet.core.adjoint import by_adjoint, by_derivative, if_smooth_is_admitted
-from deconvnet.core.graph import Step, Value
+from deconvnet.core.graph import Size, Step, Value, per_axis
 from deconvnet.core.paper import TWO_SIGNALS
 from deconvnet.core.rules import Call, Memory, Rule, RuleSet
 
@@ -18,6 +18,43 @@ from deconvnet.core.rules import Call, Memory, Rule, RuleSet
 def linear(step: Step, rules: RuleSet) -> Rule:
     """The adjoint."""
     return by_adjoint(step)
+
+
+def reshaped(step: Step, rules: RuleSet) -> Rule:
+    """The adjoint."""
+    if len(step.signals) != 1 or "dtype" in step.arguments:
+        return by_adjoint(step)
+    return Rule("adjoint", lambda call, signal: signal.reshape(call.sizes()))
+
+
+def averaged(step: Step, rules: RuleSet) -> Rule:
+    """The adjoint."""
+    below, above = step.inputs[0].shape, step.output.shape
+    axes = frozenset(_averaged_axes(step))
+    alike = (Size(1) if axis in axes else size for axis, size in enumerate(below))
+    if not axes or any(below[axis].per_image for axis in axes) or above not in (
+        tuple(alike), tuple(size for axis, size in enumerate(below) if axis not in axes)
+    ):  # fmt: skip
+        return by_adjoint(step)
+
+    def down(call: Call, signal: Tensor) -> Tensor:  # each value spread evenly over what it is the mean of
+        size = call.sizes()
+        values = signal / math.prod(size[axis] for axis in axes)
+        return values.reshape([1 if axis in axes else n for axis, n in enumerate(size)]).expand(size)
+
+    return Rule("adjoint", down)
+
+
+def _averaged_axes(step: Step) -> list[int]:
+    """The axes over which a mean, or an adaptive average pooling to a single position, goes; empty if unclear."""
+    rank, arguments = len(step.inputs[0].shape), step.arguments
+    if "output_size" in arguments:
+        axes = len(step.output.map_size)
+        return list(range(rank - axes, rank)) if set(step.output.map_size) == {1} else []
+    dim = arguments.get("dim")
+    if not isinstance(dim, int | list | tuple) or not all(isinstance(axis, int) for axis in per_axis(dim, 1)):
+        return []
+    return [axis % rank for axis in per_axis(dim, 1)]
 
 
 def add(step: Step, rules: RuleSet) -> Rule:
@@ -62,16 +99,20 @@ def batch_norm(step: Step, rules: RuleSet) -> Rule:
     """Its scale, as if it were folded into the filters; the shift is dropped as a bias is."""
 
     def down(call: Call, signal: Tensor) -> Tensor:
-        scale = norm_scale(call).view(-1, *[1] * (signal.ndim - 2))
+        (scale,) = _norm_scales([call])
+        scale = scale.view(-1, *[1] * (signal.ndim - 2))
         return signal.mul_(scale) if call.own else signal * scale
 
-    return Rule("its scale", down, fresh=True)
+    return Rule("its scale", down, fresh=True, scales=_norm_scales)
 
 
-def norm_scale(call: Call) -> Tensor:
-    """What batch norm in evaluation multiplies each map by."""
-    scale: Tensor = (call["running_var"] + call["eps"]).rsqrt()
-    return scale if call["weight"] is None else scale.mul_(call["weight"])
+def _norm_scales(calls: Sequence[Call]) -> Sequence[Tensor]:
+    """What batch norm in evaluation multiplies each map by, of many steps at once."""
+    variances, weights = [call["running_var"] for call in calls], [call["weight"] for call in calls]
+    scales = torch._foreach_rsqrt(torch._foreach_add(variances, [call["eps"] for call in calls]))
+    if all(weight is not None for weight in weights):
+        return torch._foreach_mul(scales, weights)
+    return [scale if weight is None else scale * weight for scale, weight in zip(scales, weights, strict=True)]
 
 
 def maximum_over_axes(step: Step, rules: RuleSet) -> Rule:

@@ -1,6 +1,6 @@
 """A way down as a set of choices, and how a single step is undone."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar, TypeVarTuple, get_args
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from deconvnet._checks import short
 from deconvnet._errors import ArgumentError
-from deconvnet.core.graph import Step, Value, fill, once
+from deconvnet.core.graph import Step, Value, fill, once, values_in
 
 Smooth = Literal["refuse", "rectify", "gradient"]
 Memory = Mapping[str, Tensor]
@@ -133,8 +133,7 @@ class Call:
 
     def compute(self) -> Tensor:
         """What the step computes (on the way up)."""
-        result: Tensor = self.step.function(**fill(dict(self.step.arguments), self.images, self._tensor))
-        return result
+        return self._computed(self._tensor)
 
     def compute_from(self, signals: Iterator[Tensor]) -> Tensor:
         """What the step computes from other signals, the rest as remembered."""
@@ -144,15 +143,28 @@ class Call:
                 return next(signals)
             return self.memory[value.name] if value.varies else self._tensor(value)
 
-        result: Tensor = self.step.function(**fill(dict(self.step.arguments), self.images, tensor))
-        return result
+        return self._computed(tensor)
 
     def sizes(self, signal: int = 0) -> tuple[int, ...]:
         """Shape of one of the inputs to which signals travel."""
         return once(self.step.cache, (signal, self.images), lambda: self.step.signals[signal].sizes(self.images))
 
+    def _computed(self, tensor: Callable[[Value], Any]) -> Tensor:
+        settings, slots = self.once(_settings_and_slots)
+        filled = {name: fill(argument, self.images, tensor) for name, argument in slots.items()}
+        result: Tensor = self.step.function(**settings, **filled)
+        return result
+
     def _tensor(self, value: Value) -> Any:
         return self.tensors.get(value.name, value)
+
+
+def _settings_and_slots(call: Call) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arguments that are the same in every call, and those that values fill."""
+    arguments = call.step.arguments
+    slots = {name: argument for name, argument in arguments.items() if any(True for _ in values_in(argument))}
+    settings = {name: argument for name, argument in arguments.items() if name not in slots}
+    return fill(settings, call.images, lambda value: value), slots
 
 
 @dataclass(frozen=True)
@@ -169,6 +181,9 @@ class Rule:
         smooth: what became of an operation that is not piecewise linear, where the rule set admits it.
         unchanged: each input gets the signal as it is, or its part of it.
         fresh: what it gives is held by nothing else: it is made anew, or is a signal that was the call's own.
+        scales: calls -> what each multiplies the maps of its signal by, where nothing else happens on the way down.
+        folds: it filters by its step's weight, whose first axis runs over the maps above, so that what these are
+            multiplied by may be folded into the weight.
         unpools: each value goes back to where the remembered "switches" say, as `ops.unpool`, and nothing else happens.
         rectifies: the signal is rectified, and nothing else happens but what `masks` says.
         masks: the signal is multiplied with the remembered "mask", and nothing else happens but what `rectifies` says.
@@ -183,6 +198,8 @@ class Rule:
     smooth: Literal["rectified", "differentiated"] | None = None
     unchanged: bool = False
     fresh: bool = False
+    scales: Callable[[Sequence[Call]], Sequence[Tensor]] | None = None
+    folds: bool = False
     unpools: bool = False
     rectifies: bool = False
     masks: bool = False

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -28,6 +29,10 @@ class _Selected(Mapping[str, Memory]):
 
     def __getitem__(self, name: str) -> Memory:
         return {key: _of_images(tensor, self.rows, self.images) for key, tensor in self.memory[name].items()}
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As of any mapping, but without an exception for the many steps that remember nothing."""
+        return self[name] if name in self.memory else default
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.memory)

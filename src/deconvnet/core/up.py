@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn, relu
 
-from deconvnet.core.graph import Graph, towards
+from deconvnet.core.graph import Graph, Step, once, towards
 from deconvnet.core.layout import maps_together, positions_together, takes_any_layout
 from deconvnet.core.operations import overwritable
 from deconvnet.core.rules import Call, Memory, Rule, RuleSet
@@ -50,30 +50,50 @@ def forward(
         watch: by the name of a value, what is called with it once it is there; it is not kept for that.
     """
     watch = watch or {}
+    remembering = frozenset(name for name, rule in chosen.items() if rule.up is not None)
+    usual = frozenset(name for name in remembering if not (chosen[name].unpools or chosen[name].masks))
+    asked = wanted.union(watch), wanted, remembering, usual
+    planned = once(graph.ups, asked, lambda: _planned(graph, *asked))
     tensors = tensors_of(graph, model, len(x))
-    values: dict[str, Tensor] = {graph.input.name: positions_together(x)}
+    values: dict[str, Tensor] = {**tensors, graph.input.name: positions_together(x)}
     memory: dict[str, Memory] = {}
-    steps = towards(graph.steps, wanted | watch.keys())
-    last_use = {value.name: i for i, step in enumerate(steps) for value in step.inputs}
-    own = overwritable(steps, chosen) - wanted
-    for i, step in enumerate(steps):
-        name, below = step.output.name, step.inputs[0].name
-        rule = chosen.get(name)
-        inputs = {value.name: values[value.name] for value in step.inputs}
-        if not takes_any_layout(step, rule):
-            inputs = {name: maps_together(tensor) for name, tensor in inputs.items()}
-        call = Call(step, rules, len(x), {**tensors, **inputs})
-        if rule is not None and rule.up is not None:
-            values[name], remembered = rule.up(call)
+    for step, writes_over, any_layout, last_used in planned:
+        name = step.output.name
+        if not any_layout:
+            values.update({value.name: maps_together(values[value.name]) for value in step.inputs})
+        call = Call(step, rules, len(x), values)
+        if name in remembering and (up := chosen[name].up) is not None:
+            values[name], remembered = up(call)
             memory[name] = {key: maps_together(tensor) for key, tensor in remembered.items()}
-        elif step.function is relu and below in own:
-            values[name] = values[below].relu_()
+        elif writes_over:
+            values[name] = values[step.inputs[0].name].relu_()
         else:
             values[name] = call.compute()
         if name in watch:
             watch[name](maps_together(values[name]))
-        for used in (*inputs, name):
-            if last_use.get(used, i) == i and used not in wanted:
-                del values[used]
-    asked = {name: maps_together(tensor) for name, tensor in values.items() if name in wanted}
+        for used in last_used:
+            del values[used]
+    asked = {name: maps_together(values[name]) for name in wanted if name in values}
     return Trace(len(x), asked, memory, tensors)
+
+
+def _planned(
+    graph: Graph, sought: frozenset[str], wanted: frozenset[str], remembering: frozenset[str], usual: frozenset[str]
+) -> list[tuple[Step, bool, bool, tuple[str, ...]]]:
+    """The steps up to the values that are sought.
+
+    Beside each stand whether it writes over its input, whether it takes maps in any layout, which the rules of those in
+    `usual` do not, and the values that no later step needs.
+    """
+    steps = towards(graph.steps, sought)
+    last_use = {value.name: i for i, step in enumerate(steps) for value in (*step.inputs, step.output)}
+    own = overwritable(steps, remembering) - wanted
+    return [
+        (
+            step,
+            step.function is relu and step.inputs[0].name in own,
+            takes_any_layout(step) and step.output.name not in usual,
+            tuple({v.name for v in (*step.inputs, step.output) if last_use[v.name] == i and v.name not in wanted}),
+        )
+        for i, step in enumerate(steps)
+    ]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from deconvnet._checks import as_list, short
 from deconvnet._errors import ArgumentError
-from deconvnet.capture.untouched import computing, ordinary
+from deconvnet.capture.untouched import ordinary
 from deconvnet.core.finite import finite_forward
 from deconvnet.core.graph import Graph, Value
 from deconvnet.core.rules import Rule
@@ -49,6 +49,8 @@ def watch_activations(
     layers: Sequence[Layer],
     watch: WatchActivations,
     remember: Mapping[str, Rule] | None = None,
+    *,
+    look_for_nan: bool = True,
 ) -> Trace:
     """Run a forward pass and call `watch` with each layer as soon as it is computed, keeping none.
 
@@ -59,6 +61,7 @@ def watch_activations(
         watch: called as watch(name, values); the values are lent for the call only, and are not looked through for
             NaN and infinity.
         remember: the rule of each step whose switches and the like shall be kept, by the name of its output.
+        look_for_nan: in the images, for which an accelerator has to be waited for.
 
     Returns:
         The pass, with what was remembered.
@@ -66,10 +69,11 @@ def watch_activations(
     names = layer_names(attached, layers)
     if not callable(watch):
         raise ArgumentError(f"watch is a function of a layer's name and its values; got {short(watch)}.")
-    graph = attached.graph(x)
-    with computing():
+    graph = attached.graph(x, look_for_nan=look_for_nan)
+    with attached.computing():
         calls = _calls({name: value_of(graph, name) for name in names}, watch)
-        return forward(graph, attached.model, ordinary(x), frozenset(), attached.rules, remember or {}, calls)
+        images = ordinary(x, graph.input.dtype)
+        return forward(graph, attached.model, images, frozenset(), attached.rules, remember or {}, calls)
 
 
 def scores(attached: Attachment, x: Float[Tensor, "n c *spatial"]) -> Tensor:
@@ -92,7 +96,7 @@ def probabilities(attached: Attachment, x: Float[Tensor, "n c *spatial"]) -> Ten
 
 def _finite(attached: Attachment, graph: Graph, x: Tensor, values: Sequence[Value]) -> Trace:
     wanted = frozenset(value.name for value in values)
-    return finite_forward(graph, attached.model, ordinary(x), wanted, attached.rules, {})
+    return finite_forward(graph, attached.model, ordinary(x, graph.input.dtype), wanted, attached.rules, {})
 
 
 def _calls(values: Mapping[str, Value], watch: WatchActivations) -> dict[str, Callable[[Tensor], None]]:

@@ -1,14 +1,19 @@
 """A deconvnet attached to a network: its captures, its rules, and the ways down found so far."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from deconvnet._errors import ArgumentError
 from deconvnet._memory import free_bytes, in_bytes
+from deconvnet._precision import AS_THE_WEIGHTS, Arithmetic
+from deconvnet._types import Precision
 from deconvnet.capture.captures import Captures
+from deconvnet.capture.untouched import computing
 from deconvnet.core.down import way_down
 from deconvnet.core.graph import Graph, Value
 from deconvnet.core.operations import OperationTable
@@ -29,6 +34,7 @@ class Attachment:
         output: which of several outputs holds the classes.
         memory: budget in bytes; a quarter of what is free where None.
         labels: names of the classes, where they are known.
+        arithmetic: how it is computed.
     """
 
     captures: Captures
@@ -37,6 +43,19 @@ class Attachment:
     output: str | None
     memory: int | None
     labels: tuple[str, ...] | None = None
+    arithmetic: Arithmetic = AS_THE_WEIGHTS
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """All passes up and down run inside: as `capture.untouched.computing`, with the attachment's arithmetic."""
+        with computing(), self.arithmetic.held():
+            yield
+
+    @property
+    def precision(self) -> Precision:
+        """What it is computed in: a type, or "tf32"."""
+        own: Any = str(self.captures.like_model().dtype).removeprefix("torch.")
+        return self.arithmetic.precision or own
 
     @property
     def model(self) -> nn.Module:
@@ -47,9 +66,9 @@ class Attachment:
         """The capture for images of the example's size, in the type and on the device of the weights."""
         return self.captures.graph(self.captures.like_model())
 
-    def graph(self, x: Float[Tensor, "n c *spatial"]) -> Graph:
+    def graph(self, x: Float[Tensor, "n c *spatial"], *, look_for_nan: bool = True) -> Graph:
         """The capture for these images; as `Captures.graph`."""
-        return self.captures.graph(x)
+        return self.captures.graph(x, look_for_nan=look_for_nan)
 
     def layer_name(self, layer: Layer) -> str:
         """A layer's name."""

@@ -3,17 +3,18 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from deconvnet._types import Box, Unit
-from deconvnet.core.down import carry_down
+from deconvnet.core.down import Way, carry_down
+from deconvnet.core.folding import with_filters
 from deconvnet.core.graph import Value
 from deconvnet.core.selection import of_images
+from deconvnet.core.up import Trace
 from deconvnet.engine.costs import CHUNK, Costs
 from deconvnet.engine.passes import Pass
 from deconvnet.windows.arrivals import Part
@@ -151,7 +152,7 @@ class _Carrier:
             points = np.array([seeds.units[index].position for index in indices])
             signal, frames = seeds.points(indices.tolist()), Frames(points, (1,) * points.shape[1])
             return _Batch(indices, images, {name: [Part(signal, frames)]}, {})
-        signal = torch.stack([seeds.signal(index) for index in indices.tolist()])
+        signal = seeds.signals(indices.tolist())
         if not way.images_apart:
             whole = signal.new_zeros(self.pass_.trace.images, *signal.shape[1:])
             whole[images] = signal
@@ -203,18 +204,26 @@ class _Carrier:
     def _down_maps(self, batch: _Batch, first: int | None = None) -> Iterator[_Batch]:
         first, count = len(self.route.local) if first is None else first, len(self.costs.way.down)
         last = self._fits_until(batch, first, count)
-        trace = self.pass_.trace
-        if self.costs.way.images_apart:
+        way, trace = self._on_maps
+        if way.images_apart:
             trace = of_images(trace, batch.images)
         carry_down(
-            self.costs.way, trace, batch.on_maps, slice(first, last),
-            lambda value, signal: self._show_maps(batch, value, signal),
+            way, trace, batch.on_maps, slice(first, last),
+            None if self.watch is None else partial(self._show_maps, batch),
         )  # fmt: skip
         if last == count:
             yield batch
             return
         for half in batch.halves():
             yield from self._down_maps(half, last)
+
+    @cached_property
+    def _on_maps(self) -> tuple[Way, Trace]:
+        """The way on whole maps and the pass, on an accelerator with norms folded into filters; shown as they are."""
+        way, trace, folds = self.costs.way, self.pass_.trace, self.costs.folds
+        if not folds or self.watch is not None or self.pass_.seeds.values.device.type == "cpu":
+            return way, trace
+        return self.costs.folded, with_filters(way, trace, folds)
 
     def _fits_until(self, batch: _Batch, first: int, count: int) -> int:
         """The first step before which the batch must and can be split; `count` if there is none."""

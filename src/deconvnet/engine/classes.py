@@ -43,8 +43,8 @@ def explained(
 ) -> Reconstruction:
     """Classes carried down; see `DeconvNet.explain`."""
     check_start(start, "'activation' or 'one'")
-    chosen = output_of(attached, attached.graph(x), len(x)).chosen(target, targets)
-    down = ClassesDown(attached, x, chosen, start, to)
+    graph = attached.graph(x)
+    down = ClassesDown(attached, graph, x, output_of(attached, graph, len(x)).chosen(target, targets), start, to)
     result = down.collected(memory, watch=watch)
     return replace(result, masks=down.masks(down.costs))
 
@@ -58,10 +58,16 @@ class ClassesDown:
     """
 
     def __init__(
-        self, attached: Attachment, x: Tensor, chosen: Sequence[Sequence[Chosen]], start: Start, to: Layer | None
+        self,
+        attached: Attachment,
+        graph: Graph,
+        x: Tensor,
+        chosen: Sequence[Sequence[Chosen]],
+        start: Start,
+        to: Layer | None,
     ) -> None:
         self._attached, self._x, self._chosen, self._start = attached, x, chosen, start
-        self.costs, self.scores = attached.costs_of_classes(attached.graph(x), to)
+        self.costs, self.scores = attached.costs_of_classes(graph, to)
         self._started: list[Seeds] = []
 
     def collected(

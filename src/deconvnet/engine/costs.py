@@ -8,10 +8,11 @@ from functools import cached_property
 import numpy as np
 
 from deconvnet.core.down import Way
+from deconvnet.core.folding import Fold, folded, folds_of
 from deconvnet.core.graph import Step, towards
 from deconvnet.core.operations import row_of
 from deconvnet.core.rules import RuleSet
-from deconvnet.windows.cost import Route, RouteName, Span, routes, spans, work
+from deconvnet.windows.cost import Route, RouteName, Span, routes, spans, speed_of, work
 from deconvnet.windows.frames import Frames
 from deconvnet.windows.receptive_field import Fields, fields
 from deconvnet.windows.steps import LocalStep, local_step
@@ -24,7 +25,8 @@ CHUNK = 64 * 2**20  # bytes that a batch of signals may take, so that it stays n
 class Costs:
     """What carrying the units of a layer down costs. `print(costs)` says it in words.
 
-    Work is counted in multiplications, in which a number moved through memory counts as several.
+    Work is counted in multiplications. A number moved through memory counts as several: as how many depends on the
+    device, as does what it costs to begin an operation.
 
     Attributes:
         layer: the layer's name.
@@ -46,6 +48,12 @@ class Costs:
         blocked = {name: rule.blocked for name, rule in self.way.chosen.items()}
         return fields(steps, self.way.stop, blocked, self.way.rows).get(self.way.start.name)
 
+    @property
+    def width(self) -> int:
+        """Bytes of a number of the images."""
+        assert self.way.graph.input.dtype is not None
+        return self.way.graph.input.dtype.itemsize
+
     def bytes_of_picture(self, width: int) -> int:
         """Memory that what comes of a single unit takes.
 
@@ -54,6 +62,16 @@ class Costs:
         """
         lengths = self.size if self.field is None else tuple(axis.size for axis in self.field)
         return width * self.way.stop.maps * math.prod(lengths)
+
+    @cached_property
+    def folds(self) -> dict[str, Fold]:
+        """The norms whose scale can be folded into the filters below them."""
+        return folds_of(self.way)
+
+    @cached_property
+    def folded(self) -> Way:
+        """The way with these folded, in as many steps."""
+        return folded(self.way, self.folds)
 
     @cached_property
     def routes(self) -> Mapping[RouteName, Route]:
@@ -82,8 +100,9 @@ class Costs:
     def work_up(self) -> tuple[float, float]:
         """Of the forward pass: for one image, and in windows for one unit (infinite where it cannot)."""
         rows, steps = self.way.rows, towards(self.way.graph.steps, {self.way.start.name})
-        in_windows = math.inf if self.up is None else sum(work(local.step, rows, self.spans_up) for local in self.up)
-        return sum(work(step, rows) for step in steps), in_windows
+        speed, seen = speed_of(self.way.graph.device), self.spans_up
+        in_windows = math.inf if self.up is None else sum(work(local.step, rows, speed, seen) for local in self.up)
+        return sum(work(step, rows, speed) for step in steps), in_windows
 
     def sees_little(self, units: int, images: int) -> bool:
         """Whether a forward pass for these units alone takes less work than one for their images."""
@@ -185,6 +204,9 @@ class Costs:
             field = _times(self.spans_up[self.way.graph.input.name].most)
             lines.append(f"  or for each listed unit, on the {field} pixels that it sees, {unit:.3g}:")
             lines.append(f"  less where an image has fewer than {image / unit:.3g} of them")
+        speed = speed_of(self.way.graph.device)
+        begun = f", beginning an operation as {speed.launched:.3g}" if speed.launched else ""
+        lines.append(f"on {self.way.graph.device}: moving a number counts as {speed.moved:.3g} multiplications{begun}")
         maps = f"{self.way.start.shape[1].of(1)} maps of {_times(self.way.start.map_size) or 1}"
         return "\n".join([f"{self.layer}: {maps}", *lines])
 

@@ -115,9 +115,9 @@ def by_units(
     way = costs.way
     order = np.argsort([unit.image for unit in units], kind="stable")
     images = np.unique([unit.image for unit in units]) if way.graph.images is None else np.arange(len(x))
-    need = costs.bytes_up_of_unit(x.element_size())
+    need = costs.bytes_up_of_unit(costs.width)
     if route == "auto" and costs.up is not None and need <= budget and costs.sees_little(len(units), len(images)):
-        x, at_once = ordinary(x), max(1, min(budget // 3, CHUNK) // need)
+        x, at_once = ordinary(x, way.graph.input.dtype), max(1, min(budget // 3, CHUNK) // need)
         for indices in (order[first : first + at_once] for first in range(0, len(units), at_once)):
             batch = [units[index] for index in indices]
             trace, at = forward_in_windows(costs.up, way.graph, model, x, batch, way.rules, way.chosen)
@@ -141,11 +141,12 @@ def pass_of_units(trace: Trace, way: Way, units: Sequence[Unit]) -> Pass:
 
 
 def _over_images(way: Way, model: nn.Module, x: Tensor, keep: frozenset[str] = frozenset()) -> Trace:
-    return finite_forward(way.graph, model, ordinary(x), keep | {way.start.name}, way.rules, way.chosen)
+    images = ordinary(x, way.graph.input.dtype)
+    return finite_forward(way.graph, model, images, keep | {way.start.name}, way.rules, way.chosen)
 
 
 def _images_at_once(costs: Costs, x: Tensor, budget: int, more: int = 0) -> int:
-    width = x.element_size()
+    width = costs.width
     up, down = costs.bytes_up(width) + width * more, costs.bytes_down(width)
     need = up + down
     images = costs.way.graph.images

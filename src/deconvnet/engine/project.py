@@ -16,7 +16,7 @@ from deconvnet._memory import free_bytes
 from deconvnet._types import Box, Unit
 from deconvnet.capture.untouched import computing, ordinary
 from deconvnet.core.down import Way
-from deconvnet.core.finite import check_signal, finite_forward
+from deconvnet.core.finite import all_finite, check_signal, finite_forward
 from deconvnet.core.graph import Value
 from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.carry import WatchSignals, boxes_of, carry_seeds
@@ -67,7 +67,7 @@ def project_units(
         layer: checked_units([units[i] for i in indices[layer]], layer, of.way.start.sizes(1)[1:], len(x))
         for layer, of in costs.items()
     }
-    at_once = {layer: max(1, most // of.bytes_of_picture(x.element_size())) for layer, of in costs.items()}
+    at_once = {layer: max(1, most // of.bytes_of_picture(of.width)) for layer, of in costs.items()}
     groups = [
         (layer, slice(first, first + at_once[layer]))
         for layer in costs
@@ -76,15 +76,18 @@ def project_units(
     image = len(x) * max(of.work_up[0] for of in costs.values())
     if sum(len(listed[layer]) * of.work_up[1] for layer, of in costs.items()) < image:
         for layer, group in groups:
-            passes = by_units(costs[layer], attached.model, x, listed[layer][group], "activation", budget, "auto")
-            yield indices[layer][group], collected(costs[layer], passes, budget)
+            with attached.computing():
+                passes = by_units(costs[layer], attached.model, x, listed[layer][group], "activation", budget, "auto")
+                result = collected(costs[layer], passes, budget)
+            yield indices[layer][group], result
         return
     chosen = {name: rule for of in costs.values() for name, rule in of.way.chosen.items()}
     starts = frozenset(of.way.start.name for of in costs.values())
-    with computing():
-        trace = finite_forward(graph, attached.model, ordinary(x), starts, attached.rules, chosen)
+    with attached.computing():
+        images = ordinary(x, graph.input.dtype)
+        trace = finite_forward(graph, attached.model, images, starts, attached.rules, chosen)
     for layer, group in groups:
-        with computing():
+        with attached.computing():
             pass_ = pass_of_units(trace, costs[layer].way, listed[layer][group])
             result = collected(costs[layer], [pass_], budget)
         yield indices[layer][group], result
@@ -130,10 +133,11 @@ def collected(
             if not boxes:
                 windows = _room(way, pass_, pass_boxes[0])
             carry_seeds(costs, pass_, pass_boxes, windows, budget, route, by_layer)
+            if not all_finite(_rows(windows, pass_.indices)):
+                carry_seeds(costs, pass_, pass_boxes, windows, budget, route, _refuse_overflow(way))
             seeds.append(pass_.seeds)
             indices += pass_.indices.tolist()
             boxes += pass_boxes
-        check_signal(windows, ', or start="one"')
         order = np.argsort(indices).tolist()
         units = [unit for part in seeds for unit in part.units]
         return Reconstruction(
@@ -158,6 +162,7 @@ def facts_of(way: Way, seeds: Sequence[Seeds], skipped: tuple[str, ...]) -> Fact
     facts = Facts(
         skipped=skipped,
         from_magnitude=any(part.from_magnitude for part in seeds),
+        precision=way.graph.precision,
         image_free=way.image_free and not stays and not everywhere,  # where a class wins depends on the image
         smooth=frozenset(rule.smooth for _, rule in way.down if rule.smooth is not None),
         noted=frozenset(rule.noted for _, rule in way.down if rule.noted is not None),
@@ -187,6 +192,28 @@ def _room(way: Way, pass_: Pass, box: Box) -> Tensor:
             "fewer units at a time."
         )
     return like.new_zeros(shape)
+
+
+def _rows(windows: Tensor, indices: Int[np.ndarray, " m"]) -> Tensor:
+    """Some of the rows, as a view where they follow each other."""
+    first, last = int(indices.min()), int(indices.max())
+    return windows[first : last + 1] if last - first + 1 == len(indices) else windows[torch.from_numpy(indices)]
+
+
+def _refuse_overflow(way: Way) -> WatchSignals:
+    """Raises where a signal is not finite any more, and names the layer.
+
+    Raises:
+        NotFiniteError: there.
+    """
+    names = names_of(way.graph)
+    steps = {step.output.name: step.where for step, _ in way.down}
+
+    def look(value: Value, indices: np.ndarray, signal: Tensor, frames: Frames) -> None:
+        where = repr(names[value.name]) if value.name in names else steps[value.name]
+        check_signal(signal, where, ', or start="one"')
+
+    return look
 
 
 def _by_layer(way: Way, watch: Watch) -> WatchSignals:

@@ -110,12 +110,13 @@ def arrived(
     attached: Attachment, x: Tensor, chosen: Sequence[Sequence[Chosen]], layer: str, memory: str | int | None
 ) -> tuple[Reconstruction, list[Arrival], ClassesDown]:
     """A class of each image carried down to a layer, the layer's activations beside it, and the way down."""
-    value, values = value_of(attached.graph(x), layer), list[tuple[int, Tensor]]()
+    graph = attached.graph(x)
+    value, values = value_of(graph, layer), list[tuple[int, Tensor]]()
 
     def look(pass_: Pass) -> None:
         values.append((int(pass_.indices[0]), pass_.trace.values[value.name]))
 
-    down = ClassesDown(attached, x, chosen, "one", layer)
+    down = ClassesDown(attached, graph, x, chosen, "one", layer)
     classes = down.collected(memory, keep=[value], look=look)
     arrivals = [
         Arrival(part, torch.stack([classes.whole(i) for i in range(first, first + len(part))]), first)

@@ -13,6 +13,7 @@ from torch import Tensor
 from deconvnet._checks import as_index, as_list, index_of, is_one_of, short
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Unit
+from deconvnet.core.finite import all_finite, too_large
 
 Channel = int | Sequence[int] | str
 Start = Literal["activation", "one"]
@@ -57,12 +58,24 @@ class Seeds:
 
     def points(self, indices: Sequence[int]) -> Float[Tensor, "m c *ones"]:
         """The signals of single units, each on its own position alone."""
-        axes = [1] * (self.values.ndim - 2)
-        alone = self.values.new_zeros(len(indices), self.values.shape[1], *axes)
-        for i, index in enumerate(indices):
-            activation = self.activations[index].abs() if self.start == "activation" else 1
-            alone[i, self.units[index].channel] = activation
-        return alone
+        axes = self.values.ndim - 2
+        alone = self.values.new_zeros(len(indices), self.values.shape[1], *[1] * axes)
+        return self._set(alone, indices, [(0,) * axes] * len(indices))
+
+    def signals(self, indices: Sequence[int]) -> Float[Tensor, "m *shape"]:
+        """The signals that some of the units start."""
+        positions = [self.units[index].position for index in indices]
+        if self.masks or self.values.ndim < 2 or not all(map(self._is_single, indices)):
+            return torch.stack([self.signal(index) for index in indices])
+        alone = self.values.new_zeros(len(indices), *self.values.shape[1:])
+        return self._set(alone, indices, [position or () for position in positions])
+
+    def _set(self, signals: Tensor, indices: Sequence[int], positions: Sequence[tuple[int, ...]]) -> Tensor:
+        """Signals that were zero, each with what its unit starts from at its position."""
+        at = [(i, self.units[index].channel, *positions[i]) for i, index in enumerate(indices)]
+        start = self.activations[list(indices)].abs() if self.start == "activation" else self.activations.new_ones(1)
+        signals[_columns(at, signals)] = start.to(signals.dtype)
+        return signals
 
     @property
     def silent(self) -> list[Unit]:
@@ -150,13 +163,10 @@ def unit_seeds(layer: str, values: Tensor, channel: Channel | None, position: An
     if not whole and position is not None:
         fixed = checked_position(position, tuple(values.shape[2:]), layer)
         peaks = torch.tensor(fixed, device=values.device).expand_as(peaks)
-    units, activations = [], []
-    for image, channels in enumerate(_channels(channel, values, layer)):
-        for c in channels:
-            peak = tuple(peaks[image, c].tolist())
-            units.append(Unit(layer, c, None if whole else peak, first + image))
-            activations.append(values[(image, c, *peak)])
-    return Seeds(tuple(units), torch.stack(activations), start, values, _rows(units, first))
+    chosen, listed = _channels(channel, values, layer), peaks.tolist()
+    at = [(image, c, *listed[image][c]) for image, channels in enumerate(chosen) for c in channels]
+    units = tuple(Unit(layer, c, None if whole else tuple(peak), first + image) for image, c, *peak in at)
+    return Seeds(units, values[_columns(at, values)], start, values, _rows(units, first))
 
 
 def checked_units(units: Any, layer: str, shape: Sequence[int], images: int) -> list[Unit]:
@@ -187,11 +197,16 @@ def checked_units(units: Any, layer: str, shape: Sequence[int], images: int) -> 
 def listed_seeds(units: Sequence[Unit], values: Tensor, rows: np.ndarray, start: Start) -> Seeds:
     """One seed for each of the units; where `values` holds one position for each, it is the unit's own."""
     alone = all(length == 1 for length in values.shape[2:])
-    activations = [
-        values[(row, unit.channel, *((0,) * (values.ndim - 2) if alone else unit.position or ()))]
+    at = [
+        (row, unit.channel, *((0,) * (values.ndim - 2) if alone else unit.position or ()))
         for unit, row in zip(units, rows.tolist(), strict=True)
     ]
-    return Seeds(tuple(units), torch.stack(activations), start, values, rows)
+    return Seeds(tuple(units), values[_columns(at, values)], start, values, rows)
+
+
+def _columns(at: Sequence[tuple[Any, ...]], values: Tensor) -> tuple[Tensor, ...]:
+    """Indices of many elements of a tensor as one tensor for each axis, where the tensor is."""
+    return torch.tensor(at, dtype=torch.int64, device=values.device).unbind(1)
 
 
 def _channels(channel: Channel | None, values: Tensor, layer: str) -> list[list[int]]:
@@ -252,6 +267,8 @@ def own_signal(
     if not bool(torch.isfinite(signal).all()):
         raise ArgumentError("the signal to start from holds NaN or infinity.")
     part = signal[first : first + len(values)].detach().clone().to(values)
+    if not all_finite(part):
+        raise too_large("the signal to start from", signal, part.dtype)
     units = tuple(Unit(layer, None, None, first + i) for i in range(len(values)))
     flat = part.flatten(1)
     strength = flat.gather(1, flat.abs().argmax(1, keepdim=True)).squeeze(1)

@@ -100,7 +100,7 @@ def _carried(costs: Costs, pass_: Pass, budget: int) -> tuple[StepDown, ...]:
         if value.name in names:
             rows = signal[:, None] if signal.ndim == 1 else signal  # one number for each image is one unit
             (whole,) = moved(rows, frames, whole_maps(1, value.map_size))
-            check_signal(whole)
+            check_signal(whole, repr(names[value.name]))
             step = _step(way, pass_, value, whole, names, [*above[value.name].values()])
             steps.append(replace(step, rectified=value.name in rectified))
 

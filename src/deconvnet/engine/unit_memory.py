@@ -12,7 +12,6 @@ from jaxtyping import Int
 from torch import Tensor
 
 from deconvnet._types import Unit
-from deconvnet.capture.untouched import computing
 from deconvnet.core.rules import Rule
 from deconvnet.core.up import Trace
 from deconvnet.core.weights import tensors_of
@@ -46,7 +45,7 @@ class UnitMemory:
     def __init__(self, attached: Attachment, layer: Layer, slots: int) -> None:
         self.slots = slots
         self._costs = attached.costs(attached.own_graph(), layer)
-        self._model, self._like = attached.model, attached.captures.like_model()
+        self._attached, self._like = attached, attached.captures.like_model()
         steps = {step.output.name: step for step, _ in self._costs.way.down}
         remembered = self._costs.remembered or {}
         self._at = {name: (frames, steps[name].output.map_size) for name, frames in remembered.items()}
@@ -66,12 +65,12 @@ class UnitMemory:
     @property
     def at_once(self) -> int:
         """How many units `project` may be given: together their pictures fit its budget."""
-        return max(1, _BUDGET // self._costs.bytes_of_picture(self._like.element_size()))
+        return max(1, _BUDGET // self._costs.bytes_of_picture(self._costs.width))
 
     @property
     def nbytes(self) -> int:
         """Memory that all slots take."""
-        return self.slots * self._costs.bytes_remembered(self._like.element_size())
+        return self.slots * self._costs.bytes_remembered(self._costs.width)
 
     def work(self, images: int, entering: float) -> tuple[float, float]:
         """What filling slots costs, and what the forward passes cost that it spares, in multiplications.
@@ -115,7 +114,7 @@ class UnitMemory:
         frames = {step: Frames(self._low[step][slots], at.size) for step, (at, _) in self._at.items()}
         axes = [1] * len(way.start.map_size)
         values = self._like.new_zeros(count, way.start.maps, *axes, dtype=way.start.dtype)
-        with computing():
-            trace = Trace(count, {way.start.name: values}, memory, tensors_of(way.graph, self._model, count))
+        with self._attached.computing():
+            trace = Trace(count, {way.start.name: values}, memory, tensors_of(way.graph, self._attached.model, count))
             seeds = Seeds(tuple(units), values.new_tensor(activations), "activation", values, np.arange(count))
             return collected(self._costs, [Pass(trace, seeds, np.arange(count), count, frames)], _BUDGET)

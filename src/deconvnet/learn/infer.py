@@ -9,6 +9,7 @@ from torch import Tensor
 
 from deconvnet._checks import flag, is_one_of, real_number, short, whole_number
 from deconvnet._errors import ArgumentError, NotFiniteError
+from deconvnet._precision import AS_THE_WEIGHTS
 from deconvnet.learn.convolve import FEW_CHANNELS, Boundary, Geometry, adjoint, check_images, dense, spectra, synthesis
 from deconvnet.learn.douglas_rachford import douglas_rachford
 from deconvnet.learn.proximal import Linear, fista
@@ -18,6 +19,7 @@ Solver: TypeAlias = Literal["auto", "dr", "fista"]
 _VALUES_AT_ONCE = 2**17  # of feature maps that are solved on a CPU, so that they stay in its cache
 
 
+@AS_THE_WEIGHTS.held()
 def sparse_code(
     images: Float[Tensor, "n c h w"],
     filters: Float[Tensor, "m c k l"],

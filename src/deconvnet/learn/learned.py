@@ -20,12 +20,12 @@ from deconvnet._errors import ArgumentError, DeconvNetError, PhotoError
 from deconvnet._files import damaged, is_file, read_json, write_whole
 from deconvnet._folders import UNFINISHED, Held, check_resumed, has_unfinished, held, result_folder
 from deconvnet._memory import check_fits
+from deconvnet._workers import MOST_WORKERS
 from deconvnet.learn.checkpoint import REMEDY, about_net, load_net, write_net
 from deconvnet.learn.filters import Update
 from deconvnet.learn.net import AdaptiveDeconvNet, Solver
 from deconvnet.learn.photos import Batches, Prepare
 from deconvnet.learn.train import Progress, epochs_of_layers, fit
-from deconvnet.photos.batches import MOST_WORKERS
 from deconvnet.photos.digests import Digests
 from deconvnet.photos.photo import PhotoLike, load_photo
 from deconvnet.photos.pick import Pick

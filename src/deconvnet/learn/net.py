@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from deconvnet._checks import as_index, as_list, instance, is_one_of, real_number, short, whole_number
 from deconvnet._errors import ArgumentError
+from deconvnet._precision import AS_THE_WEIGHTS
 from deconvnet.learn.codes import Codes, LayerCodes, join_codes, pooled_codes
 from deconvnet.learn.convolve import Boundary, Geometry, adjoint, check_images, dense, synthesis
 from deconvnet.learn.infer import sparse_code
@@ -152,6 +153,7 @@ class AdaptiveDeconvNet(nn.Module):
         return geometries
 
     @torch.no_grad()
+    @AS_THE_WEIGHTS.held()
     def infer(
         self,
         images: Float[Tensor, "n c h w"],
@@ -253,6 +255,7 @@ class AdaptiveDeconvNet(nn.Module):
 
         return Linear(down, up)
 
+    @AS_THE_WEIGHTS.held()
     def painted(
         self, maps: Float[Tensor, "n m h w"], layer: int, below: Codes, geometries: Sequence[Geometry]
     ) -> Float[Tensor, "n c y x"]:
@@ -268,6 +271,7 @@ class AdaptiveDeconvNet(nn.Module):
             maps = synthesis(z, self.layers[i - 1].filters, geometries[i - 1])
         return maps
 
+    @AS_THE_WEIGHTS.held()
     def pulled_up(
         self, images: Float[Tensor, "n c y x"], layer: int, below: Codes, geometries: Sequence[Geometry]
     ) -> Float[Tensor, "n m h w"]:
@@ -284,6 +288,7 @@ class AdaptiveDeconvNet(nn.Module):
         return images
 
     @torch.no_grad()
+    @AS_THE_WEIGHTS.held()
     def reconstruct(
         self,
         codes: Codes,

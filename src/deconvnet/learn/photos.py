@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -80,6 +80,14 @@ class Prepare:
             raise PhotoError(f"{photo.name} is {height} x {width} pixels, {h} x {w} when resized: {fault}") from fault
         top, left = (self.size - h) // 2, (self.size - w) // 2
         return F.pad(normalised, (left, self.size - w - left, top, self.size - h - top))
+
+    def levels(self, photo: Photo) -> Float32[np.ndarray, "c side side"]:
+        """What a photo becomes in a worker: all of the input; see `image`."""
+        return np.asarray(self.image(photo)[0])
+
+    def inputs(self, levels: Float[Tensor, "n c side side"]) -> Float[Tensor, "n c side side"]:
+        """The inputs: `levels` has left nothing to do."""
+        return levels
 
 
 def _resized(plane: NDArray[np.float32], size: tuple[int, int]) -> Float[Tensor, "1 1 h w"]:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from deconvnet._checks import as_index, as_list, instance, short, whole_number
 from deconvnet._errors import ArgumentError
+from deconvnet._precision import AS_THE_WEIGHTS
 from deconvnet.learn.codes import Codes
 from deconvnet.learn.convolve import synthesis
 from deconvnet.learn.layer import DeconvLayer
@@ -17,6 +18,7 @@ from deconvnet.learn.pooling import Switches, unpool
 
 
 @torch.no_grad()
+@AS_THE_WEIGHTS.held()
 def pixel_filters(net: AdaptiveDeconvNet, layer: int | None = None) -> Float[Tensor, "m c h w"]:
     """What one activation of each of a layer's maps paints in pixels, far from any border.
 
@@ -51,6 +53,7 @@ def _usually_unpooled(maps: Float[Tensor, "n k h w"], layer: DeconvLayer) -> Flo
 
 
 @torch.no_grad()
+@AS_THE_WEIGHTS.held()
 def parts(
     net: AdaptiveDeconvNet, codes: Codes, image: int = 0, layer: int | None = None, keep: Sequence[int] = (5, 25, 125)
 ) -> dict[int, Float[Tensor, "parts c h w"]]:

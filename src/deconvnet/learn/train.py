@@ -23,6 +23,7 @@ from deconvnet._checks import (
 )  # fmt: skip
 from deconvnet._errors import ArgumentError, DeconvNetWarning
 from deconvnet._folders import Saves
+from deconvnet._precision import AS_THE_WEIGHTS
 from deconvnet.learn.checkpoint import Position, load_checkpoint, save_checkpoint
 from deconvnet.learn.convolve import check_images
 from deconvnet.learn.filters import Fit, Update, reseed, update
@@ -95,6 +96,7 @@ def _checked_options(update_by: object, *inference: object) -> dict[str, Any]:
     return {"update_by": update_by, **checked_inference(*inference)}
 
 
+@AS_THE_WEIGHTS.held()
 def _improve(net: AdaptiveDeconvNet, images: Tensor, layer: int, options: Mapping[str, Any]) -> Progress:
     """Improve a layer's filters on one batch."""
     inference = {name: value for name, value in options.items() if name != "update_by"}

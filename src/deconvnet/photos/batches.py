@@ -1,41 +1,37 @@
-"""Batches of photos, decoded and prepared in other processes, identical for any number of workers.
+"""Batches of photos, decoded and resized in other processes, identical for any number of workers.
 
-Worker w of n makes batches w, w + n, w + 2n, ... in a piece of memory that it shares with its parent, reports each
-through a pipe of its own, and goes on when its parent has copied the batch. Memory is bounded by one batch per worker,
-and the end of the pipe shows that a worker, or its parent, has died.
+Worker w of n reads pieces w, w + n, w + 2n, ... of the batches into memory that it shares with its parent, each when
+its parent has copied the one before. Memory is bounded by one piece per worker. Photos travel as levels, of 8 bits
+where they have no more, and become inputs on the device that takes them.
 """
 
 import math
-import signal
-import traceback
-import warnings
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import Pipe, Process
-from multiprocessing.connection import Connection
+from functools import partial
 from multiprocessing.sharedctypes import RawArray
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64, UInt64
+from jaxtyping import Float, Float32, Int64, Shaped, UInt64
 from numpy.typing import NDArray
 from torch import Tensor
 
 from deconvnet._checks import whole_number
-from deconvnet._errors import ArgumentError, DeconvNetError, PhotoError
+from deconvnet._errors import ArgumentError, PhotoError
+from deconvnet._workers import MOST_WORKERS, crew
+from deconvnet.photos.levels import unit
 from deconvnet.photos.photo import Photo
 from deconvnet.photos.sets import PhotoSet
 from deconvnet.photos.values import Extent, Extents, Reading
 
-MOST_WORKERS = 1024  # processes: each holds a batch, and pipes to all others are open while they start
+_CPU = torch.device("cpu")
+_PIECE = 8  # photos that a worker reads at a time: so few that all of many workers are busy
 
 Skipped: TypeAlias = tuple[tuple[int, str], ...]
-_Images: TypeAlias = Float32[np.ndarray, "size c *input"]
-_Report: TypeAlias = tuple[NDArray[np.int64], NDArray[np.uint64], Skipped, tuple[Extent, ...]]
-"""The slots that hold a photo, the digests of these photos, the photos that could not be read, and of those that were
-what they hold where nothing says which value is white."""
+Levels: TypeAlias = NDArray[Any]
+"""uint8 from 0 to 255, or float32 as `Preparation.inputs` takes it."""
 
 
 class Preparation(Protocol):
@@ -49,8 +45,11 @@ class Preparation(Protocol):
     def reading(self) -> Reading:
         """How photos are read for it."""
 
-    def image(self, photo: Photo) -> Float[Tensor, "1 c *input"]:
-        """The input that a photo becomes; raises PhotoError if it cannot become one."""
+    def levels(self, photo: Photo) -> Shaped[np.ndarray, "c *input"]:
+        """What a worker makes of a photo, uint8 or float32; raises PhotoError if it cannot become an input."""
+
+    def inputs(self, levels: Shaped[Tensor, "n c *input"]) -> Float32[Tensor, "n c *input"]:
+        """The inputs, on the device of the levels, and equal on all devices."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +79,7 @@ def batches(
     *,
     workers: int = 0,
     extents: Extents | None = None,
+    device: torch.device = _CPU,
 ) -> Generator[Batch, None, None]:
     """The photos of these indices in batches of `size` slots, in order.
 
@@ -90,8 +90,9 @@ def batches(
         indices: of photos in the set.
         prepare: what becomes of each photo.
         size: slots in each batch.
-        workers: processes that decode and prepare, each with one thread; 0 does it here, with one thread as well.
+        workers: processes that decode and resize, each with one thread; 0 does it here, with one thread as well.
         extents: of photos that were read before, if any were; filled.
+        device: where the images are made.
 
     Warns:
         ValueRangeWarning: the values of all of the first photos of more than 8 bits, or of all photos, are so small for
@@ -107,7 +108,26 @@ def batches(
     if order.size and (order.min() < 0 or order.max() >= len(photos)):
         raise ArgumentError(f"indices from {order.min()} to {order.max()}, but the photos are 0 to {len(photos) - 1}.")
     job = Job(photos, order.astype(np.int64), prepare, whole_number("size", size))
-    return _batches(job, whole_number("workers", workers, 0, MOST_WORKERS), extents or Extents())
+    return _batches(job, whole_number("workers", workers, 0, MOST_WORKERS), extents or Extents(), device)
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What was read of some slots.
+
+    Attributes:
+        slots: those that hold a photo.
+        indices: of these photos.
+        digests: of these photos.
+        skipped: the photos that could not be read.
+        extents: of those photos where nothing says which value is white, what they hold.
+    """
+
+    slots: list[int]
+    indices: list[int]
+    digests: list[int]
+    skipped: list[tuple[int, str]]
+    extents: list[Extent]
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,122 +149,129 @@ class Job:
     def __len__(self) -> int:
         return -(-len(self.indices) // self.size)
 
-    def indices_of(self, batch: int) -> NDArray[np.int64]:
-        """Indices of a batch's photos."""
-        return self.indices[batch * self.size : (batch + 1) * self.size]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of a batch."""
-        return self.size, *self.prepare.shape
-
-    def read(self, batch: int, images: _Images) -> _Report:
-        """Fill every slot of a batch; which slots hold photos, their digests, what could not be read, and extents."""
-        slots, digests, skipped, extents = [], [], [], []
-        indices = self.indices_of(batch).tolist()
-        images[len(indices) :] = 0
-        for slot, index in enumerate(indices):
+    def read(self, batch: int, slots: range | None = None) -> tuple[Report, Levels]:
+        """What was read of a batch, or of some of its slots, and the levels of these slots: zero without a photo."""
+        slots = range(self.size) if slots is None else slots
+        report, levels = Report([], [], [], [], []), dict[int, Levels]()
+        indices = self.indices[batch * self.size : (batch + 1) * self.size][slots.start : slots.stop].tolist()
+        for slot, index in zip(slots, indices, strict=False):
             try:
                 photo = self.photos.read(index, reading=self.prepare.reading)
-                images[slot] = self.prepare.image(photo)[0].numpy()
-                slots.append(slot)
-                digests.append(photo.digest)
-                extents += [photo.extent] if photo.extent else []
+                levels[slot - slots.start] = self.prepare.levels(photo)
             except PhotoError as fault:
-                images[slot] = 0
-                skipped.append((index, str(fault)))
-        return np.array(slots, np.int64), np.array(digests, np.uint64), tuple(skipped), tuple(extents)
+                report.skipped.append((index, str(fault)))
+                continue
+            report.slots.append(slot)
+            report.indices.append(index)
+            report.digests.append(photo.digest)
+            report.extents.extend([photo.extent] if photo.extent else [])
+        return report, in_slots(levels, len(slots), self.prepare)
 
 
-def _batches(job: Job, workers: int, extents: Extents) -> Generator[Batch, None, None]:
-    stream = _by_workers(job, min(workers, len(job))) if workers else _in_this_process(job)
-    for batch, ((slots, digests, skipped, of_batch), images) in enumerate(stream):
-        extents.add(of_batch)
-        yield Batch(job.indices_of(batch)[slots], slots, digests, torch.from_numpy(images), skipped)
+def in_slots(levels: Mapping[int, Levels], slots: int, prepare: Preparation) -> Shaped[np.ndarray, "slots c *input"]:
+    """Levels of photos in their slots, zero in the others; as floats if those of one are."""
+    dtype = np.uint8 if all(photo.dtype == np.uint8 for photo in levels.values()) else np.float32
+    result = np.zeros((slots, *prepare.shape), dtype)
+    for slot, photo in levels.items():
+        result[slot] = photo if photo.dtype == dtype else unit(photo)
+    return result
+
+
+def inputs_in_slots(
+    prepare: Preparation, levels: Shaped[Tensor, "size c *input"], slots: Iterable[int]
+) -> Float[Tensor, "size c *input"]:
+    """The inputs that levels become, where their slots hold a photo, and zero in the others."""
+    images, filled = prepare.inputs(levels), set(slots)
+    for slot in range(len(images)):
+        if slot not in filled:
+            images[slot] = 0
+    return images
+
+
+def _batches(job: Job, workers: int, extents: Extents, device: torch.device) -> Generator[Batch, None, None]:
+    pieces = [
+        (batch, range(first, min(first + _PIECE, job.size)))
+        for batch in range(len(job))
+        for first in range(0, job.size, _PIECE)
+        if batch * job.size + first < len(job.indices)
+    ]
+    here, count = not workers, min(max(workers, 1), len(pieces))
+    piece = (min(_PIECE, job.size), *job.prepare.shape)
+    # zeroed at once, and in a file where /dev/shm has no room for it
+    memory = [np.empty(math.prod(piece), np.float32) if here else RawArray("f", math.prod(piece)) for _ in range(count)]
+    duties = [partial(_read_piece, job, shared) for shared in memory]
+    sender = _Sender(device)
+    with crew(duties, "reads photos", here=here) as readers:
+        for reader, task in zip(readers, pieces, strict=False):
+            reader.send(task)
+        reports: list[Report] = []
+        levels: Tensor | None = None
+        for i, (batch, slots) in enumerate(pieces):
+            report, dtype = readers[i % count].receive()
+            part = torch.from_numpy(_view(memory[i % count], dtype, (len(slots), *job.prepare.shape)))
+            levels = sender.with_part(levels, part, slots, job.size)
+            if i + count < len(pieces):
+                readers[i % count].send(pieces[i + count])
+            reports.append(report)
+            if i + 1 == len(pieces) or pieces[i + 1][0] != batch:
+                extents.add([extent for each in reports for extent in each.extents])
+                yield _batch(job, reports, sender.sent(levels))
+                reports, levels = [], None
     extents.warn()
 
 
-def _in_this_process(job: Job) -> Iterator[tuple[_Report, _Images]]:
-    for batch in range(len(job)):
-        images = np.empty(job.shape, np.float32)
-        with _one_thread():
-            report = job.read(batch, images)
-        yield report, images
+def _batch(job: Job, reports: Sequence[Report], levels: Tensor) -> Batch:
+    slots, indices = ([i for each in reports for i in getattr(each, name)] for name in ("slots", "indices"))
+    return Batch(
+        np.array(indices, np.int64),
+        np.array(slots, np.int64),
+        np.array([digest for each in reports for digest in each.digests], np.uint64),
+        inputs_in_slots(job.prepare, levels, slots),
+        tuple(skipped for each in reports for skipped in each.skipped),
+    )
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Use one thread, as a worker does: sums over a large photo round differently with another number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _read_piece(job: Job, shared: Any, task: tuple[int, range]) -> tuple[Report, str]:
+    """Read some slots of a batch into shared memory; the levels' type."""
+    report, levels = job.read(*task)
+    _view(shared, levels.dtype.name, levels.shape)[:] = levels
+    return report, levels.dtype.name
 
 
-def _by_workers(job: Job, workers: int) -> Iterator[tuple[_Report, _Images]]:
-    crew: list[_Worker] = []
-    try:
-        for first in range(workers):
-            crew.append(_start_worker(job, first, workers, [worker.pipe for worker in crew]))
-        for batch in range(len(job)):
-            yield _receive(crew[batch % workers])
-    finally:
-        for worker in crew:
-            worker.pipe.close()
-            worker.process.terminate()
-        for worker in crew:
-            worker.process.join()
+def _view(shared: Any, dtype: str, shape: tuple[int, ...]) -> Levels:
+    return np.frombuffer(shared, dtype, math.prod(shape)).reshape(shape)
 
 
-@dataclass(frozen=True, eq=False)
-class _Worker:
-    process: Process
-    pipe: Connection
-    images: _Images  # shared
+class _Sender:
+    """Brings levels to a device: to a GPU from pinned memory and beside its work.
 
+    Args:
+        device: where to.
+    """
 
-def _start_worker(job: Job, first: int, step: int, others: list[Connection]) -> _Worker:
-    ours, theirs = Pipe()
-    # is zeroed at once, and lies in a file where /dev/shm has no room for it
-    shared = RawArray("f", math.prod(job.shape))
-    process = Process(target=_work, args=(job, first, step, shared, theirs, (*others, ours)), daemon=True)
-    with warnings.catch_warnings():  # Python warns of forks beside threads; a worker meets none of their locks
-        warnings.simplefilter("ignore", DeprecationWarning)
-        process.start()
-    theirs.close()  # so that the pipe ends when the worker does
-    return _Worker(process, ours, np.frombuffer(shared, np.float32).reshape(job.shape))
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream: torch.cuda.Stream | None = None
+        if device.type == "cuda":
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch does not say its type
 
+    def with_part(self, levels: Tensor | None, part: Tensor, slots: range, size: int) -> Tensor:
+        """The levels of a batch with those of some slots copied into them; floats if one part is."""
+        if levels is None:
+            pinned = self._stream is not None
+            levels = torch.zeros(size, *part.shape[1:], dtype=part.dtype, device="cpu", pin_memory=pinned)
+        if part.dtype != levels.dtype:
+            levels, part = (torch.from_numpy(unit(each.numpy())) for each in (levels, part))
+        levels[slots.start : slots.stop] = part
+        return levels
 
-def _receive(worker: _Worker) -> tuple[_Report, _Images]:
-    try:
-        report = worker.pipe.recv()
-        if isinstance(report, str):
-            raise DeconvNetError(f"a process that reads photos failed:\n{report}")
-        images = worker.images.copy()
-        worker.pipe.send("copied")
-    except (EOFError, OSError) as fault:
-        worker.process.join()
-        raise DeconvNetError(
-            f"a process that reads photos ended with exit code {worker.process.exitcode} (-9: killed, usually out of "
-            "memory). Use fewer workers, or workers=0 to see why."
-        ) from fault
-    return report, images
-
-
-def _work(job: Job, first: int, step: int, shared: Any, pipe: Connection, inherited: tuple[Connection, ...]) -> None:
-    for other_end in inherited:
-        other_end.close()  # a pipe ends when nobody is left at its other end
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    torch.set_num_threads(1)
-    images = np.frombuffer(shared, np.float32).reshape(job.shape)
-    try:
-        for batch in range(first, len(job), step):
-            pipe.send(job.read(batch, images))
-            pipe.recv()
-    except (EOFError, ConnectionError):
-        pass  # nobody is there any more
-    except Exception:
-        pipe.send(traceback.format_exc())
+    def sent(self, levels: Tensor) -> Tensor:
+        """The levels on the device."""
+        if self._stream is None:
+            return levels.to(self._device)
+        with torch.cuda.stream(self._stream):
+            result = levels.to(self._device, non_blocking=True)
+        here = torch.cuda.current_stream(self._device)
+        here.wait_stream(self._stream)
+        result.record_stream(here)  # its memory is not used again before the work here is done
+        return result

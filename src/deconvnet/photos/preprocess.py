@@ -8,12 +8,13 @@ anything like a photo ─► Photo ─► resize, crop ─► scale, mean, std �
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -21,6 +22,7 @@ from torch import Tensor
 from deconvnet._checks import as_index, as_list, as_number, instance, is_one_of, short
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet._types import Box
+from deconvnet.photos.levels import Levels, unit
 from deconvnet.photos.photo import Photo, PhotoLike, as_read, check_box, eight_bit, planes, read_photo, warn_of_dark
 from deconvnet.photos.values import Extents, Range, Reading
 from deconvnet.photos.volumes import resampled
@@ -160,13 +162,26 @@ class Preprocess:
             ArgumentError: not a `Photo`; `images` takes anything like one.
             PhotoError: it is too elongated to be resized.
         """
+        return self.inputs(torch.from_numpy(self.levels(photo))[None])
+
+    def levels(self, photo: Photo) -> Shaped[np.ndarray, "c *size"]:
+        """A photo resized and cropped, before `inputs`: uint8 of an image of 8 bits, otherwise float32 from 0 to 1.
+
+        Raises:
+            ArgumentError, PhotoError: as `image`.
+        """
         if instance("photo", photo, Photo).is_volume != self.reading.volume:
             as_read(photo, self.reading)  # says so
-        pixels = torch.from_numpy(self._fitted(photo)).movedim(-1, 0)[None]
-        mean, std = (
-            torch.tensor(values, dtype=torch.float32, device="cpu").reshape(-1, *[1] * len(self.size))
-            for values in (self.mean, self.std)
-        )
+        return np.array(np.moveaxis(self._fitted(photo), -1, 0), order="C")
+
+    def inputs(self, levels: Shaped[Tensor, "n c *size"]) -> Float[Tensor, "n c *size"]:
+        """The inputs that levels become, on their device, and to the same bits on all devices.
+
+        Args:
+            levels: of photos as `levels` gives them; uint8, or floats from 0 to 1.
+        """
+        white, mean, std = _constants(self.mean, self.std, len(self.size), levels.device)
+        pixels = levels.float() / white if levels.dtype == torch.uint8 else levels
         return (pixels * self.scale - mean) / std
 
     def seen(self, photo: PhotoLike) -> NDArray[np.float32]:
@@ -175,7 +190,7 @@ class Preprocess:
         Raises:
             PhotoError, ArgumentError: as `images`.
         """
-        return self._fitted(read_photo(photo, self.reading))
+        return unit(self._fitted(read_photo(photo, self.reading)))
 
     def as_seen(self, photo: PhotoLike) -> Image.Image:
         """What the network sees of the photo before mean and std: 8-bit RGB of the input's size.
@@ -256,8 +271,8 @@ class Preprocess:
         loaded = read_photo(photo, self.reading)
         return loaded.cut(self.box_in_photo(box, loaded.size))
 
-    def _fitted(self, photo: Photo) -> NDArray[np.float32]:
-        """(h, w, c) or (d, h, w, c) from 0 to 1, resized and cropped."""
+    def _fitted(self, photo: Photo) -> Levels:
+        """(h, w, c) or (d, h, w, c), resized and cropped."""
         if photo.is_volume:
             try:
                 return resampled(photo.levels, self.channels, self.size, self.interpolation)
@@ -270,8 +285,7 @@ class Preprocess:
             return np.asarray(stacked.clip(0, 1), np.float32)  # bicubic overshoots, as 8 bits cannot
         image, mode = eight_bit(photo.levels), "L" if self.channels == 1 else "RGB"
         fitted = self._fit(image if image.mode == mode else image.convert(mode))
-        values = np.asarray(fitted).astype(np.float32) / np.float32(255)
-        return values.reshape(*self.size, self.channels)
+        return np.asarray(fitted).reshape(*self.size, self.channels)
 
     def _planes(self, photo: Photo) -> Iterator[NDArray[np.float32]]:
         try:
@@ -305,6 +319,18 @@ class Preprocess:
                 f"become {height} x {width} for short_side={self.short_side}. Crop it first, or "
                 "use short_side=None."
             )
+
+
+@lru_cache(maxsize=64)
+def _constants(
+    mean: tuple[float, ...], std: tuple[float, ...], axes: int, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """White of 8 bits, mean and std on a device, where a number from elsewhere would be divided by in another way."""
+    white, mean_there, std_there = (
+        torch.tensor(values, dtype=torch.float32, device=device).reshape(-1, *[1] * axes)
+        for values in ((255.0,), mean, std)
+    )
+    return white, mean_there, std_there
 
 
 def _whole(field: str, value: Any) -> Any:

@@ -30,6 +30,7 @@ class Facts:
         everywhere: of each class that started from all positions of a map where it wins, how many these are.
         nowhere: of these, the classes that win at no position, so that their pictures are all zero; each at the
             position where its score is the largest.
+        precision: how it was computed, where that was asked for: a type, or "tf32".
     """
 
     skipped: tuple[str, ...] = ()
@@ -41,6 +42,7 @@ class Facts:
     units: int = 0
     everywhere: tuple[int, ...] = ()
     nowhere: tuple[Unit, ...] = ()
+    precision: str | None = None
 
     def of(self, units: Sequence[Unit], rows: slice, activations: Iterable[float]) -> "Facts":
         """The facts about some of the units.
@@ -105,6 +107,12 @@ class Facts:
                 "The network limits its pixels, such as by a clamp: with no convolution or linear layer below it, that "
                 "is not a rectifier, and the signal passes with its sign."
             )
+        if self.precision == "tf32":
+            sentences.append(
+                'TF32 was allowed: a GPU may shorten the factors of float32 products to 10 bits (precision="tf32").'
+            )
+        elif self.precision is not None:
+            sentences.append(f'Computed in {self.precision} (precision="{self.precision}").')
         if self.silent:
             sentences.append(_silent_words(self.silent, self.units))
         return tuple(sentences)

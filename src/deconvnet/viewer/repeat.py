@@ -8,7 +8,7 @@ from typing import Any
 
 from deconvnet.core.rules import RULE_SETS, RuleSet
 from deconvnet.models.load import LoadedModel
-from deconvnet.network import DeconvNet
+from deconvnet.network import DeconvNet, attached
 from deconvnet.photos.photo import PhotoLike
 
 _FLAGS = {"channels": "--input-channels", "value_range": "--range"}  # for options of `load_model` under another name
@@ -52,7 +52,8 @@ def setup(net: DeconvNet, loaded: LoadedModel) -> str:
     arguments = "".join(f", {option}={value!r}" for option, value in _options(loaded))
     load = f"loaded = load_model({_given(loaded.spec)!r}{arguments})" if loaded.spec else "# loaded: your LoadedModel"
     names = "DeconvNet, load_model" if name else "DeconvNet, RuleSet, load_model"
-    attach = f"net = DeconvNet(loaded.model, loaded.example_input{rules}{output})"
+    arithmetic = "".join(f", {name}={value!r}" for name, value in _arithmetic(net))
+    attach = f"net = DeconvNet(loaded.model, loaded.example_input{rules}{output}{arithmetic})"
     return f"from deconvnet import {names}\n{load}\n{attach}"
 
 
@@ -76,6 +77,17 @@ def _flags(net: DeconvNet, loaded: LoadedModel, rules: str) -> Iterator[str]:
         yield from ("--rules", rules)
     if net.rules.smooth != "refuse":
         yield from ("--smooth", net.rules.smooth)
+    for name, value in _arithmetic(net):
+        yield from (f"--{name}",) if value is True else (f"--{name}", str(value))
+
+
+def _arithmetic(net: DeconvNet) -> Iterator[tuple[str, str | bool]]:
+    """The options of `DeconvNet` that say how it is computed and are not the defaults."""
+    arithmetic = attached(net).arithmetic
+    if arithmetic.precision is not None:
+        yield "precision", arithmetic.precision
+    if arithmetic.deterministic:
+        yield "deterministic", True
 
 
 def _options(loaded: LoadedModel) -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,31 @@ from deconvnet.core.graph import Step, Value
 from deconvnet.core.operations import Operation, row_of
 from deconvnet.windows.steps import LocalStep, local_step, seen
 
-_COPIED = 8  # multiplications that take as long as moving one number through memory
+
+@dataclass(frozen=True)
+class Speed:
+    """How long a device takes for what is not a multiplication, in multiplications of float32.
+
+    Attributes:
+        moved: for moving one number through memory.
+        launched: for beginning one operation, spread over the units that are carried down together.
+    """
+
+    moved: float
+    launched: float = 0
+
+
+# A CPU: measured on the rows of benchmarks/windows.py, where "auto" takes the fastest way at every one.
+# Accelerators, from published figures of an H100 and an H200, not yet from measurements: 67 TFLOP/s of float32, which
+# is 33 multiplications and additions a picosecond, of which libraries reach two thirds; 3.4 and 4.8 TB/s, which is
+# 0.84 and 1.2 numbers; and 4 microseconds for each launch, which 64 units share. `benchmarks/accelerator.py` prints
+# all three routes, by which these can be corrected.
+_CPU, _ACCELERATOR = Speed(moved=8), Speed(moved=22, launched=1.4e6)
+
+
+def speed_of(device: str) -> Speed:
+    """The speed of a kind of device, such as "cuda"."""
+    return _CPU if device == "cpu" else _ACCELERATOR
 
 
 @dataclass(frozen=True)
@@ -46,12 +70,13 @@ def spans(start: Value, steps: Sequence[LocalStep]) -> dict[str, Span]:
     }
 
 
-def work(step: Step, rows: Mapping[str, Operation], windows: Mapping[str, Span] | None = None) -> float:
+def work(step: Step, rows: Mapping[str, Operation], speed: Speed, windows: Mapping[str, Span] | None = None) -> float:
     """Multiplications and copies, in multiplications, of one signal's way down through a step.
 
     Args:
         step: as it is on whole maps.
         rows: the table of operations.
+        speed: of the device.
         windows: the spans of its values where it runs in windows.
     """
 
@@ -59,7 +84,9 @@ def work(step: Step, rows: Mapping[str, Operation], windows: Mapping[str, Span] 
         return _positions(value, windows) * value.maps if len(value.shape) > 1 else 1
 
     below = [value for value in step.signals if windows is None or value.name in windows]
-    return multiplications(step, rows, windows) + _COPIED * (numbers(step.output) + sum(map(numbers, below)))
+    products, copied = multiplications(step, rows, windows), numbers(step.output) + sum(map(numbers, below))
+    launches = 1 if windows is None else 2  # what has arrived is cut to the windows of the step first
+    return products + speed.moved * copied + speed.launched * launches
 
 
 def multiplications(step: Step, rows: Mapping[str, Operation], windows: Mapping[str, Span] | None = None) -> float:
@@ -105,8 +132,9 @@ def routes(way: Way) -> dict[RouteName, Route]:
             break
         local.append(in_windows)
     windows = spans(way.start, local)
-    dense = [work(step, way.rows) for step, _ in way.down]
-    windowed = [work(in_windows.step, way.rows, windows) for in_windows in local]
+    speed = speed_of(way.graph.device)
+    dense = [work(step, way.rows, speed) for step, _ in way.down]
+    windowed = [work(in_windows.step, way.rows, speed, windows) for in_windows in local]
     total = [sum(windowed[:i]) + sum(dense[i:]) for i in range(len(local) + 1)]
     cheapest = min(range(len(total)), key=lambda i: (total[i], i))
     counts: dict[RouteName, int] = {"auto": cheapest, "windowed": len(local), "dense": 0}

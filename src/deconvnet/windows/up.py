@@ -7,7 +7,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from deconvnet._types import Unit
-from deconvnet.core.finite import all_finite, check_finite
+from deconvnet.core.finite import Overflows, all_finite, check_finite
 from deconvnet.core.graph import Graph, Value
 from deconvnet.core.rules import Call, Memory, Rule, RuleSet
 from deconvnet.core.up import Trace
@@ -54,6 +54,7 @@ def forward_in_windows(
     values = {source: moved(x, whole_maps(len(x), graph.input.map_size), at[source], rows)}
     memory: dict[str, Memory] = {}
     remembered_at: dict[str, Frames] = {}
+    overflows = Overflows(graph)
     last_use = {value.name: i for i, local in reversed(list(enumerate(steps))) for value in local.below}
     for i, local in reversed(list(enumerate(steps))):
         name = local.step.output.name
@@ -68,10 +69,12 @@ def forward_in_windows(
             remembered_at[name] = above
         else:
             output = call.compute()
+        overflows.look(local.step, output)
         values[name] = moved(output, above, at[name])
         for value in local.below:
             if last_use[value.name] == i:
                 values.pop(value.name, None)
+    overflows.check()
     if not all_finite(values[top]):
         check_finite(graph, model, x, frozenset([top]))
     return Trace(len(units), {top: values[top]}, memory, tensors), remembered_at
