@@ -73,8 +73,8 @@ def forward(
             watch[name](maps_together(values[name]))
         for used in last_used:
             del values[used]
-    held = {name: maps_together(values[name]) for name in wanted if name in values}
-    return Trace(len(x), held, memory, tensors)
+    results = {name: maps_together(values[name]) for name in wanted if name in values}
+    return Trace(len(x), results, memory, tensors)
 
 
 def _planned(
