@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -85,9 +85,9 @@ class Prepare:
         """What a photo becomes in a worker: all of the input; see `image`."""
         return np.asarray(self.image(photo)[0])
 
-    def inputs(self, levels: Float[Tensor, "n c side side"]) -> Float[Tensor, "n c side side"]:
-        """The inputs: `levels` has left nothing to do."""
-        return levels
+    def inputs(self, levels: Shaped[Tensor, "n c side side"]) -> Float[Tensor, "n c side side"]:
+        """The inputs: `levels` has left nothing to do, but slots of which no photo could be read come as bytes."""
+        return levels.float()
 
 
 def _resized(plane: NDArray[np.float32], size: tuple[int, int]) -> Float[Tensor, "1 1 h w"]:
