@@ -21,6 +21,7 @@ from deconvnet.photos.batches import batches
 from deconvnet.photos.digests import Digests
 from deconvnet.photos.photo import Photo, planes
 from deconvnet.photos.pick import Pick
+from deconvnet.photos.preprocess import check_levels
 from deconvnet.photos.sets import PhotoSet
 from deconvnet.photos.values import Extents, Range, Reading
 
@@ -86,7 +87,12 @@ class Prepare:
         return np.asarray(self.image(photo)[0])
 
     def inputs(self, levels: Shaped[Tensor, "n c side side"]) -> Float[Tensor, "n c side side"]:
-        """The inputs: `levels` has left nothing to do, but slots of which no photo could be read come as bytes."""
+        """The inputs: `levels` has left nothing to do, but slots of which no photo could be read come as bytes.
+
+        Raises:
+            ArgumentError: not a tensor of this kind.
+        """
+        check_levels(levels, (self.channels, self.size, self.size))
         return levels.float()
 
 

@@ -179,7 +179,11 @@ class Preprocess:
 
         Args:
             levels: of photos as `levels` gives them; uint8, or floats from 0 to 1.
+
+        Raises:
+            ArgumentError: not a tensor of this kind.
         """
+        check_levels(levels, (self.channels, *self.size))
         white, mean, std = _constants(self.mean, self.std, len(self.size), levels.device)
         pixels = levels.float() / white if levels.dtype == torch.uint8 else levels
         return (pixels * self.scale - mean) / std
@@ -383,6 +387,19 @@ def _by(size: tuple[int, ...]) -> str:
 
 def _are_finite(values: tuple[object, ...]) -> bool:
     return all(math.isfinite(as_number(value)) for value in values)
+
+
+def check_levels(levels: object, shape: tuple[int, ...]) -> None:
+    """Raise unless these are levels of photos as a tensor, (n, *shape).
+
+    Raises:
+        ArgumentError: they are not.
+    """
+    if not isinstance(levels, Tensor) or levels.layout != torch.strided or levels.shape[1:] != shape:
+        named = ", ".join(map(str, shape))
+        raise ArgumentError(f"levels is a tensor of shape (n, {named}); got {short(levels)}.")
+    if levels.dtype != torch.uint8 and not levels.dtype.is_floating_point:
+        raise ArgumentError(f"levels are uint8 or floats; got {levels.dtype}.")
 
 
 def _require(holds: bool, otherwise: str) -> None:
