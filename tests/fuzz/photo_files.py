@@ -132,6 +132,7 @@ def _by_pillow(random: Random) -> PhotoFile:
         keep["exif"] = exif if form == "TIFF" else exif.tobytes()
     if form in ("GIF", "PNG", "TIFF", "WEBP") and random.random() < 0.1:
         keep.update(save_all=True, append_images=[image.copy()])
+    pages = form == "TIFF" and "save_all" in keep  # which of them is meant is asked
     buffer = io.BytesIO()
     try:
         image.save(buffer, form, **keep)
@@ -139,7 +140,9 @@ def _by_pillow(random: Random) -> PhotoFile:
         return written(random)
     expected = None if expected is None or mode not in exact.split() else upright(expected, orientation)
     what = f"{form} {mode} {image.size} {keep.get('compression', '')} orientation {orientation}"
-    return PhotoFile(buffer.getvalue(), suffix, what, expected, form in _EVERYONES and mode not in _UNUSUAL)
+    return PhotoFile(
+        buffer.getvalue(), suffix, what, expected, form in _EVERYONES and mode not in _UNUSUAL and not pages
+    )
 
 
 def pillow_image(random: Random, mode: str) -> tuple[Image.Image, np.ndarray | None]:

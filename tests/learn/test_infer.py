@@ -10,7 +10,7 @@ from reference import sparse_coding as slow
 from torch import Tensor
 
 from deconvnet import ArgumentError, NotFiniteError
-from deconvnet.learn import Solution, sparse_code
+from deconvnet.learn import DeconvLayer, Solution, sparse_code
 from deconvnet.learn.convolve import Geometry, adjoint
 
 SPORCO = json.loads((Path(__file__).parents[1] / "reference" / "sporco_trajectory.json").read_text())
@@ -420,3 +420,12 @@ def test_what_cannot_be_coded_is_told(changed, error, words):
     arguments = {"images": IMAGES, "filters": FILTERS, "lam": LAM} | changed
     with pytest.raises(error, match=words):
         sparse_code(**arguments)
+
+
+@pytest.mark.parametrize("lam", [1e308, 1e-320])
+def test_a_weight_of_sparsity_that_the_type_of_the_images_cannot_hold_is_refused(lam: float):
+    images, filters = torch.ones(1, 1, 6, 6), torch.ones(1, 1, 2, 2)
+    with pytest.raises(ArgumentError, match=r"lam is from 1\.17549e-38 to 3\.40282e\+38 in torch\.float32"):
+        sparse_code(images, filters, lam)
+    with pytest.raises(ArgumentError, match="lam is from"):
+        DeconvLayer(1, 2, 3, lam=lam)

@@ -450,6 +450,11 @@ class NoLength(Rows):
         raise RuntimeError("the length is behind a login")
 
 
+def test_more_photos_than_memory_can_list_are_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"the length is at most \d+ here, as each photo takes 100 bytes"):
+        open_photos(range(10**12))
+
+
 def test_a_length_that_is_not_known_is_told() -> None:
     with pytest.raises(ArgumentError, match=r"length of the NoLength is not known: RuntimeError: .* behind a login"):
         open_photos(NoLength(picture))

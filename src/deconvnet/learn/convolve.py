@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 
-from deconvnet._checks import is_one_of, short
+from deconvnet._checks import is_one_of, real_number, short
 from deconvnet._errors import ArgumentError, NotFiniteError
 
 Boundary: TypeAlias = Literal["valid", "circular", "zero"]
@@ -70,6 +70,19 @@ class Geometry:
             return self.size
         (h, w), (k, kk) = self.size, self.kernel
         return int(next_fast_len(h + k - 1, real=True)), int(next_fast_len(w + kk - 1, real=True))
+
+
+def sparsity(lam: object, dtype: torch.dtype) -> float:
+    """The weight of sparsity, checked to be a number above 0 in a type.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    weight = real_number("lam", lam, least=0, above=True)
+    limits = torch.finfo(dtype)
+    if not limits.tiny <= weight <= limits.max:
+        raise ArgumentError(f"lam is from {limits.tiny:g} to {limits.max:g} in {dtype}; got {weight:g}.")
+    return weight
 
 
 def check_images(images: object, channels: int | None = None) -> Tensor:

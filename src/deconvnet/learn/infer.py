@@ -10,7 +10,17 @@ from torch import Tensor
 from deconvnet._checks import flag, is_one_of, real_number, short, whole_number
 from deconvnet._errors import ArgumentError, NotFiniteError
 from deconvnet._precision import AS_THE_WEIGHTS
-from deconvnet.learn.convolve import FEW_CHANNELS, Boundary, Geometry, adjoint, check_images, dense, spectra, synthesis
+from deconvnet.learn.convolve import (
+    FEW_CHANNELS,
+    Boundary,
+    Geometry,
+    adjoint,
+    check_images,
+    dense,
+    sparsity,
+    spectra,
+    synthesis,
+)
 from deconvnet.learn.douglas_rachford import douglas_rachford
 from deconvnet.learn.proximal import Linear, fista
 from deconvnet.learn.solution import Solution, join
@@ -72,7 +82,7 @@ def sparse_code(
     """
     check_images(images)
     _check_filters(filters, images)
-    lam, tol = real_number("lam", lam, least=0, above=True), real_number("tol", tol, least=0)
+    lam, tol = sparsity(lam, images.dtype), real_number("tol", tol, least=0)
     max_iter, nonneg = whole_number("max_iter", max_iter), flag("nonneg", nonneg)
     geometry = Geometry(_two(images), _two(filters), boundary)
     shape = (len(images), len(filters), *geometry.maps)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from deconvnet._checks import as_index, as_list, flag, instance, real_number, short, whole_number
 from deconvnet._errors import ArgumentError
 from deconvnet._memory import check_fits
-from deconvnet.learn.convolve import dense
+from deconvnet.learn.convolve import dense, sparsity
 from deconvnet.learn.pooling import Block
 
 Connectivity = Bool[Tensor, "m c"]
@@ -68,7 +68,7 @@ class DeconvLayer(nn.Module):
             whole_number(name, value) for name, value in (("channels", channels), ("maps", maps), ("kernel", kernel))
         )
         self.pool: Block | None = None if pool is None else _block(pool)
-        self.lam = real_number("lam", lam, least=0, above=True)
+        self.lam = sparsity(lam, torch.float32)
         self.p = real_number("p", p, least=0, above=True)
         if self.p > 1:
             raise ArgumentError(f"p is above 0 and at most 1; got {p}.")

@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 from jaxtyping import Int64
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from deconvnet._checks import escaped, flag, index_of, instance, short
 from deconvnet._errors import ArgumentError, PhotoError
+from deconvnet._memory import check_fits
 from deconvnet.photos import files, shards
 from deconvnet.photos.content import Encoded, content_of, digest_of, encoded, is_location, photo_of, samples
 from deconvnet.photos.files import File
@@ -31,6 +33,7 @@ from deconvnet.photos.values import AS_IT_IS, Reading
 SUFFIXES = tuple(
     ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm .pbm .jp2 .avif .tga .npy .nii .nii.gz".split()
 )
+_BYTES_OF_A_NAME = 100  # and of what else a set notes of each photo
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
@@ -328,6 +331,7 @@ def _from_items(source: Any) -> PhotoSet:
     count = _length(source)
     if not count:
         raise PhotoError(f"no photos in the {kind}: its length is 0.")
+    check_fits("the length", count, "photo", _BYTES_OF_A_NAME, torch.device("cpu"))
     names = [str(i) for i in range(count)]
     return _photo_set(kind, names, [0] * count, partial(_item, source, key), decoded=True)
 
