@@ -1,4 +1,4 @@
-"""All that is to be fast on an accelerator, in under four minutes: accuracy, classes, units, sparse coding, the atlas.
+"""All that is to be fast on an accelerator, in four minutes: accuracy, classes, units, sparse coding, the atlas.
 
     python benchmarks/accelerator.py --log rows.jsonl        # on the first CUDA device
     python benchmarks/accelerator.py --fill rows.jsonl       # put what was measured into benchmarks/README.md
