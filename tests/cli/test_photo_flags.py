@@ -1,7 +1,6 @@
 """The flags that say which photos of a set are meant, on every command that takes one."""
 
 import json
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,24 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support.commands import ran
 from support.photo_files import encoded, folder_of, table_of, tar_of
-
-from deconvnet.cli import main
 
 ATLAS = ("--layer", "relu1", "-k", "1", "-q", "--workers", "0")
 LEARN = ("--maps", "2", "--filter", "3", "--pool", "none", "--size", "24", "--iterations", "1", "-q")
-
-
-def run(monkeypatch: pytest.MonkeyPatch, capsys: Any, *arguments: object) -> tuple[int, str]:
-    """The exit code of a command, and its words."""
-    monkeypatch.setattr(sys, "argv", ["deconvnet", *map(str, arguments)])
-    try:
-        main()
-        code = 0
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    done = capsys.readouterr()
-    return code, done.out + done.err
 
 
 @pytest.mark.parametrize(("command", "options"), [("atlas", ATLAS), ("learn", LEARN)])
@@ -36,21 +22,21 @@ def test_photos_outside_the_folder_of_a_table_need_the_flag(
     folder_of(tmp_path, "a.png", "set/b.png")
     rows = [{"bytes": None, "path": path} for path in ("../a.png", "b.png")]
     table = table_of(tmp_path / "set" / "t.parquet", rows)
-    code, words = run(monkeypatch, capsys, command, table, "-o", tmp_path / "0", *options)
+    code, words = ran(monkeypatch, capsys, command, table, "-o", tmp_path / "0", *options)
     assert code == 0 and "1 photo" in words and "could not be used" in words
-    code, words = run(monkeypatch, capsys, command, table, "-o", tmp_path / "1", "--allow-outside", *options)
+    code, words = ran(monkeypatch, capsys, command, table, "-o", tmp_path / "1", "--allow-outside", *options)
     assert code == 0 and "2 photos" in words and "could not be used" not in words
 
 
 def test_parts_and_their_merge_take_the_flags_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     tar = tar_of(tmp_path / "s.tar", {f"{i}{end}": encoded(i) for i in range(3) for end in (".png", ".mask.png")})
-    code, words = run(monkeypatch, capsys, "atlas", tar, "-o", tmp_path / "0", *ATLAS)
+    code, words = ran(monkeypatch, capsys, "atlas", tar, "-o", tmp_path / "0", *ATLAS)
     assert code == 1 and "holds several photos of the name '0'" in words and "--suffix '*.png'" in words
     chosen = ("--suffix", ".png", "--allow-outside")
-    assert run(monkeypatch, capsys, "atlas", tar, "-o", tmp_path / "p", "--shard", "0/1", *chosen, *ATLAS)[0] == 0
+    assert ran(monkeypatch, capsys, "atlas", tar, "-o", tmp_path / "p", "--shard", "0/1", *chosen, *ATLAS)[0] == 0
     merge = ("atlas-merge", tmp_path / "p", "--photos", tar, "-o", tmp_path / "m", "-q")
-    assert run(monkeypatch, capsys, *merge)[0] == 1
-    code, words = run(monkeypatch, capsys, *merge, *chosen)
+    assert ran(monkeypatch, capsys, *merge)[0] == 1
+    code, words = ran(monkeypatch, capsys, *merge, *chosen)
     assert code == 0 and "3 photos" in words
 
 
@@ -58,9 +44,9 @@ def test_learned_refuses_a_photo_that_is_not_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     folder_of(tmp_path / "p", "a.png")
-    assert run(monkeypatch, capsys, "learn", tmp_path / "p", "-o", tmp_path / "l", *LEARN)[0] == 0
+    assert ran(monkeypatch, capsys, "learn", tmp_path / "p", "-o", tmp_path / "l", *LEARN)[0] == 0
     (tmp_path / "zero.png").symlink_to("/dev/zero")
-    code, words = run(monkeypatch, capsys, "learned", tmp_path / "l", "--photo", tmp_path / "zero.png")
+    code, words = ran(monkeypatch, capsys, "learned", tmp_path / "l", "--photo", tmp_path / "zero.png")
     assert code == 1 and "zero.png': it is not a regular file" in words
 
 
@@ -70,9 +56,9 @@ def test_a_limit_and_a_sample_mean_the_same_on_both_commands(
 ) -> None:
     folder_of(tmp_path / "p", *(f"{i}.png" for i in range(6)))
     for number, picked in enumerate((("--limit", 2), ("--sample", 2), ("--sample", 2, "--seed", 5))):
-        code, words = run(monkeypatch, capsys, command, tmp_path / "p", "-o", tmp_path / str(number), *picked, *options)
+        code, words = ran(monkeypatch, capsys, command, tmp_path / "p", "-o", tmp_path / str(number), *picked, *options)
         assert code == 0 and " 2 photos" in words
-    code, words = run(
+    code, words = ran(
         monkeypatch, capsys, command, tmp_path / "p", "-o", tmp_path / "x", "--limit", 2, "--sample", 2, *options
     )
     assert code == 1 and "give one of them (--limit, --sample)" in words
@@ -93,10 +79,10 @@ def test_the_range_of_values_is_a_flag_that_the_message_names(
     np.save("ct.npy", ct.astype(np.int16))
     np.save("unit.npy", ((ct + 1000) / 1400).astype(np.float32))
     for options in ((), ("--range", "400,-1000"), ("--range", "x"), ("--range", "0,70000")):
-        code, words = run(monkeypatch, capsys, "explain", "ct.npy", *options)
+        code, words = ran(monkeypatch, capsys, "explain", "ct.npy", *options)
         assert code == 1 and ("range" in words if options else "(--range LOW,HIGH), such as -1000,400" in words)
     told = [
-        run(monkeypatch, capsys, "explain", *call, "--json")[1]
+        ran(monkeypatch, capsys, "explain", *call, "--json")[1]
         for call in (("ct.npy", "--range", "-1000,400", "-o", "a.png"), ("unit.npy", "-o", "b.png"))
     ]
     labels = [json.loads(words)["photos"][0]["answer"]["label"] for words in told]
@@ -109,9 +95,9 @@ def test_12_bits_in_16_are_told_once_on_stderr(tmp_path: Path, monkeypatch: pyte
         Image.fromarray(np.linspace(0, 4095, 96 * 96).reshape(96, 96).astype(np.uint16)).save(f"{name}.png")
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        code, words = run(monkeypatch, capsys, "explain", "a.png", "b.png")
+        code, words = ran(monkeypatch, capsys, "explain", "a.png", "b.png")
     assert code == 0 and words.count("is 4,095, and 65,535") == 1 and words.count("--range LOW,HIGH") == 1
-    code, words = run(monkeypatch, capsys, "explain", "a.png", "b.png", "--range", "0,4095", "--force")
+    code, words = ran(monkeypatch, capsys, "explain", "a.png", "b.png", "--range", "0,4095", "--force")
     assert code == 0 and "65,535" not in words
 
 
@@ -123,15 +109,15 @@ def test_an_atlas_and_what_is_learned_carry_the_range(
         np.save(tmp_path / "p" / f"{i}.npy", (np.arange(96 * 96).reshape(96, 96) % 1400 - 1000 + i).astype(np.int16))
     for command, options in (("atlas", ATLAS), ("learn", LEARN)):
         first = (command, tmp_path / "p", "-o", tmp_path / command, *options, "--range", "-1000,400")
-        code, words = run(monkeypatch, capsys, *first)
+        code, words = ran(monkeypatch, capsys, *first)
         assert code == 0 and "3 photos" in words and "could not be read" not in words
-        code, words = run(monkeypatch, capsys, *first, "--resume")
+        code, words = ran(monkeypatch, capsys, *first, "--resume")
         assert code == 0 and "finished" in words
-        code, words = run(monkeypatch, capsys, *first[:-1], "-1000,500", "--resume")
+        code, words = ran(monkeypatch, capsys, *first[:-1], "-1000,500", "--resume")
         assert code == 1 and "value_range" in words
     manifest = json.loads((tmp_path / "atlas" / "manifest.json").read_text())
     assert manifest["preprocess"]["value_range"] == [-1000, 400]
-    assert run(monkeypatch, capsys, "learned", tmp_path / "learn", "--photo", tmp_path / "p" / "0.npy")[0] == 0
+    assert ran(monkeypatch, capsys, "learned", tmp_path / "learn", "--photo", tmp_path / "p" / "0.npy")[0] == 0
 
 
 def test_pictures_of_a_stack_are_named_after_their_page_and_read_by_the_range(
@@ -139,12 +125,12 @@ def test_pictures_of_a_stack_are_named_after_their_page_and_read_by_the_range(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     np.save("stack.npy", np.linspace(-1000, 400, 2 * 96 * 96).reshape(2, 96, 96).astype(np.int16))
-    code, words = run(monkeypatch, capsys, "explain", "stack.npy", "--range", "-1000,400")
+    code, words = ran(monkeypatch, capsys, "explain", "stack.npy", "--range", "-1000,400")
     assert code == 1 and "Name one of its 2 pictures" in words and "stack.npy#1" in words
     for photos, names in (("stack.npy#1", ["stack#1"]), ("stack.npy#{0..1}", ["stack#0", "stack#1"])):
-        code, words = run(monkeypatch, capsys, "explain", photos, "--range", "-1000,400", "-o", "out/", "--force")
+        code, words = ran(monkeypatch, capsys, "explain", photos, "--range", "-1000,400", "-o", "out/", "--force")
         assert code == 0 and all(f"{name}.explain.png" in words for name in names), words
-    code, words = run(monkeypatch, capsys, "explain", "stack.npy#{0..1}", "-o", "none/")
+    code, words = ran(monkeypatch, capsys, "explain", "stack.npy#{0..1}", "-o", "none/")
     assert code == 1 and "--range LOW,HIGH" in words
 
 
@@ -153,7 +139,7 @@ def test_every_photo_of_a_report_is_read_by_the_range(
 ) -> None:
     files = deep_photos(tmp_path, 2)
     flags = ("--range", "0,4095", "--layer", "relu1", "--maps", "1", "-o", tmp_path / "page.html")
-    code, words = run(monkeypatch, capsys, "report", *files, *flags)
+    code, words = ran(monkeypatch, capsys, "report", *files, *flags)
     assert code == 0 and "nearly black" not in words and "2 photos" not in words
 
 
@@ -166,7 +152,7 @@ def test_each_side_of_a_comparison_reads_a_photo_as_its_network_takes_it(
     flags = ("--layer", "0", "--channel", "0", "--position", "3,3", "-o", tmp_path / "pair.png", "--json")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one unit on its own
-        code, words = run(monkeypatch, capsys, "compare", *sides, file, *flags)
+        code, words = ran(monkeypatch, capsys, "compare", *sides, file, *flags)
     (row,) = json.loads(words[words.index("{") : words.rindex("}") + 1])["photos"]
     a, b = (row["pairs"][0][side]["activation"] for side in "ab")
     assert code == 0 and a == pytest.approx(16 * b, rel=1e-2)

@@ -1,15 +1,13 @@
 """Volumes on the command line: networks of three spatial axes, from a `.npy` or NIfTI file to a picture."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
 import pytest
-
-from deconvnet.cli import main
+from support.commands import ran
 
 NETWORK = """
 import torch
@@ -38,14 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(monkeypatch: pytest.MonkeyPatch, capsys: Any, *arguments: object, function: str = "classes") -> tuple[int, str]:
     """The exit code of a command on a network, and its words."""
-    monkeypatch.setattr(sys, "argv", ["deconvnet", *map(str, arguments), "-m", f"net.py:{function}", *FLAGS])
-    try:
-        main()
-        code = 0
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    done = capsys.readouterr()
-    return code, done.out + done.err
+    return ran(monkeypatch, capsys, *arguments, "-m", f"net.py:{function}", *FLAGS)
 
 
 @pytest.mark.parametrize(
