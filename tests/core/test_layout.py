@@ -55,3 +55,20 @@ def test_only_float32_maps_on_a_cpu_are_laid_out_anew():
     assert maps_together(positions_together(x)).is_contiguous()
     for other in (x.double(), x[0]):
         assert positions_together(other) is other
+
+
+class Amplifying(torch.nn.Module):
+    """Its scores are what is left where large sums cancel, so they show how float32 was rounded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(16, 64, 3, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x).sum((2, 3)) - 3 * self.conv(x / 3).sum((2, 3))
+
+
+def test_a_capture_is_compared_with_the_model_in_the_layout_of_the_model():
+    torch.manual_seed(0)
+    net = DeconvNet(Amplifying().eval(), torch.randn(2, 16, 24, 24))
+    assert net.layers["conv"].channels == 64

@@ -249,7 +249,7 @@ class Captures:
         outputs = _outputs(graph, copy, x)
         if outputs is None or truth.keys() != graph.outputs.keys():
             return False
-        return all(_close(outputs[name], truth[name], graph.narrowest) for name in graph.outputs)
+        return all(_close(outputs[name], truth[name]) for name in graph.outputs)
 
     def _keeps_images_apart(self, graph: Graph, x: Tensor) -> bool:
         """Whether an image in a batch gives the same as alone, in the steps and in the model."""
@@ -263,12 +263,11 @@ class Captures:
         except CaptureError:  # the model fails on a single image: its steps hold for its number of images only
             return False
         leads = all(value.image_first for value in graph.outputs.values())
-        same = (_close(among[name][1:2], alone[name], graph.narrowest) for name in graph.outputs)
-        return agrees and leads and all(same)
+        return agrees and leads and all(_close(among[name][1:2], alone[name]) for name in graph.outputs)
 
     def _unmoved_by_the_rest(self, graph: Graph, x: Tensor) -> bool:
         """Whether the first and the last image give the same when all the others are changed."""
-        before, rest, width = _outputs(graph, self.model, x), x.flip(0) + 1, graph.narrowest
+        before, rest = _outputs(graph, self.model, x), x.flip(0) + 1
         for image in (0, -1):
             changed = rest.clone()
             changed[image] = x[image]
@@ -276,7 +275,7 @@ class Captures:
             if before is None or after is None:
                 return False
             for name in graph.outputs:
-                if len(before[name]) != len(x) or not _close(before[name][image], after[name][image], width):
+                if len(before[name]) != len(x) or not _close(before[name][image], after[name][image]):
                     return False
         return True
 
@@ -285,7 +284,7 @@ class Captures:
             return
         with_hooks = _run(self._stand_in(hooks=True), x)
         without = _run(self._stand_in(), x)
-        if not all(_close(with_hooks[name], without[name], graph.narrowest) for name in without):
+        if not all(_close(with_hooks[name], without[name]) for name in without):
             raise CaptureError(
                 f"the hooks on {', '.join(map(repr, hooked[:3]))} change what the model computes, and hooks are "
                 "left out of a capture: move that into the model's forward, or remove them."
@@ -348,7 +347,7 @@ def _outputs(graph: Graph, model: nn.Module, x: Tensor) -> Mapping[str, Tensor] 
     """What the steps give, by output name; None if they do not run on these images."""
     wanted = frozenset(value.name for value in graph.outputs.values())
     try:
-        trace = forward(graph, model, x, wanted, RuleSet(), {})
+        trace = forward(graph, model, x, wanted, RuleSet(), {}, as_in_model=True)
     except (RuntimeError, IndexError, ValueError):
         return None
     return {name: trace.values[value.name] for name, value in graph.outputs.items()}
@@ -390,11 +389,11 @@ def _assumptions_hold(graph: Graph, model: nn.Module) -> bool:
     return all(bool((tensor == graph.assumed[name]).all()) for name, tensor in weights_of(model, assumed).items())
 
 
-def _close(a: Tensor, b: Tensor, width: int) -> bool:
-    """Whether two results agree up to the rounding of sums in another order, in numbers of so many bytes."""
+def _close(a: Tensor, b: Tensor) -> bool:
+    """Whether two results agree up to the rounding of sums in another order."""
     if a.shape != b.shape:
         return False
-    loose = 1e-2 if width < 4 else 1e-4 if width == 4 else 1e-9
+    loose = 1e-2 if a.element_size() < 4 else 1e-4 if a.element_size() == 4 else 1e-9
     finite = b[torch.isfinite(b)]
     scale = float(finite.abs().max()) if finite.numel() else 0.0
     return torch.allclose(a, b, rtol=loose, atol=loose * scale, equal_nan=True)

@@ -160,12 +160,6 @@ class Graph:
     ways: dict[Any, Any] = field(default_factory=dict)
     ups: dict[Any, Any] = field(default_factory=dict)
 
-    @cached_property
-    def narrowest(self) -> int:
-        """Bytes of the narrowest floating-point type of its values, which bounds how exact its outputs are."""
-        types = {value.dtype for value in (self.input, *(step.output for step in self.steps))}
-        return min(dtype.itemsize for dtype in types if dtype is not None and dtype.is_floating_point)
-
 
 def once(cache: dict[Any, Any], key: Any, work: Callable[[], T]) -> T:
     """What `work` gives, from the cache where it holds that; a full cache begins anew."""

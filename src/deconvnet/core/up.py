@@ -37,6 +37,8 @@ def forward(
     rules: RuleSet,
     chosen: Mapping[str, Rule],
     watch: Mapping[str, Callable[[Tensor], None]] | None = None,
+    *,
+    as_in_model: bool = False,
 ) -> Trace:
     """Run the steps up to the wanted and the watched values, and no further.
 
@@ -48,6 +50,7 @@ def forward(
         rules: the rule set of the way down.
         chosen: the rule of each step that will be undone, by the name of its output.
         watch: by the name of a value, what is called with it once it is there; it is not kept for that.
+        as_in_model: maps lie in memory as in the model, so that sums round as there, in place of what is fastest.
     """
     watch = watch or {}
     remembering = frozenset(name for name, rule in chosen.items() if rule.up is not None)
@@ -55,7 +58,7 @@ def forward(
     asked = wanted.union(watch), wanted, remembering, usual
     planned = once(graph.ups, asked, lambda: _planned(graph, *asked))
     tensors = tensors_of(graph, model, len(x))
-    values: dict[str, Tensor] = {**tensors, graph.input.name: positions_together(x)}
+    values: dict[str, Tensor] = {**tensors, graph.input.name: x if as_in_model else positions_together(x)}
     memory: dict[str, Memory] = {}
     for step, writes_over, any_layout, last_used in planned:
         name = step.output.name
