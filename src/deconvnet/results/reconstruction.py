@@ -279,7 +279,7 @@ class Reconstruction(Savable):
         """The photo as the network sees it, unit i's picture, and where that is strong; of each view of the signal."""
         signal, stamp, cells = self.whole(i), self.facts.stamp, list[sheets.Cell]()
         said = text("words", words) or caption(self.units[i], float(self.activations[i]))
-        photo = "volume" if len(self.input_size) == 3 else "photo"
+        photo, pixels = ("volume", "voxels") if len(self.input_size) == 3 else ("photo", "pixels")
         where = f"where it is strong, in every {photo}" if stamp else f"where it lies in the {photo}"
         strength = pictures.magnitude(signal, axes=len(self.input_size))[None]
         limits = pictures.limit_of(signal), pictures.limit_of(strength, scale="linear")
@@ -292,7 +292,7 @@ class Reconstruction(Savable):
             cells += [
                 sheets.Cell((start,), f"{named}{legend}"),
                 sheets.Cell((picture,), f"{named}{said}; zero is grey", stamp),
-                sheets.Cell((strong,), f"{where}: strength, relative to the strongest pixels", stamp, heat_bar()),
+                sheets.Cell((strong,), f"{where}: strength, relative to the strongest {pixels}", stamp, heat_bar()),
             ]
         return cells
 
