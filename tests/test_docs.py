@@ -18,12 +18,15 @@ from typer.main import get_command
 
 import deconvnet
 import deconvnet.learn
+import deconvnet.probes
+import deconvnet.training
 from deconvnet import operations
 from deconvnet.cli.commands import app
 from deconvnet.cli.reference import name_of, reference
 from deconvnet.core import listing
 
 ROOT = Path(__file__).parent.parent
+PACKAGES = [deconvnet, deconvnet.learn, deconvnet.probes, deconvnet.training]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -145,7 +148,7 @@ def words() -> str:
     return "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS if document.parent != ROOT)
 
 
-@pytest.mark.parametrize("public", [*deconvnet.__all__, *deconvnet.learn.__all__])
+@pytest.mark.parametrize("public", [name for package in PACKAGES for name in package.__all__])
 def test_every_public_name_is_documented(public):
     assert re.search(rf"`[^`\n]*\b{public}\b[^`\n]*`|import .*\b{public}\b", words())
 

@@ -11,10 +11,13 @@ import pytest
 
 import deconvnet
 import deconvnet.learn
+import deconvnet.probes
+import deconvnet.training
 from deconvnet import _errors
 
 SOURCE = Path(deconvnet.__file__).parent
 ROOT = SOURCE.parent.parent
+PACKAGES = [deconvnet, deconvnet.learn, deconvnet.probes, deconvnet.training]
 
 
 def run_python(code: str, *, path: Path = SOURCE.parent) -> str:
@@ -25,7 +28,7 @@ def run_python(code: str, *, path: Path = SOURCE.parent) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("package", [deconvnet, deconvnet.learn])
+@pytest.mark.parametrize("package", PACKAGES)
 def test_public_names_are_sorted_and_can_be_had(package):
     assert list(package.__all__) == sorted(package.__all__)
     for name in package.__all__:
@@ -33,7 +36,7 @@ def test_public_names_are_sorted_and_can_be_had(package):
         assert name in dir(package)
 
 
-@pytest.mark.parametrize("package", [deconvnet, deconvnet.learn])
+@pytest.mark.parametrize("package", PACKAGES)
 def test_type_checkers_read_the_same_names(package):
     stub = ast.parse(Path(package.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
     imported = [node for node in ast.walk(stub) if isinstance(node, ast.ImportFrom)]

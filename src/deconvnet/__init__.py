@@ -37,6 +37,7 @@ _MODULES = {
     "network": ("DeconvNet", "watch_activations"),
     "ways": ("costs", "way_down"),
     "pictures.figure": ("Figure",),
+    "pictures.plot": ("Plot",),
     "pictures.render": ("render",),
     "photos.photo": ("load_photo",),
     "photos.preprocess": ("Preprocess",),

@@ -36,6 +36,7 @@ from deconvnet.photos.photo import load_photo as load_photo
 from deconvnet.photos.preprocess import Preprocess as Preprocess
 from deconvnet.photos.sets import open_photos as open_photos
 from deconvnet.pictures.figure import Figure as Figure
+from deconvnet.pictures.plot import Plot as Plot
 from deconvnet.pictures.render import render as render
 from deconvnet.results.comparison import Comparison as Comparison
 from deconvnet.results.comparison import compare as compare

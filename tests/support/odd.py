@@ -21,6 +21,7 @@ from deconvnet import (
     LayerInfo,
     LoadedModel,
     OperationTable,
+    Plot,
     Preprocess,
     Reconstruction,
     Report,
@@ -31,6 +32,8 @@ from deconvnet import (
     Steps,
     Unit,
     learn,
+    probes,
+    training,
 )
 
 SIZE = 12
@@ -108,9 +111,9 @@ def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]
 
 
 def public_names() -> Iterator[str]:
-    """Every public function and class of the package and of `learn`, and their public methods."""
-    for package in (deconvnet, learn):
-        prefix = "" if package is deconvnet else "learn."
+    """Every public function and class of the package and those in it, and their public methods."""
+    for package in (deconvnet, learn, probes, training):
+        prefix = "" if package is deconvnet else package.__name__.removeprefix("deconvnet.") + "."
         for name in package.__all__:
             value = getattr(package, name)
             if not callable(value) or (isinstance(value, type) and issubclass(value, BaseException | Warning)):
@@ -224,7 +227,7 @@ def _of_results(
 ) -> dict[str, Call]:
     result, steps = net.project(x, "0", channel=[0, 1]), net.steps(x)
     responsible, comparison = net.responsible(x, k=1), deconvnet.compare(result, result)
-    figure = result.sheet()
+    figure, plot = result.sheet(), Plot(lambda figure: figure.text(0.5, 0.5, "x"), 1, 1, 40)
     maps = deconvnet.responsible_maps(net, [photo], loaded=loaded, examples=1)
     of_photo = {"photo": photo, "preprocess": loaded.preprocess}
     of_photos = {"photos": [photo], "preprocess": loaded.preprocess}
@@ -245,6 +248,9 @@ def _of_results(
         "Figure": Call(Figure, vars(figure)),
         "Figure.image": Call(figure.image),
         "Figure.save": Call(figure.save, {"path": "figure.png", "force": True}),
+        "Plot": Call(Plot, vars(plot)),
+        "Plot.image": Call(plot.image),
+        "Plot.save": Call(plot.save, {"path": "plot.png", "force": True}),
         "Comparison": Call(Comparison, vars(comparison)),
         "Comparison.words": Call(comparison.words),
         "Comparison.box": Call(comparison.box, {"i": 0}),

@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from deconvnet.pictures.layout import LayoutOptions
+    from deconvnet.pictures.plot import PlotOptions
 
 PANEL = "Figure"
 FORMATS = "Picture file: .png, .pdf or .svg (text stays text), .webp, .jpg, .tif, .bmp."
@@ -52,3 +53,22 @@ class FigureFlags:
         if chosen is not None:
             layout["title"] = chosen
         return layout
+
+
+@dataclass(frozen=True)
+class PlotFlags:
+    """The flags that say how a plot looks."""
+
+    dpi: Annotated[
+        int | None, _flag(help="Pixels per inch. Text is 9 points, so it grows with it.", show_default="200")
+    ] = None
+    title: Annotated[str | None, _flag(help='Title; "" for none.', show_default="what is drawn")] = None
+
+    def options(self) -> "PlotOptions":
+        """The flags as the library takes them."""
+        options: PlotOptions = {}
+        if self.dpi is not None:
+            options["dpi"] = self.dpi
+        if self.title is not None:
+            options["title"] = self.title
+        return options

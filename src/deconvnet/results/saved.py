@@ -28,6 +28,7 @@ from deconvnet._version import __version__
 from deconvnet.pictures import files
 from deconvnet.pictures.figure import SUFFIXES, Figure
 from deconvnet.pictures.layout import LayoutOptions
+from deconvnet.pictures.plot import Plot
 
 FORMAT_VERSION = 1
 MANIFEST, ARRAYS = "result.json", "arrays.safetensors"
@@ -62,7 +63,7 @@ class Savable:
 
     _options: ClassVar[Iterable[str]] = LayoutOptions.__annotations__  # of its picture
 
-    def _drawn(self, *_: Any, **drawing: Any) -> Figure | Image.Image:
+    def _drawn(self, *_: Any, **drawing: Any) -> Figure | Plot | Image.Image:
         """What a picture file holds; told whether that is one of `pixels`, and what the user chose.
 
         Raises:
@@ -94,7 +95,7 @@ class Savable:
         if file.suffix.lower() in SUFFIXES:
             files.check_picture_path(file, force=force, formats=SUFFIXES)
             drawn = self._drawn(pixels=file.suffix.lower() in files.SUFFIXES, **drawing)
-            if isinstance(drawn, Figure):
+            if isinstance(drawn, Figure | Plot):
                 return drawn.save(file, force=force)[0]
             files.save_picture(drawn, file, force=force)
             return file

@@ -1,0 +1,11 @@
+"""What helps while a network trains, after Zeiler and Fergus (2013).
+
+Names are looked up when they are first used, so that the import is quick.
+"""
+
+from deconvnet._lazy import lazy
+
+_HOMES: dict[str, str] = {}
+
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy(__name__, _HOMES)
