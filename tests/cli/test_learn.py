@@ -203,7 +203,7 @@ def test_a_command_line_that_is_wrong_in_itself_ends_with_2(deconvnet, flags):
 def test_after_control_c_resume_goes_on_to_the_same_file(deconvnet, monkeypatch, seconds):
     assert deconvnet("learn", "photos", "-o", "whole", *SMALL, "-q").code == 0
     monkeypatch.setattr(train, "_SAVE_SECONDS", seconds)
-    real, calls = train._improve, [0]
+    real, calls = train.improve, [0]
 
     def interrupted(*arguments: object, **options: object) -> object:
         calls[0] += 1
@@ -212,7 +212,7 @@ def test_after_control_c_resume_goes_on_to_the_same_file(deconvnet, monkeypatch,
         return real(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_improve", interrupted)
+        patch.setattr(train, "improve", interrupted)
         done = deconvnet("learn", "photos", "-o", "out", *SMALL, "-q")
     assert done.code == 130 and done.out == ""
     assert re.fullmatch(r"deconvnet: interrupted\. Continue with: .* --resume\n", done.err)

@@ -14,8 +14,8 @@ from deconvnet._checks import as_index, as_list, instance, is_one_of, real_numbe
 from deconvnet._errors import ArgumentError
 from deconvnet._precision import AS_THE_WEIGHTS
 from deconvnet.learn.codes import Codes, LayerCodes, join_codes, pooled_codes
-from deconvnet.learn.convolve import Boundary, Geometry, adjoint, check_images, dense, synthesis
-from deconvnet.learn.infer import sparse_code
+from deconvnet.learn.convolve import Boundary, Geometry, adjoint, check_finite, check_images, dense, synthesis
+from deconvnet.learn.infer import Problem, coded, images_at_once, solver_of
 from deconvnet.learn.layer import DeconvLayer
 from deconvnet.learn.pooling import pool, pool_at, pooled_size, unpool
 from deconvnet.learn.proximal import Linear, fista, ista, largest_square, splitting
@@ -184,52 +184,10 @@ class AdaptiveDeconvNet(nn.Module):
             NotFiniteError: NaN or infinity.
         """
         check_images(images, self.channels)
-        options = checked_inference(solver, tol, max_iter, steps)
-        last = checked_layer(self, upto)
-        for i, layer in enumerate(self.layers[:last], 1):
-            _check_layer(i, layer, images, solver)
-        size = (images.shape[2], images.shape[3])
-        geometries = self.geometries(size, last)
-        largest = max(layer.maps * math.prod(own.maps) for layer, own in zip(self.layers, geometries, strict=False))
-        parts = []
-        at_once = len(images) if images.is_cuda else max(1, _VALUES_AT_ONCE // largest)
-        for first in range(0, len(images), at_once):
-            batch = images[first : first + at_once]
-            codes: list[LayerCodes] = []
-            for i in range(1, last + 1):
-                below = Codes(tuple(codes), size)
-                solution = self._solve(i, batch, below, geometries, **options)
-                codes.append(pooled_codes(solution, self.layers[i - 1].pool))
-            parts.append(codes)
-        return Codes(tuple(join_codes(of_layer) for of_layer in zip(*parts, strict=True)), size)
-
-    def _solve(
-        self,
-        layer: int,
-        images: Tensor,
-        below: Codes,
-        geometries: Sequence[Geometry],
-        solver: Solver,
-        tol: float,
-        max_iter: int,
-        steps: int,
-    ) -> Solution:
-        own, geometry = self.layers[layer - 1], geometries[layer - 1]
-        alone = layer == 1 or self.target == "below"
-        painted = images if layer == 1 or self.target == "input" else below[layer - 1].pooled
-        if alone and solver in ("auto", "dr", "fista"):
-            return sparse_code(painted, own.filters, own.lam, self.boundary, solver, tol, max_iter, nonneg=own.nonneg)
-        if solver == "dr":
-            raise ArgumentError("solver 'dr' is for a circular convolution; upper layers have switches below them.")
-        linear = self.linear(layer, below, geometries, through=not alone)
-        start = painted.new_zeros(len(images), own.maps, *geometry.maps)
-        if solver == "ista":
-            refreshed = (lambda z: z) if own.pool is None else lambda z: unpool(*pool(z, own.pool))
-            return ista(painted, linear, own.lam, start, nonneg=own.nonneg, steps=steps, then=refreshed)
-        if solver == "splitting":
-            return splitting(painted, linear, own.lam, start, p=own.p)
-        largest = 1.05 * largest_square(linear, start, 10)
-        return fista(painted, linear, own.lam, start, largest=largest, nonneg=own.nonneg, tol=tol, max_iter=max_iter)
+        options, last = checked_inference(solver, tol, max_iter, steps), checked_layer(self, upto)
+        for layer in self.layers[:last]:
+            check_finite("the filters", layer.filters)
+        return inferred(self, images, last, **options)
 
     def linear(self, layer: int, below: Codes, geometries: Sequence[Geometry], *, through: bool = True) -> Linear:
         """R of a layer: its maps to images, with the switches that the layers below took, and the adjoint.
@@ -314,6 +272,71 @@ class AdaptiveDeconvNet(nn.Module):
         geometries = self.geometries(codes.size, layer)
         image = synthesis(z, self.layers[layer - 1].filters, geometries[layer - 1])
         return self.painted(image, layer, codes, geometries)
+
+
+@torch.no_grad()
+def inferred(net: AdaptiveDeconvNet, images: Tensor, last: int, *, watched: bool = True, **options: Any) -> Codes:
+    """As `AdaptiveDeconvNet.infer`, of options that were checked and images whose numbers are not looked at.
+
+    Args:
+        net: the network.
+        images: (n, c, h, w), which `check_form` has passed.
+        last: the last layer to infer.
+        watched: as for `Record`.
+        options: of `infer`.
+
+    Raises:
+        ArgumentError: images smaller than a filter, or of another type; a layer that the solver cannot solve.
+    """
+    for i, layer in enumerate(net.layers[:last], 1):
+        _check_layer(i, layer, images, options["solver"])
+    size = (images.shape[2], images.shape[3])
+    geometries = net.geometries(size, last)
+    largest = max(layer.maps * math.prod(own.maps) for layer, own in zip(net.layers, geometries, strict=False))
+    parts = []
+    at_once = images_at_once(images, largest, _VALUES_AT_ONCE)
+    for first in range(0, len(images), at_once):
+        batch = images[first : first + at_once]
+        codes: list[LayerCodes] = []
+        for i in range(1, last + 1):
+            below = Codes(tuple(codes), size)
+            solution = _solve(net, i, batch, below, geometries, watched=watched, **options)
+            codes.append(pooled_codes(solution, net.layers[i - 1].pool))
+        parts.append(codes)
+    return Codes(tuple(join_codes(of_layer) for of_layer in zip(*parts, strict=True)), size)
+
+
+def _solve(
+    net: AdaptiveDeconvNet,
+    layer: int,
+    images: Tensor,
+    below: Codes,
+    geometries: Sequence[Geometry],
+    solver: Solver,
+    tol: float,
+    max_iter: int,
+    steps: int,
+    *,
+    watched: bool,
+) -> Solution:
+    own, geometry = net.layers[layer - 1], geometries[layer - 1]
+    alone = layer == 1 or net.target == "below"
+    painted = images if layer == 1 or net.target == "input" else below[layer - 1].pooled
+    limits: dict[str, Any] = {"nonneg": own.nonneg, "tol": tol, "max_iter": max_iter}
+    if alone and solver in ("auto", "dr", "fista"):
+        taken = solver_of(solver, net.boundary, own.channels)
+        return coded(painted, Problem(own.filters, own.lam, net.boundary, taken, watched=watched, **limits))
+    if solver == "dr":
+        raise ArgumentError("solver 'dr' is for a circular convolution; upper layers have switches below them.")
+    linear = net.linear(layer, below, geometries, through=not alone)
+    start = painted.new_zeros(len(images), own.maps, *geometry.maps)
+    if solver == "ista":
+        refreshed = (lambda z: z) if own.pool is None else lambda z: unpool(*pool(z, own.pool))
+        return ista(painted, linear, own.lam, start, nonneg=own.nonneg, steps=steps, then=refreshed)
+    if solver == "splitting":
+        return splitting(painted, linear, own.lam, start, p=own.p)
+    largest = 1.05 * largest_square(linear, start, 10)
+    return fista(painted, linear, own.lam, start, largest=largest, watched=watched, **limits)
 
 
 def checked_layer(net: AdaptiveDeconvNet, layer: object) -> int:
