@@ -16,6 +16,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from deconvnet.learn.at_hand import at_hand
 from deconvnet.learn.convolve import Geometry, adjoint, from_grid, mixed, spectra, surrounded, synthesis
 from deconvnet.learn.solution import (
     OBJECTIVE_EVERY,
@@ -190,7 +191,7 @@ def _of(values: Tensor, maps: slice) -> Tensor:
 def _slices(v: Tensor, at_once: int) -> list[slice]:
     """The maps that are worked on together: so many on a CPU, all elsewhere."""
     count = v.shape[1]
-    step = max(1, at_once) if v.device.type == "cpu" else count
+    step = max(1, at_once) if at_hand(v) else count
     return [slice(first, min(first + step, count)) for first in range(0, count, step)]
 
 
@@ -218,7 +219,7 @@ def _balanced(v: Tensor, rho: Tensor, primal: Tensor, dual_residual: Tensor, lim
     """A rho that brings the two residuals closer together; the state is moved with it."""
     ratio = (primal / dual_residual.clamp(min=1e-12)).sqrt().clamp(0.1, 10).nan_to_num(1.0)
     ratio = torch.where(((ratio > 1.2) | (ratio < 1 / 1.2)) & (dual_residual > 0), ratio, 1.0)
-    if v.device.type != "cpu" or (ratio != 1).any():
+    if not at_hand(v) or (ratio != 1).any():
         u = clipped(v, limit, nonneg=nonneg)
         v.add_(u * per_image(1 / ratio - 1))
     return rho * ratio

@@ -143,8 +143,8 @@ def dead_filters(layer: DeconvLayer) -> Bool[Tensor, " m"]:
 def reseed(fit: Fit) -> int:
     """Give dead filters, whose maps are all but empty, the patches that are painted worst; return how many got one.
 
-    Patches do not overlap, and only the channels that the map is connected with count; where nothing is missed, or no patch
-    is left, filters stay as they are.
+    Patches do not overlap, and only the channels that the map is connected with count; where nothing is missed, or no
+    patch is left, filters stay as they are.
     """
     own, geometry = fit.net.layers[fit.layer - 1], fit.geometries[fit.layer - 1]
     mean, dead = own.energy.mean(), dead_filters(own).nonzero()[:, 0].tolist()

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from deconvnet._precision import AS_THE_WEIGHTS
+from deconvnet.learn.at_hand import at_hand
 from deconvnet.learn.convolve import check_finite, check_form, check_images, first_bad, not_finite
 from deconvnet.learn.filters import Fit, dead_filters, reseed, update, wide
 from deconvnet.learn.net import AdaptiveDeconvNet, inferred
@@ -83,8 +84,8 @@ def improve(
     check_form(images, net.channels)
     inference = {name: value for name, value in options.items() if name != "update_by"}
     filters = [own.filters.detach() for own in net.layers[:layer]]
-    own, on_cpu = net.layers[layer - 1], images.device.type == "cpu"
-    if on_cpu:
+    own, looks = net.layers[layer - 1], at_hand(images)
+    if looks:
         check_images(images)
         for values in filters:
             check_finite("the filters", values)
@@ -93,7 +94,7 @@ def improve(
         bad_image, bad_filters = first_bad(images), ~torch.stack([f.isfinite().all() for f in filters]).all()
     finite = (bad_image < 0) & ~bad_filters
     sound = finite if sound is None else finite & sound
-    before = {} if on_cpu else {name: value.clone() for name, value in own.state_dict().items()}
+    before = {} if looks else {name: value.clone() for name, value in own.state_dict().items()}
     codes = inferred(net, images, layer, watched=False, **inference)
     fit = Fit(net, layer, images, codes, net.geometries(codes.size, layer))
     missed, energy = fit.target - fit.painted(own.filters), wide(fit.target.square().sum())

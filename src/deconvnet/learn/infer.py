@@ -12,6 +12,7 @@ from deconvnet._checks import flag, is_one_of, real_number, short, whole_number
 from deconvnet._errors import ArgumentError, NotFiniteError
 from deconvnet._memory import free_bytes
 from deconvnet._precision import AS_THE_WEIGHTS
+from deconvnet.learn.at_hand import at_hand
 from deconvnet.learn.convolve import (
     FEW_CHANNELS,
     Boundary,
@@ -161,7 +162,7 @@ def images_at_once(images: Tensor, values: int, in_cache: int) -> int:
         values: of the feature maps of one image.
         in_cache: how many of these a CPU works on.
     """
-    if images.device.type == "cpu":
+    if at_hand(images):
         return max(1, in_cache // values)
     return max(1, free_bytes(images.device) // (_ARRAYS * values * images.element_size()))
 

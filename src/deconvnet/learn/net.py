@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias, get_args
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -13,10 +12,10 @@ from torch import Tensor, nn
 from deconvnet._checks import as_index, as_list, instance, is_one_of, real_number, short, whole_number
 from deconvnet._errors import ArgumentError
 from deconvnet._precision import AS_THE_WEIGHTS
-from deconvnet.learn.codes import Codes, LayerCodes, join_codes, pooled_codes
-from deconvnet.learn.convolve import Boundary, Geometry, adjoint, check_finite, check_images, dense, synthesis
+from deconvnet.learn.codes import Codes, LayerCodes, join_codes, mask_of, pooled_codes
+from deconvnet.learn.convolve import Boundary, Geometry, adjoint, check_finite, check_images, synthesis
 from deconvnet.learn.infer import Problem, coded, images_at_once, solver_of
-from deconvnet.learn.layer import DeconvLayer
+from deconvnet.learn.layer import DeconvLayer, for_each_layer
 from deconvnet.learn.pooling import pool, pool_at, pooled_size, unpool
 from deconvnet.learn.proximal import Linear, fista, ista, largest_square, splitting
 from deconvnet.learn.solution import Solution
@@ -109,8 +108,8 @@ class AdaptiveDeconvNet(nn.Module):
         counts = as_list(maps)
         if counts is None:
             raise ArgumentError(f"maps is how many maps each layer has, from the lowest; got {short(maps)}.")
-        kernels = _for_each_layer("kernel", kernel, len(counts))
-        weights = _for_each_layer("lam", lam, len(counts))
+        kernels = for_each_layer("kernel", kernel, len(counts))
+        weights = for_each_layer("lam", lam, len(counts))
         layers: list[DeconvLayer] = []
         for count, length, weight in zip(counts, kernels, weights, strict=True):
             below = layers[-1].pooled_maps if layers else channels
@@ -268,7 +267,7 @@ class AdaptiveDeconvNet(nn.Module):
         layer = checked_layer(self, len(codes) if layer is None else layer)
         z = codes[layer].z
         if keep is not None:
-            z = z * _mask(z, keep)
+            z = z * mask_of(z, keep)
         geometries = self.geometries(codes.size, layer)
         image = synthesis(z, self.layers[layer - 1].filters, geometries[layer - 1])
         return self.painted(image, layer, codes, geometries)
@@ -376,26 +375,6 @@ def _check_below(net: AdaptiveDeconvNet, layer: object, below: object, geometrie
     return index
 
 
-def strongest(z: Float[Tensor, "n m h w"], count: int) -> Bool[Tensor, "n m h w"]:
-    """A mask of the `count` activations of largest magnitude of each image, zeros left out."""
-    flat = z.flatten(1).abs()
-    indices = flat.topk(min(count, flat.shape[1]), dim=1).indices
-    mask = torch.zeros_like(flat, dtype=torch.bool).scatter_(1, indices, True)
-    return (mask & (flat > 0)).view_as(z)
-
-
-def _mask(z: Tensor, keep: object) -> Tensor:
-    count = as_index(keep)
-    if count is not None and count > 0:
-        return strongest(z, count)
-    mask = torch.from_numpy(keep) if isinstance(keep, np.ndarray) and keep.dtype == np.bool_ else keep
-    if isinstance(mask, Tensor) and mask.dtype == torch.bool and mask.shape == z.shape:
-        return dense(mask)
-    raise ArgumentError(
-        f"keep is a number of activations, or a bool mask of shape {tuple(z.shape)}; got {short(keep)}."
-    )
-
-
 def checked_inference(solver: object, tol: object, max_iter: object, steps: object) -> dict[str, Any]:
     """The options of `AdaptiveDeconvNet.infer` by name, checked; raises ArgumentError."""
     if not is_one_of(solver, get_args(Solver)):
@@ -416,11 +395,3 @@ def _check_layer(index: int, layer: DeconvLayer, images: Tensor, solver: Solver)
         raise ArgumentError(f"layer {index}: p={layer.p:g} needs solver='splitting'; got {solver!r}.")
     if layer.nonneg and solver == "splitting":
         raise ArgumentError(f"layer {index}: solver 'splitting' cannot keep maps from being negative.")
-
-
-def _for_each_layer(name: str, value: Any, count: int) -> list[Any]:
-    listed = as_list(value)
-    values = [value] * count if listed is None else listed
-    if len(values) != count:
-        raise ArgumentError(f"{name} is one number for all {count} layers or one for each; got {short(value)}.")
-    return values

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from deconvnet.learn.at_hand import at_hand
 from deconvnet.learn.solution import (
     OBJECTIVE_EVERY,
     RESIDUALS_EVERY,
@@ -45,7 +46,7 @@ def _add(a: Tensor, b: Tensor, weight: float | Tensor) -> Tensor:
     """A + weight * b, with one weight for all images or one for each."""
     if isinstance(weight, float):
         return torch.add(a, b, alpha=weight)
-    if weight.device.type != "cpu":
+    if not at_hand(weight):
         return torch.addcmul(a, b, per_image(weight))
     return torch.add(a, b, alpha=float(weight)) if len(weight) == 1 else a + per_image(weight) * b
 
@@ -100,10 +101,10 @@ def fista(
         watched: as for `Record`.
     """
     bound = 1.02 * largest_square(linear, start) if largest is None else largest
-    on_cpu = images.device.type == "cpu"
+    looks = at_hand(images)
     z, painted = start, linear.down(start)
     ahead, ahead_painted = z, painted
-    momentum: float | Tensor = 1.0 if on_cpu else torch.ones_like(bound)
+    momentum: float | Tensor = 1.0 if looks else torch.ones_like(bound)
     rounding = 10 * torch.finfo(z.dtype).eps
     record = Record(images, tol, watched=watched)
     for i in range(1, max_iter + 1):
@@ -116,10 +117,10 @@ def fista(
             new_painted = linear.down(new)
             length = norms(new - ahead) + rounding * norms(new)
             long = norms(new_painted - ahead_painted) ** 2 > 1.001 * bound * length**2
-            if not on_cpu or not long.any():
+            if not looks or not long.any():
                 break
             bound = torch.where(long, 2 * bound, bound)
-        if not on_cpu:
+        if not looks:
             new, new_painted = _unless(long, new, z), _unless(long, new_painted, painted)
             bound = torch.where(long, 2 * bound, bound)
         momentum, weight = _further(momentum, long)

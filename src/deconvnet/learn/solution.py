@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from deconvnet._checks import as_list, index_of, short
 from deconvnet._errors import ArgumentError
+from deconvnet.learn.at_hand import at_hand
 
 OBJECTIVE_EVERY = 20  # iterations
 RESIDUALS_EVERY = 5  # iterations
@@ -106,7 +107,7 @@ def clipped(z: Tensor, threshold: Tensor | float, *, nonneg: bool) -> Tensor:
 
 def _is_at_hand(value: Tensor) -> bool:
     """Whether it is a single value that is read without waiting for a device."""
-    return value.numel() == 1 and value.device.type == "cpu"
+    return value.numel() == 1 and at_hand(value)
 
 
 def dots(a: Tensor, b: Tensor) -> Float[Tensor, " n"]:
@@ -171,8 +172,8 @@ class Record:
 
     def __init__(self, images: Tensor, tol: float, *, watched: bool = True) -> None:
         n = len(images)
-        self._on_cpu = images.device.type == "cpu"
-        self._tol, self._watched = tol, watched or self._on_cpu
+        self._at_hand = at_hand(images)
+        self._tol, self._watched = tol, watched or self._at_hand
         self._any_done, self._all_done = False, False  # as far as is known
         self._looks, self._values = list[int](), list[Tensor]()
         self._lower = images.new_full((n,), -math.inf)
@@ -204,7 +205,7 @@ class Record:
             done: which images stay at these codes; none by default.
         """
         before = self._finished
-        if self._any_done and not (self._on_cpu and not before.any()):
+        if self._any_done and not (self._at_hand and not before.any()):
             codes = torch.where(per_image(before), self._codes, codes)
             value = torch.where(before, self._values[-1], value)
         self._codes = codes

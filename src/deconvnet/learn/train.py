@@ -22,6 +22,7 @@ from deconvnet._checks import (
 )  # fmt: skip
 from deconvnet._errors import ArgumentError, DeconvNetWarning
 from deconvnet._folders import Saves
+from deconvnet.learn.at_hand import at_hand
 from deconvnet.learn.checkpoint import Position, load_checkpoint, save_checkpoint
 from deconvnet.learn.convolve import check_form, check_images
 from deconvnet.learn.filters import Update
@@ -197,7 +198,7 @@ def _epoch(
     layer, epoch = turns[turn], turns[:turn].count(turns[turn])
     own, index = net.layers[layer - 1], -1
     device = own.filters.device
-    every, updates = 1 if device.type == "cpu" else _READ_EVERY, int(own.updates)
+    every, updates = 1 if at_hand(own.filters) else _READ_EVERY, int(own.updates)
     sound: Tensor | None = None
     waiting: list[_Update] = []
     for index, images in enumerate(batches):
@@ -321,7 +322,7 @@ def _batches(loader: Loader, turn: int) -> Generator[Tensor, None, None]:
         images = batch[0] if isinstance(batch, tuple | list) and batch else batch
         if not isinstance(images, Tensor):
             raise ArgumentError(f"the loader gives {type(images).__name__}, not tensors (n, c, h, w).")
-        yield check_images(images) if images.device.type == "cpu" else check_form(images)
+        yield check_images(images) if at_hand(images) else check_form(images)
 
 
 def _warn(net: AdaptiveDeconvNet, layer: int, pixels: int | None, *, alive: bool) -> None:
