@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from support.accelerators import Reads, empty_cuda, nothing_at_hand
+from support.accelerators import Reads, empty_cuda, nothing_at_hand, to_cuda
 from torch import Tensor
 
 from deconvnet import NotFiniteError
@@ -163,7 +163,7 @@ def test_an_accelerator_learns_what_a_cpu_learns_and_tells_the_same(solver, upda
 )  # fmt: skip
 def test_on_cuda_nothing_is_copied_to_the_cpu_in_an_update(boundary, solver, update_by):
     with empty_cuda() as reads:
-        net = AdaptiveDeconvNet.of([3, 4], kernel=3, pool=(2, 2, 2), boundary=boundary).to("cuda")
+        net = to_cuda(AdaptiveDeconvNet.of([3, 4], kernel=3, pool=(2, 2, 2), boundary=boundary))
         images = torch.randn(2, 1, 12, 12, device="cuda")
         for layer in (1, 2):
             before = reads.count

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -42,5 +42,15 @@ def empty_cuda() -> Iterator[Reads]:
     """Tensors of CUDA can be made, which have shapes and no values: to read one is an error; copies are counted."""
     with pytest.MonkeyPatch.context() as patch, FakeTensorMode(), Reads() as reads:
         patch.setattr(torch.cuda, "mem_get_info", lambda device: (2**36, 2**36))
+        patch.setattr("deconvnet.windows.kernels.method_on", lambda device: "gathered")
         patch.setattr("deconvnet.learn.layer._check_connectivity", lambda *_: None)  # which reads the values
         yield reads
+
+
+def to_cuda(net: nn.Module) -> nn.Module:
+    """A network in `empty_cuda`, whose tensors `net.to` cannot swap there."""
+    for module in net.modules():
+        for name, parameter in module._parameters.items():
+            module._parameters[name] = nn.Parameter(parameter.detach().to("cuda"))
+        module._buffers.update({name: buffer.to("cuda") for name, buffer in module._buffers.items()})
+    return net

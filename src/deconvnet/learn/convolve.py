@@ -21,6 +21,7 @@ from torch.nn.grad import conv2d_weight
 
 from deconvnet._checks import is_one_of, real_number, short
 from deconvnet._errors import ArgumentError, NotFiniteError
+from deconvnet.windows import kernels
 
 Boundary: TypeAlias = Literal["valid", "circular", "zero"]
 FEW_CHANNELS = 4  # up to so many Fourier space is the faster way: a small transform back and a small matrix for each
@@ -191,6 +192,10 @@ def from_grid(image: Complex[Tensor, "n c p q"], geometry: Geometry) -> Float[Te
 
 def mixed(maps: Complex[Tensor, "n m p q"], spectrum: Complex[Tensor, "m c p q"]) -> Complex[Tensor, "n c p q"]:
     """Maps times filters in Fourier space, summed over the maps."""
+    if kernels.method_on(maps.device) == "fused":
+        from deconvnet.learn import fused
+
+        return fused.mixed(maps, spectrum)
     return torch.stack([(maps * spectrum[:, c]).sum(1) for c in range(spectrum.shape[1])], 1)
 
 

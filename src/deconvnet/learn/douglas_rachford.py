@@ -31,6 +31,7 @@ from deconvnet.learn.solution import (
     per_image,
     shrink,
 )  # fmt: skip
+from deconvnet.windows import kernels
 
 _OVER_RELAXATION = 1.8
 _LEAST_DUAL = 1e-2  # share of what is seen of the images
@@ -137,6 +138,10 @@ def douglas_rachford(
 def _reflected(v: Tensor, limit: Tensor, spectrum: Tensor, *, nonneg: bool) -> Tensor:
     """A (V - 2U) in Fourier space, where U is what shrinking takes from the state V."""
     n, _, h, w = v.shape
+    if kernels.method_on(v.device) == "fused":
+        from deconvnet.learn import fused
+
+        return mixed(torch.fft.rfft2(fused.reflected(v, limit, nonneg=nonneg)), spectrum)
     painted = torch.zeros((), dtype=spectrum.dtype, device=v.device)
     for maps in _slices(v, _VALUES_AT_ONCE // (n * h * w)):
         part = v[:, maps]
@@ -147,6 +152,10 @@ def _reflected(v: Tensor, limit: Tensor, spectrum: Tensor, *, nonneg: bool) -> T
 
 def _move(v: Tensor, around: Tensor, filters: Tensor, limit: Tensor, *, nonneg: bool) -> None:
     """V += 1.8 (A'z - U)."""
+    if kernels.method_on(v.device) == "fused":
+        from deconvnet.learn import fused
+
+        return fused.move(v, F.conv2d(around, filters), limit, _OVER_RELAXATION, nonneg=nonneg)
     for maps in _slices(v, _MAPS_AT_ONCE):
         part = v[:, maps]
         step = F.conv2d(around, filters[maps]).sub_(clipped(part, _of(limit, maps), nonneg=nonneg))
@@ -198,7 +207,7 @@ def _slices(v: Tensor, at_once: int) -> list[slice]:
 def _at_rest(start: Tensor, images: Tensor, filters: Tensor, geometry: Geometry, rho: Tensor) -> Tensor:
     """The state from which shrinking gives these maps; a fixed point if they are optimal."""
     residual = images - synthesis(start, filters, geometry)
-    return start + adjoint(residual, filters, geometry) / per_image(rho)
+    return (start + adjoint(residual, filters, geometry) / per_image(rho)).contiguous()
 
 
 def _residuals(

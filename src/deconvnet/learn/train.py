@@ -74,7 +74,8 @@ def partial_fit(
 
     Args:
         net: the network; changed in place.
-        images: best with local contrast normalised.
+        images: best with local contrast normalised; on the network's device. On an accelerator nothing is copied to
+            the CPU before the update is done, and then a few numbers.
         layer: which to improve; the last by default. The layers below stay as they are.
         update_by: "online", or "conjugate" as in the paper; see `deconvnet.learn.filters.update`.
         solver, tol, max_iter, steps: of inference, as in `AdaptiveDeconvNet.infer`. Rough maps will do.
@@ -126,14 +127,17 @@ def fit(
         net: the network; changed in place.
         loader: batches (n, c, h, w), or tuples that begin with one, as a `DataLoader` gives; it is gone through once
             for every epoch of every layer. Or a function of the epoch, counted over all layers, that returns such
-            batches: with it, and a checkpoint, an interrupted run goes on as if it had not been interrupted.
+            batches: with it, and a checkpoint, an interrupted run goes on as if it had not been interrupted. Batches
+            are moved to the network's device.
         epochs: for all layers, or for each.
         update_by, solver, tol, max_iter, steps: as in `partial_fit`.
         checkpoint: a safetensors file, written every few seconds and after every epoch, completely or not at all.
         resume: continue from the checkpoint, if there is one; batches that the epoch has learned from are passed over.
         about: what else a checkpoint says of the run, as JSON; it has to say the same when the run is resumed.
         before_checkpoint: called before each checkpoint is written, to save what a resumed run needs beside it.
-        progress: called after every update.
+        progress: called for every update: after it on a CPU, and elsewhere after every 16th for the last 16, because
+            nothing is copied to the CPU in between. Dead filters are given a new start then, and a batch on the device
+            that is not finite is told of; the network is as it was before that batch.
 
     Returns:
         The network.
