@@ -50,6 +50,11 @@ TABLES: dict[str, tuple[str, Mapping[str, str]]] = {
         {"images": "d", "ms an image": ".2f", "aim": "", "arrays once, ms an image": ".3f",
          "objective beside float64's": ".1e", "copies to the CPU in an iteration": ".2f"},
     ),
+    "learning": (
+        "An update of 32 filters of 7x7 by `fit`, 30 iterations, from images of 150x150.",
+        {"boundary": "", "images": "d", "ms an update": ".2f", "batch once, ms": ".3f",
+         "copies to the CPU in an update": ".2f"},
+    ),
     "atlas": (
         "A whole atlas, pictures included, s.",
         {"network": "", "layers": "", "photos": "d", "workers": "d", "s": ".1f", "aim": "", "scan s": ".1f",

@@ -33,7 +33,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from deconvnet import DeconvNet, LoadedModel, costs, open_photos
-from deconvnet.learn import LocalContrastNorm, Solution, sparse_code
+from deconvnet.learn import AdaptiveDeconvNet, LocalContrastNorm, Solution, fit, sparse_code
+from deconvnet.learn.convolve import Boundary
 
 Row = dict[str, Any]
 ROUTES = ("auto", "windowed", "dense")
@@ -274,6 +275,23 @@ def _objective(solution: Solution, images: Tensor, filters: Tensor) -> Tensor:
     spectra = torch.fft.rfft2(codes) * torch.fft.rfft2(filters[:, 0].double(), s=size)
     residual = images[:, 0].double() - torch.fft.irfft2(spectra.sum(1), s=size)
     return 0.5 * residual.square().sum((1, 2)) + LAM * codes.abs().sum((1, 2, 3))
+
+
+def learning(setting: Setting, boundary: Boundary) -> Row:
+    """Updates of the filters of a layer by `fit`: time for each, and what goes to the CPU in one."""
+    side, count, few = setting.few(150, 24), setting.few(16, 2), setting.few(4, 2)
+    random = torch.Generator().manual_seed(0)
+    batches = [torch.randn(few, 1, side, side, generator=random).to(setting.device) for _ in range(2 * count)]
+    net = AdaptiveDeconvNet.of([setting.few(32, 3)], kernel=7, pool=None, boundary=boundary).to(setting.device)
+    run = partial(fit, net, max_iter=setting.few(30, 3))
+    copies, fewer = (_copies_to_cpu(partial(run, batches[:number])) for number in (2 * count, count))
+    return {
+        "boundary": boundary,
+        "images": few,
+        "ms an update": setting.time(partial(run, batches[:count])) / count,
+        "batch once, ms": setting.time(batches[0].clone),
+        "copies to the CPU in an update": (copies - fewer) / count,
+    }
 
 
 class _CopiesToCpu(TorchDispatchMode):

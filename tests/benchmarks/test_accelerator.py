@@ -22,6 +22,7 @@ TINY = [
     "classes | SqueezeNet 1.1",
     "units | SqueezeNet 1.1 features.7 | 256",
     "coding | sparse coding",
+    "learning | circular",
     "scan | SqueezeNet 1.1 | 0",
 ]
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:captum")

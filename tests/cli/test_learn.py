@@ -299,3 +299,13 @@ def test_what_cannot_be_drawn_is_told_and_nothing_is_written(deconvnet):
     ):
         told(deconvnet("learned", *arguments), words)
         assert names() == before
+
+
+def test_the_device_is_where_the_network_learns_and_one_that_is_not_there_is_told(deconvnet, tmp_path, monkeypatch):
+    told(deconvnet("learn", "photos", "-o", "out", *SMALL, "--device", "cuda:77"), "device='cuda:77' cannot be used")
+    told(deconvnet("learn", "photos", "-o", "out", *SMALL, "--device", "toaster"), "device='toaster' cannot be used")
+    assert not (tmp_path / "out").exists()
+    seen = []
+    monkeypatch.setattr("deconvnet.models.load.usable_device", lambda name: seen.append(name) or "cpu")
+    assert deconvnet("learn", "photos", "-o", "out", *SMALL, "--device", "cuda", "-q").code == 0
+    assert seen == ["cuda"]

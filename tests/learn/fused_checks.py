@@ -17,7 +17,7 @@ from torch import Tensor
 
 from deconvnet.learn import fused, sparse_code
 from deconvnet.learn.convolve import mixed
-from deconvnet.learn.solution import clipped
+from deconvnet.learn.solution import clipped, largest_seen
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -30,12 +30,27 @@ def numbers(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> T
 @pytest.mark.parametrize("shape", [(2, 1, 1, 1), (1, 3, 1, 1), (2, 3, 20, 19), (1, 1, 20, 19)])
 def test_the_state_is_reflected_and_moved_as_pytorch_does_it(shape, nonneg):
     v, seen, limit = numbers(2, 3, 20, 19), numbers(2, 3, 20, 19, seed=1), numbers(*shape, seed=2).abs()
-    v[1, 2, 3, 4], before = torch.nan, v.clone()
+    v[1, 2, 3, 4] = torch.nan
+    before = v.clone()
     u = clipped(v, limit, nonneg=nonneg)
     torch.testing.assert_close(fused.reflected(v, limit, nonneg=nonneg), v - 2 * u, equal_nan=True)
     assert torch.equal(v.nan_to_num(9), before.nan_to_num(9))
     fused.move(v, seen.transpose(2, 3).contiguous().transpose(2, 3), limit, 1.8, nonneg=nonneg)
     torch.testing.assert_close(v, before + 1.8 * (seen - u), equal_nan=True)
+
+
+@pytest.mark.parametrize("nonneg", [False, True])
+def test_what_is_measured_of_a_move_is_what_pytorch_measures(nonneg):
+    v, seen, limit = numbers(2, 3, 20, 19), numbers(2, 3, 20, 19, seed=1), torch.tensor([0.5, 2.0]).view(2, 1, 1, 1)
+    limit, before = limit.to(v), v.clone()
+    sums, highest = fused.move_and_look(v, seen, limit, 1.8, nonneg=nonneg)
+    u = clipped(before, limit, nonneg=nonneg)
+    codes, step = before - u, seen - u
+    torch.testing.assert_close(v, before + 1.8 * step)
+    moved = v - clipped(v, limit, nonneg=nonneg) - codes
+    for found, expected in zip(sums, (step, codes, codes + step, moved, u), strict=True):
+        torch.testing.assert_close(found, expected.square().sum((1, 2, 3)))
+    torch.testing.assert_close(highest, largest_seen(seen, nonneg=nonneg))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

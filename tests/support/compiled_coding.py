@@ -9,7 +9,7 @@ from triton.compiler import ASTSource
 
 from deconvnet.learn.fused import _mix, _shrink
 
-POINTERS = ("v", "other", "limit", "source", "spectrum", "out")
+POINTERS = ("v", "other", "limit", "sums", "source", "spectrum", "out")
 NVIDIA, AMD = GPUTarget("cuda", 90, 32), GPUTarget("hip", "gfx942", 64)
 
 
@@ -18,7 +18,6 @@ def compiled(kernel: Any, target: GPUTarget, number: str, **parts: object) -> No
     signature = {
         name: "constexpr" if name in constants
         else f"*{number}" if name in POINTERS
-        else "fp32" if name == "relaxation"
         else "i32"
         for name in kernel.arg_names
     }  # fmt: skip
@@ -27,6 +26,6 @@ def compiled(kernel: Any, target: GPUTarget, number: str, **parts: object) -> No
 
 for target, number in ((NVIDIA, "fp32"), (NVIDIA, "fp64"), (AMD, "fp32")):
     compiled(_mix, target, number)
-compiled(_shrink, NVIDIA, "fp32", MOVES=True, NONNEG=False, VARIES=False, WIDE=False)
-compiled(_shrink, NVIDIA, "fp64", MOVES=False, NONNEG=True, VARIES=True, WIDE=True)
-compiled(_shrink, AMD, "fp32", MOVES=True, NONNEG=False, VARIES=True, WIDE=False)
+compiled(_shrink, NVIDIA, "fp32", RELAXATION=1.8, LOOKS=True, NONNEG=False, VARIES=False, WIDE=False)
+compiled(_shrink, NVIDIA, "fp64", RELAXATION=None, LOOKS=False, NONNEG=True, VARIES=True, WIDE=True)
+compiled(_shrink, AMD, "fp32", RELAXATION=1.8, LOOKS=False, NONNEG=False, VARIES=True, WIDE=False)

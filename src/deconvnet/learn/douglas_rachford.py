@@ -173,6 +173,14 @@ def _move_and_look(
     least: Float[Tensor, " n"],
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"], Float[Tensor, " n"]]:
     """Move as `_move` does; the two residuals, and the largest value of A'z, in parts of the weights."""
+    if kernels.method_on(v.device) == "fused":
+        from deconvnet.learn import fused
+
+        seen = F.conv2d(around, filters)
+        sums, highest = fused.move_and_look(v, seen, limit, _OVER_RELAXATION, nonneg=nonneg)
+        if weights is not None:
+            highest = largest_seen(seen, nonneg=nonneg, weights=weights)
+        return *_residuals(sums, least), highest
     sums, highest = v.new_zeros(5, len(v)), v.new_zeros(len(v))
     for maps in _slices(v, _MAPS_AT_ONCE):
         part, seen, at_most = v[:, maps], F.conv2d(around, filters[maps]), _of(limit, maps)
@@ -228,7 +236,8 @@ def _balanced(v: Tensor, rho: Tensor, primal: Tensor, dual_residual: Tensor, lim
     """A rho that brings the two residuals closer together; the state is moved with it."""
     ratio = (primal / dual_residual.clamp(min=1e-12)).sqrt().clamp(0.1, 10).nan_to_num(1.0)
     ratio = torch.where(((ratio > 1.2) | (ratio < 1 / 1.2)) & (dual_residual > 0), ratio, 1.0)
-    if not at_hand(v) or (ratio != 1).any():
-        u = clipped(v, limit, nonneg=nonneg)
-        v.add_(u * per_image(1 / ratio - 1))
+    if not at_hand(v):
+        v.addcmul_(clipped(v, limit, nonneg=nonneg), per_image(1 / ratio - 1))
+    elif (ratio != 1).any():
+        v.add_(clipped(v, limit, nonneg=nonneg) * per_image(1 / ratio - 1))
     return rho * ratio

@@ -16,7 +16,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 _BLOCK = 1024
-_VARYING = "length blocks width height maps of_image of_map of_row of_column relaxation".split()
+_VARYING = "length blocks width height maps of_image of_map of_row of_column".split()
 
 
 def reflected(v: Float[Tensor, "n m h w"], limit: Float[Tensor, "..."], *, nonneg: bool) -> Float[Tensor, "n m h w"]:
@@ -56,14 +56,37 @@ def mixed(maps: Complex[Tensor, "n m p q"], spectrum: Complex[Tensor, "m c p q"]
     return out
 
 
-def _launch(v: Tensor, other: Tensor, limit: Tensor, relaxation: float | None = None, *, nonneg: bool) -> None:
+def move_and_look(
+    v: Float[Tensor, "n m h w"], seen: Float[Tensor, "n m h w"], limit: Tensor, relaxation: float, *, nonneg: bool
+) -> tuple[Float[Tensor, "5 n"], Float[Tensor, " n"]]:
+    """Move as `move` does; of each image five sums of squares, and the largest value of what is seen.
+
+    Returns:
+        The squares of seen - U, of the codes V - U, of both together, of what the codes moved by, and of U; and the
+        largest value of `seen`, in magnitude, or above zero where maps may not be negative.
+    """
+    blocks = triton.cdiv(v[0].numel(), _BLOCK)
+    parts = v.new_empty(len(v), blocks, 6)
+    _launch(v, seen.contiguous(), limit, relaxation, parts, nonneg=nonneg)
+    return parts[..., :5].sum(1).transpose(0, 1), parts[..., 5].amax(1).clamp(min=0)
+
+
+def _launch(
+    v: Tensor,
+    other: Tensor,
+    limit: Tensor,
+    relaxation: float | None = None,
+    sums: Tensor | None = None,
+    *,
+    nonneg: bool,
+) -> None:
     (n, m, h, w), length = v.shape, v[0].numel()
     blocks = triton.cdiv(length, _BLOCK)
     strides = limit.expand_as(v).stride()
     _on_device(v, lambda: _shrink[(n * blocks,)](
-        v, other, limit, length, blocks, w, h, m, *strides, 0.0 if relaxation is None else relaxation,
-        MOVES=relaxation is not None, NONNEG=nonneg, VARIES=any(strides[1:]), BLOCK=_BLOCK,
-        WIDE=length >= 2**31 - _BLOCK, SUM=_sum(v),
+        v, other, limit, v if sums is None else sums, length, blocks, w, h, m, *strides,
+        RELAXATION=relaxation, LOOKS=sums is not None, NONNEG=nonneg, VARIES=any(strides[1:]),
+        BLOCK=_BLOCK, WIDE=length >= 2**31 - _BLOCK, SUM=_sum(v),
     ))  # fmt: skip
 
 
@@ -76,13 +99,22 @@ def _sum(like: Tensor) -> Any:
     return tl.float64 if like.dtype == torch.float64 else tl.float32
 
 
+@triton.jit
+def _clipped(value, most, NONNEG: tl.constexpr):
+    """What shrinking takes; NaN stays."""
+    taken = tl.minimum(value, most, propagate_nan=tl.PropagateNan.ALL)
+    if not NONNEG:
+        taken = tl.maximum(taken, -most, propagate_nan=tl.PropagateNan.ALL)
+    return taken
+
+
 @triton.jit(do_not_specialize=_VARYING)
 def _shrink(
-    v, other, limit, length, blocks, width, height, maps, of_image, of_map, of_row, of_column, relaxation,
-    MOVES: tl.constexpr, NONNEG: tl.constexpr, VARIES: tl.constexpr, BLOCK: tl.constexpr, WIDE: tl.constexpr,
-    SUM: tl.constexpr,
+    v, other, limit, sums, length, blocks, width, height, maps, of_image, of_map, of_row, of_column,
+    RELAXATION: tl.constexpr, LOOKS: tl.constexpr, NONNEG: tl.constexpr, VARIES: tl.constexpr,
+    BLOCK: tl.constexpr, WIDE: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
-    """V += relaxation * (other - U), or other = V - 2U."""
+    """V += relaxation * (other - U), with six numbers of each block on the way; or other = V - 2U."""
     image = (tl.program_id(0) // blocks).to(tl.int64)
     index = (tl.program_id(0) % blocks).to(tl.int64 if WIDE else tl.int32) * BLOCK + tl.arange(0, BLOCK)
     here = index < length
@@ -92,12 +124,22 @@ def _shrink(
         most = tl.load(limit + image * of_image + at, here, other=0)
     else:
         most = tl.load(limit + image * of_image)
-    taken = tl.minimum(value, most, propagate_nan=tl.PropagateNan.ALL)
-    if not NONNEG:
-        taken = tl.maximum(taken, -most, propagate_nan=tl.PropagateNan.ALL)
-    if MOVES:
+    taken = _clipped(value, most, NONNEG)
+    if RELAXATION is not None:
         seen = tl.load(other + image * length + index, here, other=0)
-        tl.store(v + image * length + index, value + relaxation.to(SUM) * (seen - taken), here)
+        step = seen - taken
+        after = value + tl.full((BLOCK,), RELAXATION, SUM) * step
+        tl.store(v + image * length + index, after, here)
+        if LOOKS:
+            codes = value - taken
+            moved = after - _clipped(after, most, NONNEG) - codes
+            to = sums + tl.program_id(0).to(tl.int64) * 6
+            tl.store(to, tl.sum(step * step))
+            tl.store(to + 1, tl.sum(codes * codes))
+            tl.store(to + 2, tl.sum((codes + step) * (codes + step)))
+            tl.store(to + 3, tl.sum(moved * moved))
+            tl.store(to + 4, tl.sum(taken * taken))
+            tl.store(to + 5, tl.max(seen if NONNEG else tl.abs(seen)))
     else:
         tl.store(other + image * length + index, value - 2 * taken, here)
 
