@@ -173,8 +173,8 @@ def fit(
         pixels, alive = 0, False
         with closing(_batches(loader, turn)) as batches:
             for reports in _epoch(net, batches, turns, turn, passed, options):
-                for report, numbers in reports:
-                    pixels, alive = pixels + numbers, alive or report.active > 0
+                for report, count in reports:
+                    pixels, alive = pixels + count, alive or report.active > 0
                     if progress is not None:
                         progress(report)
                 writer.write_now_and_then(Position(turn, reports[-1][0].batch + 1))
@@ -195,7 +195,7 @@ def _epoch(
     """One epoch of one layer; the first `passed` batches are skipped.
 
     Yields:
-        What was read of updates, and how many numbers the images of each have: after every update on a CPU; elsewhere
+        What was read of updates, and how many pixels the images of each have: after every update on a CPU; elsewhere
         after several, so that the CPU does not wait for each. Which these are, and thereby when dead filters are
         looked for, depends only on how often the filters were updated.
     """
@@ -231,13 +231,13 @@ class _Update(NamedTuple):
     Attributes:
         batch: index of the batch.
         images: how many are in it.
-        numbers: how many these consist of.
+        pixels: how many these have.
         measures: what is to be read.
     """
 
     batch: int
     images: int
-    numbers: int
+    pixels: int
     measures: Tensor
 
 
@@ -257,7 +257,7 @@ def _reports(
             measures.check()
             last = improved is not None and update is updates[-1]
             fresh = reseeded(improved, measures) if improved is not None and last else 0
-            reports.append((_progress(layer, epoch, update.batch, update.images, measures, fresh), update.numbers))
+            reports.append((_progress(layer, epoch, update.batch, update.images, measures, fresh), update.pixels))
     finally:
         if reports:
             yield reports
