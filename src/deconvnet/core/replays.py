@@ -84,7 +84,7 @@ class _Kind:
     """
 
     owner: object
-    lies: tuple[Any, ...]
+    lies: tuple[Any, ...] | None = None
     recording: _Recording | None = None
     dropped: int = 0
     refused: bool = False
@@ -116,7 +116,16 @@ class Replays:
         return partial(type(self), most=self._most), (self._recorder, self._memory)
 
     def __len__(self) -> int:
-        return sum(kind.recording is not None for kind in list(self._kinds.values()))
+        return len(self._recordings())
+
+    @property
+    def bytes(self) -> int:
+        """Held for all recordings."""
+        return sum(recording.bytes for recording in self._recordings())
+
+    def _recordings(self) -> list[_Recording]:
+        with self._lock:
+            return [kind.recording for kind in self._kinds.values() if kind.recording is not None]
 
     def run(self, name: Hashable, owner: object, function: Function, given: Tensors, held: Tensors) -> Tensors:
         """What a function gives for these tensors: computed, or its operations replayed.
@@ -155,7 +164,7 @@ class Replays:
     def _asked_again(self, key: Hashable, owner: object, lies: tuple[Any, ...]) -> _Kind | None:
         """The kind, if it was asked for before and what it holds lay there then."""
         with self._lock:
-            kind = self._kinds.setdefault(key, _Kind(owner, ()))
+            kind = self._kinds.setdefault(key, _Kind(owner))
             self._kinds.move_to_end(key)
             if len(self._kinds) > _MOST_KINDS:
                 self._kinds.popitem(last=False)
