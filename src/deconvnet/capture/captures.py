@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import chain, count
 from threading import RLock
 from typing import Any
 from weakref import WeakKeyDictionary, ref
@@ -169,7 +169,8 @@ class Captures:
         for old in sorted(self._captures, key=lambda kind: max(c.used for c in self._captures[kind]))[:-_MOST_KINDS]:
             del self._captures[old]
         if self.replays is not None:
-            self.replays.keep(capture.graph for captures in self._captures.values() for capture in captures)
+            captures = chain.from_iterable(self._captures.values())
+            self.replays.keep(capture.graph for capture in captures if capture.structure == structure)
         return capture.graph
 
     def like_model(self) -> Float[Tensor, "1 c *spatial"]:
