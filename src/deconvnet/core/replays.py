@@ -36,7 +36,7 @@ class Recorder(Protocol):
     """Records on a kind of device."""
 
     def situation(self, device: torch.device) -> Hashable | None:
-        """What a recording on a device belongs to, such as the thread; None where now is no time for one."""
+        """What a recording on a device belongs to, such as the thread; None while there cannot be one."""
 
     def record(self, run: Callable[[], Tensors], device: torch.device) -> tuple[Tensors, Callable[[], Any], int]:
         """Record what `run` does.
@@ -155,10 +155,10 @@ class Replays:
 
     def keep(self, owners: Iterable[object]) -> None:
         """Drop the recordings of all other owners."""
-        kept = list(owners)
+        remaining = list(owners)
         with self._lock:
             for key, kind in list(self._kinds.items()):
-                if not any(kind.owner is owner for owner in kept):
+                if not any(kind.owner is owner for owner in remaining):
                     del self._kinds[key]
 
     def _asked_again(self, key: Hashable, owner: object, lies: tuple[Any, ...]) -> _Kind | None:
@@ -237,7 +237,7 @@ class _Reads(TorchDispatchMode):
         super().__init__()
         self.device = device
         self.tensors: dict[int, Tensor] = {}
-        self._made: set[int] = set()
+        self._results: set[int] = set()
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -246,13 +246,13 @@ class _Reads(TorchDispatchMode):
             raise _NotRecordable(f"{function} {reason}")
         for tensor in read:
             at = tensor.untyped_storage().data_ptr()
-            if at not in self._made:
+            if at not in self._results:
                 self.tensors.setdefault(at, tensor)
         result = function(*args, **kwargs)
-        made = _tensors(result)
-        if any(tensor.device != self.device for tensor in (*read, *made)):
+        results = _tensors(result)
+        if any(tensor.device != self.device for tensor in (*read, *results)):
             raise _NotRecordable(f"{function} works on more than {self.device}")
-        self._made.update({tensor.untyped_storage().data_ptr() for tensor in made} - self.tensors.keys())
+        self._results.update({tensor.untyped_storage().data_ptr() for tensor in results} - self.tensors.keys())
         return result
 
 

@@ -11,7 +11,7 @@ from deconvnet.core.layout import maps_together, positions_together, takes_any_l
 from deconvnet.core.operations import depends_on_tensors_alone, overwritable
 from deconvnet.core.replays import Tensors
 from deconvnet.core.rules import Call, Memory, Rule, RuleSet
-from deconvnet.core.weights import held_and_made, tensors_of
+from deconvnet.core.weights import held_and_derived, tensors_of
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def forward(
     if replays is None or not all(depends_on_tensors_alone(s, remember.get(s.output.name)) for s, *_ in planned):
         results = run({**tensors, graph.input.name: x})
     else:
-        held, given = held_and_made(graph, tensors)
+        held, given = held_and_derived(graph, tensors)
         kind = ("up", wanted, rules, *remember.items())
         results = replays.run(kind, graph, run, {**given, graph.input.name: x}, held)
     memory: dict[str, dict[str, Tensor]] = {}

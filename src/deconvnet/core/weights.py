@@ -18,12 +18,12 @@ def tensors_of(graph: Graph, model: nn.Module, images: int) -> dict[str, Tensor]
     return tensors
 
 
-def held_and_made(graph: Graph, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def held_and_derived(graph: Graph, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Of what `tensors_of` gave, the weights, and what was computed of them, which lies elsewhere every time."""
-    made = {step.output.name for step in graph.constants}
+    derived = {step.output.name for step in graph.constants}
     return (
-        {name: tensor for name, tensor in tensors.items() if name not in made},
-        {name: tensor for name, tensor in tensors.items() if name in made},
+        {name: tensor for name, tensor in tensors.items() if name not in derived},
+        {name: tensor for name, tensor in tensors.items() if name in derived},
     )
 
 

@@ -11,7 +11,7 @@ from deconvnet.core.kernels import without_repeats
 from deconvnet.core.operations import depends_on_tensors_alone
 from deconvnet.core.replays import Replays, Tensors
 from deconvnet.core.up import Trace
-from deconvnet.core.weights import held_and_made
+from deconvnet.core.weights import held_and_derived
 from deconvnet.engine.costs import Costs
 
 MOST_SIGNALS = 64  # of more, each operation is so much work that the device need not wait for the next one
@@ -55,7 +55,7 @@ def carried_down(
         carry_down(costs.folded if folds else way, with_filters(way, here, folds), signals, steps)
         return signals
 
-    held, made = held_and_made(way.graph, trace.tensors)
-    given = {**arrived, **made, **{of: without_repeats(tensor) for of, tensor in memory.items()}}
+    held, derived = held_and_derived(way.graph, trace.tensors)
+    given = {**arrived, **derived, **{of: without_repeats(tensor) for of, tensor in memory.items()}}
     kind = ("down", way, steps.start, steps.stop, bool(folds), *lengths.items())
     return replays.run(kind, way.graph, run, given, held)
