@@ -119,7 +119,7 @@ def test_recordings_hold_no_more_than_the_memory_they_may_hold():
     for _ in range(2):
         run(torch.randn(100, 3))
     one = run.replays.bytes
-    assert one > 3 * 1200
+    assert one == 3 * 1200
     for memory, held in ((3 * one, 3), (one, 1), (one - 1, 0)):
         run, recorder = counted(memory=memory)
         for name in "aabbccddee":
