@@ -118,7 +118,7 @@ def _of_networks() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "DeconvNet": (DeconvNet, {
             "model": (net.model,), "example_input": (x,), "rules": ("deconvnet", "guided", RuleSet()),
             "smooth": (None, "refuse"), "output": (None,), "memory": memory, "precision": (None, "float16", "tf32"),
-            "deterministic": (False, True),
+            "deterministic": (False, True), "cuda_graphs": (False,),
         }),
         "with_rules": (net.with_rules, {"rules": ("guided", RuleSet()), "smooth": (None, "gradient")}),
         "layer": (net.layer, {"layer": layers}),
