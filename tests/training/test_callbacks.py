@@ -178,7 +178,7 @@ def test_filters_are_scaled_after_every_step():
 
 
 def test_wrong_arguments_are_refused_where_they_are_given(tmp_path):
-    with pytest.raises(TypeError, match="unexpected keyword argument 'layer'.*Did you mean 'layers'"):
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'layer'.*Did you mean 'layers'"):
         EvolutionCallback(torch.zeros(1, 3, 6, 6), folder=tmp_path, layer="0")
     with pytest.raises(ArgumentError, match="resume is True or False"):
         EvolutionCallback(torch.zeros(1, 3, 6, 6), folder=tmp_path, resume="yes")

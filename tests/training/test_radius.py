@@ -146,7 +146,7 @@ def test_a_weight_that_is_computed_from_others_is_refused_by_name():
 
 
 def test_what_has_no_filters_yet_or_none_at_all_is_refused():
-    with pytest.raises(ArgumentError, match="'0' is lazy.*run the model once"):
+    with pytest.raises(ArgumentError, match=r"'0' is lazy.*run the model once"):
         renormalise(nn.Sequential(nn.LazyConv2d(4, 3)))
     with pytest.raises(ArgumentError, match="'0' is on the meta device"):
         renormalise(nn.Sequential(nn.Conv2d(1, 1, 1, device="meta")))

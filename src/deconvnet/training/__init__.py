@@ -9,8 +9,9 @@ _MODULES = {
     "callbacks": ("EvolutionCallback", "RenormaliseCallback"),
     "convergence": ("Convergence",),
     "evolution": ("Evolution",),
+    "layer_snapshot": ("LayerSnapshot",),
     "radius": ("renormalise",),
-    "snapshots": ("LayerSnapshot", "Snapshot", "Snapshots"),
+    "snapshots": ("Snapshot", "Snapshots"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 import torch
 from jaxtyping import Float
@@ -11,9 +11,7 @@ from torch import Tensor
 from deconvnet._checks import keywords
 from deconvnet._frames import frame
 from deconvnet.pictures.plot import COLOURS, Plot, PlotOptions
-
-if TYPE_CHECKING:
-    from deconvnet.training.snapshots import LayerSnapshot
+from deconvnet.training.layer_snapshot import LayerSnapshot
 
 _PANELS = (
     ("changed", "share of maps with another\nstrongest photo than before"),
@@ -81,13 +79,13 @@ def cosine(a: Tensor, b: Tensor) -> float:
     return float(a @ b / (a.norm() * b.norm()))
 
 
-def changed_photos(before: "LayerSnapshot", now: "LayerSnapshot") -> list[bool | None]:
+def changed_photos(before: LayerSnapshot, now: LayerSnapshot) -> list[bool | None]:
     """Of each map, whether its strongest photo is another one than before; None where it was silent and still is."""
     pairs = zip(before.photos, now.photos, strict=True)
     return [None if old is None and new is None else old != new for old, new in pairs]
 
 
-def cosines_of_pictures(before: "LayerSnapshot", now: "LayerSnapshot") -> list[float | None]:
+def cosines_of_pictures(before: LayerSnapshot, now: LayerSnapshot) -> list[float | None]:
     """Of each map, the cosine between its pictures; None where the strongest photo is another one, or none."""
     cosines = list[float | None]()
     for m, changed in enumerate(changed_photos(before, now)):
@@ -97,7 +95,7 @@ def cosines_of_pictures(before: "LayerSnapshot", now: "LayerSnapshot") -> list[f
     return cosines
 
 
-def cosines_of_filters(now: "LayerSnapshot", last: "LayerSnapshot") -> list[float | None]:
+def cosines_of_filters(now: LayerSnapshot, last: LayerSnapshot) -> list[float | None]:
     """Of each map, the cosine between its filters; None where a layer has none of its own."""
     if now.filters is None or last.filters is None:
         return [None] * len(now.channels)

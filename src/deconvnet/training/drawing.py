@@ -51,7 +51,13 @@ class Panel:
     rows: Sequence[Row]
 
 
-def plot(panels: Sequence[Panel], columns: int | None, **options: Unpack[PlotOptions]) -> Plot:
+class EvolutionOptions(PlotOptions, total=False):
+    """What a user may choose of the figure of snapshots."""
+
+    columns: int | None
+
+
+def plot(panels: Sequence[Panel], *, columns: int | None = None, **options: Unpack[PlotOptions]) -> Plot:
     """The panels side by side and below each other.
 
     Args:
@@ -118,8 +124,9 @@ def _draw(axes: Any, panel: Panel, image: np.ndarray) -> None:
                 words = "silent" if silent else "missing"
                 axes.text(left + _TILE / 2, top + _TILE / 2, words, ha="center", va="center", fontsize=6)
             if changed:
-                axes.add_patch(Rectangle((left - 2.5, top - 2.5), _TILE + 4, _TILE + 4, fill=False, edgecolor=COLOURS[1],
-                                         linewidth=1.1, clip_on=False))  # fmt: skip
+                frame = Rectangle((left - 2.5, top - 2.5), _TILE + 4, _TILE + 4, clip_on=False)
+                frame.set(fill=False, edgecolor=COLOURS[1], linewidth=1.1)
+                axes.add_patch(frame)
 
 
 def _image(panel: Panel) -> np.ndarray:
@@ -134,7 +141,7 @@ def _image(panel: Panel) -> np.ndarray:
 
 
 def tile(picture: Reconstruction | None, side: int = _TILE) -> Image.Image:
-    """A picture on a square of grey, of its receptive field, or of the whole input where that is smaller; grey for none.
+    """A picture of the receptive field, or of the whole input if that is smaller, on a grey square; grey for none.
 
     Raises:
         ArgumentError: the input is neither an image nor a volume.

@@ -22,7 +22,8 @@ from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.training.filters import filters_of
 from deconvnet.training.folder import EvolutionFolder, Watched
 from deconvnet.training.images import source_of
-from deconvnet.training.snapshots import LayerSnapshot, Snapshot, Snapshots
+from deconvnet.training.layer_snapshot import LayerSnapshot
+from deconvnet.training.snapshots import Snapshot, Snapshots
 from deconvnet.training.strongest import Peak, strongest
 
 PAPER = (1, 2, 5, 10, 20, 30, 40, 64)
@@ -245,8 +246,8 @@ def _check_whole(model: nn.Module) -> None:
     wrapped = any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules())
     if wrapped or any(hasattr(weight, "placements") for weight in model.parameters()):
         raise ArgumentError(
-            "the weights are spread over processes (FSDP, tensor parallelism), and a snapshot needs them in one. Train "
-            "with data parallelism (DDP), or look at checkpoints afterwards: load one after the other, then after(epoch)."
+            "the weights are spread over processes (FSDP, tensor parallelism), and one process needs all of them: "
+            "train with data parallelism (DDP), or look at checkpoints afterwards: load each, then call after(epoch)."
         )
 
 

@@ -33,8 +33,8 @@ def filters_of(attached: Attachment, layer: str, channels: Sequence[int]) -> Flo
         return None
     weight = tensors_of(graph, attached.model, 1)[step.arguments["weight"].name].detach()
     if row_of(step, attached.operations.rows).spreads or step.arguments.get("transposed"):
-        groups = step.arguments.get("groups", 1)
-        weight = weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
+        grouped = weight.reshape(step.arguments.get("groups", 1), -1, *weight.shape[1:])
+        weight = grouped.transpose(1, 2).flatten(0, 1)
     return weight[list(channels)].flatten(1).to("cpu", torch.promote_types(weight.dtype, torch.float32))
 
 

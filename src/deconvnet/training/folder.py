@@ -1,4 +1,4 @@
-"""The folder of an evolution: what is watched in evolution.json, and each snapshot as a result in a folder of its own."""
+"""The folder of an evolution: evolution.json says what is watched, and each snapshot is a result in its own folder."""
 
 import json
 import re

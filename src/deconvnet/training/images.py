@@ -104,7 +104,7 @@ def _checked(images: object, what: str) -> Tensor:
         or images.is_meta
     ):
         raise ArgumentError(
-            f"{what}: a tensor of images is (n, c, *spatial), of floats, as the model takes it, alone or the first of a "
+            f"{what}: a tensor of images is (n, c, *spatial), of floats, as the model takes it, alone or first in a "
             f"tuple; got {short(images)}."
         )
     if not images.numel():
@@ -119,9 +119,10 @@ def _own_random_state(loader: Any) -> Iterator[None]:
     generators = {id(g): g for part in parts if isinstance(g := getattr(part, "generator", None), torch.Generator)}
     states = [(generator, generator.get_state()) for generator in generators.values()]
     python, numpy = random.getstate(), np.random.get_state()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    initialised: Any = torch.cuda.is_initialized  # asked first, for asking for a state would begin with CUDA
+    devices = [*range(torch.cuda.device_count())] if initialised() else []
     with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(devices=list(devices)))
+        stack.enter_context(torch.random.fork_rng(devices=devices))
         stack.callback(np.random.set_state, numpy)
         stack.callback(random.setstate, python)
         for generator, state in states:

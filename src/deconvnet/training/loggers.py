@@ -10,7 +10,8 @@ from PIL import Image
 from deconvnet._errors import DeconvNetWarning
 from deconvnet.training.convergence import changed_photos, cosines_of_filters, cosines_of_pictures, mean
 from deconvnet.training.drawing import tile
-from deconvnet.training.snapshots import LayerSnapshot, Snapshot
+from deconvnet.training.layer_snapshot import LayerSnapshot
+from deconvnet.training.snapshots import Snapshot
 
 _GAP = 4  # pixels between two pictures
 
@@ -66,7 +67,7 @@ def _take_pictures(logger: Any, pictures: Mapping[str, Image.Image], step: int) 
         for key, picture in pictures.items():
             logger.log_image(key=key, images=[picture], step=step)
         return True
-    experiment = getattr(logger, "experiment", None)
+    experiment: Any = getattr(logger, "experiment", None)
     if not hasattr(experiment, "add_image"):
         return False
     for key, picture in pictures.items():
@@ -76,7 +77,7 @@ def _take_pictures(logger: Any, pictures: Mapping[str, Image.Image], step: int) 
 
 def _measures(before: Snapshot, now: Snapshot) -> dict[str, float]:
     """How far each layer has settled since the snapshot before, by key; what cannot be compared is left out."""
-    measures = {}
+    measures: dict[str, float] = {}
     for old, new in zip(before.layers, now.layers, strict=True):
         values = {
             "changed": mean(changed_photos(old, new)),

@@ -141,10 +141,8 @@ def _scaled(module: _ConvNd, radius: float) -> tuple[Tensor, Tensor]:
 
 def _filters(module: _ConvNd, weight: Tensor) -> Float[Tensor, "groups maps inputs *kernel"]:
     """A weight as the filters of the maps, of each group."""
-    groups = module.groups
-    if isinstance(module, _ConvTransposeNd):  # (inputs, maps of a group, *kernel)
-        return weight.unflatten(0, (groups, -1)).transpose(1, 2)
-    return weight.unflatten(0, (groups, -1))
+    grouped = weight.reshape(module.groups, -1, *weight.shape[1:])
+    return grouped.transpose(1, 2) if isinstance(module, _ConvTransposeNd) else grouped  # inputs stand first there
 
 
 def _weight(module: _ConvNd, filters: Float[Tensor, "groups maps inputs *kernel"]) -> Tensor:

@@ -3,19 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypedDict, Unpack, overload
+from itertools import pairwise
+from typing import Any, Unpack, overload
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from deconvnet._checks import index_of, keywords
+from deconvnet._checks import index_of, instance, keywords
 from deconvnet._errors import ArgumentError
 from deconvnet._frames import frame
 from deconvnet._types import Unit
 from deconvnet.pictures.plot import Plot
 from deconvnet.results.columns import unit_columns
-from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.results.saved import Savable
 from deconvnet.training.convergence import (
     Convergence,
@@ -24,55 +22,8 @@ from deconvnet.training.convergence import (
     cosines_of_pictures,
     mean,
 )
-from deconvnet.training.drawing import Panel, Row, plot
-
-
-class EvolutionOptions(TypedDict, total=False):
-    """What a user may choose of the figure of snapshots."""
-
-    columns: int | None
-    dpi: int
-    title: str
-
-
-@dataclass(frozen=True, eq=False)
-class LayerSnapshot:
-    """The chosen feature maps of a layer at one time.
-
-    Attributes:
-        layer: its name.
-        channels: the maps.
-        photos: of each map, what identifies the photo of its strongest activation; None of a map that is silent: no
-            photo activates it.
-        activations: the strongest activation of each map; 0 of a silent one.
-        pictures: of those that are not silent, in order, their units carried down, each from its own photo; None where
-            that could not be done.
-        filters: the weights that make each map, where the layer has a convolution or a fully connected layer below it.
-    """
-
-    layer: str
-    channels: tuple[int, ...]
-    photos: tuple[str | None, ...]
-    activations: Float[Tensor, " m"]
-    pictures: Reconstruction | None
-    filters: Float[Tensor, "m weights"] | None
-
-    def __repr__(self) -> str:
-        return f"<LayerSnapshot of {len(self.channels)} maps of {self.layer!r}>"
-
-    def picture(self, m: int) -> Reconstruction | None:
-        """The unit of one of the maps, carried down; None if it is silent, or could not be carried down.
-
-        Args:
-            m: index among `channels`.
-
-        Raises:
-            ArgumentError: there are not so many.
-        """
-        m = index_of(m, len(self.channels), "maps")
-        if self.pictures is None or self.photos[m] is None:
-            return None
-        return self.pictures[sum(photo is not None for photo in self.photos[:m])]
+from deconvnet.training.drawing import EvolutionOptions, Panel, Row, plot
+from deconvnet.training.layer_snapshot import LayerSnapshot
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +82,8 @@ class Snapshots(Savable):
     notes: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        for each in instance("snapshots", self.snapshots, tuple):
+            instance("each of snapshots", each, Snapshot)
         chosen = {tuple((layer.layer, layer.channels) for layer in each.layers) for each in self.snapshots}
         epochs = [each.epoch for each in self.snapshots]
         if len(chosen) > 1 or epochs != sorted(set(epochs)):
@@ -170,12 +123,15 @@ class Snapshots(Savable):
     @cached_property
     def convergence(self) -> Convergence:
         """How far each layer has settled at each snapshot."""
-        rows = [[[*map(mean, self._measures(i, t))] for t in range(len(self))] for i in range(len(self.layers))]
+        rows = [
+            [[mean(values) for values in self._measures(i, t)] for t in range(len(self))]
+            for i in range(len(self.layers))
+        ]
         measures = torch.tensor(rows, device="cpu").reshape(len(self.layers), len(self), 3).unbind(2)
         return Convergence(self.layers, self.epochs, *measures)
 
     def _measures(self, i: int, t: int) -> tuple[list[bool | None], list[float | None], list[float | None]]:
-        """Of each map of layer i at snapshot t: whether its photo has changed, and the cosines of picture and filter."""
+        """Of each map of layer i at snapshot t: whether its photo has changed; the cosines of picture and filter."""
         now, last = self.snapshots[t].layers[i], self.snapshots[-1].layers[i]
         filters = cosines_of_filters(now, last)
         if not t:
@@ -183,7 +139,7 @@ class Snapshots(Savable):
         before = self.snapshots[t - 1].layers[i]
         return changed_photos(before, now), cosines_of_pictures(before, now), filters
 
-    def figure(self, *, columns: int | None = None, **options: Unpack[EvolutionOptions]) -> Plot:
+    def figure(self, **options: Unpack[EvolutionOptions]) -> Plot:
         """The pictures of each layer: a row for each map, a column for each epoch.
 
         A frame is drawn where the strongest photo is another one than in the snapshot before. A map that no photo
@@ -197,27 +153,27 @@ class Snapshots(Savable):
             ArgumentError: there are no snapshots, or so many that the figure would be too large; the network takes
                 neither images nor volumes.
         """
-        keywords("Snapshots.figure", options, ("dpi", "title"))
+        keywords("Snapshots.figure", options, EvolutionOptions.__annotations__)
         if not len(self):
             raise ArgumentError("there are no snapshots to draw.")
         panels = [
             Panel(layer, [str(epoch) for epoch in self.epochs], [self._row(i, m) for m in range(self._maps(i))])
             for i, layer in enumerate(self.layers)
         ]
-        return plot(panels, columns, **options)  # type: ignore[misc]  # dpi and title alone
+        return plot(panels, **options)
 
     def _maps(self, i: int) -> int:
         return len(self.snapshots[0].layers[i].channels)
 
     def _row(self, i: int, m: int) -> Row:
         states = [snapshot.layers[i] for snapshot in self]
-        changed = [False] + [changed_photos(a, b)[m] or False for a, b in zip(states, states[1:], strict=False)]
+        changed = [False] + [changed_photos(a, b)[m] or False for a, b in pairwise(states)]
         pictures = [state.picture(m) for state in states]
         silent = [state.photos[m] is None for state in states]
         return Row(f"map {states[0].channels[m]}", pictures, changed, silent)
 
     def to_frame(self) -> Any:
-        """A row for each snapshot, layer and map: a `pandas.DataFrame` if pandas is installed, else a dictionary of lists.
+        """A row for each snapshot, layer and map: a `pandas.DataFrame`, or without pandas a dictionary of lists.
 
         Columns: epoch, step, layer, channel, photo, activation, y, x (position; with one or three spatial axes x alone,
         or z, y, x), changed (the photo is another one than in the snapshot before), cosine (between the picture and the

@@ -1,4 +1,4 @@
-"""The strongest activation of chosen feature maps over all photos, found in one pass that keeps a photo for each map."""
+"""The strongest activation of chosen feature maps over all photos; one pass, which keeps one photo for each map."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
