@@ -325,8 +325,9 @@ def _of_training() -> dict[str, tuple[Callable[..., Any], Usual]]:
             "model": (torch.nn.Conv2d(3, 4, 3),), "radius": (0.1, 1, {"": 0.2}),
         }),
         "Evolution": (training.Evolution, {
-            "model": (net, net.model), "photos": (x, [x]), "folder": ("evolution",), "layers": (None, ["1"], {"1": [0]}),
-            "maps": (2,), "seed": (0,), "epochs": (None, (1, 2)), "preprocess": (None,), "resume": (False, True),
+            "model": (net, net.model), "photos": (x, [x]), "folder": ("evolution",),
+            "layers": (None, ["1"], {"1": [0]}), "maps": (2,), "seed": (0,), "epochs": (None, (1, 2)),
+            "preprocess": (None,), "resume": (False, True),
         }),
         "Evolution photos": (training.Evolution, {
             "model": (net,), "photos": (["sample:chelsea"],), "folder": ("evolution",), "layers": (["1"],),
