@@ -75,7 +75,7 @@ def main() -> None:
     model = zfnet_mini(int(labels.max()) + 1, batch_norm=True)
     for module in model:
         if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            nn.init.normal_(module.weight, std=0.01)  # as in the paper
     model = model.to(memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(model.parameters(), args.rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
     layers = [f"relu{i}" for i in range(1, 6)]
@@ -88,7 +88,7 @@ def main() -> None:
     for epoch in range(1, args.epochs + 1):
         model.train()
         right = 0
-        for batch in torch.randperm(len(photos), generator=random).split(64):
+        for batch in torch.randperm(len(photos), generator=random).split(32):
             x = augment(photos[batch], random).contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 logits = model(x)

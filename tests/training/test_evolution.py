@@ -322,6 +322,6 @@ def test_all_is_quiet_when_all_is_well(tmp_path):
         warnings.simplefilter("error")
         evolution = start(tmp_path / "e")
         assert evolution.after(1) is not None
-    assert repr(evolution).startswith("<Evolution of 2 maps of 1 layers in")
+    assert repr(evolution).startswith("<Evolution of 2 maps of '1' in")
     with pytest.raises(ArgumentError, match="epoch is a whole number"):
         evolution.after(1.5)

@@ -13,6 +13,7 @@ from deconvnet._frames import frame
 from deconvnet.pictures.plot import COLOURS, Plot, PlotOptions
 from deconvnet.training.layer_snapshot import LayerSnapshot
 
+_TICKS = 10  # epochs that are written below a curve, if there are no more
 _PANELS = (
     ("changed", "share of maps with another\nstrongest photo than before"),
     ("pictures", "cosine to the picture before,\nwhere the photo is the same"),
@@ -40,7 +41,7 @@ class Convergence:
     filters: Float[Tensor, "layers epochs"]
 
     def __repr__(self) -> str:
-        return f"<Convergence of {len(self.layers)} layers over {len(self.epochs)} snapshots>"
+        return f"<Convergence of {', '.join(map(repr, self.layers))} over {len(self.epochs)} snapshots>"
 
     def to_frame(self) -> Any:
         """A row for each layer and snapshot: a `pandas.DataFrame` if pandas is installed, else a dictionary of lists.
@@ -60,13 +61,16 @@ class Convergence:
         keywords("Convergence.figure", options, PlotOptions.__annotations__)
 
         def draw(figure: Any) -> None:
-            panels = figure.subplots(1, len(_PANELS))
+            panels = figure.subplots(1, len(_PANELS), sharex=True)
             for axes, (name, words) in zip(panels, _PANELS, strict=True):
                 for i, layer in enumerate(self.layers):
                     values = getattr(self, name)[i].tolist()
                     axes.plot(self.epochs, values, marker="o", markersize=3, label=layer, color=COLOURS[i % 7],
                               linestyle=("-", "--", ":")[i // 7 % 3])  # fmt: skip
-                axes.set(title=words, xlabel="epoch", ylim=(-0.05, 1.05))
+                axes.set(title=words, xlabel="epoch")
+                axes.set_ylim(-0.05 if name == "changed" else None, 1.05)
+            if len(self.epochs) <= _TICKS:
+                panels[0].set_xticks(self.epochs)
             figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=8)
 
         return Plot(draw, 8.2, 2.9, **options)

@@ -19,10 +19,6 @@ _TILE, _GAP = 120, 6  # pixels of a tile and between two
 _INCHES, _AROUND = 0.62, (0.75, 0.45)  # of a tile; around a panel
 _LARGEST = 100  # inches
 _GREY = 128
-_LEGEND = (
-    "Columns: epochs. Zero is grey. Framed: another photo activates the map most than in the column before. "
-    "Grey, in words: no photo activates the map."
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +68,12 @@ def plot(panels: Sequence[Panel], *, columns: int | None = None, **options: Unpa
     heights = [len(panel.rows) * _INCHES + _AROUND[1] for panel in panels]
     chosen = _columns(width, heights) if columns is None else whole_number("columns", columns, most=len(panels))
     rows = [heights[first : first + chosen] for first in range(0, len(panels), chosen)]
-    size = chosen * width, sum(map(max, rows)) + 0.6
+    size = chosen * width, sum(map(max, rows)) + 0.4
     if max(size) > _LARGEST:
         raise ArgumentError(
             f"the figure would be {size[0]:.0f} x {size[1]:.0f} inches: at most {_LARGEST}. Take fewer maps or epochs."
         )
-    images = [_image(panel) for panel in panels]
+    images, legend = [_image(panel) for panel in panels], _legend(panels, size[0])
 
     def draw(figure: Any) -> None:
         grid = figure.subplots(len(rows), chosen, squeeze=False, gridspec_kw={"height_ratios": [*map(max, rows)]})
@@ -85,8 +81,9 @@ def plot(panels: Sequence[Panel], *, columns: int | None = None, **options: Unpa
             axes.set_axis_off()
         for axes, panel, image in zip(grid.flat, panels, images, strict=False):
             _draw(axes, panel, image)
-        figure.text(0.01, 0.0, "\n".join(_wrapped(_LEGEND, size[0])), fontsize=7, va="bottom")
-        figure.get_layout_engine().set(rect=(0, 0.5 / size[1], 1, 1 - 0.5 / size[1]))
+        figure.text(0.01, 0.0, "\n".join(legend), fontsize=7, va="bottom")
+        below = (0.05 + 0.13 * len(legend)) / size[1]
+        figure.get_layout_engine().set(rect=(0, below, 1, 1 - below))
 
     return Plot(draw, max(size[0], 3.2), size[1], **options)
 
@@ -101,8 +98,15 @@ def _columns(width: float, heights: Sequence[float]) -> int:
     return min(range(1, len(heights) + 1), key=shape)
 
 
-def _wrapped(words: str, inches: float) -> list[str]:
-    return textwrap.wrap(words, max(30, round(inches * 19)))
+def _legend(panels: Sequence[Panel], inches: float) -> list[str]:
+    """What a reader has to know of what is drawn, in lines."""
+    rows = [row for panel in panels for row in panel.rows]
+    words = ["Columns: epochs. Zero is grey."]
+    if any(any(row.changed) for row in rows):
+        words.append("Framed: the map's strongest activation is in another photo than one column before.")
+    if any(any(row.silent) for row in rows):
+        words.append("Silent: no photo activates the map.")
+    return textwrap.wrap(" ".join(words), max(30, round(inches * 19)))
 
 
 def _draw(axes: Any, panel: Panel, image: np.ndarray) -> None:

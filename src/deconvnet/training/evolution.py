@@ -85,7 +85,7 @@ class Evolution:
         ...     _ = nn.init.normal_(model[0].weight)  # train
         ...     _ = evolution.after(epoch)
         >>> evolution.snapshots()
-        <Snapshots of 1 layers after epochs 1, 2>
+        <Snapshots of '1' after epochs 1, 2>
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Evolution:
 
     def __repr__(self) -> str:
         maps = sum(map(len, self.layers.values()))
-        return f"<Evolution of {maps} maps of {len(self.layers)} layers in {str(self._folder.folder)!r}>"
+        return f"<Evolution of {maps} maps of {', '.join(map(repr, self.layers))} in {str(self._folder.folder)!r}>"
 
     def after(self, epoch: int, *, step: int | None = None) -> Snapshot | None:
         """Take the snapshot of an epoch, if it is one of `epochs`, and write it.

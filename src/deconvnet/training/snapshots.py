@@ -47,7 +47,7 @@ class Snapshot(Savable):
 
     def __repr__(self) -> str:
         maps = sum(len(layer.channels) for layer in self.layers)
-        return f"<Snapshot after epoch {self.epoch}: {maps} maps of {len(self.layers)} layers>"
+        return f"<Snapshot after epoch {self.epoch}: {maps} maps of {', '.join(repr(e.layer) for e in self.layers)}>"
 
     def figure(self, **options: Unpack[EvolutionOptions]) -> Plot:
         """The maps of each layer, as `Snapshots.figure` draws those of several."""
@@ -108,7 +108,8 @@ class Snapshots(Savable):
 
     def __repr__(self) -> str:
         epochs = ", ".join(map(str, self.epochs))
-        return f"<Snapshots of {len(self.layers)} layers after epochs {epochs}>" if len(self) else "<Snapshots: none>"
+        layers = ", ".join(map(repr, self.layers))
+        return f"<Snapshots of {layers} after epochs {epochs}>" if len(self) else "<Snapshots: none>"
 
     @property
     def epochs(self) -> tuple[int, ...]:
