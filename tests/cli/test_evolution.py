@@ -5,15 +5,17 @@ import json
 import pytest
 import torch
 from PIL import Image
-from support.commands import ran
+from support.commands import captured_once, ran
 from torch import nn
 
+from deconvnet.capture import trace
 from deconvnet.training import Evolution
 
 
 @pytest.fixture
 def watched(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trace, "capture", captured_once)
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 3, 3), nn.ReLU())
     evolution = Evolution(model, torch.rand(2, 3, 6, 6), folder="watched", layers=["0", "1"], maps=2, epochs=None)

@@ -7,17 +7,24 @@ import warnings
 import pytest
 import torch
 from PIL import Image
+from support.commands import captured_once
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import deconvnet
 from deconvnet import ArgumentError, DeconvNetWarning, LayerNotFoundError
+from deconvnet.capture import trace
 from deconvnet.training import EvolutionCallback, RenormaliseCallback
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import lightning.pytorch as pl
     from lightning.pytorch.loggers import CSVLogger, Logger
+
+
+@pytest.fixture(autouse=True)
+def one_capture(monkeypatch):
+    monkeypatch.setattr(trace, "capture", captured_once)
 
 
 class Classifier(pl.LightningModule):

@@ -7,15 +7,22 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.commands import captured_once
 from support.untouched import unchanged
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import deconvnet
 from deconvnet import ArgumentError, DeconvNetWarning, LayerNotFoundError, Preprocess
+from deconvnet.capture import trace
 from deconvnet.training import Evolution, Snapshots
 
 PIXELS = [(1, 2), (3, 4), (5, 0)]
+
+
+@pytest.fixture(autouse=True)
+def one_capture(monkeypatch):
+    monkeypatch.setattr(trace, "capture", captured_once)
 
 
 def photos() -> Tensor:

@@ -15,7 +15,7 @@ from deconvnet.pictures.fit import fit
 from deconvnet.pictures.plot import COLOURS, Plot, PlotOptions
 from deconvnet.results.reconstruction import Reconstruction
 
-_TILE, _GAP = 120, 6  # pixels of a tile and between two
+_TILE, _GAP = 120, 12  # pixels of a tile and between two
 _INCHES, _AROUND = 0.62, (0.75, 0.45)  # of a tile; around a panel
 _LARGEST = 100  # inches
 _GREY = 128
@@ -128,7 +128,7 @@ def _draw(axes: Any, panel: Panel, image: np.ndarray) -> None:
                 words = "silent" if silent else "missing"
                 axes.text(left + _TILE / 2, top + _TILE / 2, words, ha="center", va="center", fontsize=6)
             if changed:
-                frame = Rectangle((left - 2.5, top - 2.5), _TILE + 4, _TILE + 4, clip_on=False)
+                frame = Rectangle((left - 3.5, top - 3.5), _TILE + 6, _TILE + 6, clip_on=False)
                 frame.set(fill=False, edgecolor=COLOURS[1], linewidth=1.1)
                 axes.add_patch(frame)
 
