@@ -85,6 +85,10 @@ deconvnet learn holiday -o colours --colour --maps 32 --filter 9 --pool none --l
 deconvnet learned learned
 deconvnet learned learned --photo sample:chelsea -o pictures --force
 """,
+    "evolution": """\
+deconvnet evolution evolution
+deconvnet evolution evolution --convergence -o convergence.pdf
+""",
     "layers": """\
 deconvnet layers
 deconvnet layers --model torchvision:resnet18@random --json
