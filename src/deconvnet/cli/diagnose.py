@@ -16,6 +16,7 @@ from deconvnet.cli.stderr import prints_on_stderr, say
 
 if TYPE_CHECKING:
     from deconvnet.photos.sets import PhotoSet
+    from deconvnet.pictures.plot import PlotOptions
     from deconvnet.probes.diagnosis import Diagnosis
 
 
@@ -72,7 +73,8 @@ def diagnose(
         say(why if name in why else f"{name}: {why}")
     if path is not None:
         title = f"{network.name}: {result.layer}" + (f" and {result.second}" if result.pictures is not None else "")
-        save_in_folder(result.figure(**{"title": title, **figure.options()}), path, force=force)
+        drawing: PlotOptions = {"title": title, **figure.options()}
+        save_in_folder(result.figure(**drawing), path, force=force)
     facts = {**network.facts, **_facts(result, photos or ""), "file": None if path is None else str(path)}
     print_result(Result(_words(result, path), facts), as_json=as_json)
     end(used=max(result.photos, opened is None), failed=len(result.skipped), named=False, strict=reading.strict)

@@ -14,7 +14,7 @@ from deconvnet._frames import frame
 from deconvnet.pictures.numbers import percent
 from deconvnet.pictures.plot import Plot, PlotOptions
 from deconvnet.probes import panels, spectrum
-from deconvnet.probes.effective_field import EffectiveFields
+from deconvnet.probes.effective_field import EffectiveFields, field_panels
 from deconvnet.probes.spectrum import BANDS, HIGH, LOW, Aliasing
 from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.results.saved import Savable
@@ -176,9 +176,10 @@ class Diagnosis(Savable):
         """
         keywords("Diagnosis.figure", options, PlotOptions.__annotations__)
         panels.check_axes(self.filters.ndim - 2)
-        title = options.pop("title", f"{self.layer} and {self.second}" if self.pictures is not None else self.layer)
+        title = f"{self.layer} and {self.second}" if self.pictures is not None else self.layer
+        chosen: PlotOptions = {"title": title, **options}
         rows = 1 + (self.largest is not None) + (self.fields is not None)
-        return Plot(partial(_draw, self), _WIDTH, _ROW * rows, title=title, **options)
+        return Plot(partial(_draw, self), _WIDTH, _ROW * rows, **chosen)
 
     _options = PlotOptions.__annotations__
 
@@ -207,7 +208,7 @@ def _draw(of: Diagnosis, figure: Any) -> None:
     if of.fields is not None:
         below = figure.add_subfigure(next(rows))
         below.suptitle(f"(f) effective receptive fields ({panels.FIELD_WORDS})", fontsize=9)
-        listed = of.fields.panels()[: panels.MOST_FIELDS]
+        listed = field_panels(of.fields)[: panels.MOST_FIELDS]
         panels.draw_fields(listed, len(listed), below)
 
 

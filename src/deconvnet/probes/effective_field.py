@@ -23,6 +23,7 @@ from deconvnet.network import DeconvNet, attached
 from deconvnet.photos.pick import MOST_SEED
 from deconvnet.pictures.plot import Plot, PlotOptions
 from deconvnet.probes import panels
+from deconvnet.probes.panels import FieldPanel
 from deconvnet.probes.spectrum import along
 from deconvnet.results.saved import Savable
 from deconvnet.windows.receptive_field import Field
@@ -64,12 +65,12 @@ class EffectiveField:
         dimensions it is the d-th root.
         """
         strength = self.energy.double().sqrt()
-        return float((strength > LUO * strength.max()).sum()) ** (1 / max(strength.ndim, 1))
+        return float(int((strength > LUO * strength.max()).sum()) ** (1 / max(strength.ndim, 1)))
 
     @property
     def share(self) -> float:
         """`width` over that of the theoretical field (the d-th root of its pixels); 0 to 1."""
-        return self.width / prod(self.theoretical) ** (1 / max(self.energy.ndim, 1))
+        return self.width / float(prod(self.theoretical) ** (1 / max(self.energy.ndim, 1)))
 
     @property
     def deviations(self) -> tuple[float, ...]:
@@ -94,7 +95,7 @@ class EffectiveField:
         return sum(sqrt((length**2 - 1) / 12) for length in lengths) / max(len(lengths), 1)
 
     def __repr__(self) -> str:
-        of = "x".join(map(str, self.theoretical))
+        of = _times(self.theoretical)
         return f"<EffectiveField of {self.layer!r}: {self.width:.3g} pixels wide of {of}, {self.units} units>"
 
 
@@ -145,7 +146,7 @@ class EffectiveFields(Savable):
         """
         return frame({
             "layer": [field.layer for field in self], "units": [field.units for field in self],
-            "theoretical": ["x".join(map(str, field.theoretical)) for field in self],
+            "theoretical": [_times(field.theoretical) for field in self],
             "width": [field.width for field in self], "share": [field.share for field in self],
             "deviation": [field.deviation for field in self],
         })  # fmt: skip
@@ -169,24 +170,23 @@ class EffectiveFields(Savable):
             panels.check_axes(field.energy.ndim)
         columns = min(len(self), panels.MOST_FIELDS)
         size = max(_PANEL * columns, 4.4), (_PANEL + 0.4) * -(-len(self) // columns) + 0.3
-        title = options.pop("title", f"effective receptive fields ({self.rules.name})\n{panels.FIELD_WORDS}")
-        return Plot(partial(panels.draw_fields, self.panels(), columns), *size, title=title, **options)
-
-    def panels(self) -> list[panels.FieldPanel]:
-        """Each layer as it is drawn."""
-        return [
-            panels.FieldPanel(
-                f"{field.layer}: {field.width:.3g} of {'x'.join(map(str, field.theoretical))}",
-                field.energy,
-                field.width,
-            )
-            for field in self
-        ]
+        title = f"effective receptive fields ({self.rules.name})\n{panels.FIELD_WORDS}"
+        chosen: PlotOptions = {"title": title, **options}
+        return Plot(partial(panels.draw_fields, field_panels(self), columns), *size, **chosen)
 
     _options = PlotOptions.__annotations__
 
     def _drawn(self, *, pixels: bool, **options: Unpack[PlotOptions]) -> Plot:
         return self.figure(**options)
+
+
+def field_panels(fields: EffectiveFields) -> list[FieldPanel]:
+    """Each layer's field as it is drawn."""
+    return [FieldPanel(f"{f.layer}: {f.width:.3g} of {_times(f.theoretical)}", f.energy, f.width) for f in fields]
+
+
+def _times(lengths: Sequence[int]) -> str:
+    return "x".join(map(str, lengths))
 
 
 def effective_fields(
@@ -233,8 +233,8 @@ def effective_fields(
     names = list(dict.fromkeys(names))
     values = net.activations(x, names)
     drawn = {name: _Drawn.of(engine, x, name, values.pop(name), count, generator) for name in names}
-    units = [unit for name in names for unit in drawn[name].units]
-    for _, part in project_units(engine, x, units, most=_AT_ONCE):
+    listed = [unit for name in names for unit in drawn[name].units]
+    for _, part in project_units(engine, x, listed, most=_AT_ONCE):
         drawn[part.units[0].layer].add(part.windows)
     return EffectiveFields(tuple(drawn[name].field() for name in names), net.rules, len(x))
 
