@@ -45,9 +45,10 @@ def test_with_photos_numbers_and_a_figure_come_out_and_a_broken_photo_is_reporte
     asked = ["diagnose", "-m", "net.py:network", "--photos", "photos", "--field", "3", "-q"]
     code, words = ran(monkeypatch, capsys, *asked, "-o", "figure.png", "--dpi", "40")
     assert code == 0 and "In 3 photos" in words and "-> figure.png" in words and "broken.png" in words
-    assert Image.open(here / "figure.png").width == 384
+    with Image.open(here / "figure.png") as drawn:
+        assert drawn.width == 384
     code, words = ran(monkeypatch, capsys, *asked, "--json", "--strict")
-    facts = json.loads(words[words.index("{") :])
+    facts, _ = json.JSONDecoder().raw_decode(words)
     assert code == 1 and facts["used"] == 3 and facts["layer"] == "0" and facts["second"] == "2"
     assert [field["layer"] for field in facts["fields"]] == ["3"] and facts["file"] is None
     assert [failed["photo"] for failed in facts["failed"]] == ["broken.png"]

@@ -51,7 +51,7 @@ def centroids(filters: Float[Tensor, "m c *kernel"]) -> Float[Tensor, " m"]:
     Example:
         >>> wave = torch.cos(torch.arange(24) * torch.pi / 2)  # a period of 4 pixels
         >>> centroids(wave.expand(1, 1, 24, 24)).round(decimals=2)
-        tensor([0.2600], dtype=torch.float64)
+        tensor([0.2500], dtype=torch.float64)
     """
     axes = filters.ndim - 2
     size = [max(_FINE.get(axes, 16), length) for length in filters.shape[2:]]
