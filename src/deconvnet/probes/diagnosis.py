@@ -260,6 +260,8 @@ def _of_images(of: Diagnosis) -> list[str]:
         )
     elif of.pictures is not None and of.stride is not None and max(of.stride, default=1) < 2:
         words.append(f"A stride of 1 leaves no grid in the pictures of {of.second}.")
+    elif of.pictures is not None:
+        words.append(f"The pictures of {of.second} are too small to tell the grid of a stride from a smooth spectrum.")
     return words
 
 
