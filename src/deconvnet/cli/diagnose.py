@@ -84,8 +84,8 @@ def _open(photos: str, reading: o.PhotoFlags) -> "PhotoSet":
     """The photos of a source, or one photo."""
     from deconvnet.photos.sets import open_photos
 
-    several = is_source(photos) or reading.suffix is not None
-    return open_photos(photos, **reading.options) if several else open_photos([photos])
+    is_set = is_source(photos) or reading.suffix is not None
+    return open_photos(photos, **reading.options) if is_set else open_photos([photos])
 
 
 def _words(result: "Diagnosis", path: Path | None) -> str:

@@ -128,7 +128,7 @@ class Diagnosis(Savable):
             stride: in pixels, along each axis, such as that of another network; the first layer's own by default.
 
         Returns:
-            None without pictures, where the stride is below 2, so that there is no grid, or where the pictures have
+            None without pictures, where the stride is below 2 and leaves no grid, or where the pictures have
             too few pixels.
 
         Raises:
@@ -198,7 +198,7 @@ def _draw(of: Diagnosis, figure: Any) -> None:
     if of.largest is not None:
         d, e = figure.add_subfigure(next(rows)).subplots(1, 2)
         if of.pictures is None or of.spectrum is None:
-            panels.say(d, "no map of the second layer is above zero" if of.second else "there is no second layer")
+            panels.say(d, "no map of the second layer is above zero" if of.second else "a second layer was not found")
             panels.say(e, "no pictures, so no spectrum")
         else:
             order = of.pictures.activations.argsort(descending=True, stable=True)[:_PICTURES].sort().values

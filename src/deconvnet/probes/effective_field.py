@@ -161,11 +161,11 @@ class EffectiveFields(Savable):
             dpi, title: as in `Plot`.
 
         Raises:
-            ArgumentError: there are no layers, or more than three spatial axes.
+            ArgumentError: not a single layer, or more than three spatial axes.
         """
         keywords("EffectiveFields.figure", options, PlotOptions.__annotations__)
         if not len(self):
-            raise ArgumentError("there are no layers, so nothing can be drawn.")
+            raise ArgumentError("the result is without layers, so nothing can be drawn.")
         for field in self:
             panels.check_axes(field.energy.ndim)
         columns = min(len(self), panels.MOST_FIELDS)

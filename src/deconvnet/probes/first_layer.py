@@ -95,7 +95,7 @@ def _layers(net: DeconvNet, layers: Sequence[Layer] | None) -> tuple[str, str | 
     with engine.computing():
         names = _convolutions(engine, engine.own_graph())
     if not names:
-        raise ArgumentError("the network has no convolution, so there are no filters to look at.")
+        raise ArgumentError("the network does not have a convolution, so it lacks filters to look at.")
     return names[0], names[1] if len(names) > 1 else None
 
 
@@ -146,7 +146,7 @@ def _filters(net: DeconvNet, layer: str) -> tuple[LayerInfo, Float[Tensor, "maps
             "filter. Name a layer below all max-pools as the first of layers."
         )
     if info.stride is None or not info.size:
-        raise ArgumentError(f"a unit of {layer!r} sees the whole input, so it has no filter. Name a convolution.")
+        raise ArgumentError(f"a unit of {layer!r} sees the whole input, so it lacks a filter. Name a convolution.")
     plain = net.with_rules(replace(RULE_SETS["deconvnet"], smooth=net.rules.smooth))
     x = attached(net).captures.like_model()[:1]
     middle = tuple(length // 2 for length in info.size)

@@ -108,7 +108,7 @@ def aliasing(spectrum: Float[Tensor, "*size"], stride: Sequence[float]) -> Alias
         stride: along each axis, in pixels.
 
     Returns:
-        None where no stride reaches 2, so that there is no grid, or the pictures have too few pixels to be compared.
+        None where no stride reaches 2, which would leave a grid, or the pictures have too few pixels to be compared.
     """
     near, distance = near_grid(spectrum.shape, stride), radii(spectrum.shape)
     apart = ~near & (distance > 0)
