@@ -12,6 +12,7 @@ from deconvnet._folders import has_unfinished
 
 _KINDS = {
     "Comparison": "results.comparison",
+    "Invariance": "probes.invariance_curves",
     "Reconstruction": "results.reconstruction",
     "Responsible": "results.responsible",
     "ResponsibleMaps": "results.responsible_maps",
@@ -24,7 +25,8 @@ def open(folder: str | Path) -> Any:
     """What `save`, `build_atlas` or `learn_photos` left in a folder.
 
     Returns:
-        A `Reconstruction`, `Responsible`, `ResponsibleMaps`, `Steps` or `Comparison` as it was when it was saved, with
+        A `Reconstruction`, `Responsible`, `ResponsibleMaps`, `Steps`, `Comparison`, or a result of `probes` such as
+        `probes.Invariance`, as it was when it was saved, with
         its tensors on the CPU; an `Atlas`, for which torch is not imported; or a `learn.Learned`. Older versions'
         folders are read too.
 

@@ -130,7 +130,8 @@ class Plot:
             _set_fonts(figure)
             file = io.BytesIO()
             try:
-                figure.savefig(file, format=kind, metadata={**_NO_METADATA[kind], "Title": self.title or None})
+                titled = {"Title": self.title} if self.title else {}
+                figure.savefig(file, format=kind, metadata={**_NO_METADATA[kind], **titled})
             except MemoryError as fault:
                 raise DeconvNetError(f"there is not enough memory to draw the figure with {self.dpi} dpi.") from fault
             return file.getvalue()
