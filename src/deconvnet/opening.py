@@ -12,6 +12,7 @@ from deconvnet._folders import has_unfinished
 
 _KINDS = {
     "Comparison": "results.comparison",
+    "Correspondence": "probes.correspondence_table",
     "Invariance": "probes.invariance_curves",
     "Reconstruction": "results.reconstruction",
     "Responsible": "results.responsible",

@@ -10,6 +10,7 @@ from deconvnet._version import __version__
 from deconvnet.cli import (
     atlas,
     compare,
+    correspondence,
     demo,
     explain,
     invariance,
@@ -64,7 +65,7 @@ def _says_interrupted(command: Callable[..., None]) -> Callable[..., None]:
 
 for command in (
     explain.explain, responsible.responsible, report.report, project.project, steps.steps, compare.compare,
-    invariance.invariance, atlas.atlas, atlas.atlas_merge, sheet.sheet, learn.learn, learn.learned, layers.layers,
-    demo.demo,
+    invariance.invariance, correspondence.correspondence, atlas.atlas, atlas.atlas_merge, sheet.sheet, learn.learn,
+    learn.learned, layers.layers, demo.demo,
 ):  # fmt: skip
     app.command(command.__name__.replace("_", "-"))(_says_interrupted(command))

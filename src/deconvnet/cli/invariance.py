@@ -14,7 +14,7 @@ from deconvnet.cli.files import output_paths, save_in_folder
 from deconvnet.cli.network import Network, open_network
 from deconvnet.cli.photos import open_inputs
 from deconvnet.cli.progress import progress
-from deconvnet.cli.reading import Batch, read_batch
+from deconvnet.cli.reading import Batch, read_batch, without_nan
 from deconvnet.cli.result import Result, counted, print_result
 from deconvnet.cli.stderr import prints_on_stderr
 from deconvnet.pictures.numbers import percent, significant
@@ -90,10 +90,7 @@ def invariance(
     batch = read_batch(network, inputs)
     result = _measured(network, batch, layer, chosen)
     save_in_folder(result.figure(relative=not absolute, **figure.options()), path, force=force)
-    numbers = [
-        {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
-        for row in result.rows()
-    ]
+    numbers = [without_nan(row) for row in result.rows()]
     facts = {**network.facts, **batch.facts, "layers": result.layers, "numbers": numbers,
              "notes": [*_notes(network, batch), *result.notes], "file": str(path)}  # fmt: skip
     lines = [f"{counted(len(result), 'photo')}: {' and '.join(result.layers)} -> {path}", *_lines(result)]

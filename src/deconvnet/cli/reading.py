@@ -1,6 +1,7 @@
 """Several photos as one batch, for commands whose result is about all of them together."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,17 +53,17 @@ class Batch:
         end(used=len(self.inputs), failed=len(self.failed), named=named, strict=strict)
 
 
-@prints_on_stderr()
-def read_batch(network: Network, inputs: Sequence[PhotoInput], *, least: int = 1) -> Batch:
-    """Read all photos; one that cannot be read is reported on stderr, and the others go on.
+def without_nan(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a table for `--json`, with None for what is not defined."""
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
 
-    Args:
-        network: that is to take them.
-        inputs: the photos.
-        least: how many are needed.
+
+@prints_on_stderr()
+def read_batch(network: Network, inputs: Sequence[PhotoInput]) -> Batch:
+    """Read all photos; one of several that cannot be read is reported on stderr, and the others go on.
 
     Raises:
-        DeconvNetError: fewer than `least` could be read.
+        DeconvNetError: none could be read.
     """
     indices, photos, failed = list[int](), list["Photo"](), list[tuple[PhotoInput, str]]()
     for i, photo in enumerate(inputs):
@@ -70,11 +71,13 @@ def read_batch(network: Network, inputs: Sequence[PhotoInput], *, least: int = 1
             loaded = photo.load(network.loaded.preprocess)
             network.loaded.preprocess.levels(loaded)
         except (DeconvNetError, OSError) as error:
+            if len(inputs) == 1:
+                raise
             failed.append((photo, str(error)))
             say(of_photo(photo, error))
             continue
         indices.append(i)
         photos.append(loaded)
-    if len(photos) < least:
-        raise DeconvNetError(f"{len(photos)} of {len(inputs)} photos can be used, and at least {least} are needed.")
+    if not photos:
+        raise DeconvNetError(f"none of the {len(inputs)} photos can be used.")
     return Batch([inputs[i] for i in indices], indices, photos, failed)

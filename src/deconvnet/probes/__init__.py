@@ -6,10 +6,14 @@ Names are looked up when they are first used, so that the import is quick.
 from deconvnet._lazy import lazy
 
 _HOMES: dict[str, str] = {
+    "Correspondence": "correspondence_table",
     "Curve": "curves",
     "Invariance": "invariance_curves",
+    "Part": "part_boxes",
+    "PartChanges": "correspondence_table",
     "Responses": "invariance_curves",
     "Transforms": "transforms",
+    "correspondence": "covered_parts",
     "invariance": "feature_distances",
 }
 

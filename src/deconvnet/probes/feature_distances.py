@@ -1,5 +1,6 @@
 """`invariance`: the features and the answer of a network as photos are moved, scaled and turned (figure 5)."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -7,19 +8,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deconvnet._checks import as_list, callback, instance, short, whole_number
-from deconvnet._errors import ArgumentError, TargetError
+from deconvnet._checks import callback, instance, whole_number
+from deconvnet._errors import TargetError
 from deconvnet.core.graph import Graph
-from deconvnet.engine.activations import layer_names, with_probabilities
+from deconvnet.engine.activations import with_probabilities
 from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.classes import output_of
-from deconvnet.engine.layers import Layer, rows_of
+from deconvnet.engine.layers import Layer, value_of
 from deconvnet.engine.targets import Chosen, Target
 from deconvnet.engine.usual_layers import low_and_high
 from deconvnet.network import DeconvNet, attached
 from deconvnet.photos.preprocess import Preprocess
 from deconvnet.pictures.numbers import percent
+from deconvnet.probes.arguments import checked_layers, checked_names
 from deconvnet.probes.invariance_curves import MOST_PICTURES, Invariance, Responses
+from deconvnet.probes.thumbnails import pictures_of
 from deconvnet.probes.transforms import Kind, Transforms, filled, transformed
 
 
@@ -87,14 +90,14 @@ def invariance(
                     report(before + done, len(targets) * len(jobs))
 
             measured.append(measuring.of_image(i, each, report_image))
-    pictures, around = _pictures(x[:MOST_PICTURES], fills, preprocess)
+    pictures, around = pictures_of(x[:MOST_PICTURES], fills, preprocess)
     classes = tuple(each.channel for each in measured)
     labels = tuple(label_of(engine, channel) for channel in classes)
     norms = torch.stack([each.norms for each in measured])
     return Invariance(
         photos, tuple(listed), classes, labels, torch.tensor([each.before for each in measured], dtype=torch.float64),
         norms, torch.stack([each.others for each in measured]), tuple(_responses(kinds, measured)), chosen, pictures,
-        around, tuple(_notes(kinds, tuple(x.shape[2:]), chosen, listed, norms)),
+        around, tuple(_notes(graph, kinds, chosen, listed, norms)),
     )  # fmt: skip
 
 
@@ -168,35 +171,6 @@ def _responses(kinds: dict[Kind, tuple[float, ...]], measured: Sequence[_OfImage
         yield Responses(kind, of_kind, distances[..., rows].clone(), probabilities[..., rows].clone())
 
 
-def checked_layers(engine: Attachment, graph: Graph, layers: Sequence[Layer] | Layer) -> list[str]:
-    """The names of the layers that a user named, each once.
-
-    Raises:
-        ArgumentError: none, or one whose rows are not images.
-        LayerNotFoundError: no such layer.
-    """
-    named = list(dict.fromkeys(layer_names(engine, layers)))
-    if not named:
-        raise ArgumentError("layers is an empty list: name at least one layer.")
-    for name in named:
-        rows_of(graph, name)
-    return named
-
-
-def checked_names(names: Sequence[str] | None, count: int) -> tuple[str, ...]:
-    """The names of images, which are "image 0" and so on where there are none.
-
-    Raises:
-        ArgumentError: not a list of as many texts.
-    """
-    if names is None:
-        return tuple(f"image {i}" for i in range(count))
-    listed = as_list(names)
-    if listed is None or len(listed) != count or not all(isinstance(name, str) for name in listed):
-        raise ArgumentError(f"names is a list of {count} texts, one for each image; got {short(names)}.")
-    return tuple(listed)
-
-
 def single_classes(engine: Attachment, graph: Graph, images: int, target: Target) -> list[Chosen]:
     """The class of each image that a target names.
 
@@ -229,41 +203,25 @@ def label_of(engine: Attachment, channel: int) -> str:
     return f"class {channel}" if engine.labels is None else engine.labels[channel]
 
 
-def _pictures(
-    x: Float[Tensor, "p c *size"], fills: Sequence[float], preprocess: Preprocess | None
-) -> tuple[Float[Tensor, "p c *size"], tuple[float, ...]]:
-    """Images as they are drawn, from 0 to 1, and what lies around them: in their own colours where those are known.
-
-    Raises:
-        ArgumentError: `preprocess` is not one, or is of inputs with another number of channels.
-    """
-    values = x.detach().double().cpu()
-    across = (1, -1, *[1] * (x.ndim - 2))
-    around = torch.tensor(fills, dtype=torch.float64)
-    if preprocess is None:
-        flat = torch.cat([values.movedim(1, 0).flatten(1), around[:, None]], 1)
-        low, scale = flat.amin(1), (flat.amax(1) - flat.amin(1)).clamp(min=torch.finfo(torch.float64).tiny)
-    else:
-        mean, std, white = (
-            getattr(instance("preprocess", preprocess, Preprocess), k) for k in ("mean", "std", "scale")
-        )
-        if len(mean) != len(around):
-            raise ArgumentError(f"preprocess is of {len(mean)} channels, and the images have {len(around)}.")
-        std = torch.tensor(std, dtype=torch.float64)
-        low, scale = -torch.tensor(mean, dtype=torch.float64) / std, white / std
-    drawn = ((values - low.view(across)) / scale.view(across)).clamp(0, 1).float()
-    return drawn, tuple(((around - low) / scale).clamp(0, 1).tolist())
-
-
 def _notes(
-    kinds: dict[Kind, tuple[float, ...]], size: tuple[int, ...], transforms: Transforms, layers: Sequence[str],
+    graph: Graph,
+    kinds: dict[Kind, tuple[float, ...]],
+    transforms: Transforms,
+    layers: Sequence[str],
     norms: Float[Tensor, "n l"],
-) -> Iterator[str]:  # fmt: skip
+) -> Iterator[str]:
+    size = graph.input.map_size
     axis = transforms.axis(size)
     shares = {kind: max(filled(kind, value, size, axis) for value in values) for kind, values in kinds.items()}
     words = [f"{percent(share)} of an image ({kind})" for kind, share in shares.items() if share > 1e-6]
     if words:
         yield f"What a transform brings in from outside is filled: up to {' and '.join(words)}."
+    highest = value_of(graph, layers[-1]).map_size
+    if len(layers) > 1 and math.prod(highest) > 1:
+        yield (
+            f"{layers[-1]!r} has maps of {'x'.join(map(str, highest))} units, so that its distances also count where "
+            "in the image a feature is. A layer without positions shows whether it is there."
+        )
     for j, layer in enumerate(layers):
         if not norms[:, j].all():
             yield f"{layer!r} is zero everywhere for a photo as it is, so relative distances are not defined there."
