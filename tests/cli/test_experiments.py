@@ -51,8 +51,8 @@ def test_invariance_prints_json_and_goes_on_after_a_photo_that_cannot_be_read(mo
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--translations", "2:x"], "--translations takes a list such as"),
-        (["--scales", "1:2:0"], "--scales takes a list such as"),
+        (["--translations", "2:x"], "--translations takes a list -8,0,8, a range"),
+        (["--scales", "1:2:0"], "--scales takes a list -8,0,8, a range"),
         (["--scales=-1"], "scales are above 0"),
         (["-t", "cat", "-t", "owl"], "--target is given 2 times for 1 photo"),
         (["--direction", "depth"], "only volumes"),

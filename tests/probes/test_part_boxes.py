@@ -8,7 +8,7 @@ import pytest
 
 from deconvnet import ArgumentError, Box
 from deconvnet.probes import Part
-from deconvnet.probes.part_boxes import matched, read_parts
+from deconvnet.probes.part_boxes import box_of, matched, read_parts
 
 HEAD = "photo,part,left,top,right,bottom\n"
 NOSE = Part("a.jpg", "nose", 1, 2, 5, 8)
@@ -66,10 +66,10 @@ def test_a_file_that_is_not_there_and_other_things_are_refused(tmp_path: Path):
 
 
 def test_a_box_is_rounded_outward_and_lies_in_the_photo():
-    assert Part("a", "b", 0.4, 1.6, 2.2, 4).box((4, 5)) == Box((1, 0), (4, 3))
+    assert box_of(Part("a", "b", 0.4, 1.6, 2.2, 4), (4, 5)) == Box((1, 0), (4, 3))
     for wrong in (Part("a", "b", -1, 0, 2, 2), Part("a", "b", 0, 0, 6, 2), Part("a", "b", 0, 0, 2, 5)):
         with pytest.raises(ArgumentError, match="lies outside the photo, which is 5 pixels wide and 4 high"):
-            wrong.box((4, 5))
+            box_of(wrong, (4, 5))
     with pytest.raises(ArgumentError, match="right is a number of pixels; got inf"):
         Part("a", "b", 0, 0, math.inf, 2)
 

@@ -7,7 +7,7 @@ import torch
 
 from deconvnet import ArgumentError
 from deconvnet.probes import Transforms
-from deconvnet.probes.transforms import amount, filled, transformed
+from deconvnet.probes.transforms import amount, axis_of, filled, fills_of, transformed, values_of
 
 X = torch.arange(2 * 4 * 4, dtype=torch.float32).reshape(2, 4, 4) / 3
 
@@ -54,27 +54,27 @@ def test_the_share_that_is_filled_is_known():
 
 
 def test_the_defaults_are_those_of_the_paper_at_its_size_and_in_proportion_at_others():
-    kinds = Transforms().of((224, 224))
+    kinds = values_of(Transforms(), (224, 224))
     assert kinds["translation"] == tuple(map(float, range(-60, 61, 4)))
     assert kinds["scale"] == tuple(round(1 + i / 20, 2) for i in range(17)) and kinds["scale"][-1] == 1.8
     assert kinds["rotation"] == tuple(map(float, range(0, 360, 10)))
-    assert Transforms().of((112, 300))["translation"] == tuple(map(float, range(-30, 31, 2)))
-    assert max(Transforms(direction="horizontal").of((112, 448))["translation"]) == 120
-    assert Transforms().of((4, 4))["translation"] == (-1, 0, 1)
+    assert values_of(Transforms(), (112, 300))["translation"] == tuple(map(float, range(-30, 31, 2)))
+    assert max(values_of(Transforms(direction="horizontal"), (112, 448))["translation"]) == 120
+    assert values_of(Transforms(), (4, 4))["translation"] == (-1, 0, 1)
 
 
 def test_an_empty_list_leaves_a_kind_out_and_one_axis_cannot_be_turned():
-    assert list(Transforms(scales=()).of((8, 8))) == ["translation", "rotation"]
-    assert list(Transforms().of((50,))) == ["translation", "scale"]
+    assert list(values_of(Transforms(scales=()), (8, 8))) == ["translation", "rotation"]
+    assert list(values_of(Transforms(), (50,))) == ["translation", "scale"]
     with pytest.raises(ArgumentError, match=r"one axis and cannot be turned: leave angles out"):
-        Transforms(angles=[90]).of((50,))
+        values_of(Transforms(angles=[90]), (50,))
 
 
 def test_depth_is_a_direction_of_volumes_alone():
-    assert Transforms(direction="depth").axis((4, 5, 6)) == 0
-    assert Transforms().axis((4, 5, 6)) == 1 and Transforms(direction="horizontal").axis((4, 5, 6)) == 2
+    assert axis_of(Transforms(direction="depth"), (4, 5, 6)) == 0
+    assert axis_of(Transforms(), (4, 5, 6)) == 1 and axis_of(Transforms(direction="horizontal"), (4, 5, 6)) == 2
     with pytest.raises(ArgumentError, match="only volumes"):
-        Transforms(direction="depth").of((4, 4))
+        values_of(Transforms(direction="depth"), (4, 4))
 
 
 @pytest.mark.parametrize(
@@ -94,10 +94,10 @@ def test_what_cannot_be_is_said(wrong, words):
 
 
 def test_a_fill_is_one_for_all_channels_or_for_each():
-    assert Transforms(fill=2).fills(3) == (2.0, 2.0, 2.0)
-    assert Transforms(fill=[1, 2]).fills(2) == (1.0, 2.0)
+    assert fills_of(Transforms(fill=2), 3) == (2.0, 2.0, 2.0)
+    assert fills_of(Transforms(fill=[1, 2]), 2) == (1.0, 2.0)
     with pytest.raises(ArgumentError, match="2 values for images of 3 channels"):
-        Transforms(fill=[1, 2]).fills(3)
+        fills_of(Transforms(fill=[1, 2]), 3)
 
 
 def test_an_amount_is_how_far_a_transform_is_from_none():

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from deconvnet.probes.invariance_curves import Invariance
     from deconvnet.probes.transforms import Transforms
 
-_VALUES = "a list such as -8,0,8, a range LOW:HIGH:STEP, or none to leave them out."
+_VALUES = "a list {}, a range LOW:HIGH:STEP, or none to leave them out."
 _MOST_VALUES = 10_000
 
 
@@ -51,10 +51,18 @@ def invariance(
     ] = None,
     translations: Annotated[
         str | None,
-        typer.Option(help=f"Translations in pixels: {_VALUES}", show_default="-60:60:4 at 224 pixels, in proportion"),
+        typer.Option(
+            help=f"Translations in pixels: {_VALUES.format('-8,0,8')}",
+            show_default="-60:60:4 at 224 pixels, in proportion",
+        ),
     ] = None,
-    scales: Annotated[str | None, typer.Option(help=f"Scales: {_VALUES}", show_default="1:1.8:0.05")] = None,
-    angles: Annotated[str | None, typer.Option(help=f"Angles in degrees: {_VALUES}", show_default="0:350:10")] = None,
+    scales: Annotated[
+        str | None,
+        typer.Option(help=f"Sizes relative to the photo: {_VALUES.format('1,1.5')}", show_default="1:1.8:0.05"),
+    ] = None,
+    angles: Annotated[
+        str | None, typer.Option(help=f"Angles in degrees: {_VALUES.format('0,90')}", show_default="0:350:10")
+    ] = None,
     direction: Annotated[
         Literal["vertical", "horizontal", "depth"], typer.Option(help="Direction of the translations.")
     ] = "vertical",
@@ -162,5 +170,5 @@ def _values(flag: str, text: str | None) -> list[float] | None:
     except (ValueError, ZeroDivisionError, OverflowError):
         count = 0
     if not 1 <= count <= _MOST_VALUES:
-        raise ArgumentError(f"{flag} takes {_VALUES.removesuffix('.')}; got {text!r}.")
+        raise ArgumentError(f"{flag} takes {_VALUES.format('-8,0,8').removesuffix('.')}; got {text!r}.")
     return [round(low + i * step, 9) for i in range(count)]

@@ -21,7 +21,7 @@ from deconvnet.photos.photo import Photo, PhotoLike
 from deconvnet.photos.preprocess import Preprocess
 from deconvnet.probes.arguments import checked_layers, checked_names
 from deconvnet.probes.correspondence_table import MOST_PICTURES, Correspondence, PartChanges, cover
-from deconvnet.probes.part_boxes import Part, matched, read_parts
+from deconvnet.probes.part_boxes import Part, box_of, matched, read_parts
 from deconvnet.probes.sign_changes import hamming, over_pairs, p_value, signs
 from deconvnet.probes.thumbnails import pictures_of
 
@@ -137,7 +137,7 @@ class _Region:
         self.part, self.cropped, self.boxes = part, list[str](), dict[int, list[Box]]()
         for i, each in sorted(where.items()):
             size = photos[i].size
-            box = preprocess.box_in_input(each.box(size), size)
+            box = preprocess.box_in_input(box_of(each, size), size)
             inside = _inside(box, preprocess.size)
             if min(inside.size) < 1:
                 seen = preprocess.box_in_photo(Box((0, 0), preprocess.size), size)

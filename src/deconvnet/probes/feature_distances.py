@@ -23,7 +23,7 @@ from deconvnet.pictures.numbers import percent
 from deconvnet.probes.arguments import checked_layers, checked_names
 from deconvnet.probes.invariance_curves import MOST_PICTURES, Invariance, Responses
 from deconvnet.probes.thumbnails import pictures_of
-from deconvnet.probes.transforms import Kind, Transforms, filled, transformed
+from deconvnet.probes.transforms import Kind, Transforms, axis_of, filled, fills_of, transformed, values_of
 
 
 def invariance(
@@ -60,7 +60,8 @@ def invariance(
 
     Raises:
         LayerNotFoundError, TargetError, NotFiniteError: as in `DeconvNet`.
-        ArgumentError: wrong images, a network without hidden layers and no `layers`, or as `Transforms.of`.
+        ArgumentError: wrong images, a network without hidden layers and no `layers`, or transforms that images of this
+            kind do not have.
 
     Example:
         >>> from deconvnet import DeconvNet, load_model
@@ -78,10 +79,10 @@ def invariance(
         graph = engine.graph(x)
         listed = low_and_high(engine, graph) if layers is None else checked_layers(engine, graph, layers)
         targets = single_classes(engine, graph, len(x), target)
-        kinds, fills = chosen.of(graph.input.map_size), chosen.fills(x.shape[1])
+        kinds, fills = values_of(chosen, graph.input.map_size), fills_of(chosen, x.shape[1])
         jobs = [(kind, value) for kind, values in kinds.items() for value in values]
         photos = checked_names(names, len(x))
-        measuring = _Measuring(engine, x, listed, jobs, chosen.axis(x.shape[2:]), fills, size)
+        measuring = _Measuring(engine, x, listed, jobs, axis_of(chosen, x.shape[2:]), fills, size)
         measured = list[_OfImage]()
         for i, each in enumerate(targets):
 
@@ -211,7 +212,7 @@ def _notes(
     norms: Float[Tensor, "n l"],
 ) -> Iterator[str]:
     size = graph.input.map_size
-    axis = transforms.axis(size)
+    axis = axis_of(transforms, size)
     shares = {kind: max(filled(kind, value, size, axis) for value in values) for kind, values in kinds.items()}
     words = [f"{percent(share)} of an image ({kind})" for kind, share in shares.items() if share > 1e-6]
     if words:

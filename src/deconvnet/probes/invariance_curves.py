@@ -15,7 +15,7 @@ from deconvnet._frames import frame
 from deconvnet.pictures.plot import COLOURS, Plot, PlotOptions
 from deconvnet.probes.curves import Curve, curve
 from deconvnet.probes.thumbnails import draw_thumbnails
-from deconvnet.probes.transforms import IDENTITY, Kind, Transforms
+from deconvnet.probes.transforms import IDENTITY, Kind, Transforms, axis_of, words_of
 from deconvnet.results.saved import Savable
 
 MOST_PICTURES = 5  # photos that a figure shows
@@ -202,7 +202,7 @@ class Invariance(Savable):
         size = tuple(self.pictures.shape[2:])
         for row, responses in zip(panels, self.responses, strict=True):
             if thumbnails:
-                axis = self.transforms.axis(size)
+                axis = axis_of(self.transforms, size)
                 values = responses.values.tolist()
                 draw_thumbnails(row[0], self.pictures, responses.kind, values, axis=axis, around=self.around,
                                 colours=self._colours)  # fmt: skip
@@ -217,7 +217,7 @@ class Invariance(Savable):
             self._draw_curves(row[-1], responses, responses.probabilities)
             row[-1].set_ylim(-0.02, 1.02)
             for axes in row[thumbnails:]:
-                axes.set_xlabel(self.transforms.words(size, responses.kind))
+                axes.set_xlabel(words_of(self.transforms, size, responses.kind))
         for j, layer in enumerate(self.layers):
             panels[0][thumbnails + j].set_title(f"{'relative ' * relative}distance at {layer}")
             top = max(axes.get_ylim()[1] for axes in panels[:, thumbnails + j])

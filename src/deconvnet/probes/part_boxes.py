@@ -70,22 +70,23 @@ class Part:
                 f"and top {self.top:g} below bottom {self.bottom:g}."
             )
 
-    def box(self, size: Sequence[int]) -> Box:
-        """The box in a photo of that height and width, rounded outward to whole pixels.
 
-        Raises:
-            ArgumentError: it reaches beyond the photo.
-        """
-        height, width = size
-        if self.left < 0 or self.top < 0 or self.right > width or self.bottom > height:
-            raise ArgumentError(
-                f"{self.part!r} of {self.photo!r} lies outside the photo, which is {width} pixels wide and {height} "
-                f"high: left {self.left:g}, top {self.top:g}, right {self.right:g}, bottom {self.bottom:g}. Give "
-                "pixels of the photo itself, not of a resized one."
-            )
-        return Box(
-            (math.floor(self.top), math.floor(self.left)), (math.ceil(self.bottom), math.ceil(self.right))
-        )  # fmt: skip
+def box_of(part: Part, size: Sequence[int]) -> Box:
+    """The box of a part in a photo of that height and width, rounded outward to whole pixels.
+
+    Raises:
+        ArgumentError: it reaches beyond the photo.
+    """
+    height, width = size
+    if part.left < 0 or part.top < 0 or part.right > width or part.bottom > height:
+        raise ArgumentError(
+            f"{part.part!r} of {part.photo!r} lies outside the photo, which is {width} pixels wide and {height} "
+            f"high: left {part.left:g}, top {part.top:g}, right {part.right:g}, bottom {part.bottom:g}. Give "
+            "pixels of the photo itself, not of a resized one."
+        )
+    return Box(
+        (math.floor(part.top), math.floor(part.left)), (math.ceil(part.bottom), math.ceil(part.right))
+    )  # fmt: skip
 
 
 def read_parts(parts: str | Path | Sequence[Part]) -> tuple[Part, ...]:

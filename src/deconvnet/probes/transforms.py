@@ -71,53 +71,57 @@ class Transforms:
         fill = real_number("fill", self.fill) if listed is None else _values("fill", listed)
         object.__setattr__(self, "fill", fill)
 
-    def of(self, size: Sequence[int]) -> dict[Kind, tuple[float, ...]]:
-        """The values of each kind of transform for images of that size, with one to three axes.
 
-        Raises:
-            ArgumentError: no such direction, or a rotation of an image with one axis.
-        """
-        axis = self.axis(size)
-        if self.angles and len(size) == 1:
-            raise ArgumentError("the images have one axis and cannot be turned: leave angles out.")
-        angles = tuple(map(float, range(0, 360, 10))) if len(size) > 1 else ()
-        scales = tuple(round(1 + 0.05 * i, 2) for i in range(17))
-        moves = {round(i * _STEP * size[axis] / _PAPERS_SIZE) for i in range(-_STEPS, _STEPS + 1)}
-        defaults = tuple(map(float, sorted(moves))), scales, angles
-        chosen = self.translations, self.scales, self.angles
-        both = zip(IDENTITY, chosen, defaults, strict=True)
-        listed = {kind: tuple(default if given is None else given) for kind, given, default in both}
-        return {kind: values for kind, values in listed.items() if values}
+def values_of(transforms: Transforms, size: Sequence[int]) -> dict[Kind, tuple[float, ...]]:
+    """The values of each kind of transform for images of that size, with one to three axes.
 
-    def axis(self, size: Sequence[int]) -> int:
-        """Along which of the image's axes translations go.
+    Raises:
+        ArgumentError: no such direction, or a rotation of an image with one axis.
+    """
+    axis = axis_of(transforms, size)
+    if transforms.angles and len(size) == 1:
+        raise ArgumentError("the images have one axis and cannot be turned: leave angles out.")
+    angles = tuple(map(float, range(0, 360, 10))) if len(size) > 1 else ()
+    scales = tuple(round(1 + 0.05 * i, 2) for i in range(17))
+    moves = {round(i * _STEP * size[axis] / _PAPERS_SIZE) for i in range(-_STEPS, _STEPS + 1)}
+    defaults = tuple(map(float, sorted(moves))), scales, angles
+    chosen = transforms.translations, transforms.scales, transforms.angles
+    both = zip(IDENTITY, chosen, defaults, strict=True)
+    listed = {kind: tuple(default if given is None else given) for kind, given, default in both}
+    return {kind: values for kind, values in listed.items() if values}
 
-        Raises:
-            ArgumentError: it has none in that direction.
-        """
-        if len(size) == 1:
-            return 0
-        if _AXES[self.direction] > len(size):
-            raise ArgumentError(f"images do not have a direction {self.direction!r}, only volumes: give another one.")
-        return len(size) - _AXES[self.direction]
 
-    def fills(self, channels: int) -> tuple[float, ...]:
-        """What lies around the image, for each of its channels.
+def axis_of(transforms: Transforms, size: Sequence[int]) -> int:
+    """Along which of the image's axes translations go.
 
-        Raises:
-            ArgumentError: another number of them was given.
-        """
-        if isinstance(self.fill, float | int):
-            return (float(self.fill),) * channels
-        if len(self.fill) != channels:
-            raise ArgumentError(f"fill has {len(self.fill)} values for images of {channels} channels. Give one each.")
-        return tuple(self.fill)
+    Raises:
+        ArgumentError: it has none in that direction.
+    """
+    if len(size) == 1:
+        return 0
+    if _AXES[transforms.direction] > len(size):
+        raise ArgumentError(f"images do not have a direction {transforms.direction!r}, only volumes: give another one.")
+    return len(size) - _AXES[transforms.direction]
 
-    def words(self, size: Sequence[int], kind: Kind) -> str:
-        """A kind of transform with its unit, for the axis of a plot."""
-        if kind == "translation":
-            return f"{self.direction} translation (pixels)" if len(size) > 1 else "translation (pixels)"
-        return {"scale": "scale (ratio)", "rotation": "rotation (degrees)"}[kind]
+
+def fills_of(transforms: Transforms, channels: int) -> tuple[float, ...]:
+    """What lies around the image, for each of its channels.
+
+    Raises:
+        ArgumentError: another number of them was given.
+    """
+    if isinstance(transforms.fill, float | int):
+        return (float(transforms.fill),) * channels
+    if len(transforms.fill) != channels:
+        raise ArgumentError(f"fill has {len(transforms.fill)} values for images of {channels} channels. Give one each.")
+    return tuple(transforms.fill)
+
+
+def words_of(transforms: Transforms, size: Sequence[int], kind: Kind) -> str:
+    """A kind of transform with its unit, for the axis of a plot."""
+    if kind == "translation":
+        return f"{transforms.direction} translation (pixels)" if len(size) > 1 else "translation (pixels)"
+    return {"scale": "scale (ratio)", "rotation": "rotation (degrees)"}[kind]
 
 
 def amount(kind: Kind, values: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"]:
