@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from deconvnet.probes.transforms import Transforms
 
 _VALUES = "a list {}, a range LOW:HIGH:STEP, or none to leave them out."
+_TRANSLATIONS = f"Translations in pixels: {_VALUES.format('-8,0,8')}"
+_SCALES = f"Sizes relative to the photo: {_VALUES.format('1,1.5')}"
+_ANGLES = f"Angles in degrees: {_VALUES.format('0,90')}"
 _MOST_VALUES = 10_000
 
 
@@ -52,17 +55,15 @@ def invariance(
     translations: Annotated[
         str | None,
         typer.Option(
-            help=f"Translations in pixels: {_VALUES.format('-8,0,8')}",
+            help=_TRANSLATIONS,
             show_default="-60:60:4 at 224 pixels, in proportion",
         ),
     ] = None,
     scales: Annotated[
         str | None,
-        typer.Option(help=f"Sizes relative to the photo: {_VALUES.format('1,1.5')}", show_default="1:1.8:0.05"),
+        typer.Option(help=_SCALES, show_default="1:1.8:0.05"),
     ] = None,
-    angles: Annotated[
-        str | None, typer.Option(help=f"Angles in degrees: {_VALUES.format('0,90')}", show_default="0:350:10")
-    ] = None,
+    angles: Annotated[str | None, typer.Option(help=_ANGLES, show_default="0:350:10")] = None,
     direction: Annotated[
         Literal["vertical", "horizontal", "depth"], typer.Option(help="Direction of the translations.")
     ] = "vertical",
