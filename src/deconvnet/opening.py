@@ -12,6 +12,8 @@ from deconvnet._folders import has_unfinished
 
 _KINDS = {
     "Comparison": "results.comparison",
+    "Diagnosis": "probes.diagnosis",
+    "EffectiveFields": "probes.effective_field",
     "Reconstruction": "results.reconstruction",
     "Responsible": "results.responsible",
     "ResponsibleMaps": "results.responsible_maps",
@@ -26,10 +28,9 @@ def open(folder: str | Path) -> Any:
     """What `save`, `build_atlas`, `learn_photos` or `training.Evolution` left in a folder.
 
     Returns:
-        A `Reconstruction`, `Responsible`, `ResponsibleMaps`, `Steps` or `Comparison` as it was when it was saved, with
-        its tensors on the CPU; an `Atlas`, for which torch is not imported; a `learn.Learned`; or
-        `training.Snapshots`. Older versions'
-        folders are read too.
+        A `Reconstruction`, `Responsible`, `ResponsibleMaps`, `Steps` or `Comparison`, or the result of an experiment,
+        such as a `probes.Diagnosis`, as it was when it was saved, with its tensors on the CPU; an `Atlas`, for which
+        torch is not imported; a `learn.Learned`; or `training.Snapshots`. Older versions' folders are read too.
 
     Raises:
         DeconvNetError: the folder holds none of these, or one that is unfinished, damaged or newer than this package;

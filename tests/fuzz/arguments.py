@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 import deconvnet
-from deconvnet import Atlas, Box, DeconvNet, DeconvNetError, Preprocess, RuleSet, Unit, learn, training
+from deconvnet import Atlas, Box, DeconvNet, DeconvNetError, Preprocess, RuleSet, Unit, learn, probes, training
 from fuzz import runs
 
 _PYTHONS_OWN = re.compile(r"missing \d+ required|unexpected keyword|positional argument|multiple values for")
@@ -96,7 +96,8 @@ Usual = Mapping[str, tuple[Any, ...]]
 def _calls() -> dict[str, tuple[Callable[..., Any], Usual]]:
     """What is called, and for each argument values that are usual."""
     return {
-        **_of_networks(), **_of_results(), **_of_photos(), **_of_atlases(), **_of_learning(), **_of_training(),
+        **_of_networks(), **_of_diagnosis(), **_of_results(), **_of_photos(), **_of_atlases(), **_of_learning(),
+        **_of_training(),
     }  # fmt: skip
 
 
@@ -120,7 +121,7 @@ def _of_networks() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "DeconvNet": (DeconvNet, {
             "model": (net.model,), "example_input": (x,), "rules": ("deconvnet", "guided", RuleSet()),
             "smooth": (None, "refuse"), "output": (None,), "memory": memory, "precision": (None, "float16", "tf32"),
-            "deterministic": (False, True),
+            "deterministic": (False, True), "cuda_graphs": (False,),
         }),
         "with_rules": (net.with_rules, {"rules": ("guided", RuleSet()), "smooth": (None, "gradient")}),
         "layer": (net.layer, {"layer": layers}),
@@ -154,6 +155,24 @@ def _of_networks() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "RuleSet": (RuleSet, {"forward_mask": (True,), "unpool": ("centre",), "overlap": ("max",)}),
         "zfnet_mini": (deconvnet.zfnet_mini, {"num_classes": (3,), "batch_norm": (True, False)}),
         "rule": (deconvnet.OperationTable().rule, {"words": ("mine",), "up": (None,), "pointwise": (None, True)}),
+    }  # fmt: skip
+
+
+def _of_diagnosis() -> dict[str, tuple[Callable[..., Any], Usual]]:
+    net, loaded = runs.network()
+    x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    diagnosis = probes.diagnose(net, x, fields=[])
+    return {
+        "diagnose": (probes.diagnose, {
+            "net": (net,), "photos": (None, x, ["sample:chelsea"]), "loaded": (None, loaded),
+            "layers": (None, ["0"], ["0", "3"]), "fields": (None, [], "1", ["1", "3"]), "batch": (1, 16),
+            "limit": (None, 1), "progress": (None, print),
+        }),
+        "effective_fields": (probes.effective_fields, {
+            "net": (net,), "x": (x,), "layers": ("1", ["1", "3"]), "units": (1, 8), "seed": (0, 1),
+        }),
+        "aliasing": (diagnosis.aliasing, {"stride": (None, 2, 4.0)}),
+        "diagnosis figure": (diagnosis.figure, {"dpi": (40,), "title": ("", "x")}),
     }  # fmt: skip
 
 

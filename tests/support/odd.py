@@ -149,6 +149,7 @@ def good_calls(folder: Path) -> dict[str, Call]:
     return {
         **_of_networks(net, loaded, x, photo, folder),
         **_of_results(net, loaded, x, photo, folder),
+        **_of_diagnosis(net, loaded, x),
         **_of_atlases(net, loaded, photo, folder),
         **_of_learning(photo, folder),
         **_of_training(net, x, folder),
@@ -284,6 +285,29 @@ def _of_results(
         "render": Call(deconvnet.render, {"signal": x[0]}),
         "Report": Call(Report, {"html": "", "path": None}),
         "report": Call(deconvnet.report, {"net": net, "photos": photo, "loaded": loaded, "maps": 1, "layers": ["0"]}),
+    }
+
+
+def _of_diagnosis(net: DeconvNet, loaded: LoadedModel, x: torch.Tensor) -> dict[str, Call]:
+    asked = {"net": net, "photos": x, "loaded": loaded, "fields": ["1"]}
+    diagnosis, fields = probes.diagnose(**asked), probes.effective_fields(net, x, "1", units=2)
+    return {
+        "probes.Aliasing": Call(probes.Aliasing, {"share": 0.5, "smooth": 0.5}),
+        "probes.Diagnosis": Call(probes.Diagnosis, {"layer": "0", "filters": diagnosis.filters}),
+        "probes.Diagnosis.aliasing": Call(diagnosis.aliasing),
+        "probes.Diagnosis.figure": Call(diagnosis.figure),
+        "probes.Diagnosis.save": Call(diagnosis.save, {"path": "diagnosis", "force": True}),
+        "probes.Diagnosis.to_frame": Call(diagnosis.to_frame),
+        "probes.EffectiveField": Call(probes.EffectiveField, vars(fields[0])),
+        "probes.EffectiveFields": Call(
+            probes.EffectiveFields, {name: getattr(fields, name) for name in ("fields", "rules", "images")}
+        ),
+        "probes.EffectiveFields.__getitem__": Call(fields.__getitem__, {"index": 0}),
+        "probes.EffectiveFields.figure": Call(fields.figure),
+        "probes.EffectiveFields.save": Call(fields.save, {"path": "fields", "force": True}),
+        "probes.EffectiveFields.to_frame": Call(fields.to_frame),
+        "probes.diagnose": Call(probes.diagnose, asked),
+        "probes.effective_fields": Call(probes.effective_fields, {"net": net, "x": x, "layers": ["1"], "units": 2}),
     }
 
 

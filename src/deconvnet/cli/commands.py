@@ -11,6 +11,7 @@ from deconvnet.cli import (
     atlas,
     compare,
     demo,
+    diagnose,
     evolution,
     explain,
     layers,
@@ -64,6 +65,7 @@ def _says_interrupted(command: Callable[..., None]) -> Callable[..., None]:
 
 for command in (
     explain.explain, responsible.responsible, report.report, project.project, steps.steps, compare.compare,
+    diagnose.diagnose,
     atlas.atlas, atlas.atlas_merge, sheet.sheet, learn.learn, learn.learned, evolution.evolution, layers.layers,
     demo.demo,
 ):  # fmt: skip

@@ -63,6 +63,11 @@ deconvnet compare deconvnet guided sample:chelsea --layer relu3 --channel 145
 deconvnet compare zfnet-mini early.safetensors sample:chelsea --layer relu5 --channel 3,7 --position 2,1 -o training.png
 deconvnet compare torchvision:vgg16 torchvision:vgg16@random sample:coffee --layer features.15 --channel top:4
 """,
+    "diagnose": """\
+deconvnet diagnose
+deconvnet diagnose --photos holiday --limit 200 -o diagnosis.pdf
+deconvnet diagnose --photos holiday --model torchvision:squeezenet1_1 --field features.7 --field features.12 --json
+""",
     "atlas": """\
 deconvnet atlas holiday -o atlas
 deconvnet atlas photos.txt -o atlas --layer features.7 --layer features.12 --model torchvision:squeezenet1_1 --workers 4

@@ -5,7 +5,14 @@ Names are looked up when they are first used, so that the import is quick.
 
 from deconvnet._lazy import lazy
 
-_HOMES: dict[str, str] = {}
+_HOMES: dict[str, str] = {
+    "Aliasing": "spectrum",
+    "Diagnosis": "diagnosis",
+    "EffectiveField": "effective_field",
+    "EffectiveFields": "effective_field",
+    "diagnose": "first_layer",
+    "effective_fields": "effective_field",
+}
 
 __all__ = sorted(_HOMES)
 __getattr__, __dir__ = lazy(__name__, _HOMES)
