@@ -12,6 +12,7 @@ from deconvnet._folders import has_unfinished
 
 _KINDS = {
     "Comparison": "results.comparison",
+    "Occlusion": "probes.occlusion",
     "Reconstruction": "results.reconstruction",
     "Responsible": "results.responsible",
     "ResponsibleMaps": "results.responsible_maps",

@@ -13,7 +13,7 @@ from deconvnet.core.graph import Graph, Value
 from deconvnet.core.rules import Rule
 from deconvnet.core.up import Trace, forward
 from deconvnet.engine.attachment import Attachment
-from deconvnet.engine.layers import Layer, class_scores, value_of
+from deconvnet.engine.layers import ClassScores, Layer, class_scores, value_of
 
 WatchActivations = Callable[[str, Tensor], object]
 
@@ -88,7 +88,16 @@ def probabilities(attached: Attachment, x: Float[Tensor, "n c *spatial"]) -> Ten
     graph = attached.graph(x)
     classes = class_scores(graph, attached.output, attached.operations.rows)
     wanted = classes.output if classes.skipped else classes.value
-    output = _finite(attached, graph, x, [wanted]).values[wanted.name]
+    return as_probabilities(classes, _finite(attached, graph, x, [wanted]).values[wanted.name])
+
+
+def as_probabilities(classes: ClassScores, output: Tensor) -> Tensor:
+    """How likely classes are.
+
+    Args:
+        classes: where they are.
+        output: what the model returns if it ends in a softmax or the like, else the scores.
+    """
     if classes.skipped:  # the network says it itself
         return output.exp() if classes.skipped[0] == "log_softmax" else output
     return output.sigmoid() if output.ndim < 2 or output.shape[1] == 1 else output.softmax(1)

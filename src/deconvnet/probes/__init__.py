@@ -5,7 +5,12 @@ Names are looked up when they are first used, so that the import is quick.
 
 from deconvnet._lazy import lazy
 
-_HOMES: dict[str, str] = {}
+_HOMES: dict[str, str] = {
+    "Evidence": "evidence",
+    "Occluders": "occluders",
+    "Occlusion": "occlusion",
+    "occlude": "occlude",
+}
 
 __all__ = sorted(_HOMES)
 __getattr__, __dir__ = lazy(__name__, _HOMES)
