@@ -102,7 +102,8 @@ def test_steps_that_enlarge_maps_run_in_windows(name: str) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), SPREADING[name](), nn.Conv2d(4, 2, 3, 2))
     x = torch.randn(1, 3, 40, 44)
     changes = check(DeconvNet(model, x), x, grid((40, 44), (5, 6), 9), (5, 6))
-    assert all(len(batch.local) == len(changes.steps) for batch in changes.batches(LARGE))
+    in_windows = 2 if name == "transposed with gaps" else len(changes.steps)  # between gaps nothing is reached
+    assert all(len(batch.local) == in_windows for batch in changes.batches(LARGE))
 
 
 @pytest.mark.parametrize("axes", [1, 3])
@@ -179,7 +180,9 @@ def test_only_the_maps_that_are_wanted_come_back() -> None:
     net, x = deep()
     changes, whole = changes_of(net, x, grid((96, 96), (9, 9), 40), (9, 9))
     maps = attached(net).own_graph().layers["4"]
-    some = Changes(changes.graph, changes.rows, {maps.name: torch.tensor([5, 2])}, changes.low, changes.high, "windowed")
+    some = Changes(
+        changes.graph, changes.rows, {maps.name: torch.tensor([5, 2])}, changes.low, changes.high, "windowed"
+    )
     result = in_windows(some, net, x, whole)[maps.name]
     expected = net.activations(whole, "4")["4"][:, [5, 2]]
     assert (result - expected).abs().max() <= 1e-5 * expected.abs().max()

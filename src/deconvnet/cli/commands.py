@@ -7,7 +7,20 @@ from typing import Annotated, Any
 import typer
 
 from deconvnet._version import __version__
-from deconvnet.cli import atlas, compare, demo, explain, layers, learn, project, report, responsible, sheet, steps
+from deconvnet.cli import (
+    atlas,
+    compare,
+    demo,
+    explain,
+    layers,
+    learn,
+    occlude,
+    project,
+    report,
+    responsible,
+    sheet,
+    steps,
+)
 from deconvnet.cli.stderr import INTERRUPTED, say
 
 app = typer.Typer(
@@ -51,6 +64,7 @@ def _says_interrupted(command: Callable[..., None]) -> Callable[..., None]:
 
 for command in (
     explain.explain, responsible.responsible, report.report, project.project, steps.steps, compare.compare,
+    occlude.occlude,
     atlas.atlas, atlas.atlas_merge, sheet.sheet, learn.learn, learn.learned, layers.layers, demo.demo,
 ):  # fmt: skip
     app.command(command.__name__.replace("_", "-"))(_says_interrupted(command))

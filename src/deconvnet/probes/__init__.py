@@ -6,8 +6,6 @@ Names are looked up when they are first used, so that the import is quick.
 from deconvnet._lazy import lazy
 
 _HOMES: dict[str, str] = {
-    "Evidence": "evidence",
-    "Occluders": "occluders",
     "Occlusion": "occlusion",
     "occlude": "occlude",
 }

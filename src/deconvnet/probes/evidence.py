@@ -1,4 +1,4 @@
-"""Does covering what a picture shows silence the map? The paper's causal check, as a number beside two that know less."""
+"""Whether covering what a picture shows silences the map: the paper's causal check, beside two that know less."""
 
 from dataclasses import dataclass
 

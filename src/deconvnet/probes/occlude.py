@@ -144,7 +144,11 @@ class _Asked:
     @property
     def wanted(self) -> dict[str, Int[Tensor, " maps"] | None]:
         """By name, the values that are needed, and which maps of them."""
-        return {self.maps.name: torch.tensor(self.channels), self.scores.value.name: None, self.scores.output.name: None}
+        return {
+            self.maps.name: torch.tensor(self.channels),
+            self.scores.value.name: None,
+            self.scores.output.name: None,
+        }
 
     def read(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Of each image activities, scores and probabilities of the classes, and its most probable class."""
@@ -163,9 +167,7 @@ class _Asked:
         return tuple(torch.empty(count, *k, dtype=t, device="cpu") for k, t in zip(kinds, types, strict=True))
 
 
-def _asked(
-    engine: Attachment, graph: Graph, x: Tensor, layer: Layer | None, channel: Any, targets: Targets
-) -> _Asked:
+def _asked(engine: Attachment, graph: Graph, x: Tensor, layer: Layer | None, channel: Any, targets: Targets) -> _Asked:
     """What is asked for, checked and with what was left open chosen by the image as it is.
 
     Raises:
@@ -174,15 +176,17 @@ def _asked(
     name = layer_of(engine, x, None) if layer is None else engine.layer_name(layer)
     maps = maps_of(graph, name)
     if not maps.map_size:
-        raise ArgumentError(f"{name!r} has no positions to sum over. Choose feature maps; classes are named by targets=.")
+        raise ArgumentError(
+            f"{name!r} has no positions to sum over. Choose feature maps; classes are named by targets=."
+        )
     scores = class_scores(graph, engine.output, engine.operations.rows)
     classes, *positions = scores.value.sizes(1)[1:] or (1,)
     output = Output(classes, tuple(positions), 1, engine.labels)
     if output.is_map:
         raise TargetError("the network's output is a map, not one score for each class: occlusion needs a classifier.")
     (chosen,) = output.chosen(None, targets)
-    found = finite_forward(graph, engine.model, x, frozenset({maps.name, scores.value.name}), engine.rules, {}).values
-    answer, sums = int(_by_class(found[scores.value.name]).argmax()), found[maps.name][0].double().flatten(1).sum(1)
+    values = finite_forward(graph, engine.model, x, frozenset({maps.name, scores.value.name}), engine.rules, {}).values
+    answer, sums = int(_by_class(values[scores.value.name]).argmax()), values[maps.name][0].double().flatten(1).sum(1)
     channels = (
         [int(sums.argmax())]
         if channel is None

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 from skimage.filters import gaussian
 from torch import Tensor
 
@@ -79,9 +79,7 @@ class Occluders:
         return map(self.inside, range(len(self)))
 
 
-def occluders(
-    size: tuple[int, ...], side: Any, stride: Any, mask: Any, *, partial: bool
-) -> Occluders:
+def occluders(size: tuple[int, ...], side: Any, stride: Any, mask: Any, *, partial: bool) -> Occluders:
     """What covers an image of `size`; the arguments are those of `occlude`.
 
     Raises:
@@ -96,7 +94,9 @@ def occluders(
     if given.dtype == torch.bool and given.ndim == len(size) and tuple(given.shape) != size:
         return _slid(size, given, stride, partial=partial)
     if stride is not None:
-        raise ArgumentError("stride= is of a shape that is slid, and each of the masks has a place of its own: drop it.")
+        raise ArgumentError(
+            "stride= is of a shape that is slid, and each of the masks has a place of its own: drop it."
+        )
     if given.dtype != torch.bool:
         given = _segments(given)
     return _placed(size, given[None] if given.ndim == len(size) else given)
@@ -180,7 +180,9 @@ def _segments(labels: Tensor) -> Tensor:
 def _mask(mask: Any, axes: int) -> Tensor:
     """A mask as a tensor of bools, or segments as whole numbers."""
     try:
-        given = mask if isinstance(mask, Tensor) else torch.from_numpy(np.array(mask))
+        listed = isinstance(mask, list | tuple) and any(isinstance(each, Tensor) for each in mask)
+        stacked = torch.stack(list(mask)) if listed else mask
+        given = stacked if isinstance(stacked, Tensor) else torch.from_numpy(np.array(stacked))
         given = given.detach().cpu()
     except (TypeError, ValueError, RuntimeError, NotImplementedError, OverflowError):
         given = torch.empty(0)
@@ -189,8 +191,8 @@ def _mask(mask: Any, axes: int) -> Tensor:
         (given.dtype == torch.bool and given.ndim in (axes, axes + 1)) or (whole and given.ndim == axes)
     ):  # fmt: skip
         raise ArgumentError(
-            f"mask is an array of bools: {axes}-D, of a shape that is slid over the image or of a part of it, or a list "
-            f"of such parts; or whole numbers as large as the image, one for each segment. Got {short(mask)}."
+            f"mask is an array of bools: {axes}-D, of a shape that is slid over the image or of a part of it, or a "
+            f"list of such parts; or whole numbers as large as the image, one for each segment. Got {short(mask)}."
         )
     return given.contiguous()
 

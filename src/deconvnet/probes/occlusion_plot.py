@@ -121,7 +121,9 @@ def _panels(view: _View, rows: int, figure: Any) -> None:
     for row, channel in enumerate(result.channels):
         values = view.values(result.activities[:, row])
         _heat(figure, grid[row, 1], values, view, f"total activity\n{_of(result, channel)}", result.activity[row])
-        _picture(grid[row, 2], render(view.flat(result.pictures.whole(row))), view, f"{_of(result, channel)}\ncarried down")
+        _picture(
+            grid[row, 2], render(view.flat(result.pictures.whole(row))), view, f"{_of(result, channel)}\ncarried down"
+        )
         _below(grid[row, 2], _correlations(result, row))
     for row, index in enumerate(result.classes):
         values = view.values(result.probabilities[:, row])
@@ -219,7 +221,10 @@ def _curves(result: "Occlusion", figure: Any) -> None:
         ("input", lambda axes: axes.plot(result.image.T.numpy())),
         ("activity", lambda axes: _lines(axes, result, result.activities, result.activity, _map_words(result))),
         ("picture", lambda axes: axes.plot(result.pictures.full().flatten(0, 1).T.numpy())),
-        ("probability", lambda axes: _lines(axes, result, result.probabilities, result.probability, _class_words(result))),
+        (
+            "probability",
+            lambda axes: _lines(axes, result, result.probabilities, result.probability, _class_words(result)),
+        ),
     ]
     grid = figure.subplots(len(panels), 1, sharex=True)
     for axes, (name, draw) in zip(grid, panels, strict=True):
@@ -252,11 +257,11 @@ def _of(result: "Occlusion", channel: int) -> str:
 def _correlations(result: "Occlusion", row: int) -> str:
     """The rank correlations of a map, in words."""
     evidence = result.evidence[row]
-    numbers = [
+    correlations = [
         f"{name} {'-' if value is None else f'{value:.2f}'}"
         for name, value in (("picture", evidence.picture), ("edges", evidence.edges), ("centre", evidence.centre))
     ]
-    return "rank correlation of the drop\n" + ", ".join(numbers)
+    return "rank correlation of the drop\n" + ", ".join(correlations)
 
 
 def _title(result: "Occlusion") -> str:

@@ -92,7 +92,9 @@ class Work:
                 cuts[i] = _CUT * len(local.below)
         return above, below, scale, reach, cuts
 
-    def least(self, sizes: Int[np.ndarray, "*sets k axes"]) -> tuple[Float[np.ndarray, "*sets"], Int[np.ndarray, "*sets"]]:
+    def least(
+        self, sizes: Int[np.ndarray, "*sets k axes"]
+    ) -> tuple[Float[np.ndarray, "*sets"], Int[np.ndarray, "*sets"]]:
         """The least work of a change whose windows have these sizes, and how many of the steps then run in windows."""
         above, below, scale, reach, cuts = self._in_windows
         taken = np.floor((sizes - 1) * scale + reach) + 1
@@ -102,7 +104,11 @@ class Work:
         total = np.cumsum(cost, -1) + rest
         total = np.concatenate([np.full((*total.shape[:-1], 1), self._whole.sum()), total], -1)
         last = total.shape[-1] - 1
-        counts = {"auto": total.argmin(-1), "windowed": np.full(total.shape[:-1], last), "dense": np.zeros(total.shape[:-1], int)}
+        counts = {
+            "auto": total.argmin(-1),
+            "windowed": np.full(total.shape[:-1], last),
+            "dense": np.zeros(total.shape[:-1], int),
+        }
         count = counts[self.route]
         return np.asarray(np.take_along_axis(total, count[..., None], -1)[..., 0]), np.asarray(count)
 
@@ -117,7 +123,7 @@ class Work:
         chosen = self._open & ~self._covers(sizes)
         return [step for step, yes in zip(self.steps[:count], chosen[:count].tolist(), strict=True) if yes]
 
-    def split(self, indices: Int[np.ndarray, " m"], most: int) -> list[Int[np.ndarray, " m"]]:
+    def split(self, indices: Int[np.ndarray, " m"], most: int) -> list[NDArray[np.int64]]:
         """Changes in batches, whose windows are of nearly one size: as many as make the work least.
 
         Args:
@@ -152,7 +158,7 @@ class Work:
         windows = {step.output.name: self.sizes[indices, i].max(0) for i, step in enumerate(self.steps)}
         small = {step.output.name for step in self.windowed(indices)}
 
-        def numbers(value: Value) -> int:
+        def room(value: Value) -> int:
             if value.name not in small:
                 return value.numbers
             return value.maps * int(windows[value.name].prod())
@@ -160,7 +166,7 @@ class Work:
         last_use = {value.name: i for i, step in enumerate(self.steps) for value in (*step.inputs, step.output)}
         live, peak = dict[str, int](), 0
         for i, step in enumerate(self.steps):
-            live |= {value.name: numbers(value) for value in (*step.inputs, step.output)}
+            live |= {value.name: room(value) for value in (*step.inputs, step.output)}
             around = max(sum(live[value.name] for value in step.inputs), live[step.output.name])
             peak = max(peak, sum(live.values()) + 2 * around)
             live = {name: held for name, held in live.items() if last_use[name] > i}
