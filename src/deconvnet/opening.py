@@ -25,9 +25,9 @@ def open(folder: str | Path) -> Any:
     """What `save`, `build_atlas` or `learn_photos` left in a folder.
 
     Returns:
-        A `Reconstruction`, `Responsible`, `ResponsibleMaps`, `Steps` or `Comparison` as it was when it was saved, with
-        its tensors on the CPU; an `Atlas`, for which torch is not imported; or a `learn.Learned`. Older versions'
-        folders are read too.
+        A `Reconstruction`, `Responsible`, `ResponsibleMaps`, `Steps`, `Comparison` or the result of an experiment, such
+        as `probes.Occlusion`, as it was when it was saved, with its tensors on the CPU; an `Atlas`, for which torch is
+        not imported; or a `learn.Learned`. Older versions' folders are read too.
 
     Raises:
         DeconvNetError: the folder holds none of these, or one that is unfinished, damaged or newer than this package;

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 import deconvnet
-from deconvnet import Atlas, Box, DeconvNet, DeconvNetError, Preprocess, RuleSet, Unit, learn
+from deconvnet import Atlas, Box, DeconvNet, DeconvNetError, Preprocess, RuleSet, Unit, learn, probes
 from fuzz import runs
 
 _PYTHONS_OWN = re.compile(r"missing \d+ required|unexpected keyword|positional argument|multiple values for")
@@ -95,7 +96,7 @@ Usual = Mapping[str, tuple[Any, ...]]
 @cache
 def _calls() -> dict[str, tuple[Callable[..., Any], Usual]]:
     """What is called, and for each argument values that are usual."""
-    return {**_of_networks(), **_of_results(), **_of_photos(), **_of_atlases(), **_of_learning()}
+    return {**_of_networks(), **_of_probes(), **_of_results(), **_of_photos(), **_of_atlases(), **_of_learning()}
 
 
 def _of_networks() -> dict[str, tuple[Callable[..., Any], Usual]]:
@@ -152,6 +153,23 @@ def _of_networks() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "RuleSet": (RuleSet, {"forward_mask": (True,), "unpool": ("centre",), "overlap": ("max",)}),
         "zfnet_mini": (deconvnet.zfnet_mini, {"num_classes": (3,), "batch_norm": (True, False)}),
         "rule": (deconvnet.OperationTable().rule, {"words": ("mine",), "up": (None,), "pointwise": (None, True)}),
+    }  # fmt: skip
+
+
+def _of_probes() -> dict[str, tuple[Callable[..., Any], Usual]]:
+    _, loaded = runs.network()
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 3))
+    x = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    net = deconvnet.DeconvNet(model, x)
+    shapes = (None, np.ones((3, 3), bool), np.arange(256).reshape(16, 16) // 64, np.ones((1, 16, 16), bool))
+    return {
+        "occlude": (probes.occlude, {
+            "net": (net,), "x": (x,), "size": (None, 5, (4, 6)), "stride": (None, 4, (3, 5)), "mask": shapes,
+            "partial": (False, True), "fill": ("mean", "grey", "blur", 0.5, (0, 1, 2)),
+            "preprocess": (loaded.preprocess, None), "layer": (None, "1"), "channel": (None, 0, [0, 1]),
+            "targets": (None, [0, 2]), "memory": (None, "1GB"), "route": ("auto", "windowed", "dense"),
+            "progress": (None, print),
+        }),
     }  # fmt: skip
 
 

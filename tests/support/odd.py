@@ -146,6 +146,7 @@ def good_calls(folder: Path) -> dict[str, Call]:
     return {
         **_of_networks(net, loaded, x, photo, folder),
         **_of_results(net, loaded, x, photo, folder),
+        **_of_probes(net, loaded, x),
         **_of_atlases(net, loaded, photo, folder),
         **_of_learning(photo, folder),
     }
@@ -280,6 +281,21 @@ def _of_results(
         "render": Call(deconvnet.render, {"signal": x[0]}),
         "Report": Call(Report, {"html": "", "path": None}),
         "report": Call(deconvnet.report, {"net": net, "photos": photo, "loaded": loaded, "maps": 1, "layers": ["0"]}),
+    }
+
+
+def _of_probes(net: DeconvNet, loaded: LoadedModel, x: torch.Tensor) -> dict[str, Call]:
+    asked = {"net": net, "x": x, "size": 5, "stride": 4, "layer": "1", "preprocess": loaded.preprocess}
+    occlusion = probes.occlude(**asked)
+    return {
+        "probes.occlude": Call(probes.occlude, asked),
+        "probes.Occlusion": Call(probes.Occlusion, vars(occlusion)),
+        "probes.Occlusion.label": Call(occlusion.label, {"index": 0}),
+        "probes.Occlusion.on_grid": Call(occlusion.on_grid, {"values": occlusion.scores}),
+        "probes.Occlusion.on_pixels": Call(occlusion.on_pixels, {"values": occlusion.scores[:, 0]}),
+        "probes.Occlusion.to_frame": Call(occlusion.to_frame),
+        "probes.Occlusion.figure": Call(occlusion.figure),
+        "probes.Occlusion.save": Call(occlusion.save, {"path": "occlusion", "force": True}),
     }
 
 

@@ -99,7 +99,10 @@ def occlude(
 def _fill(text: str) -> "Literal['mean', 'grey', 'blur'] | float | tuple[float, ...]":
     if text == "mean" or text == "grey" or text == "blur":
         return text
-    values: float | tuple[float, ...] = o.parse_numbers("--fill", text)
+    try:
+        values: float | tuple[float, ...] = o.parse_numbers("--fill", text)
+    except ArgumentError:
+        raise ArgumentError(f"--fill is mean, grey, blur, or numbers separated by commas; got {text!r}.") from None
     return values
 
 
@@ -143,7 +146,7 @@ def _words(photo: str, result: "Occlusion", path: Path) -> str:
     for i, index in enumerate(result.classes):
         least = float(result.probabilities[:, i].min())
         whole = percent(float(result.probability[i]))
-        lines.append(f"  {result.label(index)}: {whole}, covered at least {percent(least)}")
+        lines.append(f"  {result.label(index)}: {whole}, with a part covered down to {percent(least)}")
     others = int((result.answers != result.answer).sum())
     lines.append(f"  the answer is {result.label(result.answer)}, and another at {counted(others, 'position')}")
     return "\n".join(lines)

@@ -63,6 +63,10 @@ deconvnet compare deconvnet guided sample:chelsea --layer relu3 --channel 145
 deconvnet compare zfnet-mini early.safetensors sample:chelsea --layer relu5 --channel 3,7 --position 2,1 -o training.png
 deconvnet compare torchvision:vgg16 torchvision:vgg16@random sample:coffee --layer features.15 --channel top:4
 """,
+    "occlude": """\
+deconvnet occlude sample:chelsea
+deconvnet occlude holiday/*.jpg --layer relu4 --channel 3,8 --square 20 --stride 5 --fill blur -o occluded
+""",
     "atlas": """\
 deconvnet atlas holiday -o atlas
 deconvnet atlas photos.txt -o atlas --layer features.7 --layer features.12 --model torchvision:squeezenet1_1 --workers 4

@@ -84,10 +84,9 @@ class _View:
     def values(self, values: Float[Tensor, " p"]) -> tuple[Float[np.ndarray, "rows columns"], tuple[float, ...]]:
         """Values of positions as a map, and its left, right, lower and upper end in pixels."""
         occluders = self.result.occluders
-        height, width = self.size
         if not occluders.slid or len(occluders.grid) < len(occluders.size):
             of_pixels = self.result.on_pixels(values.double())
-            return self.flat(of_pixels[None])[0].numpy(), (0, width, height, 0)
+            return self.flat(of_pixels[None])[0].numpy(), _whole(self.size)
         grid = self.result.on_grid(values)
         boxes = self.result.on_grid(occluders.boxes.double().mean(1))
         if self.plane is not None:
@@ -106,8 +105,7 @@ class _View:
         whole = torch.full(self.result.occluders.size, torch.nan, dtype=torch.float64)
         for (here, mask), code in zip(self.result.occluders, codes.tolist(), strict=True):
             whole[here] = torch.where(mask, code, whole[here])
-        height, width = self.size
-        return self.flat(whole[None])[0].numpy(), (0, width, height, 0)
+        return self.flat(whole[None])[0].numpy(), _whole(self.size)
 
 
 def _panels(view: _View, rows: int, figure: Any) -> None:
@@ -138,7 +136,7 @@ def _heat(
     _frame(axes, view, title)
     drawn = axes.imshow(values[0], cmap="inferno", extent=values[1], aspect="equal")
     _limit(axes, view)
-    bar = figure.colorbar(drawn, ax=axes, orientation="horizontal", shrink=0.9, pad=0.03)
+    bar = figure.colorbar(drawn, ax=axes, orientation="horizontal", shrink=0.9, pad=0.03, panchor=False)
     bar.locator = _few()
     bar.update_ticks()
     bar.outline.set_linewidth(0.4)
@@ -271,6 +269,12 @@ def _title(result: "Occlusion") -> str:
 
 def _cut(words: str) -> str:
     return words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…"
+
+
+def _whole(size: tuple[int, int]) -> tuple[float, ...]:
+    """The left, right, lower and upper end of a whole image."""
+    height, width = map(float, size)
+    return 0.0, width, height, 0.0
 
 
 def _ends(middles: Float[Tensor, " n"]) -> tuple[float, float]:
