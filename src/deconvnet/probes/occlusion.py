@@ -13,6 +13,7 @@ from deconvnet._frames import frame
 from deconvnet.pictures.plot import Plot, PlotOptions
 from deconvnet.probes.evidence import Evidence
 from deconvnet.probes.occluders import Occluders
+from deconvnet.probes.occlusion_plot import ClassPanel, MapPanels, Panels
 from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.results.saved import Savable
 
@@ -132,10 +133,21 @@ class Occlusion(Savable):
         Raises:
             ArgumentError: `photo` is not a PIL image, or is given where none can be drawn.
         """
-        from deconvnet.probes.occlusion_plot import occlusion_plot
-
         keywords("Occlusion.figure", options, PlotOptions.__annotations__)
-        return occlusion_plot(self, photo, **options)
+        maps = [
+            MapPanels(
+                f"{self.layer}, map {channel}", float(self.activity[i]), self.activities[:, i], self.pictures.whole(i),
+                self.evidence[i],
+            )
+            for i, channel in enumerate(self.channels)
+        ]  # fmt: skip
+        classes = [
+            ClassPanel(self.label(index), float(self.probability[i]), self.probabilities[:, i])
+            for i, index in enumerate(self.classes)
+        ]
+        panels = Panels(self.image, photo, self.occluders, maps, classes, self.answers, self.label)
+        title = f"{repr(self.occluders)[12:-1]}, filled with {self.fill}"
+        return panels.plot(**{"title": title, **options})
 
     _options = PlotOptions.__annotations__
 
