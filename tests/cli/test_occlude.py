@@ -61,7 +61,7 @@ def test_json_has_every_number_of_several_maps_and_classes(monkeypatch: pytest.M
         (("--stride", "0"), "stride is a whole number, 1 or more; got 0"),
         (("--fill", "red"), "--fill is mean, grey, blur, or numbers separated by commas; got 'red'"),
         (("-c", "all"), "--channel takes indices of feature maps here, such as 3,5,8; got 'all'"),
-        (("-l", "3"), "'3' has no positions to sum over"),
+        (("-l", "3"), "'3' does not have positions to sum over"),
         (("-t", "wolf"), "wolf"),
     ],
 )

@@ -231,7 +231,7 @@ def test_progress_is_told_up_to_the_last_position() -> None:
         ({"mask": np.ones((3, 3))}, ArgumentError, "mask is an array of bools"),
         ({"mask": np.ones((3, 3), bool), "size": 3}, ArgumentError, "drop one of them"),
         ({"mask": np.ones((1, 24, 20), bool), "stride": 3}, ArgumentError, "stride= is of a shape that is slid"),
-        ({"layer": "6"}, ArgumentError, "'6' has no positions to sum over"),
+        ({"layer": "6"}, ArgumentError, "'6' does not have positions to sum over"),
         ({"layer": "nosuch"}, LayerNotFoundError, "no layer 'nosuch'"),
         ({"channel": 5}, ArgumentError, "there are 5 feature maps in '4', counted from 0; got 5"),
         ({"targets": [4]}, TargetError, "there are 4 classes"),

@@ -140,8 +140,8 @@ def _words(photo: str, result: "Occlusion", path: Path) -> str:
         fall = float(result.drops[:, i].max())
         lines.append(
             f"  {result.layer} map {channel}: activity falls by up to {percent(max(fall, 0))}; rank correlation with "
-            f"its picture {_number(evidence.picture)}, with edges {_number(evidence.edges)}, with the centre "
-            f"{_number(evidence.centre)}"
+            f"its picture {_correlation(evidence.picture)}, with edges {_correlation(evidence.edges)}, with the centre "
+            f"{_correlation(evidence.centre)}"
         )
     for i, index in enumerate(result.classes):
         least = float(result.probabilities[:, i].min())
@@ -152,5 +152,5 @@ def _words(photo: str, result: "Occlusion", path: Path) -> str:
     return "\n".join(lines)
 
 
-def _number(value: float | None) -> str:
+def _correlation(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.2f}"

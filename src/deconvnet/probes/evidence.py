@@ -30,7 +30,7 @@ class Evidence:
 
     @property
     def margin(self) -> float | None:
-        """By how much the picture tells more than the better of the other two; 0 or less is no evidence for it."""
+        """By how much the picture tells more than the better of the other two; 0 or less says nothing for it."""
         others = [value for value in (self.edges, self.centre) if value is not None]
         return None if self.picture is None or not others else self.picture - max(others)
 

@@ -171,13 +171,13 @@ def _asked(engine: Attachment, graph: Graph, x: Tensor, layer: Layer | None, cha
     """What is asked for, checked and with what was left open chosen by the image as it is.
 
     Raises:
-        ArgumentError, LayerNotFoundError, TargetError: there is no such layer, map or class.
+        ArgumentError, LayerNotFoundError, TargetError: the network does not have such a layer, map or class.
     """
     name = layer_of(engine, x, None) if layer is None else engine.layer_name(layer)
     maps = maps_of(graph, name)
     if not maps.map_size:
         raise ArgumentError(
-            f"{name!r} has no positions to sum over. Choose feature maps; classes are named by targets=."
+            f"{name!r} does not have positions to sum over. Choose feature maps; classes are named by targets=."
         )
     scores = class_scores(graph, engine.output, engine.operations.rows)
     classes, *positions = scores.value.sizes(1)[1:] or (1,)

@@ -1,7 +1,7 @@
 """Steps up for images of which only a part has changed: no more of each map is computed than the change reaches.
 
 What a changed box of pixels reaches is a window of every map, which grows from step to step. The windows of many boxes
-are computed as one batch; around each lies what the image gives without a change. Once a window is no less work than
+are computed as one batch; around each lies what the image gives without a change. Once a window is as much work as
 the map, as behind a step that must see whole maps, the rest is computed on whole maps.
 """
 
