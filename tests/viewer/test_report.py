@@ -276,6 +276,7 @@ def test_files_are_named_as_the_user_gave_them_without_the_folders_above_that_of
         ({"photos": None}, ArgumentError, "photos is one photo or several, as load_photo takes them; got None"),
         ({"photos": 5}, ArgumentError, "photos is one photo or several, as load_photo takes them; got 5"),
         ({"photos": []}, ArgumentError, "no photos in the list"),
+        ({"photos": range(10**12)}, ArgumentError, "more than 100,000 photos, which one page cannot show"),
         ({"photos": ["nowhere.jpg"]}, PhotoError, "no such file"),
         ({"path": "page.txt"}, ArgumentError, "does not end in one of .html, .htm"),
         ({"path": "no/where.html"}, ArgumentError, "the folder 'no' does not exist"),

@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import get_args, get_origin
 
@@ -26,6 +27,7 @@ from deconvnet.viewer.ways import lesson
 SUFFIXES = (".html", ".htm")
 
 _MOST_MAPS = 10_000
+_MOST_PHOTOS = 100_000
 _COUNT_BYTES = 64  # that say how many photos there are
 _STRONG = 8  # maps of a layer that count as strong in a photo
 _COMPARED = 24  # of these, maps that every photo shows: those that are strong in the most photos
@@ -203,9 +205,11 @@ def _listed(photos: PhotoLike | Iterable[PhotoLike]) -> list[PhotoLike]:
         return [photos]
     if not isinstance(photos, Iterable):
         raise ArgumentError(f"photos is one photo or several, as load_photo takes them; got {short(photos)}.")
-    photo_list = list(photos)
+    photo_list = list(islice(photos, _MOST_PHOTOS + 1))
     if not photo_list:
         raise ArgumentError("no photos in the list. Give at least one.")
+    if len(photo_list) > _MOST_PHOTOS:
+        raise ArgumentError(f"more than {_MOST_PHOTOS:,} photos, which one page cannot show. An atlas can.")
     return photo_list
 
 
