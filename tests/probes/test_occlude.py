@@ -89,6 +89,12 @@ def test_scores_are_those_of_captum() -> None:
     assert same(ours, theirs)
 
 
+def test_maps_come_in_the_order_in_which_they_are_asked_for() -> None:
+    result = occlude(NET, X, size=9, stride=9, layer="4", channel=[4, 3, 2, 1, 0])
+    assert same(result.activity, NET.activations(X, "4")["4"][0].sum((1, 2)).flip(0))
+    assert same(result.activities, NET.activations(covered(result), "4")["4"].sum((2, 3)).flip(1))
+
+
 def test_left_alone_it_takes_the_map_of_largest_activity_and_the_answer() -> None:
     result = occlude(NET, X)
     sums = NET.activations(X, result.layer)[result.layer][0].sum((1, 2))

@@ -15,6 +15,7 @@ from deconvnet.cli.result import Result, counted, print_each
 from deconvnet.pictures.numbers import percent
 
 if TYPE_CHECKING:
+    from deconvnet.probes.occluders import Fill
     from deconvnet.probes.occlusion import Occlusion
 
 
@@ -96,9 +97,10 @@ def occlude(
     print_each(inputs, paths, draw, shared=network.facts, as_json=as_json, strict=reading.strict)
 
 
-def _fill(text: str) -> "Literal['mean', 'grey', 'blur'] | float | tuple[float, ...]":
-    if text == "mean" or text == "grey" or text == "blur":
-        return text
+def _fill(text: str) -> "Fill":
+    names: dict[str, Literal["mean", "grey", "blur"]] = {"mean": "mean", "grey": "grey", "blur": "blur"}
+    if text in names:
+        return names[text]
     try:
         values: float | tuple[float, ...] = o.parse_numbers("--fill", text)
     except ArgumentError:

@@ -49,9 +49,14 @@ def evidence(
         image: the network's input.
         occluders: what is covered.
     """
-    edges, centre = occluders.sums(sobel(image.mean(0))), occluders.sums(_gaussian(occluders.size))
+    edges = sobel(image.mean(0))  # type: ignore[no-untyped-call]  # scikit-image ships no types
+    edge_sums, centre_sums = occluders.sums(edges), occluders.sums(_gaussian(occluders.size))
     return tuple(
-        Evidence(_correlation(drop, occluders.sums(picture)), _correlation(drop, edges), _correlation(drop, centre))
+        Evidence(
+            picture=_correlation(drop, occluders.sums(picture)),
+            edges=_correlation(drop, edge_sums),
+            centre=_correlation(drop, centre_sums),
+        )
         for drop, picture in zip(drops.T, pictures, strict=True)
     )
 

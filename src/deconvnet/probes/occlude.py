@@ -153,11 +153,12 @@ class _Asked:
     def read(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Of each image activities, scores and probabilities of the classes, and its most probable class."""
         maps = values[self.maps.name]
-        maps = maps if len(self.channels) == maps.shape[1] else maps[:, self.channels]
+        if self.wanted[self.maps.name] is None:  # the maps are the scores as well
+            maps = maps[:, self.channels]
         scores = _by_class(values[self.scores.value.name])
         last = self.scores.output if self.scores.skipped else self.scores.value
         probabilities = _by_class(as_probabilities(self.scores, values[last.name]))
-        of_classes = [each[:, self.classes].double() for each in (scores, probabilities)]
+        of_classes = scores[:, self.classes].double(), probabilities[:, self.classes].double()
         return maps.flatten(2).double().sum(2), *of_classes, scores.argmax(1)
 
     def none(self, count: int) -> tuple[Tensor, ...]:
@@ -212,7 +213,12 @@ class _Covered:
     @property
     def whole(self) -> dict[str, Tensor]:
         """What is asked for of the image itself."""
-        return self._changes.unchanged(self._model, self._x, [])
+        values = self._changes.unchanged(self._model, self._x, [])
+        wanted = self._changes.wanted
+        return {
+            name: value if (maps := wanted[name]) is None else value[:, maps.to(value.device)]
+            for name, value in values.items()
+        }
 
     def values(self, budget: int) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
         """Indices of positions, and what is asked for of each.
@@ -228,8 +234,9 @@ class _Covered:
             values = changes.run(batch, self._model, start, unchanged)
             if not all(map(all_finite, values.values())):
                 whole = whole_maps(len(batch.indices), self._given.size)
-                for x in self._covered(batch.indices, whole).split(1):
-                    check_finite(changes.graph, self._model, x, frozenset(changes.wanted))
+                covered = self._covered(batch.indices, whole)
+                for i in range(len(covered)):
+                    check_finite(changes.graph, self._model, covered[i : i + 1], frozenset(changes.wanted))
             yield batch.indices, values
 
     def _covered(self, indices: np.ndarray, at: Frames) -> Float[Tensor, "m c *window"]:
@@ -240,7 +247,7 @@ class _Covered:
             here, mask = self._given.inside(index)
             part = tuple(slice(s.start - int(c), s.stop - int(c)) for s, c in zip(here, at.low[i], strict=True))
             every = (slice(None), *here)
-            covered[(i, slice(None), *part)] = torch.where(mask.to(x.device), filled[every], x[every])
+            covered[i][(slice(None), *part)] = torch.where(mask.to(x.device), filled[every], x[every])
         return covered
 
 
@@ -255,7 +262,7 @@ def _result(
     activity, scores, probabilities, answer = (each[0].cpu() for each in before)
     drops = (activity - after[0]).numpy()
     image = x[0].cpu()
-    seen = {int(answer), *asked.classes, *after[3].unique().tolist()}
+    seen = {int(answer), *asked.classes, *after[3].tolist()}
     return Occlusion(
         image=image,
         occluders=given,

@@ -60,7 +60,8 @@ class Occluders:
         """Position i: its box as far as it lies in the image, and what is covered of that."""
         low, high = self.boxes[i].tolist()
         here, part = Box(tuple(low), tuple(high)).overlap(self.size)
-        return here[1:], self.shapes[0][part[1:]] if self.slid else self.shapes[i][here[1:]]
+        within = tuple(each for each in here if isinstance(each, slice))
+        return within, self.shapes[0][part] if self.slid else self.shapes[i][here]
 
     def sums(self, values: Float[np.ndarray, "*size"]) -> Float[np.ndarray, " p"]:
         """The sum of values of the image under each position's shape."""
@@ -114,7 +115,7 @@ def filling(
         if fill == "mean":
             return torch.zeros_like(x), "the mean pixel (0 in the network's input)"
         sigma = [_BLUR * length for length in x.shape[2:]]
-        blurred = gaussian(x[0].double().cpu().numpy(), sigma, channel_axis=0)
+        blurred = gaussian(x[0].double().cpu().numpy(), sigma, channel_axis=0)  # type: ignore[no-untyped-call]  # scikit-image ships no types
         return torch.from_numpy(blurred)[None].to(x), "the image, blurred"
     channels, words = x.shape[1], f"{fill}"
     if is_one_of(fill, ("grey",)):
@@ -171,7 +172,7 @@ def _placed(size: tuple[int, ...], masks: Tensor) -> Occluders:
 
 def _segments(labels: Tensor) -> Tensor:
     """A mask for each segment, in the order of their numbers."""
-    values = labels.unique()
+    values = sorted(set(labels.flatten().tolist()))
     if len(values) * labels.numel() > 2**33:
         raise ArgumentError(f"mask has {len(values)} segments, too many for the memory: give fewer.")
     return torch.stack([labels == value for value in values])

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int, Shaped
 from PIL import Image
 from torch import Tensor
 
-from deconvnet._checks import keywords
+from deconvnet._checks import as_index, keywords, short
 from deconvnet._errors import ArgumentError
 from deconvnet._frames import frame
 from deconvnet.pictures.plot import Plot, PlotOptions
@@ -80,8 +80,15 @@ class Occlusion(Savable):
         return (self.activity - self.activities) / self.activity.abs()
 
     def label(self, index: int) -> str:
-        """A class in words: its name, or "class 3" where names are not known."""
-        return dict(self.labels).get(index, f"class {index}")
+        """A class in words: its name, or "class 3" where names are not known.
+
+        Raises:
+            ArgumentError: it is not a whole number.
+        """
+        which = as_index(index)
+        if which is None:
+            raise ArgumentError(f"a class is named by its index here; got {short(index)}.")
+        return dict(self.labels).get(which, f"class {which}")
 
     def on_grid(self, values: Shaped[Tensor, "p *rest"]) -> Shaped[Tensor, "*grid_and_rest"]:
         """Values of the positions as they lie in the image: (*grid, ...), such as (rows, columns, maps).
@@ -147,7 +154,7 @@ class Occlusion(Savable):
         ]
         panels = Panels(self.image, photo, self.occluders, maps, classes, self.answers, self.label)
         title = f"{repr(self.occluders)[12:-1]}, filled with {self.fill}"
-        return panels.plot(**{"title": title, **options})
+        return panels.plot(**PlotOptions({"title": title, **options}))
 
     _options = PlotOptions.__annotations__
 

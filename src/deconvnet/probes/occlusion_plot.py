@@ -1,5 +1,6 @@
 """Occlusion drawn: figure 7 of the paper, with real numbers on its scales."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -105,7 +106,7 @@ class _View:
         """Of a volume, the plane across the first axis: where covering costs the first map most activity."""
         low, high = self.panels.occluders.boxes[self.panels.worst, :, 0].tolist()
         length = self.panels.occluders.size[0]
-        return (max(low, 0) + min(high, length)) // 2
+        return int(max(low, 0) + min(high, length)) // 2
 
     def flat(self, signal: Shaped[Tensor, "c *size"]) -> Shaped[Tensor, "c h w"]:
         """What is seen of an image or a picture."""
@@ -174,8 +175,8 @@ def _answers(axes: Any, view: _View) -> None:
     from matplotlib.patches import Patch
 
     panels = view.panels
-    indices, counts = (each.tolist() for each in panels.answers.unique(return_counts=True))
-    order = sorted(zip(counts, indices, strict=True), key=lambda pair: (-pair[0], pair[1]))
+    counted = Counter(panels.answers.tolist())
+    order = sorted(((count, index) for index, count in counted.items()), key=lambda pair: (-pair[0], pair[1]))
     named = [index for _, index in order[: _NAMED if len(order) > _NAMED else len(order)]]
     colours = [*COLOURS[: len(named)], COLOURS[-1]]
     values, extent = view.classes(named)
@@ -209,8 +210,8 @@ def _outline(axes: Any, view: _View) -> None:
     seen = np.pad(view.flat(whole[None])[0].numpy(), 1)
     across, down = np.arange(width + 2) - 0.5, np.arange(height + 2) - 0.5
     if seen.any():
-        for colour, width in (("black", 2.2), ("white", 1.0)):  # seen on any photo
-            axes.contour(across, down, seen, levels=[0.5], colors=colour, linewidths=width)
+        for colour, line in (("black", 2.2), ("white", 1.0)):  # seen on any photo
+            axes.contour(across, down, seen, levels=[0.5], colors=colour, linewidths=line)
         _limit(axes, view)
         _below(axes, "outlined: where covering\ncosts most activity")
 

@@ -113,8 +113,7 @@ class Work:
         return np.asarray(np.take_along_axis(total, count[..., None], -1)[..., 0]), np.asarray(count)
 
     def _covers(self, sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        covered: NDArray[np.bool_] = (sizes >= self._map_sizes).all(-1)
-        return covered
+        return np.asarray((sizes >= self._map_sizes).all(-1))
 
     def windowed(self, indices: Int[np.ndarray, " m"]) -> list[Step]:
         """The steps that run in windows where these changes are computed together."""

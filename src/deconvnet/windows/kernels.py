@@ -114,9 +114,9 @@ def pasted(
     shifts, covers = to.low - at.low, (to.size == at.size)
     for i, (here, there) in _shared(to.low, size, to.size, alike=False):
         if not covers or shifts[i].any():
-            result[(i, slice(None), *there)] = whole[(0, slice(None), *here)]
+            result[i][(slice(None), *there)] = whole[0][(slice(None), *here)]
     for i, (here, there) in _shared(shifts, at.size, to.size, alike=False):
-        result[(i, slice(None), *there)] = changed[(i, slice(None), *here)]
+        result[i][(slice(None), *there)] = changed[i][(slice(None), *here)]
     return result
 
 
