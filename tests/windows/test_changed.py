@@ -9,6 +9,7 @@ from support.networks import BY_NAME
 from support.random_networks import Build, built, convolutions, others, pools, random_networks
 from support.windowed import SPREADING, windows_are
 from torch import Tensor, nn
+from torchvision import models
 
 from deconvnet import CaptureError, DeconvNet
 from deconvnet.capture.untouched import computing
@@ -186,3 +187,12 @@ def test_only_the_maps_that_are_wanted_come_back() -> None:
     result = in_windows(some, net, x, whole)[maps.name]
     expected = net.activations(whole, "4")["4"][:, [5, 2]]
     assert (result - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["squeezenet1_1", "vgg16", "resnet50"])
+def test_networks_of_torchvision_give_in_windows_what_they_give_whole(name: str) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(1, 3, 224, 224)
+    changes = check(DeconvNet(getattr(models, name)().eval(), x), x, grid((224, 224), (50, 50), 87), (50, 50))
+    assert any(batch.local for batch in changes.batches(LARGE))
