@@ -3,10 +3,10 @@
     python benchmarks/occlusion.py                     # random weights, scikit-image's photo
     python benchmarks/occlusion.py --data FOLDER       # weights and photos of a folder
 
-One process, one thread, float32. Both cover the same windows, of which the last reach past the border, and their
-results are compared before anything is timed. Ours is timed at all positions. Captum runs the whole network for each,
-so that each takes as long as another: it is timed at 32 of them, with 1, 8 and 32 perturbations at a time, of which the
-best counts. "Whole" is our own way with route="dense", at the same 32.
+One process, one thread, float32. Both cover the same windows, of which the last reach past the border; their results
+are compared with squares side by side before anything is timed. Ours is timed at all positions. Captum runs the whole
+network for each, so that each takes as long as another: it is timed at 40 of them, with 1, 8 and 32 perturbations at a
+time, of which the best counts. "Whole" is our own way with route="dense", at the positions that are compared.
 """
 
 import argparse
@@ -31,7 +31,7 @@ AIMS: dict[str, tuple[float | None, float | None]] = {
 }  # how many times faster than Captum, for each square
 LAYERS = {"VGG-16": "features.29", "ResNet-50": "layer4", "SqueezeNet 1.1": "features.12"}
 AT_ONCE = (1, 8, 32)
-ROWS, COLUMNS = 8, 4  # of the positions that Captum is timed at
+TIMED, POSITIONS = (50, (25, 50)), 40  # a square, strides and the number of positions that Captum is timed at
 CLASS = 281
 HEADER = ["network", "square", "positions", "ours s", "ours ms each", "whole ms each", "Captum ms each", "at once",
           "faster", "aim", "difference"]  # fmt: skip
@@ -49,24 +49,28 @@ def captum(model: nn.Module, x: Tensor, side: int, stride: tuple[int, int], at_o
     return attributed[0, 0]
 
 
-def some_strides(side: int) -> tuple[int, int]:
-    """Strides that give a grid of `ROWS` by `COLUMNS`."""
-    rows, columns = (-(-(SIDE - side) // (count - 1)) for count in (ROWS, COLUMNS))
-    return rows, columns
+def captum_times(model: nn.Module, x: Tensor) -> dict[int, float]:
+    """Seconds for a position, by the number of perturbations at a time; the image itself runs too."""
+    side, strides = TIMED
+    return {n: seconds(partial(captum, model, x, side, strides, n)) / (POSITIONS + 1) for n in AT_ONCE}
 
 
-def row(name: str, net: DeconvNet, x: Tensor, square: tuple[int, int], aim: float | None) -> list[str]:
-    side, stride = square
-    few, layer = some_strides(side), LAYERS[name]
-    coarse = {route: ours(net, x, layer, side, few, route) for route in ("windowed", "auto", "dense")}
-    theirs = captum(net.model, x, side, few, 8)
-    apart = max(difference(r.on_pixels(r.score[0] - r.scores[:, 0]), theirs.double()) for r in coarse.values())
-    scores = [r.scores for r in coarse.values()]
-    assert max(difference(each, scores[-1]) for each in scores) < 1e-5, "not the same scores"
+def row(
+    name: str, net: DeconvNet, x: Tensor, square: tuple[int, int], aim: float | None, times: dict[int, float]
+) -> list[str]:
+    (side, stride), layer = square, LAYERS[name]
+    coarse = {route: ours(net, x, layer, side, side, route) for route in ("windowed", "auto")}
+    whole_results: list[Occlusion] = []
+    whole = seconds(lambda: whole_results.append(ours(net, x, layer, side, side, "dense")))
+    (dense,) = whole_results
+    whole /= len(dense)
+    theirs = captum(net.model, x, side, (side, side), 8)
+    assert max(difference(each.scores, dense.scores) for each in coarse.values()) < 1e-5, "not the same scores"
+    apart = max(
+        difference(each.on_pixels(each.score[0] - each.scores[:, 0]), theirs.double())
+        for each in (dense, *coarse.values())
+    )
     assert apart < 1e-2, "not what Captum gives"  # of differences of scores, which are small
-    count = ROWS * COLUMNS
-    whole = seconds(partial(ours, net, x, layer, side, few, "dense")) / count
-    times = {n: seconds(partial(captum, net.model, x, side, few, n)) / (count + 1) for n in AT_ONCE}
     best = min(times, key=lambda n: times[n])
     every: list[Occlusion] = []
     taken = seconds(lambda: every.append(ours(net, x, layer, side, stride, "auto")))
@@ -83,8 +87,9 @@ def rows(names: list[str], data: Path | None) -> Iterator[list[str]]:
     x = photo(data)
     for name in names:
         net = DeconvNet(network(name, data), x)
+        times = captum_times(net.model, x)
         for square, aim in zip(SQUARES, AIMS[name], strict=True):
-            yield row(name, net, x, square, aim)
+            yield row(name, net, x, square, aim, times)
 
 
 def main() -> None:
