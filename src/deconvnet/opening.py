@@ -16,6 +16,7 @@ _KINDS = {
     "Diagnosis": "probes.diagnosis",
     "EffectiveFields": "probes.effective_field",
     "Invariance": "probes.invariance_curves",
+    "Occlusion": "probes.occlusion",
     "Reconstruction": "results.reconstruction",
     "Responsible": "results.responsible",
     "ResponsibleMaps": "results.responsible_maps",

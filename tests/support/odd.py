@@ -151,6 +151,7 @@ def good_calls(folder: Path) -> dict[str, Call]:
         **_of_results(net, loaded, x, photo, folder),
         **_of_diagnosis(net, loaded, x),
         **_of_moved_and_covered(net, loaded, x, photo),
+        **_of_occlusion(net, loaded, x),
         **_of_atlases(net, loaded, photo, folder),
         **_of_learning(photo, folder),
         **_of_training(net, x, folder),
@@ -343,6 +344,21 @@ def _of_moved_and_covered(net: DeconvNet, loaded: LoadedModel, x: torch.Tensor, 
         "probes.Correspondence.to_frame": Call(covered.to_frame),
         "probes.Correspondence.figure": Call(covered.figure),
         "probes.Correspondence.save": Call(covered.save, {"path": "correspondence", "force": True}),
+    }
+
+
+def _of_occlusion(net: DeconvNet, loaded: LoadedModel, x: torch.Tensor) -> dict[str, Call]:
+    asked = {"net": net, "x": x, "size": 5, "stride": 4, "layer": "1", "preprocess": loaded.preprocess}
+    occlusion = probes.occlude(**asked)
+    return {
+        "probes.occlude": Call(probes.occlude, asked),
+        "probes.Occlusion": Call(probes.Occlusion, vars(occlusion)),
+        "probes.Occlusion.label": Call(occlusion.label, {"index": 0}),
+        "probes.Occlusion.on_grid": Call(occlusion.on_grid, {"values": occlusion.scores}),
+        "probes.Occlusion.on_pixels": Call(occlusion.on_pixels, {"values": occlusion.scores[:, 0]}),
+        "probes.Occlusion.to_frame": Call(occlusion.to_frame),
+        "probes.Occlusion.figure": Call(occlusion.figure),
+        "probes.Occlusion.save": Call(occlusion.save, {"path": "occlusion", "force": True}),
     }
 
 

@@ -18,6 +18,7 @@ from deconvnet.cli import (
     invariance,
     layers,
     learn,
+    occlude,
     project,
     report,
     responsible,
@@ -67,7 +68,7 @@ def _says_interrupted(command: Callable[..., None]) -> Callable[..., None]:
 
 for command in (
     explain.explain, responsible.responsible, report.report, project.project, steps.steps, compare.compare,
-    invariance.invariance, correspondence.correspondence, diagnose.diagnose,
+    occlude.occlude, invariance.invariance, correspondence.correspondence, diagnose.diagnose,
     atlas.atlas, atlas.atlas_merge, sheet.sheet, learn.learn, learn.learned, evolution.evolution, layers.layers,
     demo.demo,
 ):  # fmt: skip

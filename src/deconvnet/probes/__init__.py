@@ -13,6 +13,7 @@ _HOMES: dict[str, str] = {
     "EffectiveField": "effective_field",
     "EffectiveFields": "effective_field",
     "Invariance": "invariance_curves",
+    "Occlusion": "occlusion",
     "Part": "part_boxes",
     "PartChanges": "correspondence_table",
     "Responses": "invariance_curves",
@@ -21,6 +22,7 @@ _HOMES: dict[str, str] = {
     "diagnose": "first_layer",
     "effective_fields": "effective_field",
     "invariance": "feature_distances",
+    "occlude": "occlude",
 }
 
 __all__ = sorted(_HOMES)

@@ -10,6 +10,8 @@ from deconvnet.probes.feature_distances import invariance as invariance
 from deconvnet.probes.first_layer import diagnose as diagnose
 from deconvnet.probes.invariance_curves import Invariance as Invariance
 from deconvnet.probes.invariance_curves import Responses as Responses
+from deconvnet.probes.occlude import occlude as occlude
+from deconvnet.probes.occlusion import Occlusion as Occlusion
 from deconvnet.probes.part_boxes import Part as Part
 from deconvnet.probes.spectrum import Aliasing as Aliasing
 from deconvnet.probes.transforms import Transforms as Transforms
