@@ -11,6 +11,8 @@ from deconvnet.cli import (
     atlas,
     compare,
     demo,
+    diagnose,
+    evolution,
     explain,
     layers,
     learn,
@@ -64,7 +66,8 @@ def _says_interrupted(command: Callable[..., None]) -> Callable[..., None]:
 
 for command in (
     explain.explain, responsible.responsible, report.report, project.project, steps.steps, compare.compare,
-    occlude.occlude,
-    atlas.atlas, atlas.atlas_merge, sheet.sheet, learn.learn, learn.learned, layers.layers, demo.demo,
+    occlude.occlude, diagnose.diagnose,
+    atlas.atlas, atlas.atlas_merge, sheet.sheet, learn.learn, learn.learned, evolution.evolution, layers.layers,
+    demo.demo,
 ):  # fmt: skip
     app.command(command.__name__.replace("_", "-"))(_says_interrupted(command))

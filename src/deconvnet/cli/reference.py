@@ -67,6 +67,11 @@ deconvnet compare torchvision:vgg16 torchvision:vgg16@random sample:coffee --lay
 deconvnet occlude sample:chelsea
 deconvnet occlude holiday/*.jpg --layer relu4 --channel 3,8 --square 20 --stride 5 --fill blur -o occluded
 """,
+    "diagnose": """\
+deconvnet diagnose
+deconvnet diagnose --photos holiday --limit 200 -o diagnosis.pdf
+deconvnet diagnose --photos holiday --model torchvision:squeezenet1_1 --field features.7 --field features.12 --json
+""",
     "atlas": """\
 deconvnet atlas holiday -o atlas
 deconvnet atlas photos.txt -o atlas --layer features.7 --layer features.12 --model torchvision:squeezenet1_1 --workers 4
@@ -88,6 +93,10 @@ deconvnet learn holiday -o colours --colour --maps 32 --filter 9 --pool none --l
     "learned": """\
 deconvnet learned learned
 deconvnet learned learned --photo sample:chelsea -o pictures --force
+""",
+    "evolution": """\
+deconvnet evolution evolution
+deconvnet evolution evolution --convergence -o convergence.pdf
 """,
     "layers": """\
 deconvnet layers

@@ -79,7 +79,7 @@ class Plot:
             "width": _inches("width", self.width),
             "height": _inches("height", self.height),
             "dpi": whole_number("dpi", self.dpi, 30, 1200),
-            "title": _checks.text("title", self.title),
+            "title": _checks.escaped(_checks.text("title", self.title)),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -130,7 +130,8 @@ class Plot:
             _set_fonts(figure)
             file = io.BytesIO()
             try:
-                figure.savefig(file, format=kind, metadata={**_NO_METADATA[kind], "Title": self.title or None})
+                titled = {"Title": self.title} if self.title else {}
+                figure.savefig(file, format=kind, metadata={**_NO_METADATA[kind], **titled})
             except MemoryError as fault:
                 raise DeconvNetError(f"there is not enough memory to draw the figure with {self.dpi} dpi.") from fault
             return file.getvalue()

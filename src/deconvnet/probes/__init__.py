@@ -6,7 +6,13 @@ Names are looked up when they are first used, so that the import is quick.
 from deconvnet._lazy import lazy
 
 _HOMES: dict[str, str] = {
+    "Aliasing": "spectrum",
+    "Diagnosis": "diagnosis",
+    "EffectiveField": "effective_field",
+    "EffectiveFields": "effective_field",
     "Occlusion": "occlusion",
+    "diagnose": "first_layer",
+    "effective_fields": "effective_field",
     "occlude": "occlude",
 }
 

@@ -34,8 +34,7 @@ def _method(kind: str) -> Method:
     if failure is None:
         return "fused"
     warnings.warn(
-        f"Triton does not work here: {failure}. Units are carried down without its kernels, which takes longer; the "
-        "results are the same.",
+        f"Triton does not work here: {failure}. Its kernels are left out, which takes longer; results are the same.",
         stacklevel=2,
     )
     return "gathered"
