@@ -30,7 +30,8 @@ def test_evolution_draws_the_snapshots_and_says_how_far_each_layer_has_settled(w
     assert code == 0
     assert words.startswith("watched: 2 snapshots, after epochs 1, 3 -> watched.evolution.png\n  0: cosine between its")
     assert words.rstrip().endswith("1.00")
-    assert Image.open("watched.evolution.png").width > 300
+    with Image.open("watched.evolution.png") as image:
+        assert image.width > 300
     assert ran(monkeypatch, capsys, "evolution", "watched", "--convergence", "-o", "c.svg", "--title", "far")[0] == 0
     assert "far" in (watched / "c.svg").read_text()
     code, words = ran(monkeypatch, capsys, "evolution", "watched", "--json", "-o", "w.pdf", "--columns", 1)

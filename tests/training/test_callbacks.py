@@ -94,7 +94,7 @@ def test_the_lightning_module_itself_can_be_watched(tmp_path):
 def test_a_module_without_the_named_layer_is_refused_before_the_training(tmp_path):
     with pytest.raises(LayerNotFoundError, match="no layer 'relu'"):
         fit([watching(tmp_path / "e", layers=["relu"])])
-    with pytest.raises(ArgumentError, match=r"module='nett': the Classifier has no such module. Did you mean 'net'"):
+    with pytest.raises(ArgumentError, match=r"module='nett' is not a module of the Classifier. Did you mean 'net'"):
         fit([watching(tmp_path / "e", module="nett")])
     assert not (tmp_path / "e").exists()
 

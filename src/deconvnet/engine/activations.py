@@ -85,10 +85,20 @@ def scores(attached: Attachment, x: Float[Tensor, "n c *spatial"]) -> Tensor:
 
 def probabilities(attached: Attachment, x: Float[Tensor, "n c *spatial"]) -> Tensor:
     """How likely the network finds each class; see `DeconvNet.probabilities`."""
+    return with_probabilities(attached, x, [])[1]
+
+
+def with_probabilities(
+    attached: Attachment, x: Float[Tensor, "n c *spatial"], layers: Sequence[str]
+) -> tuple[dict[str, Tensor], Tensor]:
+    """What layers give for images, and how likely the network finds each class, out of one forward pass."""
     graph = attached.graph(x)
+    values = {name: value_of(graph, name) for name in layers}
     classes = class_scores(graph, attached.output, attached.operations.rows)
     wanted = classes.output if classes.skipped else classes.value
-    return as_probabilities(classes, _finite(attached, graph, x, [wanted]).values[wanted.name])
+    trace = _finite(attached, graph, x, [*values.values(), wanted])
+    activations = {name: trace.values[value.name] for name, value in values.items()}
+    return activations, as_probabilities(classes, trace.values[wanted.name])
 
 
 def as_probabilities(classes: ClassScores, output: Tensor) -> Tensor:

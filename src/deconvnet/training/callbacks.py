@@ -136,5 +136,5 @@ def _network(pl_module: LightningModule, name: str) -> nn.Module:
     except AttributeError:
         names = [each for each, _ in pl_module.named_modules() if each]
         raise ArgumentError(
-            f"module={name!r}: the {type(pl_module).__name__} has no such module.{did_you_mean(name, names)}"
+            f"module={name!r} is not a module of the {type(pl_module).__name__}.{did_you_mean(name, names)}"
         ) from None

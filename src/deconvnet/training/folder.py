@@ -78,7 +78,7 @@ class EvolutionFolder:
         snapshot.save(self.folder / _name(snapshot.epoch), force=True)
 
     def miss(self, epoch: int, why: str) -> None:
-        """Write down that there is no snapshot of an epoch.
+        """Write down that the snapshot of an epoch is missing.
 
         Raises:
             DeconvNetError: the disk refused.

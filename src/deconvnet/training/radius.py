@@ -35,7 +35,7 @@ def renormalise(model: nn.Module, radius: float | Mapping[str, float] = 0.1) -> 
 
     Raises:
         ArgumentError: a radius that is not above 0, or for what is not a convolution; no convolution; a weight that is
-            computed from other parameters (weight norm, pruning), has no values yet, or is flattened. Nothing is
+            computed from other parameters (weight norm, pruning), does not exist yet, or is flattened. Nothing is
             scaled then.
         NotFiniteError: a filter holds NaN or infinity. The others are scaled.
 

@@ -151,12 +151,12 @@ class Snapshots(Savable):
             dpi, title: as in `Plot`.
 
         Raises:
-            ArgumentError: there are no snapshots, or so many that the figure would be too large; the network takes
+            ArgumentError: not one snapshot, or so many that the figure would be too large; the network takes
                 neither images nor volumes.
         """
         keywords("Snapshots.figure", options, EvolutionOptions.__annotations__)
         if not len(self):
-            raise ArgumentError("there are no snapshots to draw.")
+            raise ArgumentError("there is not one snapshot to draw.")
         panels = [
             Panel(layer, [str(epoch) for epoch in self.epochs], [self._row(i, m) for m in range(self._maps(i))])
             for i, layer in enumerate(self.layers)
