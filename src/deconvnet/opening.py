@@ -12,8 +12,11 @@ from deconvnet._folders import has_unfinished
 
 _KINDS = {
     "Comparison": "results.comparison",
+    "Correspondence": "probes.correspondence_table",
     "Diagnosis": "probes.diagnosis",
     "EffectiveFields": "probes.effective_field",
+    "Invariance": "probes.invariance_curves",
+    "Occlusion": "probes.occlusion",
     "Reconstruction": "results.reconstruction",
     "Responsible": "results.responsible",
     "ResponsibleMaps": "results.responsible_maps",

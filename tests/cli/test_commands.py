@@ -335,11 +335,15 @@ def test_json_of_every_command_has_the_keys_that_are_documented(deconvnet, spec,
     Evolution(
         nn.Sequential(nn.Conv2d(3, 2, 3)), torch.rand(1, 3, 6, 6), folder=tmp_path / "watched", layers=["0"]
     ).after(1)
+    rows = [f"{name},eye,1,2,9,9" for name in ("a", "bad", "chelsea")]
+    (tmp_path / "parts.csv").write_text("\n".join(["photo,part,left,top,right,bottom", *rows]), encoding="utf-8")
     unit, made = ["set", "-l", "4", "-c", "1"], ["-l", "4", "-k", "1", "-q", "--workers", "0"]
     learned = ["--maps", "2", "--filter", "3", "--pool", "none", "--size", "24", "--iterations", "1", "-q"]
     lines: dict[str, list[str]] = {
         "explain": ["set"], "responsible": ["set", "-k", "2"], "responsible --sum": ["set", "--sum", "-o", "maps.png"],
         "report": ["set", "--maps", "1", "-l", "4"],
+        "invariance": ["set", "--angles", "none", "--scales", "none"],
+        "correspondence": ["set", "sample:chelsea", "--parts", "parts.csv"],
         "project": unit, "steps": unit, "compare": ["deconvnet", "guided", *unit], "layers": [], "demo": [],
         "atlas": ["set", "-o", "atlas", *made], "atlas --shard": ["set", "--shard", "0/1", "-o", "part", *made],
         "atlas-merge": ["part", "--photos", "set", "-o", "merged", "-q"], "sheet": ["atlas", "-l", "4"],

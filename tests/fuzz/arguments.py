@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 import deconvnet
 from deconvnet import Atlas, Box, DeconvNet, DeconvNetError, Preprocess, RuleSet, Unit, learn, probes, training
@@ -96,8 +97,8 @@ Usual = Mapping[str, tuple[Any, ...]]
 def _calls() -> dict[str, tuple[Callable[..., Any], Usual]]:
     """What is called, and for each argument values that are usual."""
     return {
-        **_of_networks(), **_of_diagnosis(), **_of_results(), **_of_photos(), **_of_atlases(), **_of_learning(),
-        **_of_training(),
+        **_of_networks(), **_of_occlusion(), **_of_diagnosis(), **_of_results(), **_of_photos(), **_of_atlases(),
+        **_of_learning(), **_of_training(),
     }  # fmt: skip
 
 
@@ -163,16 +164,48 @@ def _of_diagnosis() -> dict[str, tuple[Callable[..., Any], Usual]]:
     x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     diagnosis = probes.diagnose(net, x, fields=[])
     return {
-        "diagnose": (probes.diagnose, {
-            "net": (net,), "photos": (None, x, ["sample:chelsea"]), "loaded": (None, loaded),
-            "layers": (None, ["0"], ["0", "3"]), "fields": (None, [], "1", ["1", "3"]), "batch": (1, 16),
-            "limit": (None, 1), "progress": (None, print),
-        }),
-        "effective_fields": (probes.effective_fields, {
-            "net": (net,), "x": (x,), "layers": ("1", ["1", "3"]), "units": (1, 8), "seed": (0, 1),
-        }),
+        "diagnose": (
+            probes.diagnose,
+            {
+                "net": (net,),
+                "photos": (None, x, ["sample:chelsea"]),
+                "loaded": (None, loaded),
+                "layers": (None, ["0"], ["0", "3"]),
+                "fields": (None, [], "1", ["1", "3"]),
+                "batch": (1, 16),
+                "limit": (None, 1),
+                "progress": (None, print),
+            },
+        ),
+        "effective_fields": (
+            probes.effective_fields,
+            {
+                "net": (net,),
+                "x": (x,),
+                "layers": ("1", ["1", "3"]),
+                "units": (1, 8),
+                "seed": (0, 1),
+            },
+        ),
         "aliasing": (diagnosis.aliasing, {"stride": (None, 2, 4.0)}),
         "diagnosis figure": (diagnosis.figure, {"dpi": (40,), "title": ("", "x")}),
+    }
+
+
+def _of_occlusion() -> dict[str, tuple[Callable[..., Any], Usual]]:
+    _, loaded = runs.network()
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 3))
+    x = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    net = deconvnet.DeconvNet(model, x)
+    shapes = (None, np.ones((3, 3), bool), np.arange(256).reshape(16, 16) // 64, np.ones((1, 16, 16), bool))
+    return {
+        "occlude": (probes.occlude, {
+            "net": (net,), "x": (x,), "size": (None, 5, (4, 6)), "stride": (None, 4, (3, 5)), "mask": shapes,
+            "partial": (False, True), "fill": ("mean", "grey", "blur", 0.5, (0, 1, 2)),
+            "preprocess": (loaded.preprocess, None), "layer": (None, "1"), "channel": (None, 0, [0, 1]),
+            "targets": (None, [0, 2]), "memory": (None, "1GB"), "route": ("auto", "windowed", "dense"),
+            "progress": (None, print),
+        }),
     }  # fmt: skip
 
 

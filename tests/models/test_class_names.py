@@ -79,7 +79,7 @@ def test_names_that_two_classes_share_are_read():
         ("a.txt", b"\xff\xfec\x00a", "line 1 is not UTF-16 text"),
         ("a.txt", b"c\0a\0t\0", "it holds binary data and not text"),
         ("a.csv", "name\n", "it has a header and no names"),
-        ("a.csv", "0,cat\n1,dog, big\n", "row 2 has 3 columns and row 1 has 2; put names that hold a comma in quotes"),
+        ("a.csv", "0,cat\n1,dog, big\n", "row 2 has 3 columns and row 1 has 2; put what holds a comma in quotes"),
         ("a.csv", "0,cat\n1,\n", "the name in row 2 is empty"),
         ("a.csv", "id,name\n0,cat\n0,dog\n", "column 'id': index 0 stands twice, for 'cat' and for 'dog'"),
         (

@@ -615,3 +615,17 @@ class Divisors(TorchDispatchMode):
         if func is torch.ops.aten.div.Tensor:
             self.devices.append(args[1].device.type)
         return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("size", "short"), [((50, 50), 50), ((50, 50), None), ((40, 60), 70)])
+def test_a_box_of_the_photo_and_the_box_of_the_input_that_it_becomes_cover_each_other(size, short):
+    preprocess, photo, box = raw(size, short), (131, 217), Box((30, 100), (61, 129))
+    within = preprocess.box_in_input(box, photo)
+    back = preprocess.box_in_photo(within, photo)
+    assert all(a <= b for a, b in zip(back.low, box.low, strict=True))
+    assert all(a >= b for a, b in zip(back.high, box.high, strict=True))
+    assert all(low - 6 <= a for low, a in zip(box.low, back.low, strict=True))
+
+
+def test_a_box_that_is_cropped_away_lies_outside_the_input():
+    assert raw((50, 50), 50).box_in_input(Box((0, 0), (100, 20)), (100, 200)) == Box((0, -25), (50, -15))

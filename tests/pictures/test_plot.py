@@ -41,6 +41,11 @@ def test_text_is_text_in_a_vector_graphic_and_a_dollar_sign_starts_no_formula(tm
     assert {"$cat", "кошка × 2", "a title & more"} <= set(written)
 
 
+@pytest.mark.parametrize("suffix", [".svg", ".pdf", ".png"])
+def test_a_plot_needs_no_title(suffix: str, tmp_path: Path) -> None:
+    assert Plot(curve, 3, 2, dpi=60).save(tmp_path / f"a{suffix}") == (tmp_path / f"a{suffix}",)
+
+
 @pytest.mark.skipif(not shutil.which("pdftotext"), reason="poppler's tools are not installed")
 def test_text_is_text_in_a_pdf(tmp_path: Path) -> None:
     PLOT.save(tmp_path / "a.pdf")

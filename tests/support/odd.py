@@ -150,6 +150,8 @@ def good_calls(folder: Path) -> dict[str, Call]:
         **_of_networks(net, loaded, x, photo, folder),
         **_of_results(net, loaded, x, photo, folder),
         **_of_diagnosis(net, loaded, x),
+        **_of_moved_and_covered(net, loaded, x, photo),
+        **_of_occlusion(net, loaded, x),
         **_of_atlases(net, loaded, photo, folder),
         **_of_learning(photo, folder),
         **_of_training(net, x, folder),
@@ -206,6 +208,7 @@ def _of_networks(
         "Preprocess.notes": Call(prepare.notes, {"photo": deconvnet.load_photo(photo)}),
         "Preprocess.as_seen": Call(prepare.as_seen, {"photo": photo}),
         "Preprocess.box_in_photo": Call(prepare.box_in_photo, {"box": box, "photo_size": (SIZE, SIZE)}),
+        "Preprocess.box_in_input": Call(prepare.box_in_input, {"box": box, "photo_size": (SIZE, SIZE)}),
         "Preprocess.patch": Call(prepare.patch, {"photo": photo, "box": box}),
     }
 
@@ -308,6 +311,54 @@ def _of_diagnosis(net: DeconvNet, loaded: LoadedModel, x: torch.Tensor) -> dict[
         "probes.EffectiveFields.to_frame": Call(fields.to_frame),
         "probes.diagnose": Call(probes.diagnose, asked),
         "probes.effective_fields": Call(probes.effective_fields, {"net": net, "x": x, "layers": ["1"], "units": 2}),
+    }
+
+
+def _of_moved_and_covered(net: DeconvNet, loaded: LoadedModel, x: torch.Tensor, photo: np.ndarray) -> dict[str, Call]:
+    few = probes.Transforms((0, 1), (1,), (0, 90))
+    moved = probes.invariance(net, x, transforms=few)
+    part = {"photo": "a", "part": "eye", "left": 1, "top": 1, "right": 5, "bottom": 5}
+    parts = [probes.Part(**{**part, "photo": name}) for name in ("a", "b")]
+    asked = {"net": net, "photos": [photo, photo[::-1]], "parts": parts, "loaded": loaded, "names": ["a", "b"]}
+    covered = probes.correspondence(**asked, placements=1)
+    return {
+        "probes.Transforms": Call(probes.Transforms, vars(few)),
+        "probes.invariance": Call(probes.invariance, {"net": net, "x": x, "transforms": few}),
+        "probes.Curve": Call(probes.Curve, vars(moved.curve("scale", moved.layers[0]))),
+        "probes.Responses": Call(probes.Responses, vars(moved.responses[0])),
+        "probes.Invariance": Call(probes.Invariance, vars(moved)),
+        "probes.Invariance.__getitem__": Call(moved.__getitem__, {"kind": "scale"}),
+        "probes.Invariance.relative": Call(moved.relative, {"kind": "scale"}),
+        "probes.Invariance.curve": Call(moved.curve, {"kind": "scale", "layer": moved.layers[0]}),
+        "probes.Invariance.kept": Call(moved.kept, {"kind": "scale"}),
+        "probes.Invariance.rows": Call(moved.rows),
+        "probes.Invariance.to_frame": Call(moved.to_frame),
+        "probes.Invariance.figure": Call(moved.figure),
+        "probes.Invariance.save": Call(moved.save, {"path": "invariance", "force": True}),
+        "probes.Part": Call(probes.Part, part),
+        "probes.PartChanges": Call(probes.PartChanges, vars(covered.parts[0])),
+        "probes.correspondence": Call(probes.correspondence, asked, no_more_than={"placements": 2}),
+        "probes.Correspondence": Call(probes.Correspondence, vars(covered)),
+        "probes.Correspondence.rows": Call(covered.rows),
+        "probes.Correspondence.table": Call(covered.table),
+        "probes.Correspondence.to_frame": Call(covered.to_frame),
+        "probes.Correspondence.figure": Call(covered.figure),
+        "probes.Correspondence.save": Call(covered.save, {"path": "correspondence", "force": True}),
+    }
+
+
+def _of_occlusion(net: DeconvNet, loaded: LoadedModel, x: torch.Tensor) -> dict[str, Call]:
+    asked = {"net": net, "x": x, "size": 5, "stride": 4, "layer": "1", "preprocess": loaded.preprocess}
+    occlusion = probes.occlude(**asked)
+    return {
+        "probes.occlude": Call(probes.occlude, asked),
+        "probes.Occlusion": Call(probes.Occlusion, vars(occlusion)),
+        "probes.Occlusion.label": Call(occlusion.label, {"index": 0}),
+        "probes.Occlusion.on_grid": Call(occlusion.on_grid, {"values": occlusion.scores}),
+        "probes.Occlusion.on_pixels": Call(occlusion.on_pixels, {"values": occlusion.scores[:, 0]}),
+        "probes.Occlusion.to_frame": Call(occlusion.to_frame),
+        "probes.Occlusion.figure": Call(occlusion.figure),
+        "probes.Occlusion.save": Call(occlusion.save, {"path": "occlusion", "force": True}),
     }
 
 

@@ -10,12 +10,15 @@ from deconvnet._version import __version__
 from deconvnet.cli import (
     atlas,
     compare,
+    correspondence,
     demo,
     diagnose,
     evolution,
     explain,
+    invariance,
     layers,
     learn,
+    occlude,
     project,
     report,
     responsible,
@@ -65,7 +68,7 @@ def _says_interrupted(command: Callable[..., None]) -> Callable[..., None]:
 
 for command in (
     explain.explain, responsible.responsible, report.report, project.project, steps.steps, compare.compare,
-    diagnose.diagnose,
+    occlude.occlude, invariance.invariance, correspondence.correspondence, diagnose.diagnose,
     atlas.atlas, atlas.atlas_merge, sheet.sheet, learn.learn, learn.learned, evolution.evolution, layers.layers,
     demo.demo,
 ):  # fmt: skip

@@ -13,7 +13,7 @@ from deconvnet.core.graph import Graph, Value
 from deconvnet.core.rules import Rule
 from deconvnet.core.up import Trace, forward
 from deconvnet.engine.attachment import Attachment
-from deconvnet.engine.layers import Layer, class_scores, value_of
+from deconvnet.engine.layers import ClassScores, Layer, class_scores, value_of
 
 WatchActivations = Callable[[str, Tensor], object]
 
@@ -85,10 +85,29 @@ def scores(attached: Attachment, x: Float[Tensor, "n c *spatial"]) -> Tensor:
 
 def probabilities(attached: Attachment, x: Float[Tensor, "n c *spatial"]) -> Tensor:
     """How likely the network finds each class; see `DeconvNet.probabilities`."""
+    return with_probabilities(attached, x, [])[1]
+
+
+def with_probabilities(
+    attached: Attachment, x: Float[Tensor, "n c *spatial"], layers: Sequence[str]
+) -> tuple[dict[str, Tensor], Tensor]:
+    """What layers give for images, and how likely the network finds each class, out of one forward pass."""
     graph = attached.graph(x)
+    values = {name: value_of(graph, name) for name in layers}
     classes = class_scores(graph, attached.output, attached.operations.rows)
     wanted = classes.output if classes.skipped else classes.value
-    output = _finite(attached, graph, x, [wanted]).values[wanted.name]
+    trace = _finite(attached, graph, x, [*values.values(), wanted])
+    activations = {name: trace.values[value.name] for name, value in values.items()}
+    return activations, as_probabilities(classes, trace.values[wanted.name])
+
+
+def as_probabilities(classes: ClassScores, output: Tensor) -> Tensor:
+    """How likely classes are.
+
+    Args:
+        classes: where they are.
+        output: what the model returns if it ends in a softmax or the like, else the scores.
+    """
     if classes.skipped:  # the network says it itself
         return output.exp() if classes.skipped[0] == "log_softmax" else output
     return output.sigmoid() if output.ndim < 2 or output.shape[1] == 1 else output.softmax(1)

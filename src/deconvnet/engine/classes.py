@@ -14,7 +14,7 @@ from deconvnet._types import Unit
 from deconvnet.core.graph import Graph, Value
 from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.costs import Costs
-from deconvnet.engine.layers import ClassScores, Layer
+from deconvnet.engine.layers import ClassScores, Layer, class_scores
 from deconvnet.engine.passes import Pass, by_images
 from deconvnet.engine.project import Watch, collected
 from deconvnet.engine.seeds import Seeds, Start, check_start
@@ -25,7 +25,7 @@ from deconvnet.windows.receptive_field import Field
 
 def output_of(attached: Attachment, graph: Graph, images: int) -> Output:
     """What targets of a network are checked against."""
-    scores = attached.costs_of_classes(graph)[1].value
+    scores = class_scores(graph, attached.output, attached.operations.rows).value
     classes, *size = scores.sizes(1)[1:] or (1,)
     return Output(classes, tuple(size), images, attached.labels)
 

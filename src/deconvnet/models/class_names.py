@@ -1,17 +1,15 @@
 """The names of classes: out of a list, a text, CSV or JSON file, or one of the lists that come with the package."""
 
-import codecs
-import csv
 import json
 import re
 from collections.abc import Collection, Iterable, Sequence
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from deconvnet._checks import as_list, escaped, short
 from deconvnet._errors import ArgumentError
 from deconvnet._files import file_and_key, is_file
+from deconvnet._text import cells, decoded
 
 LABELS = ("imagenet", "imagenette")
 
@@ -90,7 +88,7 @@ def _of_file(path: Path, column: str) -> tuple[str, ...]:
         raise ValueError("there is no file of that name")
     if path.stat().st_size > _LARGEST:
         raise ValueError(f"it is larger than {_LARGEST >> 20} MiB")
-    text = _decoded(path.read_bytes())
+    text = decoded(path.read_bytes())
     if not text.strip():
         raise ValueError("it is empty")
     if path.suffix.lower() == ".json" and not column:
@@ -99,21 +97,6 @@ def _of_file(path: Path, column: str) -> tuple[str, ...]:
         return tuple(_of_table(text, column))
     lines = re.split(r"\r\n|\r|\n", text.rstrip())
     return tuple(_name(line, f"line {i}") for i, line in enumerate(lines, 1))
-
-
-def _decoded(data: bytes) -> str:
-    """Text in UTF-8, or in UTF-16 as Excel and PowerShell write it, which begins with a mark."""
-    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as fault:
-        line = data.count(b"\n", 0, fault.start) + 1
-        raise ValueError(
-            f"line {line} is not {encoding.upper().removesuffix('-SIG')} text; save the file as UTF-8"
-        ) from fault
-    if "\0" in text:
-        raise ValueError("it holds binary data and not text; save the file as UTF-8")
-    return text
 
 
 def _name(value: object, where: str) -> str:
@@ -182,7 +165,7 @@ def _json_name(value: object, where: str) -> str:
 
 
 def _of_table(text: str, column: str) -> list[str]:
-    rows = _rows(text)
+    rows = cells(text)
     header = _header(rows, column)
     body, first = (rows[1:], 2) if header else (rows, 1)
     if not body:
@@ -199,31 +182,6 @@ def _of_table(text: str, column: str) -> list[str]:
             f"whether column {header[index]!r} counts the classes is not clear: call it index, or remove it"
         )
     return _in_order(indices, names, f"column {(header[index] if header else index)!r}: ")
-
-
-def _rows(text: str) -> list[list[str]]:
-    """The cells of a table, by the first delimiter that cuts every row into as many."""
-    tables = [rows for delimiter in ",;\t|" if (rows := _cut(text, delimiter))]
-    if not tables:
-        raise ValueError("it is not CSV: a quotation mark is not where one belongs")
-    for rows in tables:
-        if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1:
-            return rows
-    rows = next((rows for rows in tables if len(rows[0]) > 1), tables[0])
-    for i, row in enumerate(rows, 1):
-        if len(row) != len(rows[0]):
-            raise ValueError(
-                f"row {i} has {len(row)} columns and row 1 has {len(rows[0])}; put names that hold a comma in quotes"
-            )
-    return rows
-
-
-def _cut(text: str, delimiter: str) -> list[list[str]]:
-    """The cells; none where quotation marks say that this is not the delimiter."""
-    try:
-        return list(csv.reader(StringIO(text.rstrip("\r\n"), newline=""), delimiter=delimiter, strict=True))
-    except csv.Error:
-        return []
 
 
 def _header(rows: Sequence[Sequence[str]], column: str) -> list[str] | None:

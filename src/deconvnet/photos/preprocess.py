@@ -19,9 +19,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from deconvnet._checks import as_index, as_list, as_number, instance, is_one_of, short
+from deconvnet._checks import instance, is_one_of, short
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet._types import Box
+from deconvnet.photos.fields import (
+    are_finite,
+    by,
+    is_size,
+    is_volume,
+    real,
+    real_numbers,
+    require,
+    whole,
+    whole_numbers,
+)
 from deconvnet.photos.levels import Levels, unit
 from deconvnet.photos.photo import Photo, PhotoLike, as_read, check_box, eight_bit, planes, read_photo, warn_of_dark
 from deconvnet.photos.values import Extents, Range, Reading
@@ -30,7 +41,6 @@ from deconvnet.photos.volumes import resampled
 Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest"]
 
 _MOST_RESIZED_PIXELS = 2**25
-_LONGEST = 2**31 - 1  # pixels of a side, in Pillow
 _MOST_CHANNELS = 4096
 _NAMES = {2: "height, width", 3: "depth, height, width"}
 
@@ -79,42 +89,42 @@ class Preprocess:
     def __post_init__(self) -> None:
         for field, convert in _FIELDS.items():  # lists too: this is also read from JSON
             object.__setattr__(self, field, convert(field, getattr(self, field)))
-        _require(
-            _is_size(self.size) or _is_volume(self.size),
+        require(
+            is_size(self.size) or is_volume(self.size),
             f"size is (height, width) in pixels or (depth, height, width) in voxels, not {short(self.size)}.",
         )
-        _require(
-            self.short_side is None or not _is_volume(self.size),
+        require(
+            self.short_side is None or not is_volume(self.size),
             f"short_side={short(self.short_side)}, but volumes are stretched to size: give None.",
         )
-        _require(
-            self.short_side is None or (_is_size((self.short_side,) * 2) and self.short_side >= max(self.size)),
+        require(
+            self.short_side is None or (is_size((self.short_side,) * 2) and self.short_side >= max(self.size)),
             f"short_side={short(self.short_side)} cannot hold a crop of {self.size}. Give a whole number"
             f" of at least {max(self.size)}, or None to stretch photos to the input's size.",
         )
-        _require(
+        require(
             type(self.channels) is int and 1 <= self.channels <= _MOST_CHANNELS,
             f"channels={short(self.channels)}, but it has to be a whole number, 1 to {_MOST_CHANNELS}.",
         )
         for field, values in (("mean", self.mean), ("std", self.std)):
-            _require(
+            require(
                 len(values) == self.channels,
                 f"{field} has {len(values)} values for channels={self.channels}. Give one each.",
             )
-        _require(_are_finite(self.mean), f"mean={short(self.mean)}, but it has to be finite numbers.")
+        require(are_finite(self.mean), f"mean={short(self.mean)}, but it has to be finite numbers.")
         for field, values in (("std", self.std), ("scale", (self.scale,))):
-            positive = _are_finite(values) and min(values) > 0
-            _require(positive, f"{field}={short(values)}, but it has to be finite and above 0.")
+            positive = are_finite(values) and min(values) > 0
+            require(positive, f"{field}={short(values)}, but it has to be finite and above 0.")
         choices = get_args(Interpolation)
         listed = is_one_of(self.interpolation, choices)
-        _require(listed, f"interpolation={short(self.interpolation)} not in {choices}.")
+        require(listed, f"interpolation={short(self.interpolation)} not in {choices}.")
         object.__setattr__(self, "value_range", self.reading.value_range)
 
     @property
     def reading(self) -> Reading:
         """How photos are read for the network."""
         channels = None if self.channels in (1, 3) else self.channels
-        return Reading(self.value_range, channels, volume=_is_volume(self.size))
+        return Reading(self.value_range, channels, volume=is_volume(self.size))
 
     def read(self, photo: PhotoLike) -> Photo:
         """The photo, as `load_photo` gives it with this `value_range` and number of channels.
@@ -214,9 +224,9 @@ class Preprocess:
         Raises:
             ArgumentError: it takes volumes.
         """
-        if _is_volume(self.size):
+        if is_volume(self.size):
             raise ArgumentError(
-                f"{what} is for networks of images, and this one takes volumes of {_by(self.size)} voxels. project, "
+                f"{what} is for networks of images, and this one takes volumes of {by(self.size)} voxels. project, "
                 "explain, steps, responsible and compare take these."
             )
 
@@ -229,7 +239,7 @@ class Preprocess:
         if not instance("photo", photo, Photo).is_volume or photo.size == self.size:
             return ()
         return (
-            f"The volume has {_by(photo.size)} voxels and was resampled to the network's {_by(self.size)}, along each "
+            f"The volume has {by(photo.size)} voxels and was resampled to the network's {by(self.size)}, along each "
             "axis by itself. If the network takes other sizes, --size D,H,W (size=) leaves the volume as it is.",
         )
 
@@ -244,15 +254,28 @@ class Preprocess:
         Raises:
             ArgumentError: a box that is empty or of another number of axes, or a size below 1.
         """
-        check_box(box, len(self.size))
-        photo_size = _whole_numbers("photo_size", photo_size)
-        is_size = _is_volume if _is_volume(self.size) else _is_size
-        _require(is_size(photo_size), f"photo_size is ({_NAMES[len(self.size)]}), not {short(photo_size)}.")
-        resized = self._resized_size(photo_size)
-        axes = list(zip(self._offset(resized), photo_size, resized, strict=True))
+        axes = self._axes(box, photo_size)
         # whole-number arithmetic: floor and ceiling must not depend on a float's last bit
         low = tuple((x + o) * n // r for x, (o, n, r) in zip(box.low, axes, strict=True))
         high = tuple(-(-(x + o) * n // r) for x, (o, n, r) in zip(box.high, axes, strict=True))
+        return Box(low, high)
+
+    def box_in_input(self, box: Box, photo_size: tuple[int, ...]) -> Box:
+        """The box of input pixels that a box of photo pixels covers, rounded outward; the inverse of `box_in_photo`.
+
+        Args:
+            box: low and high (row, column) in the photo; may reach past the border. Of a volume (depth, row, column).
+            photo_size: height and width of the photo; of a volume depth, height and width.
+
+        Returns:
+            A box that may reach past the border of the input, of which it lies outside where the photo is cropped.
+
+        Raises:
+            ArgumentError: as `box_in_photo`.
+        """
+        axes = self._axes(box, photo_size)
+        low = tuple(x * r // n - o for x, (o, n, r) in zip(box.low, axes, strict=True))
+        high = tuple(-(-x * r // n) - o for x, (o, n, r) in zip(box.high, axes, strict=True))
         return Box(low, high)
 
     def patch(self, photo: PhotoLike, box: Box) -> Image.Image:
@@ -274,6 +297,19 @@ class Preprocess:
         self.check_images("patch")
         loaded = read_photo(photo, self.reading)
         return loaded.cut(self.box_in_photo(box, loaded.size))
+
+    def _axes(self, box: Box, photo_size: tuple[int, ...]) -> list[tuple[int, int, int]]:
+        """Of each axis the offset of the crop, and the photo's length before and after resizing.
+
+        Raises:
+            ArgumentError: as `box_in_photo`.
+        """
+        check_box(box, len(self.size))
+        lengths = whole_numbers("photo_size", photo_size)
+        suits = is_volume if is_volume(self.size) else is_size
+        require(suits(lengths), f"photo_size is ({_NAMES[len(self.size)]}), not {short(lengths)}.")
+        resized = self._resized_size(lengths)
+        return list(zip(self._offset(resized), lengths, resized, strict=True))
 
     def _fitted(self, photo: Photo) -> Levels:
         """(h, w, c) or (d, h, w, c), resized and cropped."""
@@ -337,56 +373,10 @@ def _constants(
     return white, mean_there, std_there
 
 
-def _whole(field: str, value: Any) -> Any:
-    """A whole number as an int; anything else as it is, for the checks to name."""
-    index = as_index(value)
-    return value if index is None else index
-
-
-def _real(field: str, value: Any) -> Any:
-    """A number as a Python number; anything else as it is."""
-    return value if isinstance(value, int | float) or math.isnan(as_number(value)) else as_number(value)
-
-
-def _whole_numbers(field: str, values: Any) -> Any:
-    return tuple(_whole(field, value) for value in _listed(field, values))
-
-
-def _real_numbers(field: str, values: Any) -> Any:
-    return tuple(_real(field, value) for value in _listed(field, values))
-
-
-def _listed(field: str, values: Any) -> list[Any]:
-    listed = as_list(values)
-    if listed is None:
-        raise ArgumentError(f"{field} is a tuple of numbers, not {short(values)}.")
-    return listed
-
-
 _FIELDS: dict[str, Callable[[str, Any], Any]] = {
-    "size": _whole_numbers, "short_side": _whole, "channels": _whole, "mean": _real_numbers, "std": _real_numbers,
-    "scale": _real,
+    "size": whole_numbers, "short_side": whole, "channels": whole, "mean": real_numbers, "std": real_numbers,
+    "scale": real,
 }  # fmt: skip
-
-
-def _is_size(values: tuple[object, ...]) -> bool:
-    return len(values) == 2 and _are_lengths(values)
-
-
-def _is_volume(values: tuple[object, ...]) -> bool:
-    return len(values) == 3 and _are_lengths(values)
-
-
-def _are_lengths(values: tuple[object, ...]) -> bool:
-    return all(type(value) is int and 0 < value <= _LONGEST for value in values)
-
-
-def _by(size: tuple[int, ...]) -> str:
-    return "x".join(map(str, size))
-
-
-def _are_finite(values: tuple[object, ...]) -> bool:
-    return all(math.isfinite(as_number(value)) for value in values)
 
 
 def check_levels(levels: object, shape: tuple[int, ...]) -> None:
@@ -400,8 +390,3 @@ def check_levels(levels: object, shape: tuple[int, ...]) -> None:
         raise ArgumentError(f"levels is a tensor of shape (n, {named}); got {short(levels)}.")
     if levels.dtype != torch.uint8 and not levels.dtype.is_floating_point:
         raise ArgumentError(f"levels are uint8 or floats; got {levels.dtype}.")
-
-
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise ArgumentError(otherwise)

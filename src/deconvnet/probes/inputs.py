@@ -40,6 +40,8 @@ class Inputs:
         if isinstance(images, Tensor):
             if not images.ndim or not len(images):
                 raise ArgumentError(f"photos are one image or more; got a tensor of shape {tuple(images.shape)}.")
+            if images.layout != torch.strided or images.is_meta:
+                raise ArgumentError("photos are a dense tensor that holds values; the one given is not.")
             self._images, self._order = images, pick.indices(len(images))
             return
         if loaded is None:
