@@ -220,7 +220,7 @@ class _NotRecordable(Exception):
     """What a recording cannot do again."""
 
 
-class _Reads(TorchDispatchMode):
+class _Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
     """Notes what is read and was not made meanwhile, and refuses what a recording cannot do again.
 
     Whatever is read must stay where it is as long as there is a recording: a table that was worked out once may have
@@ -234,7 +234,7 @@ class _Reads(TorchDispatchMode):
     """
 
     def __init__(self, device: torch.device) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's own
         self.device = device
         self.tensors: dict[int, Tensor] = {}
         self._results: set[int] = set()
@@ -313,7 +313,8 @@ class CudaGraphs:
     def record(self, run: Callable[[], Tensors], device: torch.device) -> tuple[Tensors, Callable[[], Any], int]:
         """As `Recorder.record`. Other threads must not wait for the whole device meanwhile."""
         with torch.cuda.device(device):
-            before, aside, graph = torch.cuda.current_stream(), torch.cuda.Stream(), torch.cuda.CUDAGraph()
+            aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's own
+            before, graph = torch.cuda.current_stream(), torch.cuda.CUDAGraph()
             aside.wait_stream(before)
             with torch.cuda.stream(aside):  # put back by this where a capture fails, which PyTorch's own does not
                 run()  # what is set up once for a stream must not be set up in a capture

@@ -56,6 +56,7 @@ def carried_down(
         return signals
 
     held, derived = held_and_derived(way.graph, trace.tensors)
-    given = {**arrived, **derived, **{of: without_repeats(tensor) for of, tensor in memory.items()}}
+    given: Tensors = {**arrived, **derived}
+    given |= {of: without_repeats(tensor) for of, tensor in memory.items()}
     kind = ("down", way, steps.start, steps.stop, bool(folds), *lengths.items())
     return replays.run(kind, way.graph, run, given, held)
