@@ -160,7 +160,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--draws", type=int, default=5, help="times that photos are drawn")
     parser.add_argument("--unit-length", action="store_true", help="scale the features of each photo to unit length")
     parser.add_argument("--scratch-draws", type=int, default=3, help="networks trained from scratch; 0: none")
-    parser.add_argument("--scratch-epochs", type=int, default=40)
+    parser.add_argument("--scratch-epochs", type=int, default=120)
     parser.add_argument("--rate", type=float, default=0.02, help="highest learning rate, from scratch")
     args = parser.parse_args()
     if min(args.few) < 3 or args.draws < 1:
