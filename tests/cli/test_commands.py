@@ -328,7 +328,7 @@ def documented(title: str) -> dict[str, list[str]]:
 def test_json_of_every_command_has_the_keys_that_are_documented(deconvnet, spec, tmp_path):
     photo(tmp_path / "set" / "a.png")
     (tmp_path / "set" / "bad.png").write_bytes(b"no picture")
-    rows = [f"{name},eye,1,2,9,9" for name in ("a", "bad", "chelsea")]
+    rows = ["a,eye,9,9,20,20", "bad,eye,9,9,20,20", "chelsea,eye,142,86,198,142"]
     (tmp_path / "parts.csv").write_text("\n".join(["photo,part,left,top,right,bottom", *rows]), encoding="utf-8")
     unit, made = ["set", "-l", "4", "-c", "1"], ["-l", "4", "-k", "1", "-q", "--workers", "0"]
     learned = ["--maps", "2", "--filter", "3", "--pool", "none", "--size", "24", "--iterations", "1", "-q"]

@@ -16,6 +16,7 @@ from deconvnet.cli.photos import PhotoInput
 
 if TYPE_CHECKING:
     from deconvnet.pictures.figure import Figure
+    from deconvnet.pictures.plot import Plot
 
 
 def picture_paths(
@@ -76,7 +77,7 @@ def output_paths(
     return paths
 
 
-def save_in_folder(figure: "Figure", path: Path, *, force: bool) -> tuple[Path, ...]:
+def save_in_folder(figure: "Figure | Plot", path: Path, *, force: bool) -> tuple[Path, ...]:
     """Write a figure, and return the paths of its files; the folder for them is made if need be.
 
     Raises:
