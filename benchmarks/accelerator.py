@@ -37,11 +37,12 @@ TABLES: dict[str, tuple[str, Mapping[str, str]]] = {
     "classes": (
         "A class of one photo, ms. The aim is the largest ratio of ours to the ten lines, both eager.",
         {"network": "", "forward ms": ".2f", "ours ms": ".2f", "ten lines ms": ".2f", "ratio": ".2f", "aim": "",
-         "ten lines, graph ms": ".2f", "Captum ms": ".2f", "Captum's picture": ""},
+         "ours, graphs ms": ".2f", "ten lines, graph ms": ".2f", "Captum ms": ".2f", "Captum's picture": ""},
     ),
     "units": (
         "Units of one photo, each map's strongest, ms. The ratio is that of the ten lines to `auto`.",
-        {"network": "", "layer": "", "units": "d", "forward ms": ".2f", "auto ms": ".2f", "windowed ms": ".2f",
+        {"network": "", "layer": "", "units": "d", "forward ms": ".2f", "auto ms": ".2f", "auto, graphs ms": ".2f",
+         "windowed ms": ".2f",
          "dense ms": ".2f", "ten lines ms": ".2f", "ten lines": "", "ratio": ".1f", "aim": "", "Captum ms": ".0f",
          "Captum ratio": ".0f", "in windows": "", "auto beside best": ".2f", "other switch": "d"},
     ),
@@ -49,6 +50,11 @@ TABLES: dict[str, tuple[str, Mapping[str, str]]] = {
         "Sparse coding of 32 filters of 8x8 on images of 256x256 at once, 40 iterations.",
         {"images": "d", "ms an image": ".2f", "aim": "", "arrays once, ms an image": ".3f",
          "objective beside float64's": ".1e", "copies to the CPU in an iteration": ".2f"},
+    ),
+    "learning": (
+        "An update of 32 filters of 7x7 by `fit`, 30 iterations, from images of 150x150.",
+        {"boundary": "", "images": "d", "ms an update": ".2f", "batch once, ms": ".3f",
+         "copies to the CPU in an update": ".2f"},
     ),
     "atlas": (
         "A whole atlas, pictures included, s.",

@@ -54,6 +54,7 @@ def plan(*, quick: bool = False) -> dict[str, Planned]:
             for number, least in ((count, aim), (FEW, FEW_AIM))
         ),
         Planned("coding | sparse coding", "coding"),
+        *(Planned(f"learning | {boundary}", "learning", (boundary,)) for boundary in ("circular", "valid")),
         Planned("atlas | SqueezeNet 1.1", "atlas", ("SqueezeNet 1.1", workers[-1])),
         *(Planned(f"scan | {name} | {number}", "scans", (name, number)) for number in workers for name in SCANS),
     ]

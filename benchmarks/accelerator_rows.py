@@ -4,6 +4,7 @@ import copy
 import os
 import re
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -32,8 +33,9 @@ from peers import TenLines, as_graph, captum_class, captum_units, class_lines, t
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from deconvnet import DeconvNet, LoadedModel, costs, open_photos
-from deconvnet.learn import LocalContrastNorm, Solution, sparse_code
+from deconvnet import DeconvNet, DeconvNetWarning, LoadedModel, Reconstruction, costs, open_photos
+from deconvnet.learn import AdaptiveDeconvNet, LocalContrastNorm, Solution, fit, sparse_code
+from deconvnet.learn.convolve import Boundary
 
 Row = dict[str, Any]
 ROUTES = ("auto", "windowed", "dense")
@@ -85,8 +87,19 @@ def _model(setting: Setting, name: str) -> nn.Module:
 
 
 @cache
-def _net(setting: Setting, name: str) -> DeconvNet:
-    return DeconvNet(_model(setting, name), _photo(setting))
+def _net(setting: Setting, name: str, *, cuda_graphs: bool = False) -> DeconvNet:
+    return DeconvNet(_model(setting, name), _photo(setting), cuda_graphs=cuda_graphs)
+
+
+def as_graphs(setting: Setting, name: str, run: Callable[[DeconvNet], Reconstruction]) -> float:
+    """Milliseconds of what a network is asked for, recorded and replayed, after it was compared."""
+    net = _net(setting, name, cuda_graphs=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeconvNetWarning)  # which says why it cannot be recorded
+        for _ in range(2):
+            run(net)
+    _check_same(run(net).full(), run(_net(setting, name)).full())
+    return setting.time(partial(run, net), 20)
 
 
 def _photo(setting: Setting) -> Tensor:
@@ -151,7 +164,7 @@ def _summary(errors: Tensor) -> Row:
 
 
 def classes(setting: Setting, name: str, aim: float) -> Row:
-    """One class: ours, the ten lines, the same as a CUDA graph, and Captum."""
+    """One class: ours and the ten lines, both as CUDA graphs too, and Captum."""
     net, x, target = _net(setting, name), _photo(setting), 3
     ours, lines = partial(net.explain, x, target), class_lines(net.model, x, target)
     picture = lines()
@@ -160,6 +173,7 @@ def classes(setting: Setting, name: str, aim: float) -> Row:
     row["ours ms"], row["ten lines ms"] = setting.time(ours, 20), setting.time(lines, 20)
     row["ratio"] = row["ours ms"] / row["ten lines ms"]
     if x.is_cuda:
+        row["ours, graphs ms"] = as_graphs(setting, name, lambda net: net.explain(x, target))
         replay, of_graph = as_graph(lines)
         replay()
         _check_same(of_graph, picture)
@@ -214,6 +228,9 @@ def units(setting: Setting, name: str, layer: str, count: int, aim: float) -> Ro
         "in windows": _in_windows(net, layer),
         "other switch": max(other),
     }
+    if x.is_cuda:
+        asked = {"channel": f"top:{count}"}
+        row["auto, graphs ms"] = as_graphs(setting, name, lambda net: net.project(x, layer, **asked))
     captum = captum_units(net.model, layer, x, ours.units[:4])
     if captum is not None:
         row["Captum ms"] = setting.time(captum) * count / len(ours.units[:4])
@@ -274,6 +291,23 @@ def _objective(solution: Solution, images: Tensor, filters: Tensor) -> Tensor:
     spectra = torch.fft.rfft2(codes) * torch.fft.rfft2(filters[:, 0].double(), s=size)
     residual = images[:, 0].double() - torch.fft.irfft2(spectra.sum(1), s=size)
     return 0.5 * residual.square().sum((1, 2)) + LAM * codes.abs().sum((1, 2, 3))
+
+
+def learning(setting: Setting, boundary: Boundary) -> Row:
+    """Updates of the filters of a layer by `fit`: time for each, and what goes to the CPU in one."""
+    side, count, few = setting.few(150, 24), setting.few(16, 2), setting.few(4, 2)
+    random = torch.Generator().manual_seed(0)
+    batches = [torch.randn(few, 1, side, side, generator=random).to(setting.device) for _ in range(2 * count)]
+    net = AdaptiveDeconvNet.of([setting.few(32, 3)], kernel=7, pool=None, boundary=boundary).to(setting.device)
+    run = partial(fit, net, max_iter=setting.few(30, 3))
+    copies, fewer = (_copies_to_cpu(partial(run, batches[:number])) for number in (2 * count, count))
+    return {
+        "boundary": boundary,
+        "images": few,
+        "ms an update": setting.time(partial(run, batches[:count])) / count,
+        "batch once, ms": setting.time(batches[0].clone),
+        "copies to the CPU in an update": (copies - fewer) / count,
+    }
 
 
 class _CopiesToCpu(TorchDispatchMode):

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from deconvnet.models.zfnet import ZFNET_MINI_INPUT_SIZE, zfnet_mini
+from deconvnet.training import renormalise
 
 SIZE = ZFNET_MINI_INPUT_SIZE
 MEAN = (0.485, 0.456, 0.406)
@@ -73,15 +74,6 @@ def augment(photos: Tensor, random: torch.Generator) -> Tensor:
     grey = x.mean(1, keepdim=True)
     x = grey + (x - grey) * uniform(0.6, 1.4).view(-1, 1, 1, 1)
     return normalise(x.clamp(0, 1))
-
-
-def renormalise_filters(model: nn.Module) -> None:
-    """Scale every convolution filter whose RMS exceeds the radius back to it (paper, section 3)."""
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, nn.Conv2d):
-                rms = module.weight.square().mean((1, 2, 3), keepdim=True).sqrt()
-                module.weight.mul_((FILTER_RADIUS / rms).clamp(max=1))
 
 
 def average_into(average: dict[str, Tensor], model: nn.Module, step: int) -> None:
@@ -170,7 +162,7 @@ def main() -> None:
             loss.backward()
             optimiser.step()
             schedule.step()
-            renormalise_filters(model)
+            renormalise(model, FILTER_RADIUS)
             average_into(average, model, step)
             total, step = total + loss.item(), step + 1
         line = f"epoch {epoch} loss {total / steps_per_epoch:.4f} minutes {(time.time() - start) / 60:.1f}"

@@ -53,7 +53,10 @@ def test_what_is_not_there_is_told_apart(atlas: Path, tmp_path: Path):
     for path, words in (
         (tmp_path / "nowhere", r"nowhere' does not exist"),
         (atlas / "manifest.json", r"manifest\.json' is a file. Open its folder, '.*atlas'"),
-        (tmp_path, r"holds nothing that deconvnet saved: result\.json, manifest\.json, learned\.safetensors are all"),
+        (
+            tmp_path,
+            r"nothing that deconvnet saved: result\.json, manifest\.json, learned\.safetensors, evolution\.json are",
+        ),
     ):
         with pytest.raises(DeconvNetError, match=words):
             deconvnet.open(path)

@@ -16,6 +16,7 @@ from deconvnet._types import LayerInfo, Precision, Unit
 from deconvnet.capture.captures import Captures
 from deconvnet.capture.untouched import computing
 from deconvnet.core.operations import OperationTable, operations
+from deconvnet.core.replays import replays_if
 from deconvnet.core.rules import RuleSet, Smooth, rule_set
 from deconvnet.engine import activations as engine_activations
 from deconvnet.engine import classes as engine_classes
@@ -75,6 +76,8 @@ class DeconvNet:
             products to 10 bits. By default the type of the weights, and float32 is never shortened, whatever PyTorch
             is set to.
         deterministic: use algorithms that give the same bits every time on a GPU. On a CPU they do anyway.
+        cuda_graphs: on a CUDA device, record what is asked for again at the same sizes as CUDA graphs and replay them.
+            They hold up to `memory` bytes. Results may differ in the last digits; not with `deterministic`.
 
     Attributes:
         rules: the rule set.
@@ -106,13 +109,15 @@ class DeconvNet:
         operations: OperationTable = operations,
         precision: Precision | None = None,
         deterministic: bool = False,
+        cuda_graphs: bool = False,
     ) -> None:
         self.rules = rule_set(rules, smooth)
         arithmetic = Arithmetic(precision, deterministic)
         self.output = output_name(output)
         budget = None if memory is None else in_bytes(memory)
         names = None if labels is None else class_names(labels)
-        captures = Captures(model, example_input, arithmetic)
+        replays = replays_if(cuda_graphs, budget, deterministic=deterministic)
+        captures = Captures(model, example_input, arithmetic, replays)
         self._attached = Attachment(captures, self.rules, operations, self.output, budget, names, arithmetic)
         self._attached.graph(captures.example)
         self._attached.check_labels(names)

@@ -13,23 +13,27 @@ from deconvnet._folders import has_unfinished
 _KINDS = {
     "Comparison": "results.comparison",
     "Correspondence": "probes.correspondence_table",
+    "Diagnosis": "probes.diagnosis",
+    "EffectiveFields": "probes.effective_field",
     "Invariance": "probes.invariance_curves",
+    "Occlusion": "probes.occlusion",
     "Reconstruction": "results.reconstruction",
     "Responsible": "results.responsible",
     "ResponsibleMaps": "results.responsible_maps",
+    "Snapshot": "training.snapshots",
+    "Snapshots": "training.snapshots",
     "Steps": "results.steps",
 }
 """By name, the module of each class of results that can be saved."""
 
 
 def open(folder: str | Path) -> Any:
-    """What `save`, `build_atlas` or `learn_photos` left in a folder.
+    """What `save`, `build_atlas`, `learn_photos` or `training.Evolution` left in a folder.
 
     Returns:
-        A `Reconstruction`, `Responsible`, `ResponsibleMaps`, `Steps`, `Comparison`, or a result of `probes` such as
-        `probes.Invariance`, as it was when it was saved, with
-        its tensors on the CPU; an `Atlas`, for which torch is not imported; or a `learn.Learned`. Older versions'
-        folders are read too.
+        A `Reconstruction`, `Responsible`, `ResponsibleMaps`, `Steps` or `Comparison`, or the result of an experiment,
+        such as a `probes.Diagnosis`, as it was when it was saved, with its tensors on the CPU; an `Atlas`, for which
+        torch is not imported; a `learn.Learned`; or `training.Snapshots`. Older versions' folders are read too.
 
     Raises:
         DeconvNetError: the folder holds none of these, or one that is unfinished, damaged or newer than this package;
@@ -81,9 +85,16 @@ def _learned(folder: Path) -> Any:
     return Learned.open(folder)
 
 
+def _snapshots(folder: Path) -> Any:
+    from deconvnet.training.folder import read_snapshots
+
+    return read_snapshots(folder)
+
+
 _READERS: dict[str, Callable[[Path], Any]] = {
     "result.json": _result,
     "manifest.json": _atlas,
     "learned.safetensors": _learned,
+    "evolution.json": _snapshots,
 }
 """By the file that is written last, what reads the folder."""

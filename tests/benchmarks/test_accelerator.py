@@ -22,8 +22,10 @@ TINY = [
     "classes | SqueezeNet 1.1",
     "units | SqueezeNet 1.1 features.7 | 256",
     "coding | sparse coding",
+    "learning | circular",
     "scan | SqueezeNet 1.1 | 0",
 ]
+ONLY_SOMEWHERE = {"what", "ours, graphs ms", "auto, graphs ms", "ten lines, graph ms", "ten lines, largest"}
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:captum")
 
 
@@ -44,7 +46,7 @@ def check_row(name: str, row: dict[str, Any]) -> None:
     """It did not fail, and fills every column but those of a GPU."""
     assert row["row"] == name and "failed" not in row, row.get("traceback")
     _, columns = accelerator.TABLES[PLAN[name].table]
-    assert set(columns) - set(row) <= {"what", "ten lines, graph ms", "ten lines, largest"}
+    assert set(columns) - set(row) <= ONLY_SOMEWHERE
     assert "nan" not in accelerator.line(accelerator.cells(row, columns))
 
 
@@ -73,6 +75,15 @@ def test_rows_of_every_kind_run_one_after_another(tmp_path: Path, capsys, flags:
 @pytest.mark.parametrize("name", [name for name in PLAN if name != "machine"])
 def test_every_row_runs(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: None):
     check_row(name, measured([name], tmp_path, capsys)[0])
+
+
+def test_what_is_timed_as_graphs_is_compared_first(tmp_path: Path, monkeypatch):
+    monkeypatch.setitem(measure.MODELS, "SqueezeNet 1.1", Tiny)
+    setting, name = accelerator_rows.Setting("cpu", tmp_path, quick=True), "SqueezeNet 1.1"
+    x, computes = torch.rand(1, 3, 64, 64), accelerator_rows._net(setting, name)
+    assert accelerator_rows.as_graphs(setting, name, lambda net: net.explain(x, 3)) > 0
+    with pytest.raises(ValueError, match="not the same pictures"):
+        accelerator_rows.as_graphs(setting, name, lambda net: net.explain(x, int(net is computes)))
 
 
 def test_flags_for_tf32_are_untouched_while_accuracy_is_measured(tmp_path: Path, capsys, flags: None, monkeypatch):
@@ -118,7 +129,7 @@ def test_rows_stand_in_their_tables_and_in_the_log(tmp_path: Path, capsys: pytes
     printed = capsys.readouterr()
     assert failed == [rows[2]] and printed.err == "accuracy | b: too slow\n"
     assert "- device: a card\n" in printed.out and "| a | 4 | 1.0e-06 | 2.0e-06 | - |\n" in printed.out
-    assert "| c | 1.00 | - | - | - | 0.5 | - | - | - |\n" in printed.out
+    assert "| c | 1.00 | - | - | - | 0.5 | - | - | - | - |\n" in printed.out
     assert [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()] == rows
 
 

@@ -21,6 +21,7 @@ import pytest
 import torch
 from PIL import Image
 from support.commands import captured_once
+from torch import nn
 from typer.main import get_command
 
 import deconvnet as package
@@ -31,6 +32,7 @@ from deconvnet.cli.commands import app
 from deconvnet.cli.options import ModelFlags, feature_map, feature_maps, parse_numbers
 from deconvnet.cli.reference import name_of
 from deconvnet.results.responsible import CONTRIBUTIONS
+from deconvnet.training import Evolution
 
 SOURCE = Path(package.__file__).parent.parent
 
@@ -226,7 +228,9 @@ def test_help_imports_no_torch(tmp_path):
     code = """
 import sys
 from deconvnet.cli import main
-commands = "explain", "responsible", "report", "project", "steps", "compare", "layers", "demo", "learn", "learned"
+commands = (
+    "explain", "responsible", "report", "project", "steps", "compare", "layers", "demo", "learn", "learned", "evolution"
+)
 for command in ("", *commands):
     sys.argv = ["deconvnet", *command.split(), "--help"]
     try:
@@ -246,7 +250,7 @@ def test_every_command_that_takes_a_model_takes_all_of_its_flags():
     assert taken - {"spec"} <= shared
     for command in app.registered_commands:
         flags = set(inspect.signature(command.callback).parameters)
-        assert flags >= shared or name_of(command) in ("demo", "sheet", "learn", "learned")
+        assert flags >= shared or name_of(command) in ("demo", "sheet", "learn", "learned", "evolution")
 
 
 def test_a_flag_has_the_same_other_spellings_on_every_command():
@@ -328,6 +332,9 @@ def documented(title: str) -> dict[str, list[str]]:
 def test_json_of_every_command_has_the_keys_that_are_documented(deconvnet, spec, tmp_path):
     photo(tmp_path / "set" / "a.png")
     (tmp_path / "set" / "bad.png").write_bytes(b"no picture")
+    Evolution(
+        nn.Sequential(nn.Conv2d(3, 2, 3)), torch.rand(1, 3, 6, 6), folder=tmp_path / "watched", layers=["0"]
+    ).after(1)
     rows = ["a,eye,9,9,20,20", "bad,eye,9,9,20,20", "chelsea,eye,142,86,198,142"]
     (tmp_path / "parts.csv").write_text("\n".join(["photo,part,left,top,right,bottom", *rows]), encoding="utf-8")
     unit, made = ["set", "-l", "4", "-c", "1"], ["-l", "4", "-k", "1", "-q", "--workers", "0"]
@@ -340,9 +347,9 @@ def test_json_of_every_command_has_the_keys_that_are_documented(deconvnet, spec,
         "project": unit, "steps": unit, "compare": ["deconvnet", "guided", *unit], "layers": [], "demo": [],
         "atlas": ["set", "-o", "atlas", *made], "atlas --shard": ["set", "--shard", "0/1", "-o", "part", *made],
         "atlas-merge": ["part", "--photos", "set", "-o", "merged", "-q"], "sheet": ["atlas", "-l", "4"],
-        "learn": ["set", "-o", "learned", *learned], "learned": ["learned"],
+        "learn": ["set", "-o", "learned", *learned], "learned": ["learned"], "evolution": ["watched"],
     }  # fmt: skip
-    without = {"demo", "sheet", "learn", "learned"}
+    without = {"demo", "sheet", "learn", "learned", "evolution"}
     of_run, of_photo = documented("keys of the object"), documented("keys of each photo")
     assert of_run.keys() == lines.keys()
     for command, arguments in lines.items():

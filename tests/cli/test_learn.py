@@ -203,7 +203,7 @@ def test_a_command_line_that_is_wrong_in_itself_ends_with_2(deconvnet, flags):
 def test_after_control_c_resume_goes_on_to_the_same_file(deconvnet, monkeypatch, seconds):
     assert deconvnet("learn", "photos", "-o", "whole", *SMALL, "-q").code == 0
     monkeypatch.setattr(train, "_SAVE_SECONDS", seconds)
-    real, calls = train._improve, [0]
+    real, calls = train.improve, [0]
 
     def interrupted(*arguments: object, **options: object) -> object:
         calls[0] += 1
@@ -212,7 +212,7 @@ def test_after_control_c_resume_goes_on_to_the_same_file(deconvnet, monkeypatch,
         return real(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_improve", interrupted)
+        patch.setattr(train, "improve", interrupted)
         done = deconvnet("learn", "photos", "-o", "out", *SMALL, "-q")
     assert done.code == 130 and done.out == ""
     assert re.fullmatch(r"deconvnet: interrupted\. Continue with: .* --resume\n", done.err)
@@ -299,3 +299,13 @@ def test_what_cannot_be_drawn_is_told_and_nothing_is_written(deconvnet):
     ):
         told(deconvnet("learned", *arguments), words)
         assert names() == before
+
+
+def test_the_device_is_where_the_network_learns_and_one_that_is_not_there_is_told(deconvnet, tmp_path, monkeypatch):
+    told(deconvnet("learn", "photos", "-o", "out", *SMALL, "--device", "cuda:77"), "device='cuda:77' cannot be used")
+    told(deconvnet("learn", "photos", "-o", "out", *SMALL, "--device", "toaster"), "device='toaster' cannot be used")
+    assert not (tmp_path / "out").exists()
+    seen = []
+    monkeypatch.setattr("deconvnet.models.load.usable_device", lambda name: seen.append(name) or "cpu")
+    assert deconvnet("learn", "photos", "-o", "out", *SMALL, "--device", "cuda", "-q").code == 0
+    assert seen == ["cuda"]

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 import deconvnet
-from deconvnet import Atlas, Box, DeconvNet, DeconvNetError, Preprocess, RuleSet, Unit, learn, probes
+from deconvnet import Atlas, Box, DeconvNet, DeconvNetError, Preprocess, RuleSet, Unit, learn, probes, training
 from fuzz import runs
 
 _PYTHONS_OWN = re.compile(r"missing \d+ required|unexpected keyword|positional argument|multiple values for")
@@ -95,8 +96,10 @@ Usual = Mapping[str, tuple[Any, ...]]
 @cache
 def _calls() -> dict[str, tuple[Callable[..., Any], Usual]]:
     """What is called, and for each argument values that are usual."""
-    results = {**_of_results(), **_of_moved_and_covered()}
-    return {**_of_networks(), **results, **_of_photos(), **_of_atlases(), **_of_learning()}
+    return {
+        **_of_networks(), **_of_occlusion(), **_of_diagnosis(), **_of_results(), **_of_photos(), **_of_atlases(),
+        **_of_learning(), **_of_training(), **_of_moved_and_covered(),
+    }  # fmt: skip
 
 
 def _of_networks() -> dict[str, tuple[Callable[..., Any], Usual]]:
@@ -119,7 +122,7 @@ def _of_networks() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "DeconvNet": (DeconvNet, {
             "model": (net.model,), "example_input": (x,), "rules": ("deconvnet", "guided", RuleSet()),
             "smooth": (None, "refuse"), "output": (None,), "memory": memory, "precision": (None, "float16", "tf32"),
-            "deterministic": (False, True),
+            "deterministic": (False, True), "cuda_graphs": (False,),
         }),
         "with_rules": (net.with_rules, {"rules": ("guided", RuleSet()), "smooth": (None, "gradient")}),
         "layer": (net.layer, {"layer": layers}),
@@ -153,6 +156,56 @@ def _of_networks() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "RuleSet": (RuleSet, {"forward_mask": (True,), "unpool": ("centre",), "overlap": ("max",)}),
         "zfnet_mini": (deconvnet.zfnet_mini, {"num_classes": (3,), "batch_norm": (True, False)}),
         "rule": (deconvnet.OperationTable().rule, {"words": ("mine",), "up": (None,), "pointwise": (None, True)}),
+    }  # fmt: skip
+
+
+def _of_diagnosis() -> dict[str, tuple[Callable[..., Any], Usual]]:
+    net, loaded = runs.network()
+    x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    diagnosis = probes.diagnose(net, x, fields=[])
+    return {
+        "diagnose": (
+            probes.diagnose,
+            {
+                "net": (net,),
+                "photos": (None, x, ["sample:chelsea"]),
+                "loaded": (None, loaded),
+                "layers": (None, ["0"], ["0", "3"]),
+                "fields": (None, [], "1", ["1", "3"]),
+                "batch": (1, 16),
+                "limit": (None, 1),
+                "progress": (None, print),
+            },
+        ),
+        "effective_fields": (
+            probes.effective_fields,
+            {
+                "net": (net,),
+                "x": (x,),
+                "layers": ("1", ["1", "3"]),
+                "units": (1, 8),
+                "seed": (0, 1),
+            },
+        ),
+        "aliasing": (diagnosis.aliasing, {"stride": (None, 2, 4.0)}),
+        "diagnosis figure": (diagnosis.figure, {"dpi": (40,), "title": ("", "x")}),
+    }
+
+
+def _of_occlusion() -> dict[str, tuple[Callable[..., Any], Usual]]:
+    _, loaded = runs.network()
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 3))
+    x = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    net = deconvnet.DeconvNet(model, x)
+    shapes = (None, np.ones((3, 3), bool), np.arange(256).reshape(16, 16) // 64, np.ones((1, 16, 16), bool))
+    return {
+        "occlude": (probes.occlude, {
+            "net": (net,), "x": (x,), "size": (None, 5, (4, 6)), "stride": (None, 4, (3, 5)), "mask": shapes,
+            "partial": (False, True), "fill": ("mean", "grey", "blur", 0.5, (0, 1, 2)),
+            "preprocess": (loaded.preprocess, None), "layer": (None, "1"), "channel": (None, 0, [0, 1]),
+            "targets": (None, [0, 2]), "memory": (None, "1GB"), "route": ("auto", "windowed", "dense"),
+            "progress": (None, print),
+        }),
     }  # fmt: skip
 
 
@@ -336,4 +389,37 @@ def _of_learning() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "singles_and_doubles": (learn.singles_and_doubles, {"channels": (2, 3), "maps": (None, 3)}),
         "save_net": (learn.save_net, {"net": (net,), **path, "about": (None, {"x": 1})}),
         "load_net": (learn.load_net, {"path": (learned.folder / "learned.safetensors",)}),
+    }  # fmt: skip
+
+
+def _of_training() -> dict[str, tuple[Callable[..., Any], Usual]]:
+    net, loaded = runs.network()
+    x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    evolution = training.Evolution(net, x, layers={"1": [0, 1]}, folder=runs.base() / "evolution", resume=True)
+    evolution.after(1)
+    snapshots = evolution.snapshots()
+    plots: Usual = {"columns": (None, 1), "dpi": (50,), "title": ("", "a")}
+    return {
+        "renormalise": (training.renormalise, {
+            "model": (torch.nn.Conv2d(3, 4, 3),), "radius": (0.1, 1, {"": 0.2}),
+        }),
+        "Evolution": (training.Evolution, {
+            "model": (net, net.model), "photos": (x, [x]), "folder": ("evolution",),
+            "layers": (None, ["1"], {"1": [0]}), "maps": (2,), "seed": (0,), "epochs": (None, (1, 2)),
+            "preprocess": (None,), "resume": (False, True),
+        }),
+        "Evolution photos": (training.Evolution, {
+            "model": (net,), "photos": (["sample:chelsea"],), "folder": ("evolution",), "layers": (["1"],),
+            "preprocess": (loaded.preprocess,),
+        }),
+        "after": (evolution.after, {"epoch": (1, 2), "step": (None, 5)}),
+        "latest": (evolution.latest, {"before": (None, 2)}),
+        "EvolutionCallback": (training.EvolutionCallback, {
+            "photos": (x,), "folder": ("evolution",), "module": ("", "net"), "resume": (None, True), "layers": (["1"],),
+        }),
+        "snapshots item": (snapshots.__getitem__, {"index": (0, slice(1))}),
+        "snapshots figure": (snapshots.figure, plots),
+        "snapshot figure": (snapshots[0].figure, plots),
+        "layer snapshot picture": (snapshots[0].layers[0].picture, {"m": (0, 1)}),
+        "convergence figure": (snapshots.convergence.figure, {"dpi": (50,), "title": ("", "a")}),
     }  # fmt: skip

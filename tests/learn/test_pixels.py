@@ -21,8 +21,8 @@ from deconvnet.learn import (
     parts,
     pixel_filters,
 )  # fmt: skip
+from deconvnet.learn.codes import strongest
 from deconvnet.learn.convolve import synthesis
-from deconvnet.learn.net import strongest
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:

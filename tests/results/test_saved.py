@@ -115,8 +115,8 @@ def test_an_older_version_is_read_step_by_step(folder: Path, live, monkeypatch: 
 
 
 def test_a_newer_version_and_an_unknown_kind_are_refused_with_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    changed(folder, kind="Occlusion", deconvnet="0.9.1")
-    with pytest.raises(DeconvNetError, match=r"holds a 'Occlusion', unknown .* Install deconvnet 0\.9\.1, .* pip"):
+    changed(folder, kind="Dream", deconvnet="0.9.1")
+    with pytest.raises(DeconvNetError, match=r"holds a 'Dream', unknown .* Install deconvnet 0\.9\.1, .* pip"):
         deconvnet.open(folder)
     changed(folder, format_version=2, result="in another form")
     words = r"result\.json' has format_version 2, .* up to 1\. Install deconvnet 0\.9\.1, which wrote it"

@@ -1,6 +1,7 @@
 """Odd values, and how every public function is called well: a new public name needs a line in `good_calls`."""
 
 import inspect
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -127,6 +128,8 @@ def _methods(kind: type) -> Iterator[str]:
     ours = [vars(base) for base in reversed(kind.__mro__) if base.__module__.startswith("deconvnet.")]
     for name, member in {name: member for members in ours for name, member in members.items()}.items():
         is_method = isinstance(member, classmethod | staticmethod) or inspect.isfunction(member)
+        if name.startswith("on_"):  # called by a trainer of Lightning, and by nobody else
+            continue
         if is_method and (not name.startswith("_") or name in ("__call__", "__getitem__")):
             yield name
 
@@ -146,9 +149,12 @@ def good_calls(folder: Path) -> dict[str, Call]:
     return {
         **_of_networks(net, loaded, x, photo, folder),
         **_of_results(net, loaded, x, photo, folder),
+        **_of_diagnosis(net, loaded, x),
         **_of_moved_and_covered(net, loaded, x, photo),
+        **_of_occlusion(net, loaded, x),
         **_of_atlases(net, loaded, photo, folder),
         **_of_learning(photo, folder),
+        **_of_training(net, x, folder),
     }
 
 
@@ -285,6 +291,29 @@ def _of_results(
     }
 
 
+def _of_diagnosis(net: DeconvNet, loaded: LoadedModel, x: torch.Tensor) -> dict[str, Call]:
+    asked = {"net": net, "photos": x, "loaded": loaded, "fields": ["1"]}
+    diagnosis, fields = probes.diagnose(**asked), probes.effective_fields(net, x, "1", units=2)
+    return {
+        "probes.Aliasing": Call(probes.Aliasing, {"share": 0.5, "smooth": 0.5}),
+        "probes.Diagnosis": Call(probes.Diagnosis, {"layer": "0", "filters": diagnosis.filters}),
+        "probes.Diagnosis.aliasing": Call(diagnosis.aliasing),
+        "probes.Diagnosis.figure": Call(diagnosis.figure),
+        "probes.Diagnosis.save": Call(diagnosis.save, {"path": "diagnosis", "force": True}),
+        "probes.Diagnosis.to_frame": Call(diagnosis.to_frame),
+        "probes.EffectiveField": Call(probes.EffectiveField, vars(fields[0])),
+        "probes.EffectiveFields": Call(
+            probes.EffectiveFields, {name: getattr(fields, name) for name in ("fields", "rules", "images")}
+        ),
+        "probes.EffectiveFields.__getitem__": Call(fields.__getitem__, {"index": 0}),
+        "probes.EffectiveFields.figure": Call(fields.figure),
+        "probes.EffectiveFields.save": Call(fields.save, {"path": "fields", "force": True}),
+        "probes.EffectiveFields.to_frame": Call(fields.to_frame),
+        "probes.diagnose": Call(probes.diagnose, asked),
+        "probes.effective_fields": Call(probes.effective_fields, {"net": net, "x": x, "layers": ["1"], "units": 2}),
+    }
+
+
 def _of_moved_and_covered(net: DeconvNet, loaded: LoadedModel, x: torch.Tensor, photo: np.ndarray) -> dict[str, Call]:
     few = probes.Transforms((0, 1), (1,), (0, 90))
     moved = probes.invariance(net, x, transforms=few)
@@ -318,6 +347,21 @@ def _of_moved_and_covered(net: DeconvNet, loaded: LoadedModel, x: torch.Tensor, 
     }
 
 
+def _of_occlusion(net: DeconvNet, loaded: LoadedModel, x: torch.Tensor) -> dict[str, Call]:
+    asked = {"net": net, "x": x, "size": 5, "stride": 4, "layer": "1", "preprocess": loaded.preprocess}
+    occlusion = probes.occlude(**asked)
+    return {
+        "probes.occlude": Call(probes.occlude, asked),
+        "probes.Occlusion": Call(probes.Occlusion, vars(occlusion)),
+        "probes.Occlusion.label": Call(occlusion.label, {"index": 0}),
+        "probes.Occlusion.on_grid": Call(occlusion.on_grid, {"values": occlusion.scores}),
+        "probes.Occlusion.on_pixels": Call(occlusion.on_pixels, {"values": occlusion.scores[:, 0]}),
+        "probes.Occlusion.to_frame": Call(occlusion.to_frame),
+        "probes.Occlusion.figure": Call(occlusion.figure),
+        "probes.Occlusion.save": Call(occlusion.save, {"path": "occlusion", "force": True}),
+    }
+
+
 def _of_atlases(net: DeconvNet, loaded: LoadedModel, photo: np.ndarray, folder: Path) -> dict[str, Call]:
     out = iter(f"atlas-{i}" for i in range(10**6))
     of_photos = {"net": net, "photos": [photo], "layers": ["0"], "k": 1}
@@ -342,6 +386,42 @@ def _of_atlases(net: DeconvNet, loaded: LoadedModel, photo: np.ndarray, folder: 
         "Atlas.signals": Call(atlas.signals, {"layer": "0"}),
         "Atlas.find": Call(atlas.find, {"image": "0"}),
         "Atlas.skipped": Call(atlas.skipped),
+    }
+
+
+def _of_training(net: DeconvNet, x: torch.Tensor, folder: Path) -> dict[str, Call]:
+    def new_folder() -> str:
+        return tempfile.mkdtemp(dir=".")
+
+    evolution = training.Evolution(net, x, folder=folder / "evolution", layers={"1": [0, 1]}, epochs=None)
+    evolution.after(1)
+    evolution.after(2)
+    snapshots = evolution.snapshots()
+    model = nn.Conv2d(3, 2, 3)
+    return {
+        "training.renormalise": Call(training.renormalise, {"model": model}),
+        "training.RenormaliseCallback": Call(training.RenormaliseCallback),
+        "training.Evolution": Call(
+            training.Evolution, {"model": net, "photos": x, "layers": ["1"]}, {"folder": new_folder}
+        ),
+        "training.Evolution.after": Call(evolution.after, {"epoch": 1}, no_more_than={"epoch": 10**9}),
+        "training.Evolution.snapshots": Call(evolution.snapshots),
+        "training.Evolution.latest": Call(evolution.latest),
+        "training.EvolutionCallback": Call(training.EvolutionCallback, {"photos": x, "folder": "evolution"}),
+        "training.Snapshots": Call(training.Snapshots, {"snapshots": snapshots[:], "missed": (), "notes": ()}),
+        "training.Snapshots.__getitem__": Call(snapshots.__getitem__, {"index": 0}),
+        "training.Snapshots.figure": Call(snapshots.figure),
+        "training.Snapshots.to_frame": Call(snapshots.to_frame),
+        "training.Snapshots.save": Call(snapshots.save, {"path": "snapshots.png", "force": True}),
+        "training.Snapshot": Call(training.Snapshot, vars(snapshots[0])),
+        "training.Snapshot.figure": Call(snapshots[0].figure),
+        "training.Snapshot.to_frame": Call(snapshots[0].to_frame),
+        "training.Snapshot.save": Call(snapshots[0].save, {"path": "snapshot.png", "force": True}),
+        "training.LayerSnapshot": Call(training.LayerSnapshot, vars(snapshots[0].layers[0])),
+        "training.LayerSnapshot.picture": Call(snapshots[0].layers[0].picture, {"m": 0}),
+        "training.Convergence": Call(training.Convergence, vars(snapshots.convergence)),
+        "training.Convergence.figure": Call(snapshots.convergence.figure),
+        "training.Convergence.to_frame": Call(snapshots.convergence.to_frame),
     }
 
 

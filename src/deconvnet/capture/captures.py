@@ -12,10 +12,10 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import chain, count
 from threading import RLock
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from jaxtyping import Float
@@ -30,6 +30,7 @@ from deconvnet.capture import untouched
 from deconvnet.core.converted import Converted
 from deconvnet.core.finite import all_finite, too_large
 from deconvnet.core.graph import Graph
+from deconvnet.core.replays import Replays
 from deconvnet.core.rules import RuleSet
 from deconvnet.core.up import forward
 from deconvnet.core.weights import weights_of
@@ -78,14 +79,20 @@ class Captures:
         model: out of DataParallel and torch.compile.
         example: one image like those that the model takes.
         arithmetic: how it is computed.
+        replays: recordings of passes; None where none are wanted.
     """
 
     def __init__(
-        self, model: nn.Module, example: Float[Tensor, "n c *spatial"], arithmetic: Arithmetic = AS_THE_WEIGHTS
+        self,
+        model: nn.Module,
+        example: Float[Tensor, "n c *spatial"],
+        arithmetic: Arithmetic = AS_THE_WEIGHTS,
+        replays: Replays | None = None,
     ) -> None:
         self.model = untouched.unwrap(model)
         self.example = _random_like(checked_images(example)[:1])
         self.arithmetic = arithmetic
+        self.replays = replays
         self._begin()
 
     def _begin(self) -> None:
@@ -95,12 +102,12 @@ class Captures:
         self._finite: WeakKeyDictionary[Graph, Any] = WeakKeyDictionary()
         self._written: set[tuple[int, str]] = set()
 
-    def __getstate__(self) -> tuple[nn.Module, Tensor, Arithmetic]:
-        return self.model, self.example, self.arithmetic
+    def __getstate__(self) -> tuple[nn.Module, Tensor, Arithmetic, Replays | None]:
+        return self.model, self.example, self.arithmetic, self.replays
 
-    def __setstate__(self, state: tuple[nn.Module, Tensor, Arithmetic]) -> None:
+    def __setstate__(self, state: tuple[nn.Module, Tensor, Arithmetic, Replays | None]) -> None:
         """Captures stay behind where a network is sent elsewhere: it is captured anew there, when it is used."""
-        self.model, self.example, self.arithmetic = state
+        self.model, self.example, self.arithmetic, self.replays = state
         self._begin()
 
     def graph(self, x: Float[Tensor, "n c *spatial"], *, look_for_nan: bool = True) -> Graph:
@@ -161,6 +168,9 @@ class Captures:
         self._captures[kind] = (*_latest(variants, _MOST_VARIANTS - 1), capture)
         for old in sorted(self._captures, key=lambda kind: max(c.used for c in self._captures[kind]))[:-_MOST_KINDS]:
             del self._captures[old]
+        if self.replays is not None:
+            captures = chain.from_iterable(self._captures.values())
+            self.replays.keep(capture.graph for capture in captures if capture.structure == structure)
         return capture.graph
 
     def like_model(self) -> Float[Tensor, "1 c *spatial"]:
@@ -193,7 +203,8 @@ class Captures:
     def _captured(self, x: Tensor, *, fixed_batch: bool = False) -> Graph:
         model = self.model if self.arithmetic.dtype is None else self._stand_in()
         graph = tracing.capture(model, x, fixed_batch=fixed_batch)
-        return replace(graph, converted=self._converted, precision=self.arithmetic.precision)
+        replays = (lambda: None) if self.replays is None else ref(self.replays)  # it keeps graphs, they do not keep it
+        return replace(graph, converted=self._converted, precision=self.arithmetic.precision, replays=replays)
 
     def _holds(self, capture: _Capture, x: Tensor, attributes: Mapping[Any, Any]) -> bool:
         """Whether a capture computes what the model computes now, for this number of images.

@@ -12,10 +12,13 @@ from deconvnet.cli import (
     compare,
     correspondence,
     demo,
+    diagnose,
+    evolution,
     explain,
     invariance,
     layers,
     learn,
+    occlude,
     project,
     report,
     responsible,
@@ -65,7 +68,8 @@ def _says_interrupted(command: Callable[..., None]) -> Callable[..., None]:
 
 for command in (
     explain.explain, responsible.responsible, report.report, project.project, steps.steps, compare.compare,
-    invariance.invariance, correspondence.correspondence, atlas.atlas, atlas.atlas_merge, sheet.sheet, learn.learn,
-    learn.learned, layers.layers, demo.demo,
+    occlude.occlude, invariance.invariance, correspondence.correspondence, diagnose.diagnose,
+    atlas.atlas, atlas.atlas_merge, sheet.sheet, learn.learn, learn.learned, evolution.evolution, layers.layers,
+    demo.demo,
 ):  # fmt: skip
     app.command(command.__name__.replace("_", "-"))(_says_interrupted(command))

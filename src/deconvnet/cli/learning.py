@@ -34,6 +34,7 @@ class NetFlags:
     ] = "valid"
     size: Annotated[int, typer.Option(help="Longer side in pixels to which photos are resized.", min=16)] = 150
     colour: Annotated[bool, typer.Option("--colour", help="Learn from colour instead of grey.")] = False
+    device: Annotated[str | None, typer.Option(help="Device: cpu, cuda, cuda:1, mps ...", show_default="cpu")] = None
 
     @property
     def channels(self) -> int:
@@ -43,9 +44,10 @@ class NetFlags:
     def net(self, seed: int) -> "AdaptiveDeconvNet":
         """The network with its first filters."""
         from deconvnet.learn.net import AdaptiveDeconvNet
+        from deconvnet.models.load import usable_device
 
         maps = parse_numbers("--maps", self.maps, whole=True)
-        return AdaptiveDeconvNet.of(
+        net = AdaptiveDeconvNet.of(
             (maps,) if isinstance(maps, int) else maps,
             channels=self.channels,
             kernel=parse_numbers("--filter", self.kernel, whole=True),
@@ -54,6 +56,7 @@ class NetFlags:
             boundary=self.boundary,
             seed=seed,
         )
+        return net if self.device is None else net.to(usable_device(self.device))
 
     def prepare(self, value_range: str | None) -> "Prepare":
         """How photos become its input."""

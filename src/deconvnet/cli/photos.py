@@ -78,7 +78,7 @@ def _inputs(argument: str, flags: PhotoFlags) -> list[PhotoInput]:
     from deconvnet.photos.sets import open_photos
 
     try:
-        if not _is_source(argument) and flags.suffix is None:
+        if not is_source(argument) and flags.suffix is None:
             return [photo_input(argument)]
         photos = open_photos(argument, **flags.options)
     except DeconvNetError as error:
@@ -94,7 +94,7 @@ def _read(photos: "PhotoSet", i: int, preprocess: "Preprocess") -> "Photo":
     return photo
 
 
-def _is_source(argument: str) -> bool:
+def is_source(argument: str) -> bool:
     """Whether an argument is a folder, list, pattern, shard or URL, rather than a photo that may exist."""
     from deconvnet.photos import files
 

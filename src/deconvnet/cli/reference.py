@@ -63,6 +63,10 @@ deconvnet compare deconvnet guided sample:chelsea --layer relu3 --channel 145
 deconvnet compare zfnet-mini early.safetensors sample:chelsea --layer relu5 --channel 3,7 --position 2,1 -o training.png
 deconvnet compare torchvision:vgg16 torchvision:vgg16@random sample:coffee --layer features.15 --channel top:4
 """,
+    "occlude": """\
+deconvnet occlude sample:chelsea
+deconvnet occlude holiday/*.jpg --layer relu4 --channel 3,8 --square 20 --stride 5 --fill blur -o occluded
+""",
     "invariance": """\
 deconvnet invariance sample:chelsea sample:coffee sample:rocket
 deconvnet invariance holiday --layer relu1 --layer pool5 --direction horizontal --angles 0:360:15 -o holiday.pdf
@@ -71,6 +75,11 @@ deconvnet invariance sample:chelsea --target "domestic cat" --translations=-8,0,
     "correspondence": """\
 deconvnet correspondence dogs --parts eyes.csv
 deconvnet correspondence dogs --parts eyes.csv --model torchvision:vgg16 --placements 50 -o eyes.pdf
+""",
+    "diagnose": """\
+deconvnet diagnose
+deconvnet diagnose --photos holiday --limit 200 -o diagnosis.pdf
+deconvnet diagnose --photos holiday --model torchvision:squeezenet1_1 --field features.7 --field features.12 --json
 """,
     "atlas": """\
 deconvnet atlas holiday -o atlas
@@ -93,6 +102,10 @@ deconvnet learn holiday -o colours --colour --maps 32 --filter 9 --pool none --l
     "learned": """\
 deconvnet learned learned
 deconvnet learned learned --photo sample:chelsea -o pictures --force
+""",
+    "evolution": """\
+deconvnet evolution evolution
+deconvnet evolution evolution --convergence -o convergence.pdf
 """,
     "layers": """\
 deconvnet layers

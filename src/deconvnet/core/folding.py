@@ -5,7 +5,7 @@ CPU folding does not pay: the filters of a network are more numbers than the map
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -51,7 +51,7 @@ def folded(way: Way, folds: dict[str, Fold]) -> Way:
     return replace(way, down=tuple(down))
 
 
-def with_filters(way: Way, trace: Trace, folds: dict[str, Fold]) -> Trace:
+def with_filters(way: Way, trace: Trace, folds: Mapping[str, Fold]) -> Trace:
     """The forward pass with the folded filters among its tensors."""
     alike: dict[object, list[Fold]] = defaultdict(list)
     for fold in folds.values():

@@ -12,6 +12,7 @@ from torch import Tensor
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Precision
 from deconvnet.core.converted import Converted
+from deconvnet.core.replays import Replays
 
 T = TypeVar("T")
 
@@ -139,6 +140,7 @@ class Graph:
         converted: the weights in the type that is computed in; None where that is their own.
         precision: how it is computed, as `Arithmetic` names it.
         device: the kind of device that it was captured on, such as "cuda".
+        replays: gives the recordings of its passes; None where none are wanted, or those who want them are gone.
         ways: whatever was worked out for this graph.
         ups: what was worked out for its forward passes; see `once`.
     """
@@ -157,6 +159,7 @@ class Graph:
     converted: Converted | None = None
     precision: Precision | None = None
     device: str = "cpu"
+    replays: Callable[[], Replays | None] = lambda: None
     ways: dict[Any, Any] = field(default_factory=dict)
     ups: dict[Any, Any] = field(default_factory=dict)
 

@@ -145,7 +145,7 @@ class OperationTable:
                     row = replace(row, sees=geometry.same_position if pointwise else None, windowed=windowed)
                 if sees is not None:
                     row = replace(row, sees=_given(sees))
-                self._set(name, replace(row, rule=_always(Rule(words, down, up))))
+                self._set(name, replace(row, rule=_always(Rule(words, down, up, custom=True))))
             return down
 
         return register
@@ -191,6 +191,11 @@ def row_of(step: Step, rows: Mapping[str, Operation]) -> Operation:
 
 
 _UNKNOWN = Operation()
+
+
+def depends_on_tensors_alone(step: Step, rule: Rule | None) -> bool:
+    """Whether tensors alone decide what a step gives and what its rule does: both are ours."""
+    return step.operation in _BUILT_IN and (rule is None or not rule.custom)
 
 
 def _always(rule: Rule) -> Choose:

@@ -29,7 +29,7 @@ def max_pool(step: Step, rules: RuleSet) -> Rule:
             return pooling.spread(signal, windows)
         if rules.unpool == "switches":
             return ops.unpool_by_switches(signal, call.memory["switches"], windows, overlap=rules.overlap)
-        positions = pooling.centres(windows).to(signal.device)
+        positions = pooling.centres(windows, signal.device)
         return ops.unpool(signal, positions, call.sizes()[2:], overlap=rules.overlap)
 
     if rules.unpool == "switches":

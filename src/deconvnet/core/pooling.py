@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from jaxtyping import Float, Int, Integer
@@ -28,18 +28,18 @@ class PoolWindows:
     counts: Int[Tensor, " windows"]
     dilation: int = 1
 
-    @property
+    @cached_property
     def span(self) -> int:
         """Length from the first to the last pixel of the longest window."""
         return (int(self.counts.max()) - 1) * self.dilation + 1
 
-    @property
+    @cached_property
     def middles(self) -> Int[Tensor, " windows"]:
         """The middle pixel of each window, kept inside the map."""
         middle = self.starts + torch.div(self.counts - 1, 2, rounding_mode="floor") * self.dilation
         return middle.clamp(0, self.size - 1)
 
-    @property
+    @cached_property
     def shares(self) -> Float[Tensor, "windows size"]:
         """Each window's pixels inside the map, as weights that sum to one (float64)."""
         steps = torch.arange(self.size, device="cpu") - self.starts[:, None]
@@ -150,19 +150,26 @@ def covering(windows: tuple[PoolWindows, ...], device: torch.device) -> Covering
     return Covering(index.to(device), switch.to(device))
 
 
-def centres(windows: Sequence[PoolWindows]) -> Int[Tensor, "1 1 *pooled"]:
-    """The flat position of the middle of each window: unpooling without switches."""
+@lru_cache(maxsize=512)
+def centres(windows: tuple[PoolWindows, ...], device: torch.device) -> Int[Tensor, "1 1 *pooled"]:
+    """The flat position of the middle of each window, for unpooling without switches; worked out once, as `pixels`."""
     positions = torch.zeros((), dtype=torch.int64, device="cpu")
     for i, axis in enumerate(windows):
         positions = positions * axis.size + _along(axis.middles, i, len(windows))
-    return positions[None, None]
+    return positions[None, None].to(device)
 
 
 def spread(signal: Float[Tensor, "m c *pooled"], windows: Sequence[PoolWindows]) -> Float[Tensor, "m c *size"]:
     """Each value spread evenly over its window's pixels: unpooling by the average, without switches."""
     for i, axis in enumerate(windows):
-        signal = torch.tensordot(signal, axis.shares.to(signal), dims=([i + 2], [0])).movedim(-1, i + 2)
+        shares = _shares_on(axis, signal.device, signal.dtype)
+        signal = torch.tensordot(signal, shares, dims=([i + 2], [0])).movedim(-1, i + 2)
     return signal
+
+
+@lru_cache(maxsize=512)
+def _shares_on(axis: PoolWindows, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "windows size"]:
+    return axis.shares.to(device, dtype)
 
 
 def _along(values: Tensor, axis: int, axes: int) -> Tensor:

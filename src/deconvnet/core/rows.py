@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import reduce
 
 import torch
 from torch import Tensor
 
 from deconvnet._errors import UnsupportedOperationError
-from deconvnet.core import ops, pooling
+from deconvnet.core import ops
 from deconvnet.core.adjoint import by_adjoint, by_derivative, if_smooth_is_admitted
 from deconvnet.core.graph import Size, Step, Value, per_axis
 from deconvnet.core.paper import TWO_SIGNALS
@@ -151,9 +152,11 @@ def _extreme_over_axes(step: Step, rules: RuleSet, pick: Callable[..., Tensor]) 
         if rules.unpool == "average":
             flat = flat + values / flat.shape[-1]
         else:
-            middle = pooling.centres([pooling.adaptive_windows(length, 1) for length in window])
-            positions = call.memory["switches"] if rules.unpool == "switches" else middle.flatten()
-            where = positions.to(signal.device).expand(rest).unsqueeze(-1)
+            if rules.unpool == "switches":
+                where = call.memory["switches"].expand(rest).unsqueeze(-1)
+            else:
+                middle = reduce(lambda flat, length: flat * length + (length - 1) // 2, window, 0)
+                where = torch.full_like(values, middle, dtype=torch.int64)
             flat = flat.scatter(-1, where, values)
         return flat.view(*rest, *window).movedim(list(last), axes)
 

@@ -189,6 +189,7 @@ class Rule:
         masks: the signal is multiplied with the remembered "mask", and nothing else happens but what `rectifies` says.
         noted: what a reader of the picture should know: a signal "stopped" where the network detaches a value, or
             "limited" pixels were not rectified.
+        custom: it is a user's own, so that nobody knows what it depends on.
     """
 
     words: str
@@ -204,6 +205,7 @@ class Rule:
     rectifies: bool = False
     masks: bool = False
     noted: Literal["stopped", "limited"] | None = None
+    custom: bool = False
 
     def open_signals(self, step: Step) -> tuple[Value, ...]:
         """The inputs of a step to which this rule carries a signal."""

@@ -18,6 +18,15 @@ def tensors_of(graph: Graph, model: nn.Module, images: int) -> dict[str, Tensor]
     return tensors
 
 
+def held_and_derived(graph: Graph, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Of what `tensors_of` gave, the weights, and what was computed of them, which lies elsewhere every time."""
+    derived = {step.output.name for step in graph.constants}
+    return (
+        {name: tensor for name, tensor in tensors.items() if name not in derived},
+        {name: tensor for name, tensor in tensors.items() if name in derived},
+    )
+
+
 def weights_of(model: nn.Module, names: Mapping[str, str], converted: Converted | None = None) -> dict[str, Tensor]:
     """The model's weights as they are now, or converted, by the name of the value that each one fills."""
     if converted is not None:

@@ -13,7 +13,7 @@ from deconvnet.core.graph import Graph, Value
 from deconvnet.core.rules import Rule
 from deconvnet.core.up import Trace, forward
 from deconvnet.engine.attachment import Attachment
-from deconvnet.engine.layers import Layer, class_scores, value_of
+from deconvnet.engine.layers import ClassScores, Layer, class_scores, value_of
 
 WatchActivations = Callable[[str, Tensor], object]
 
@@ -98,10 +98,19 @@ def with_probabilities(
     wanted = classes.output if classes.skipped else classes.value
     trace = _finite(attached, graph, x, [*values.values(), wanted])
     activations = {name: trace.values[value.name] for name, value in values.items()}
-    output = trace.values[wanted.name]
+    return activations, as_probabilities(classes, trace.values[wanted.name])
+
+
+def as_probabilities(classes: ClassScores, output: Tensor) -> Tensor:
+    """How likely classes are.
+
+    Args:
+        classes: where they are.
+        output: what the model returns if it ends in a softmax or the like, else the scores.
+    """
     if classes.skipped:  # the network says it itself
-        return activations, output.exp() if classes.skipped[0] == "log_softmax" else output
-    return activations, output.sigmoid() if output.ndim < 2 or output.shape[1] == 1 else output.softmax(1)
+        return output.exp() if classes.skipped[0] == "log_softmax" else output
+    return output.sigmoid() if output.ndim < 2 or output.shape[1] == 1 else output.softmax(1)
 
 
 def _finite(attached: Attachment, graph: Graph, x: Tensor, values: Sequence[Value]) -> Trace:

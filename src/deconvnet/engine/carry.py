@@ -1,7 +1,7 @@
 """One activation, all others zero, carried down: many at once, as many as memory holds (section 2.1 of the paper)."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -11,12 +11,13 @@ from torch import Tensor
 
 from deconvnet._types import Box, Unit
 from deconvnet.core.down import Way, carry_down
-from deconvnet.core.folding import with_filters
+from deconvnet.core.folding import Fold, with_filters
 from deconvnet.core.graph import Value
 from deconvnet.core.selection import of_images
 from deconvnet.core.up import Trace
 from deconvnet.engine.costs import CHUNK, Costs
 from deconvnet.engine.passes import Pass
+from deconvnet.engine.replayed import MOST_SIGNALS, carried_down
 from deconvnet.windows.arrivals import Part
 from deconvnet.windows.cost import Route, RouteName
 from deconvnet.windows.down import Arrived, carry_down_in_windows, on_whole_map, windows_together
@@ -204,26 +205,45 @@ class _Carrier:
     def _down_maps(self, batch: _Batch, first: int | None = None) -> Iterator[_Batch]:
         first, count = len(self.route.local) if first is None else first, len(self.costs.way.down)
         last = self._fits_until(batch, first, count)
-        way, trace = self._on_maps
-        if way.images_apart:
-            trace = of_images(trace, batch.images)
-        carry_down(
-            way, trace, batch.on_maps, slice(first, last),
-            None if self.watch is None else partial(self._show_maps, batch),
-        )  # fmt: skip
+        if not self._replayed(batch, slice(first, last)):
+            way, trace = self._on_maps
+            if way.images_apart:
+                trace = of_images(trace, batch.images)
+            carry_down(
+                way, trace, batch.on_maps, slice(first, last),
+                None if self.watch is None else partial(self._show_maps, batch),
+            )  # fmt: skip
         if last == count:
             yield batch
             return
         for half in batch.halves():
             yield from self._down_maps(half, last)
 
+    def _replayed(self, batch: _Batch, steps: slice) -> bool:
+        """Whether the batch is carried down as `carry_down` does, but recorded and replayed; not where it is large."""
+        replays = self.costs.way.graph.replays()
+        if replays is None or self.watch is not None or len(batch.indices) > MOST_SIGNALS:
+            return False
+        trace = self.pass_.trace
+        if self.costs.way.images_apart:
+            trace = of_images(trace, batch.images)
+        arrived = carried_down(replays, self.costs, self._folds, trace, batch.on_maps, steps)
+        if arrived is None:
+            return False
+        batch.on_maps.clear()
+        batch.on_maps.update(arrived)
+        return True
+
     @cached_property
     def _on_maps(self) -> tuple[Way, Trace]:
         """The way on whole maps and the pass, on an accelerator with norms folded into filters; shown as they are."""
-        way, trace, folds = self.costs.way, self.pass_.trace, self.costs.folds
-        if not folds or self.watch is not None or self.pass_.seeds.values.device.type == "cpu":
-            return way, trace
-        return self.costs.folded, with_filters(way, trace, folds)
+        way, trace, folds = self.costs.way, self.pass_.trace, self._folds
+        return (self.costs.folded, with_filters(way, trace, folds)) if folds else (way, trace)
+
+    @property
+    def _folds(self) -> Mapping[str, Fold]:
+        on_cpu = self.pass_.seeds.values.device.type == "cpu"
+        return {} if self.watch is not None or on_cpu else self.costs.folds
 
     def _fits_until(self, batch: _Batch, first: int, count: int) -> int:
         """The first step before which the batch must and can be split; `count` if there is none."""

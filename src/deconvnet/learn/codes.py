@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from deconvnet._checks import as_index, index_of, short, whole_number
 from deconvnet._errors import ArgumentError
+from deconvnet.learn.convolve import dense
 from deconvnet.learn.pooling import Block, Switches, pool
 from deconvnet.learn.solution import Solution, checked_rows, join
 
@@ -93,3 +95,28 @@ def pooled_codes(solution: Solution, block: Block | None) -> LayerCodes:
         return LayerCodes(solution.codes, solution.codes, None, solution)
     pooled, switches = pool(solution.codes, block)
     return LayerCodes(solution.codes, pooled, switches, solution)
+
+
+def strongest(z: Float[Tensor, "n m h w"], count: int) -> Bool[Tensor, "n m h w"]:
+    """A mask of the `count` activations of largest magnitude of each image, zeros left out."""
+    flat = z.flatten(1).abs()
+    indices = flat.topk(min(count, flat.shape[1]), dim=1).indices
+    mask = torch.zeros_like(flat, dtype=torch.bool).scatter_(1, indices, True)
+    return (mask & (flat > 0)).view_as(z)
+
+
+def mask_of(z: Float[Tensor, "n m h w"], keep: object) -> Bool[Tensor, "n m h w"]:
+    """The mask of the activations to keep: given as it is, or by how many of the strongest of each image.
+
+    Raises:
+        ArgumentError: neither, or a mask of another shape.
+    """
+    count = as_index(keep)
+    if count is not None and count > 0:
+        return strongest(z, count)
+    mask = torch.from_numpy(keep) if isinstance(keep, np.ndarray) and keep.dtype == np.bool_ else keep
+    if isinstance(mask, Tensor) and mask.dtype == torch.bool and mask.shape == z.shape:
+        return dense(mask)
+    raise ArgumentError(
+        f"keep is a number of activations, or a bool mask of shape {tuple(z.shape)}; got {short(keep)}."
+    )

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias, get_args
 
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Int
 from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,6 +21,7 @@ from torch.nn.grad import conv2d_weight
 
 from deconvnet._checks import is_one_of, real_number, short
 from deconvnet._errors import ArgumentError, NotFiniteError
+from deconvnet.windows import kernels
 
 Boundary: TypeAlias = Literal["valid", "circular", "zero"]
 FEW_CHANNELS = 4  # up to so many Fourier space is the faster way: a small transform back and a small matrix for each
@@ -96,6 +97,14 @@ def check_images(images: object, channels: int | None = None) -> Tensor:
         ArgumentError: something else.
         NotFiniteError: NaN or infinity.
     """
+    checked = check_form(images, channels)
+    if not dense(checked).isfinite().all():
+        raise not_finite(int(first_bad(checked)))
+    return checked
+
+
+def check_form(images: object, channels: int | None = None) -> Tensor:
+    """As `check_images`, but for whether they are finite: nobody waits for the device that they are on."""
     if not isinstance(images, Tensor):
         raise ArgumentError(f"images are a tensor (n, c, h, w); got {short(images)}.")
     if images.ndim != 4 or not images.numel():
@@ -107,10 +116,29 @@ def check_images(images: object, channels: int | None = None) -> Tensor:
         )
     if channels is not None and images.shape[1] != channels:
         raise ArgumentError(f"images have {images.shape[1]} channels, and the filters {channels}.")
-    if not dense(images).isfinite().all():
-        bad = int((~images.flatten(1).isfinite().all(1)).nonzero()[0])
-        raise NotFiniteError(f"image {bad} holds NaN or infinity.")
-    return images
+    return dense(images)
+
+
+def first_bad(images: Float[Tensor, "n c h w"]) -> Int[Tensor, ""]:
+    """The index of the first image that holds NaN or infinity, on the images' device; -1 if none does."""
+    bad = ~images.flatten(1).isfinite().all(1)
+    return torch.where(bad.any(), bad.to(torch.uint8).argmax(), -1)
+
+
+def not_finite(image: int) -> NotFiniteError:
+    """The error of an image that holds NaN or infinity."""
+    return NotFiniteError(f"image {image} holds NaN or infinity.")
+
+
+def check_finite(what: str, values: Tensor) -> None:
+    """Raise NotFiniteError where values hold NaN or infinity.
+
+    Args:
+        what: they are, in words.
+        values: to check.
+    """
+    if not dense(values).isfinite().all():
+        raise NotFiniteError(f"{what} hold NaN or infinity.")
 
 
 def dense(tensor: Tensor) -> Tensor:
@@ -164,6 +192,10 @@ def from_grid(image: Complex[Tensor, "n c p q"], geometry: Geometry) -> Float[Te
 
 def mixed(maps: Complex[Tensor, "n m p q"], spectrum: Complex[Tensor, "m c p q"]) -> Complex[Tensor, "n c p q"]:
     """Maps times filters in Fourier space, summed over the maps."""
+    if kernels.method_on(maps.device) == "fused":
+        from deconvnet.learn import fused
+
+        return fused.mixed(maps, spectrum)
     return torch.stack([(maps * spectrum[:, c]).sum(1) for c in range(spectrum.shape[1])], 1)
 
 

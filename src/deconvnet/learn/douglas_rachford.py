@@ -16,6 +16,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from deconvnet.learn.at_hand import at_hand
 from deconvnet.learn.convolve import Geometry, adjoint, from_grid, mixed, spectra, surrounded, synthesis
 from deconvnet.learn.solution import (
     OBJECTIVE_EVERY,
@@ -30,6 +31,7 @@ from deconvnet.learn.solution import (
     per_image,
     shrink,
 )  # fmt: skip
+from deconvnet.windows import kernels
 
 _OVER_RELAXATION = 1.8
 _LEAST_DUAL = 1e-2  # share of what is seen of the images
@@ -57,7 +59,7 @@ class _Inverse:
             return 1 / (self.gram[0].real + rho[:, None, None, None])
         eye = torch.eye(c, dtype=self.gram.dtype, device=self.gram.device)
         matrices = self.gram.permute(2, 3, 0, 1) + rho[:, None, None, None, None] * eye
-        inverse: Tensor = torch.linalg.inv(matrices)
+        inverse: Tensor = torch.linalg.inv_ex(matrices).inverse  # they have one, and nobody waits to hear it
         return inverse.permute(0, 3, 4, 1, 2).contiguous()
 
     def times(self, inverse: Tensor, image: Complex[Tensor, "n c p q"]) -> Complex[Tensor, "n c p q"]:
@@ -76,6 +78,7 @@ def douglas_rachford(
     max_iter: int = 500,
     start: Float[Tensor, "n m h w"] | None = None,
     weights: Float[Tensor, "#n #m #h #w"] | None = None,
+    watched: bool = True,
 ) -> Solution:
     """Sparse feature maps under a circular boundary.
 
@@ -92,6 +95,7 @@ def douglas_rachford(
         max_iter: at most this many iterations.
         start: maps to start from.
         weights: as for `fista`.
+        watched: as for `Record`.
     """
     (n, _, h, w), m = images.shape, len(filters)
     geometry = Geometry((h, w), (filters.shape[2], filters.shape[3]), "circular")
@@ -105,11 +109,11 @@ def douglas_rachford(
     least = torch.zeros_like(rho)
     if weights is not None:
         largest, least = largest_seen(seen, nonneg=nonneg, weights=weights), _LEAST_DUAL * norms(seen)
-    record = Record(images, tol)
+    record = Record(images, tol, watched=watched)
     record.add(0, torch.zeros_like(v), 0.5 * norms(images) ** 2, dual(images, largest, images, lam), largest <= lam)
+    if record.all_done:
+        return record.solution("dr")
     for i in range(1, max_iter + 1):
-        if record.all_done:
-            break
         limit = _limit(lam, rho, weights)
         seen = _reflected(v, limit, spectrum, nonneg=nonneg)
         z = from_grid(inverse.times(inverted, target - seen), geometry)
@@ -120,10 +124,12 @@ def douglas_rachford(
             v, surrounded(z, geometry), filters, limit, nonneg=nonneg, weights=weights, least=least / rho
         )
         done = record.done(primal.maximum(dual_residual))
-        if i % OBJECTIVE_EVERY == 0 or i == max_iter or done.any():
+        if i % OBJECTIVE_EVERY == 0 or i == max_iter or record.any_done(done):
             codes = shrink(v, limit, nonneg=nonneg)
             value = objective(images - synthesis(codes, filters, geometry, spectrum), codes, lam, weights)
             record.add(i, codes, value, dual(per_image(rho) * z, rho * highest, images, lam), done)
+            if record.all_done:
+                break
         rho = _balanced(v, rho, primal, dual_residual, limit, nonneg=nonneg)
         inverted = inverse.at(rho)
     return record.solution("dr")
@@ -131,9 +137,13 @@ def douglas_rachford(
 
 def _reflected(v: Tensor, limit: Tensor, spectrum: Tensor, *, nonneg: bool) -> Tensor:
     """A (V - 2U) in Fourier space, where U is what shrinking takes from the state V."""
-    n, m, h, w = v.shape
+    n, _, h, w = v.shape
+    if kernels.method_on(v.device) == "fused":
+        from deconvnet.learn import fused
+
+        return mixed(torch.fft.rfft2(fused.reflected(v, limit, nonneg=nonneg)), spectrum)
     painted = torch.zeros((), dtype=spectrum.dtype, device=v.device)
-    for maps in _slices(m, max(1, _VALUES_AT_ONCE // (n * h * w))):
+    for maps in _slices(v, _VALUES_AT_ONCE // (n * h * w)):
         part = v[:, maps]
         reflected = part.sub(clipped(part, _of(limit, maps), nonneg=nonneg), alpha=2)
         painted = painted + mixed(torch.fft.rfft2(reflected), spectrum[maps])
@@ -142,7 +152,11 @@ def _reflected(v: Tensor, limit: Tensor, spectrum: Tensor, *, nonneg: bool) -> T
 
 def _move(v: Tensor, around: Tensor, filters: Tensor, limit: Tensor, *, nonneg: bool) -> None:
     """V += 1.8 (A'z - U)."""
-    for maps in _slices(len(filters), _MAPS_AT_ONCE):
+    if kernels.method_on(v.device) == "fused":
+        from deconvnet.learn import fused
+
+        return fused.move(v, F.conv2d(around, filters), limit, _OVER_RELAXATION, nonneg=nonneg)
+    for maps in _slices(v, _MAPS_AT_ONCE):
         part = v[:, maps]
         step = F.conv2d(around, filters[maps]).sub_(clipped(part, _of(limit, maps), nonneg=nonneg))
         part.add_(step, alpha=_OVER_RELAXATION)
@@ -159,8 +173,16 @@ def _move_and_look(
     least: Float[Tensor, " n"],
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"], Float[Tensor, " n"]]:
     """Move as `_move` does; the two residuals, and the largest value of A'z, in parts of the weights."""
+    if kernels.method_on(v.device) == "fused":
+        from deconvnet.learn import fused
+
+        seen = F.conv2d(around, filters)
+        sums, highest = fused.move_and_look(v, seen, limit, _OVER_RELAXATION, nonneg=nonneg)
+        if weights is not None:
+            highest = largest_seen(seen, nonneg=nonneg, weights=weights)
+        return *_residuals(sums, least), highest
     sums, highest = v.new_zeros(5, len(v)), v.new_zeros(len(v))
-    for maps in _slices(len(filters), _MAPS_AT_ONCE):
+    for maps in _slices(v, _MAPS_AT_ONCE):
         part, seen, at_most = v[:, maps], F.conv2d(around, filters[maps]), _of(limit, maps)
         u = clipped(part, at_most, nonneg=nonneg)
         codes, step = part - u, seen - u
@@ -183,14 +205,17 @@ def _of(values: Tensor, maps: slice) -> Tensor:
     return values if values.shape[1] == 1 else values[:, maps]
 
 
-def _slices(count: int, at_once: int) -> list[slice]:
-    return [slice(first, min(first + at_once, count)) for first in range(0, count, at_once)]
+def _slices(v: Tensor, at_once: int) -> list[slice]:
+    """The maps that are worked on together: so many on a CPU, all elsewhere."""
+    count = v.shape[1]
+    step = max(1, at_once) if at_hand(v) else count
+    return [slice(first, min(first + step, count)) for first in range(0, count, step)]
 
 
 def _at_rest(start: Tensor, images: Tensor, filters: Tensor, geometry: Geometry, rho: Tensor) -> Tensor:
     """The state from which shrinking gives these maps; a fixed point if they are optimal."""
     residual = images - synthesis(start, filters, geometry)
-    return start + adjoint(residual, filters, geometry) / per_image(rho)
+    return (start + adjoint(residual, filters, geometry) / per_image(rho)).contiguous()
 
 
 def _residuals(
@@ -211,7 +236,8 @@ def _balanced(v: Tensor, rho: Tensor, primal: Tensor, dual_residual: Tensor, lim
     """A rho that brings the two residuals closer together; the state is moved with it."""
     ratio = (primal / dual_residual.clamp(min=1e-12)).sqrt().clamp(0.1, 10).nan_to_num(1.0)
     ratio = torch.where(((ratio > 1.2) | (ratio < 1 / 1.2)) & (dual_residual > 0), ratio, 1.0)
-    if (ratio != 1).any():
-        u = clipped(v, limit, nonneg=nonneg)
-        v.add_(u * per_image(1 / ratio - 1))
+    if not at_hand(v):
+        v.addcmul_(clipped(v, limit, nonneg=nonneg), per_image(1 / ratio - 1))
+    elif (ratio != 1).any():
+        v.add_(clipped(v, limit, nonneg=nonneg) * per_image(1 / ratio - 1))
     return rho * ratio

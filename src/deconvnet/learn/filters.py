@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from deconvnet.learn.codes import Codes
 from deconvnet.learn.convolve import Geometry, filter_adjoint, synthesis
+from deconvnet.learn.layer import DeconvLayer
 from deconvnet.learn.net import AdaptiveDeconvNet
 from deconvnet.learn.proximal import conjugate_gradient
 
@@ -81,9 +82,9 @@ def update(fit: Fit, how: Update) -> None:
     own = fit.net.layers[fit.layer - 1]
     z = fit.codes[fit.layer].z
     energy = z.square().sum((2, 3)).mean(0)
-    weight = max(1 / (int(own.updates) + 1), _NEWEST_WEIGHT)
-    own.energy.lerp_(energy.to(own.energy), weight)
     own.updates += 1
+    weight = (1 / wide(own.updates)).clamp(min=_NEWEST_WEIGHT)
+    own.energy.lerp_(energy.to(own.energy), weight.to(own.energy))
     _count_switches(fit)
     if how == "conjugate":
         _conjugate(fit)
@@ -95,15 +96,20 @@ def update(fit: Fit, how: Update) -> None:
 def _step(fit: Fit) -> None:
     own = fit.net.layers[fit.layer - 1]
     residual = fit.target - fit.painted(own.filters)
-    floor = 1e-3 * own.energy.mean()
-    direction = fit.seen(residual) / own.energy.clamp(min=max(float(floor), 1e-30))[:, None, None, None]
+    floor = (1e-3 * own.energy.mean()).clamp(min=1e-30)
+    direction = fit.seen(residual) / own.energy.clamp(min=floor)[:, None, None, None]
     along = (direction * own.filters).flatten(1).sum(1)
     direction -= along[:, None, None, None] * own.filters
     painted = fit.painted(direction)
-    square = float(painted.square().sum())
-    if square > 0:
-        best = float((painted * residual).sum()) / square
-        own.filters += best * _FIRST_STEP / (1 + int(own.updates) / _HALVED_AFTER) * direction
+    square = wide(painted.square().sum())
+    best = torch.where(square > 0, wide((painted * residual).sum()) / square, 0)
+    length = best * _FIRST_STEP / (1 + wide(own.updates) / _HALVED_AFTER)
+    own.filters += length.to(own.filters) * direction
+
+
+def wide(value: Tensor) -> Tensor:
+    """A number in the widest type of its device."""
+    return value.to(torch.float32 if value.device.type == "mps" else torch.float64)
 
 
 def _conjugate(fit: Fit, steps: int = 2) -> None:
@@ -128,18 +134,21 @@ def _count_switches(fit: Fit) -> None:
     own.usual.scatter_add_(1, offsets, alive.to(own.usual))
 
 
+def dead_filters(layer: DeconvLayer) -> Bool[Tensor, " m"]:
+    """The filters that are dead: after some updates, the running energy of their maps is a millionth of the mean."""
+    return (layer.energy <= _DEAD_ENERGY * layer.energy.mean()) & (layer.updates >= _UPDATES_BEFORE_DEAD)
+
+
 @torch.no_grad()
 def reseed(fit: Fit) -> int:
     """Give dead filters, whose maps are all but empty, the patches that are painted worst; return how many got one.
 
-    A filter is dead when, after some updates, its map's running energy is not above a millionth of the mean. Patches
-    do not overlap, and only the channels that the map is connected with count; where nothing is missed, or no patch
-    is left, filters stay as they are.
+    Patches do not overlap, and only the channels that the map is connected with count; where nothing is missed, or no
+    patch is left, filters stay as they are.
     """
     own, geometry = fit.net.layers[fit.layer - 1], fit.geometries[fit.layer - 1]
-    mean = own.energy.mean()
-    dead = (own.energy <= _DEAD_ENERGY * mean).nonzero()[:, 0].tolist()
-    if not dead or int(own.updates) < _UPDATES_BEFORE_DEAD:
+    mean, dead = own.energy.mean(), dead_filters(own).nonzero()[:, 0].tolist()
+    if not dead:
         return 0
     missed = fit.pulled_up(fit.target - fit.painted(own.filters))
     k, kk = geometry.kernel

@@ -1,6 +1,7 @@
 """Inference in one layer: sparse feature maps that paint an image through its filters."""
 
 import math
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
@@ -9,12 +10,15 @@ from torch import Tensor
 
 from deconvnet._checks import flag, is_one_of, real_number, short, whole_number
 from deconvnet._errors import ArgumentError, NotFiniteError
+from deconvnet._memory import free_bytes
 from deconvnet._precision import AS_THE_WEIGHTS
+from deconvnet.learn.at_hand import at_hand
 from deconvnet.learn.convolve import (
     FEW_CHANNELS,
     Boundary,
     Geometry,
     adjoint,
+    check_finite,
     check_images,
     dense,
     sparsity,
@@ -27,6 +31,7 @@ from deconvnet.learn.solution import Solution, join
 
 Solver: TypeAlias = Literal["auto", "dr", "fista"]
 _VALUES_AT_ONCE = 2**17  # of feature maps that are solved on a CPU, so that they stay in its cache
+_ARRAYS = 12  # of the size of the feature maps that a solver holds at a time
 
 
 @AS_THE_WEIGHTS.held()
@@ -88,28 +93,78 @@ def sparse_code(
     shape = (len(images), len(filters), *geometry.maps)
     if start is not None:
         _check_start(start, images, shape)
-    name = _solver(solver, boundary, filters.shape[1], masked=mask is not None)
+    name = solver_of(solver, boundary, filters.shape[1], masked=mask is not None)
     weights = None if weights is None else _checked_weights(weights, images, shape)
     mask = None if mask is None else _checked_mask(mask, images)
-    with torch.no_grad():
-        at_once = len(images) if images.is_cuda else max(1, _VALUES_AT_ONCE // math.prod(shape[1:]))
-        spectrum = spectra(filters, geometry)
-        linear = Linear(lambda z: synthesis(z, filters, geometry, spectrum), lambda e: adjoint(e, filters, geometry))
-        parts = []
-        for first in range(0, len(images), at_once):
-            batch, initial, weighed, counted = (
-                _part(values, first, at_once) for values in (images, start, weights, mask)
-            )
-            options: dict[str, Any] = {"nonneg": nonneg, "tol": tol, "max_iter": max_iter, "weights": weighed}
-            if name == "dr":
-                parts.append(douglas_rachford(batch, filters, lam, start=initial, **options))
-                continue
-            initial = batch.new_zeros(len(batch), *shape[1:]) if initial is None else initial
-            if counted is None:
-                parts.append(fista(batch, linear, lam, initial, **options))
-            else:
-                parts.append(fista(batch * counted, _masked(linear, counted), lam, initial, **options))
-        return join(parts)
+    problem = Problem(filters, lam, boundary, name, nonneg=nonneg, tol=tol, max_iter=max_iter)
+    return coded(images, problem, start=start, weights=weights, mask=mask)
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """How images are coded, in values that have been checked.
+
+    Attributes:
+        filters, lam, boundary, nonneg, tol, max_iter: as in `sparse_code`.
+        solver: "dr" or "fista".
+        watched: as for `Record`.
+    """
+
+    filters: Float[Tensor, "m c k l"]
+    lam: float
+    boundary: Boundary
+    solver: str
+    nonneg: bool
+    tol: float
+    max_iter: int
+    watched: bool = True
+
+
+@torch.no_grad()
+def coded(
+    images: Float[Tensor, "n c h w"],
+    problem: Problem,
+    *,
+    start: Float[Tensor, "n m y x"] | None = None,
+    weights: Float[Tensor, "#n #m #y #x"] | None = None,
+    mask: Float[Tensor, "#n #c #h #w"] | None = None,
+) -> Solution:
+    """As `sparse_code`, which checks what is given; nothing is checked here, because that would wait for the device."""
+    filters, lam = problem.filters, problem.lam
+    geometry = Geometry(_two(images), _two(filters), problem.boundary)
+    shape = (len(filters), *geometry.maps)
+    at_once = images_at_once(images, math.prod(shape), _VALUES_AT_ONCE)
+    spectrum = spectra(filters, geometry)
+    linear = Linear(lambda z: synthesis(z, filters, geometry, spectrum), lambda e: adjoint(e, filters, geometry))
+    parts = []
+    for first in range(0, len(images), at_once):
+        batch, initial, weighed, counted = (_part(values, first, at_once) for values in (images, start, weights, mask))
+        options: dict[str, Any] = {
+            "nonneg": problem.nonneg, "tol": problem.tol, "max_iter": problem.max_iter, "weights": weighed,
+            "watched": problem.watched,
+        }  # fmt: skip
+        if problem.solver == "dr":
+            parts.append(douglas_rachford(batch, filters, lam, start=initial, **options))
+            continue
+        initial = batch.new_zeros(len(batch), *shape) if initial is None else initial
+        if counted is None:
+            parts.append(fista(batch, linear, lam, initial, **options))
+        else:
+            parts.append(fista(batch * counted, _masked(linear, counted), lam, initial, **options))
+    return join(parts)
+
+
+def images_at_once(images: Tensor, values: int, in_cache: int) -> int:
+    """How many images are solved together: on a CPU so that they stay in its cache, elsewhere as many as memory holds.
+
+    Args:
+        images: what is solved, where it lies.
+        values: of the feature maps of one image.
+        in_cache: how many of these a CPU works on.
+    """
+    if at_hand(images):
+        return max(1, in_cache // values)
+    return max(1, free_bytes(images.device) // (_ARRAYS * values * images.element_size()))
 
 
 def _part(values: Any, first: int, count: int) -> Any:
@@ -137,8 +192,7 @@ def _check_filters(filters: object, images: Tensor) -> None:
         )
     if filters.shape[1] != images.shape[1]:
         raise ArgumentError(f"images have {images.shape[1]} channels, and the filters {filters.shape[1]}.")
-    if not dense(filters).isfinite().all():
-        raise NotFiniteError("the filters hold NaN or infinity.")
+    check_finite("the filters", filters)
 
 
 def _checked_weights(weights: object, images: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -178,7 +232,18 @@ def _check_start(start: object, images: Tensor, shape: tuple[int, ...]) -> None:
         raise NotFiniteError("start holds NaN or infinity.")
 
 
-def _solver(solver: str, boundary: str, channels: int, *, masked: bool) -> str:
+def solver_of(solver: str, boundary: str, channels: int, *, masked: bool = False) -> str:
+    """The solver that is taken, "dr" or "fista".
+
+    Args:
+        solver: as given.
+        boundary: of the convolution.
+        channels: of the images.
+        masked: whether only some pixels count.
+
+    Raises:
+        ArgumentError: it cannot solve this, or is not one.
+    """
     if not is_one_of(solver, get_args(Solver)):
         raise ArgumentError(f"solver is one of {get_args(Solver)}; got {short(solver)}.")
     if solver == "dr" and masked:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -146,3 +147,21 @@ def _block(pool: Sequence[int]) -> Block:
     if lengths is None or len(lengths) != 3:
         raise ArgumentError(f"pool is (height, width, neighbouring maps); got {short(pool)}.")
     return tuple(whole_number("a length in pool", length, most=_LONGEST_BLOCK) for length in lengths)  # type: ignore[return-value]  # three of them
+
+
+def for_each_layer(name: str, value: Any, count: int) -> list[Any]:
+    """An option of layers: given for each, or one for all.
+
+    Args:
+        name: of the option.
+        value: as given.
+        count: of the layers.
+
+    Raises:
+        ArgumentError: given for another number of layers.
+    """
+    listed = as_list(value)
+    values = [value] * count if listed is None else listed
+    if len(values) != count:
+        raise ArgumentError(f"{name} is one number for all {count} layers or one for each; got {short(value)}.")
+    return values

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias, get_args
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -13,10 +12,10 @@ from torch import Tensor, nn
 from deconvnet._checks import as_index, as_list, instance, is_one_of, real_number, short, whole_number
 from deconvnet._errors import ArgumentError
 from deconvnet._precision import AS_THE_WEIGHTS
-from deconvnet.learn.codes import Codes, LayerCodes, join_codes, pooled_codes
-from deconvnet.learn.convolve import Boundary, Geometry, adjoint, check_images, dense, synthesis
-from deconvnet.learn.infer import sparse_code
-from deconvnet.learn.layer import DeconvLayer
+from deconvnet.learn.codes import Codes, LayerCodes, join_codes, mask_of, pooled_codes
+from deconvnet.learn.convolve import Boundary, Geometry, adjoint, check_finite, check_images, synthesis
+from deconvnet.learn.infer import Problem, coded, images_at_once, solver_of
+from deconvnet.learn.layer import DeconvLayer, for_each_layer
 from deconvnet.learn.pooling import pool, pool_at, pooled_size, unpool
 from deconvnet.learn.proximal import Linear, fista, ista, largest_square, splitting
 from deconvnet.learn.solution import Solution
@@ -109,8 +108,8 @@ class AdaptiveDeconvNet(nn.Module):
         counts = as_list(maps)
         if counts is None:
             raise ArgumentError(f"maps is how many maps each layer has, from the lowest; got {short(maps)}.")
-        kernels = _for_each_layer("kernel", kernel, len(counts))
-        weights = _for_each_layer("lam", lam, len(counts))
+        kernels = for_each_layer("kernel", kernel, len(counts))
+        weights = for_each_layer("lam", lam, len(counts))
         layers: list[DeconvLayer] = []
         for count, length, weight in zip(counts, kernels, weights, strict=True):
             below = layers[-1].pooled_maps if layers else channels
@@ -184,52 +183,10 @@ class AdaptiveDeconvNet(nn.Module):
             NotFiniteError: NaN or infinity.
         """
         check_images(images, self.channels)
-        options = checked_inference(solver, tol, max_iter, steps)
-        last = checked_layer(self, upto)
-        for i, layer in enumerate(self.layers[:last], 1):
-            _check_layer(i, layer, images, solver)
-        size = (images.shape[2], images.shape[3])
-        geometries = self.geometries(size, last)
-        largest = max(layer.maps * math.prod(own.maps) for layer, own in zip(self.layers, geometries, strict=False))
-        parts = []
-        at_once = len(images) if images.is_cuda else max(1, _VALUES_AT_ONCE // largest)
-        for first in range(0, len(images), at_once):
-            batch = images[first : first + at_once]
-            codes: list[LayerCodes] = []
-            for i in range(1, last + 1):
-                below = Codes(tuple(codes), size)
-                solution = self._solve(i, batch, below, geometries, **options)
-                codes.append(pooled_codes(solution, self.layers[i - 1].pool))
-            parts.append(codes)
-        return Codes(tuple(join_codes(of_layer) for of_layer in zip(*parts, strict=True)), size)
-
-    def _solve(
-        self,
-        layer: int,
-        images: Tensor,
-        below: Codes,
-        geometries: Sequence[Geometry],
-        solver: Solver,
-        tol: float,
-        max_iter: int,
-        steps: int,
-    ) -> Solution:
-        own, geometry = self.layers[layer - 1], geometries[layer - 1]
-        alone = layer == 1 or self.target == "below"
-        painted = images if layer == 1 or self.target == "input" else below[layer - 1].pooled
-        if alone and solver in ("auto", "dr", "fista"):
-            return sparse_code(painted, own.filters, own.lam, self.boundary, solver, tol, max_iter, nonneg=own.nonneg)
-        if solver == "dr":
-            raise ArgumentError("solver 'dr' is for a circular convolution; upper layers have switches below them.")
-        linear = self.linear(layer, below, geometries, through=not alone)
-        start = painted.new_zeros(len(images), own.maps, *geometry.maps)
-        if solver == "ista":
-            refreshed = (lambda z: z) if own.pool is None else lambda z: unpool(*pool(z, own.pool))
-            return ista(painted, linear, own.lam, start, nonneg=own.nonneg, steps=steps, then=refreshed)
-        if solver == "splitting":
-            return splitting(painted, linear, own.lam, start, p=own.p)
-        largest = 1.05 * largest_square(linear, start, 10)
-        return fista(painted, linear, own.lam, start, largest=largest, nonneg=own.nonneg, tol=tol, max_iter=max_iter)
+        options, last = checked_inference(solver, tol, max_iter, steps), checked_layer(self, upto)
+        for layer in self.layers[:last]:
+            check_finite("the filters", layer.filters)
+        return inferred(self, images, last, **options)
 
     def linear(self, layer: int, below: Codes, geometries: Sequence[Geometry], *, through: bool = True) -> Linear:
         """R of a layer: its maps to images, with the switches that the layers below took, and the adjoint.
@@ -310,10 +267,75 @@ class AdaptiveDeconvNet(nn.Module):
         layer = checked_layer(self, len(codes) if layer is None else layer)
         z = codes[layer].z
         if keep is not None:
-            z = z * _mask(z, keep)
+            z = z * mask_of(z, keep)
         geometries = self.geometries(codes.size, layer)
         image = synthesis(z, self.layers[layer - 1].filters, geometries[layer - 1])
         return self.painted(image, layer, codes, geometries)
+
+
+@torch.no_grad()
+def inferred(net: AdaptiveDeconvNet, images: Tensor, last: int, *, watched: bool = True, **options: Any) -> Codes:
+    """As `AdaptiveDeconvNet.infer`, of options that were checked and images whose numbers are not looked at.
+
+    Args:
+        net: the network.
+        images: (n, c, h, w), which `check_form` has passed.
+        last: the last layer to infer.
+        watched: as for `Record`.
+        options: of `infer`.
+
+    Raises:
+        ArgumentError: images smaller than a filter, or of another type; a layer that the solver cannot solve.
+    """
+    for i, layer in enumerate(net.layers[:last], 1):
+        _check_layer(i, layer, images, options["solver"])
+    size = (images.shape[2], images.shape[3])
+    geometries = net.geometries(size, last)
+    largest = max(layer.maps * math.prod(own.maps) for layer, own in zip(net.layers, geometries, strict=False))
+    parts = []
+    at_once = images_at_once(images, largest, _VALUES_AT_ONCE)
+    for first in range(0, len(images), at_once):
+        batch = images[first : first + at_once]
+        codes: list[LayerCodes] = []
+        for i in range(1, last + 1):
+            below = Codes(tuple(codes), size)
+            solution = _solve(net, i, batch, below, geometries, watched=watched, **options)
+            codes.append(pooled_codes(solution, net.layers[i - 1].pool))
+        parts.append(codes)
+    return Codes(tuple(join_codes(of_layer) for of_layer in zip(*parts, strict=True)), size)
+
+
+def _solve(
+    net: AdaptiveDeconvNet,
+    layer: int,
+    images: Tensor,
+    below: Codes,
+    geometries: Sequence[Geometry],
+    solver: Solver,
+    tol: float,
+    max_iter: int,
+    steps: int,
+    *,
+    watched: bool,
+) -> Solution:
+    own, geometry = net.layers[layer - 1], geometries[layer - 1]
+    alone = layer == 1 or net.target == "below"
+    painted = images if layer == 1 or net.target == "input" else below[layer - 1].pooled
+    limits: dict[str, Any] = {"nonneg": own.nonneg, "tol": tol, "max_iter": max_iter}
+    if alone and solver in ("auto", "dr", "fista"):
+        taken = solver_of(solver, net.boundary, own.channels)
+        return coded(painted, Problem(own.filters, own.lam, net.boundary, taken, watched=watched, **limits))
+    if solver == "dr":
+        raise ArgumentError("solver 'dr' is for a circular convolution; upper layers have switches below them.")
+    linear = net.linear(layer, below, geometries, through=not alone)
+    start = painted.new_zeros(len(images), own.maps, *geometry.maps)
+    if solver == "ista":
+        refreshed = (lambda z: z) if own.pool is None else lambda z: unpool(*pool(z, own.pool))
+        return ista(painted, linear, own.lam, start, nonneg=own.nonneg, steps=steps, then=refreshed)
+    if solver == "splitting":
+        return splitting(painted, linear, own.lam, start, p=own.p)
+    largest = 1.05 * largest_square(linear, start, 10)
+    return fista(painted, linear, own.lam, start, largest=largest, watched=watched, **limits)
 
 
 def checked_layer(net: AdaptiveDeconvNet, layer: object) -> int:
@@ -353,26 +375,6 @@ def _check_below(net: AdaptiveDeconvNet, layer: object, below: object, geometrie
     return index
 
 
-def strongest(z: Float[Tensor, "n m h w"], count: int) -> Bool[Tensor, "n m h w"]:
-    """A mask of the `count` activations of largest magnitude of each image, zeros left out."""
-    flat = z.flatten(1).abs()
-    indices = flat.topk(min(count, flat.shape[1]), dim=1).indices
-    mask = torch.zeros_like(flat, dtype=torch.bool).scatter_(1, indices, True)
-    return (mask & (flat > 0)).view_as(z)
-
-
-def _mask(z: Tensor, keep: object) -> Tensor:
-    count = as_index(keep)
-    if count is not None and count > 0:
-        return strongest(z, count)
-    mask = torch.from_numpy(keep) if isinstance(keep, np.ndarray) and keep.dtype == np.bool_ else keep
-    if isinstance(mask, Tensor) and mask.dtype == torch.bool and mask.shape == z.shape:
-        return dense(mask)
-    raise ArgumentError(
-        f"keep is a number of activations, or a bool mask of shape {tuple(z.shape)}; got {short(keep)}."
-    )
-
-
 def checked_inference(solver: object, tol: object, max_iter: object, steps: object) -> dict[str, Any]:
     """The options of `AdaptiveDeconvNet.infer` by name, checked; raises ArgumentError."""
     if not is_one_of(solver, get_args(Solver)):
@@ -393,11 +395,3 @@ def _check_layer(index: int, layer: DeconvLayer, images: Tensor, solver: Solver)
         raise ArgumentError(f"layer {index}: p={layer.p:g} needs solver='splitting'; got {solver!r}.")
     if layer.nonneg and solver == "splitting":
         raise ArgumentError(f"layer {index}: solver 'splitting' cannot keep maps from being negative.")
-
-
-def _for_each_layer(name: str, value: Any, count: int) -> list[Any]:
-    listed = as_list(value)
-    values = [value] * count if listed is None else listed
-    if len(values) != count:
-        raise ArgumentError(f"{name} is one number for all {count} layers or one for each; got {short(value)}.")
-    return values

@@ -10,10 +10,10 @@ from torch.nn import functional as F
 from deconvnet._checks import as_index, as_list, instance, short, whole_number
 from deconvnet._errors import ArgumentError
 from deconvnet._precision import AS_THE_WEIGHTS
-from deconvnet.learn.codes import Codes
+from deconvnet.learn.codes import Codes, strongest
 from deconvnet.learn.convolve import synthesis
 from deconvnet.learn.layer import DeconvLayer
-from deconvnet.learn.net import AdaptiveDeconvNet, checked_layer, strongest
+from deconvnet.learn.net import AdaptiveDeconvNet, checked_layer
 from deconvnet.learn.pooling import Switches, unpool
 
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from deconvnet.learn.at_hand import at_hand
 from deconvnet.learn.solution import (
     OBJECTIVE_EVERY,
     RESIDUALS_EVERY,
@@ -41,8 +42,12 @@ class Linear:
     up: Callable[[Tensor], Tensor]
 
 
-def _add(a: Tensor, b: Tensor, weight: Float[Tensor, " n"]) -> Tensor:
-    """A + weight * b, with a weight for each image."""
+def _add(a: Tensor, b: Tensor, weight: float | Tensor) -> Tensor:
+    """A + weight * b, with one weight for all images or one for each."""
+    if isinstance(weight, float):
+        return torch.add(a, b, alpha=weight)
+    if not at_hand(weight):
+        return torch.addcmul(a, b, per_image(weight))
     return torch.add(a, b, alpha=float(weight)) if len(weight) == 1 else a + per_image(weight) * b
 
 
@@ -74,11 +79,13 @@ def fista(
     tol: float = 1e-3,
     max_iter: int = 500,
     weights: Float[Tensor, "#n #m #y #x"] | None = None,
+    watched: bool = True,
 ) -> Solution:
     """Sparse feature maps under any linear map, by accelerated proximal gradient steps.
 
-    A step that would be longer than the map allows is halved and tried again. Stops when the codes move by less than
-    `tol`, relative to themselves, in one iteration; looks every five.
+    A step that would be longer than the map allows is halved and tried again: at once on a CPU, and elsewhere in the
+    next iteration, so that nobody waits to hear of it. Stops when the codes move by less than `tol`, relative to
+    themselves, in one iteration; looks every five.
 
     Args:
         images: to code.
@@ -91,12 +98,15 @@ def fista(
         max_iter: at most this many iterations.
         weights: of each coefficient in the sum that lam weighs, 0 or more, with axes of length 1 where they do not
             differ; 1 by default.
+        watched: as for `Record`.
     """
     bound = 1.02 * largest_square(linear, start) if largest is None else largest
+    looks = at_hand(images)
     z, painted = start, linear.down(start)
-    ahead, ahead_painted, momentum = z, painted, 1.0
+    ahead, ahead_painted = z, painted
+    momentum: float | Tensor = 1.0 if looks else torch.ones_like(bound)
     rounding = 10 * torch.finfo(z.dtype).eps
-    record = Record(images, tol)
+    record = Record(images, tol, watched=watched)
     for i in range(1, max_iter + 1):
         residual = images - ahead_painted
         seen = linear.up(residual)
@@ -107,24 +117,45 @@ def fista(
             new_painted = linear.down(new)
             length = norms(new - ahead) + rounding * norms(new)
             long = norms(new_painted - ahead_painted) ** 2 > 1.001 * bound * length**2
-            if not long.any():
+            if not looks or not long.any():
                 break
             bound = torch.where(long, 2 * bound, bound)
-        following = (1 + math.sqrt(1 + 4 * momentum**2)) / 2
-        weight = (momentum - 1) / following
+        if not looks:
+            new, new_painted = _unless(long, new, z), _unless(long, new_painted, painted)
+            bound = torch.where(long, 2 * bound, bound)
+        momentum, weight = _further(momentum, long)
         step = new - z
-        ahead = torch.add(new, step, alpha=weight)
-        ahead_painted = torch.add(new_painted, new_painted - painted, alpha=weight)
-        z, painted, momentum = new, new_painted, following
+        ahead = _add(new, step, weight)
+        ahead_painted = _add(new_painted, new_painted - painted, weight)
+        z, painted = new, new_painted
         if i % RESIDUALS_EVERY and i < max_iter:
             continue
-        done = record.done(norms(step) / norms(z).clamp(min=torch.finfo(z.dtype).tiny))
-        if i % OBJECTIVE_EVERY == 0 or i == max_iter or done.any():
+        moved = norms(step) / norms(z).clamp(min=torch.finfo(z.dtype).tiny)
+        done = record.done(torch.where(long, math.inf, moved))
+        if i % OBJECTIVE_EVERY == 0 or i == max_iter or record.any_done(done):
             lower = dual(residual, largest_seen(seen, nonneg=nonneg, weights=weights), images, lam)
             record.add(i, z, objective(images - painted, z, lam, weights), lower, done)
             if record.all_done:
                 break
     return record.solution("fista")
+
+
+def _unless(refused: Bool[Tensor, " n"], new: Tensor, old: Tensor) -> Tensor:
+    """The new values of each image, or the old ones where they are refused."""
+    return torch.where(per_image(refused), old, new)
+
+
+def _further(momentum: float | Tensor, refused: Bool[Tensor, " n"]) -> tuple[float | Tensor, float | Tensor]:
+    """The momentum of the next iteration, and how far to go ahead, as a share of this iteration's step.
+
+    On a CPU a number for all images, because no step is refused there; elsewhere one for each, which begins anew where
+    the step was refused.
+    """
+    if isinstance(momentum, float):
+        following = (1 + math.sqrt(1 + 4 * momentum**2)) / 2
+        return following, (momentum - 1) / following
+    grown = (1 + (1 + 4 * momentum**2).sqrt()) / 2
+    return torch.where(refused, 1, grown), (momentum - 1) / grown
 
 
 def ista(
@@ -149,11 +180,10 @@ def ista(
     bound = 1.02 * largest_square(linear, start) if largest is None else largest
     z, record = start, Record(images, 0)
     nothing = images.new_full((len(images),), -math.inf)
-    none = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     for i in range(1, steps + 1):
         residual = images - linear.down(z)
         z = then(shrink(_add(z, linear.up(residual), 1 / bound), per_image(lam / bound), nonneg=nonneg))
-        record.add(i, z, objective(images - linear.down(z), z, lam), nothing, none)
+        record.add(i, z, objective(images - linear.down(z), z, lam), nothing)
     return record.solution("ista")
 
 
@@ -181,7 +211,6 @@ def splitting(
     z, record = start, Record(images, 0)
     seen = linear.up(images) / lam
     nothing = images.new_full((len(images),), -math.inf)
-    none = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     for i, beta in enumerate(betas, 1):
 
         def product(v: Tensor, beta: float = beta) -> Tensor:
@@ -190,7 +219,7 @@ def splitting(
         z = conjugate_gradient(product, seen + beta * shrink_power(z, p, beta), z, cg_steps)
         x = shrink_power(z, p, beta)
         value = 0.5 * norms(images - linear.down(x)) ** 2 + lam * x.flatten(1).abs().pow(p).sum(1)
-        record.add(i, x, value, nothing, none)
+        record.add(i, x, value, nothing)
     return record.solution("splitting")
 
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from deconvnet._checks import as_list, index_of, short
 from deconvnet._errors import ArgumentError
+from deconvnet.learn.at_hand import at_hand
 
 OBJECTIVE_EVERY = 20  # iterations
 RESIDUALS_EVERY = 5  # iterations
@@ -92,16 +93,21 @@ def shrink(z: Tensor, threshold: Tensor | float, *, nonneg: bool = False) -> Ten
     """Soft threshold: max(|z| - threshold, 0) sign(z); with `nonneg`, max(z - threshold, 0)."""
     if nonneg:
         return (z - threshold).clamp(min=0)
-    if isinstance(threshold, Tensor) and threshold.numel() > 1:
+    if isinstance(threshold, Tensor) and not _is_at_hand(threshold):
         return z - clipped(z, threshold, nonneg=False)
     return F.softshrink(z, float(threshold))
 
 
 def clipped(z: Tensor, threshold: Tensor | float, *, nonneg: bool) -> Tensor:
     """What `shrink` takes away."""
-    if isinstance(threshold, Tensor) and threshold.numel() == 1:
+    if isinstance(threshold, Tensor) and _is_at_hand(threshold):
         threshold = float(threshold)  # three times as fast
     return z.clamp(max=threshold) if nonneg else z.clamp(-threshold, threshold)  # type: ignore[arg-type]
+
+
+def _is_at_hand(value: Tensor) -> bool:
+    """Whether it is a single value that is read without waiting for a device."""
+    return value.numel() == 1 and at_hand(value)
 
 
 def dots(a: Tensor, b: Tensor) -> Float[Tensor, " n"]:
@@ -155,26 +161,40 @@ def relative_gap(primal: Tensor, lower: Tensor) -> Float[Tensor, " n"]:
 
 
 class Record:
-    """The codes of each image: those at which it converged, or else the last ones."""
+    """The codes of each image: those at which it converged, or else the last ones.
 
-    def __init__(self, images: Tensor, tol: float) -> None:
+    Args:
+        images: that are coded.
+        tol: below it an image has converged; 0 for never.
+        watched: whether what happens on an accelerator is read while the solver runs, so that it can stop as soon as
+            all images have converged. Otherwise it runs to its last iteration, and nobody waits for the accelerator.
+    """
+
+    def __init__(self, images: Tensor, tol: float, *, watched: bool = True) -> None:
         n = len(images)
-        self._tol, self._looks = tol, list[int]()
-        self._values, self._lower = list[Tensor](), images.new_full((n,), -math.inf)
+        self._at_hand = at_hand(images)
+        self._tol, self._watched = tol, watched or self._at_hand
+        self._any_done, self._all_done = False, False  # as far as is known
+        self._looks, self._values = list[int](), list[Tensor]()
+        self._lower = images.new_full((n,), -math.inf)
         self._finished = torch.zeros(n, dtype=torch.bool, device=images.device)
         self._n_iter = torch.zeros(n, dtype=torch.long, device=images.device)
         self._codes = images.new_empty(0)
 
-    def done(self, residual: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:
-        """The images that have converged now and had not before."""
-        return (residual < self._tol) & ~self._finished
+    def done(self, residual: Float[Tensor, " n"]) -> Bool[Tensor, " n"] | None:
+        """The images that have converged now and had not before; None where the tolerance lets none converge."""
+        return (residual < self._tol) & ~self._finished if self._tol else None
+
+    def any_done(self, done: Bool[Tensor, " n"] | None) -> bool:
+        """Whether codes have to be written down now, because some of these images converged, or may have."""
+        return done is not None and (not self._watched or bool(done.any()))
 
     @property
     def all_done(self) -> bool:
-        """Whether all images have converged."""
-        return bool(self._finished.all())
+        """Whether all images are known to have converged."""
+        return self._all_done
 
-    def add(self, iteration: int, codes: Tensor, value: Tensor, lower: Tensor, done: Tensor) -> None:
+    def add(self, iteration: int, codes: Tensor, value: Tensor, lower: Tensor, done: Tensor | None = None) -> None:
         """Write codes down.
 
         Args:
@@ -182,10 +202,10 @@ class Record:
             codes: of all images; not copied, so they may not be changed afterwards.
             value: their objective.
             lower: a lower bound on the optimum.
-            done: which images stay at these codes.
+            done: which images stay at these codes; none by default.
         """
         before = self._finished
-        if before.any():
+        if self._any_done and not (self._at_hand and not before.any()):
             codes = torch.where(per_image(before), self._codes, codes)
             value = torch.where(before, self._values[-1], value)
         self._codes = codes
@@ -193,7 +213,9 @@ class Record:
         self._values.append(value)
         self._lower = torch.where(before, self._lower, torch.maximum(self._lower, lower))
         self._n_iter = torch.where(before, self._n_iter, iteration)
-        self._finished = before | done
+        if done is not None:
+            self._finished, self._any_done = before | done, True
+            self._all_done = self._watched and bool(self._finished.all())
 
     def solution(self, solver: str) -> Solution:
         """The codes written down, as a solution."""

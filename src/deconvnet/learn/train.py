@@ -3,11 +3,10 @@
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import Any, NamedTuple, TypeAlias, get_args
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -23,14 +22,16 @@ from deconvnet._checks import (
 )  # fmt: skip
 from deconvnet._errors import ArgumentError, DeconvNetWarning
 from deconvnet._folders import Saves
-from deconvnet._precision import AS_THE_WEIGHTS
+from deconvnet.learn.at_hand import at_hand
 from deconvnet.learn.checkpoint import Position, load_checkpoint, save_checkpoint
-from deconvnet.learn.convolve import check_images
-from deconvnet.learn.filters import Fit, Update, reseed, update
+from deconvnet.learn.convolve import check_form, check_images
+from deconvnet.learn.filters import Update
+from deconvnet.learn.improve import Improved, Measures, improve, read, reseeded
 from deconvnet.learn.net import AdaptiveDeconvNet, Solver, checked_inference, checked_layer
 
 Loader: TypeAlias = Iterable[Any] | Callable[[int], Iterable[Any]]
 _SAVE_SECONDS, _MOST_EPOCHS = 5, 10**6
+_READ_EVERY = 16  # updates on an accelerator
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def partial_fit(
 
     Args:
         net: the network; changed in place.
-        images: best with local contrast normalised.
+        images: best with local contrast normalised; on the network's device. On an accelerator nothing is copied to
+            the CPU before the update is done, and then a few numbers.
         layer: which to improve; the last by default. The layers below stay as they are.
         update_by: "online", or "conjugate" as in the paper; see `deconvnet.learn.filters.update`.
         solver, tol, max_iter, steps: of inference, as in `AdaptiveDeconvNet.infer`. Rough maps will do.
@@ -82,7 +84,14 @@ def partial_fit(
         ArgumentError, NotFiniteError: as `infer`.
     """
     layer = checked_layer(instance("net", net, AdaptiveDeconvNet), layer)
-    return _improve(net, images, layer, _checked_options(update_by, solver, tol, max_iter, steps))
+    improved = improve(net, images, layer, _checked_options(update_by, solver, tol, max_iter, steps))
+    (measures,) = read([improved.measures])
+    measures.check()
+    return _progress(layer, 0, 0, len(images), measures, reseeded(improved, measures))
+
+
+def _progress(layer: int, epoch: int, batch: int, images: int, measures: Measures, reseeded: int = 0) -> Progress:
+    return Progress(layer, epoch, batch, images, measures.objective, measures.error, measures.active, reseeded)
 
 
 def _checked_options(update_by: object, *inference: object) -> dict[str, Any]:
@@ -94,22 +103,6 @@ def _checked_options(update_by: object, *inference: object) -> dict[str, Any]:
     if not is_one_of(update_by, get_args(Update)):
         raise ArgumentError(f"update_by is one of {get_args(Update)}; got {short(update_by)}.")
     return {"update_by": update_by, **checked_inference(*inference)}
-
-
-@AS_THE_WEIGHTS.held()
-def _improve(net: AdaptiveDeconvNet, images: Tensor, layer: int, options: Mapping[str, Any]) -> Progress:
-    """Improve a layer's filters on one batch."""
-    inference = {name: value for name, value in options.items() if name != "update_by"}
-    codes = net.infer(images, layer, **inference)
-    problem = Fit(net, layer, images, codes, net.geometries(codes.size, layer))
-    with torch.no_grad():
-        missed = problem.target - problem.painted(net.layers[layer - 1].filters)
-        energy = float(problem.target.square().sum())
-        error = float(missed.square().sum()) / energy if energy else 0.0
-    update(problem, options["update_by"])
-    reseeded = reseed(problem)
-    objective, active = float(codes[layer].solution.objective.mean()), float((codes[layer].z != 0).float().mean())
-    return Progress(layer, 0, 0, len(images), objective, error, active, reseeded)
 
 
 def fit(
@@ -134,14 +127,17 @@ def fit(
         net: the network; changed in place.
         loader: batches (n, c, h, w), or tuples that begin with one, as a `DataLoader` gives; it is gone through once
             for every epoch of every layer. Or a function of the epoch, counted over all layers, that returns such
-            batches: with it, and a checkpoint, an interrupted run goes on as if it had not been interrupted.
+            batches: with it, and a checkpoint, an interrupted run goes on as if it had not been interrupted. Batches
+            are moved to the network's device.
         epochs: for all layers, or for each.
         update_by, solver, tol, max_iter, steps: as in `partial_fit`.
         checkpoint: a safetensors file, written every few seconds and after every epoch, completely or not at all.
         resume: continue from the checkpoint, if there is one; batches that the epoch has learned from are passed over.
         about: what else a checkpoint says of the run, as JSON; it has to say the same when the run is resumed.
         before_checkpoint: called before each checkpoint is written, to save what a resumed run needs beside it.
-        progress: called after every update.
+        progress: called for every update: after it on a CPU, and elsewhere after every 16th for the last 16, because
+            nothing is copied to the CPU in between. Dead filters are given a new start then, and a batch on the device
+            that is not finite is told of; the network is as it was before that batch.
 
     Returns:
         The network.
@@ -176,11 +172,12 @@ def fit(
         passed = start.batches if turn == start.turn else 0
         pixels, alive = 0, False
         with closing(_batches(loader, turn)) as batches:
-            for report, images in _epoch(net, batches, turns, turn, passed, options):
-                pixels, alive = pixels + images.numel(), alive or report.active > 0
-                if progress is not None:
-                    progress(report)
-                writer.write_now_and_then(Position(turn, report.batch + 1))
+            for reports in _epoch(net, batches, turns, turn, passed, options):
+                for report, count in reports:
+                    pixels, alive = pixels + count, alive or report.active > 0
+                    if progress is not None:
+                        progress(report)
+                writer.write_now_and_then(Position(turn, reports[-1][0].batch + 1))
         if pixels:
             _warn(net, turns[turn], pixels if turn == 0 and not passed else None, alive=alive)
         writer.write(Position(turn + 1, 0))
@@ -194,19 +191,76 @@ def _epoch(
     turn: int,
     passed: int,
     options: dict[str, Any],
-) -> Iterator[tuple[Progress, Tensor]]:
-    """One epoch of one layer, update by update; the first `passed` batches are skipped."""
-    index = -1
+) -> Iterator[list[tuple[Progress, int]]]:
+    """One epoch of one layer; the first `passed` batches are skipped.
+
+    Yields:
+        What was read of updates, and how many pixels the images of each have: after every update on a CPU; elsewhere
+        after several, so that the CPU does not wait for each. Which these are, and thereby when dead filters are
+        looked for, depends only on how often the filters were updated.
+    """
+    layer, epoch = turns[turn], turns[:turn].count(turns[turn])
+    own, index = net.layers[layer - 1], -1
+    device = own.filters.device
+    every, updates = 1 if at_hand(own.filters) else _READ_EVERY, int(own.updates)
+    sound: Tensor | None = None
+    waiting: list[_Update] = []
     for index, images in enumerate(batches):
-        if index >= passed:
-            net.geometries((images.shape[2], images.shape[3]), turns[-1])  # the last layer's fault is raised now
-            report = _improve(net, images, turns[turn], options)
-            yield replace(report, epoch=turns[:turn].count(turns[turn]), batch=index), images
+        if index < passed:
+            continue
+        net.geometries((images.shape[2], images.shape[3]), turns[-1])  # the last layer's fault is raised now
+        improved = improve(net, images.to(device, non_blocking=True), layer, options, sound)
+        sound, updates = improved.sound, updates + 1
+        waiting.append(_Update(index, len(images), images.numel(), improved.measures))
+        if updates % every == 0:
+            yield from _reports(waiting, layer, epoch, improved)
+            waiting = []
+        del improved  # with its maps, before the next ones are inferred
+    if waiting:
+        yield from _reports(waiting, layer, epoch)
     if index < 0:
         raise ArgumentError(
             f"the loader gives no batch in epoch {turn}. Give one that can be iterated again, such as a list or a "
             "DataLoader, not a generator."
         )
+
+
+class _Update(NamedTuple):
+    """An update of which nothing has been read.
+
+    Attributes:
+        batch: index of the batch.
+        images: how many are in it.
+        pixels: how many these have.
+        measures: what is to be read.
+    """
+
+    batch: int
+    images: int
+    pixels: int
+    measures: Tensor
+
+
+def _reports(
+    updates: Sequence[_Update], layer: int, epoch: int, improved: Improved | None = None
+) -> Iterator[list[tuple[Progress, int]]]:
+    """What is read of updates, up to the first that was not made, which is then told.
+
+    Args:
+        updates: made one after the other.
+        layer, epoch: where.
+        improved: the last of them, if dead filters are to be looked for.
+    """
+    reports: list[tuple[Progress, int]] = []
+    try:
+        for update, measures in zip(updates, read([update.measures for update in updates]), strict=True):
+            measures.check()
+            last = improved is not None and update is updates[-1]
+            fresh = reseeded(improved, measures) if improved is not None and last else 0
+            reports.append((_progress(layer, epoch, update.batch, update.images, measures, fresh), update.pixels))
+    finally:
+        if reports:
+            yield reports
 
 
 class _Checkpoints:
@@ -272,7 +326,7 @@ def _batches(loader: Loader, turn: int) -> Generator[Tensor, None, None]:
         images = batch[0] if isinstance(batch, tuple | list) and batch else batch
         if not isinstance(images, Tensor):
             raise ArgumentError(f"the loader gives {type(images).__name__}, not tensors (n, c, h, w).")
-        yield check_images(images)
+        yield check_images(images) if at_hand(images) else check_form(images)
 
 
 def _warn(net: AdaptiveDeconvNet, layer: int, pixels: int | None, *, alive: bool) -> None:

@@ -166,7 +166,7 @@ def load_model(
     weights_file = None if weights is None else file_path("weights", weights)
     overrides = overrides_of(size=size, mean=mean, std=std, channels=channels, value_range=value_range)
     names = None if labels is None else read_class_names(labels)
-    target = None if device is None else _device(device)
+    target = None if device is None else usable_device(device)
     with _own_random_state():
         source = _source_of(spec, fetch=weights is None)
         if weights_file is not None:
@@ -260,7 +260,12 @@ def _own_random_state() -> Iterator[None]:
         yield
 
 
-def _device(device: str | torch.device) -> torch.device:
+def usable_device(device: str | torch.device) -> torch.device:
+    """The device of this name.
+
+    Raises:
+        ArgumentError: there is none, or it cannot be used here.
+    """
     if not isinstance(device, str | torch.device):
         raise ArgumentError(f"device is a name such as 'cpu' or 'cuda:1', or a torch.device; got {short(device)}.")
     try:

@@ -79,7 +79,7 @@ class Plot:
             "width": _inches("width", self.width),
             "height": _inches("height", self.height),
             "dpi": whole_number("dpi", self.dpi, 30, 1200),
-            "title": _checks.text("title", self.title),
+            "title": _checks.escaped(_checks.text("title", self.title)),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)

@@ -6,15 +6,23 @@ Names are looked up when they are first used, so that the import is quick.
 from deconvnet._lazy import lazy
 
 _HOMES: dict[str, str] = {
+    "Aliasing": "spectrum",
     "Correspondence": "correspondence_table",
     "Curve": "curves",
+    "Diagnosis": "diagnosis",
+    "EffectiveField": "effective_field",
+    "EffectiveFields": "effective_field",
     "Invariance": "invariance_curves",
+    "Occlusion": "occlusion",
     "Part": "part_boxes",
     "PartChanges": "correspondence_table",
     "Responses": "invariance_curves",
     "Transforms": "transforms",
     "correspondence": "covered_parts",
+    "diagnose": "first_layer",
+    "effective_fields": "effective_field",
     "invariance": "feature_distances",
+    "occlude": "occlude",
 }
 
 __all__ = sorted(_HOMES)

@@ -2,10 +2,18 @@ from deconvnet.probes.correspondence_table import Correspondence as Corresponden
 from deconvnet.probes.correspondence_table import PartChanges as PartChanges
 from deconvnet.probes.covered_parts import correspondence as correspondence
 from deconvnet.probes.curves import Curve as Curve
+from deconvnet.probes.diagnosis import Diagnosis as Diagnosis
+from deconvnet.probes.effective_field import EffectiveField as EffectiveField
+from deconvnet.probes.effective_field import EffectiveFields as EffectiveFields
+from deconvnet.probes.effective_field import effective_fields as effective_fields
 from deconvnet.probes.feature_distances import invariance as invariance
+from deconvnet.probes.first_layer import diagnose as diagnose
 from deconvnet.probes.invariance_curves import Invariance as Invariance
 from deconvnet.probes.invariance_curves import Responses as Responses
+from deconvnet.probes.occlude import occlude as occlude
+from deconvnet.probes.occlusion import Occlusion as Occlusion
 from deconvnet.probes.part_boxes import Part as Part
+from deconvnet.probes.spectrum import Aliasing as Aliasing
 from deconvnet.probes.transforms import Transforms as Transforms
 
 __all__: list[str]

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from deconvnet.windows.arrivals import Part
@@ -34,8 +34,7 @@ def _method(kind: str) -> Method:
     if failure is None:
         return "fused"
     warnings.warn(
-        f"Triton does not work here: {failure}. Units are carried down without its kernels, which takes longer; the "
-        "results are the same.",
+        f"Triton does not work here: {failure}. Its kernels are left out, which takes longer; results are the same.",
         stacklevel=2,
     )
     return "gathered"
@@ -85,6 +84,41 @@ def moved(
     return result
 
 
+def pasted(
+    changed: Shaped[Tensor, "m c *before"],
+    at: Frames,
+    whole: Shaped[Tensor, "1 c *map"],
+    to: Frames,
+    *,
+    fill: float = 0,
+) -> Shaped[Tensor, "m c *after"]:
+    """The windows `to` of one map, each with a part of it replaced.
+
+    Args:
+        changed: the parts, one for each window.
+        at: where they lie.
+        whole: the map.
+        to: what is wanted.
+        fill: stands where the map has ended.
+    """
+    if at.same_as(to):
+        return changed
+    size, rows = tuple(whole.shape[2:]), np.zeros(len(to.low), dtype=np.int64)
+    if method_on(whole.device) != "copied":
+        values, inside = _gather(changed, at, to, None)
+        return torch.where(inside, values, _gathered(whole, whole_maps(1, size), to, rows, fill))
+    result = _empty_like(whole, (len(rows), whole.shape[1], *to.size))
+    if (to.low < 0).any() or (to.high > np.array(size)).any():
+        result.fill_(fill)
+    shifts, covers = to.low - at.low, (to.size == at.size)
+    for i, (here, there) in _shared(to.low, size, to.size, alike=False):
+        if not covers or shifts[i].any():
+            result[i][(slice(None), *there)] = whole[0][(slice(None), *here)]
+    for i, (here, there) in _shared(shifts, at.size, to.size, alike=False):
+        result[i][(slice(None), *there)] = changed[i][(slice(None), *here)]
+    return result
+
+
 def added(parts: Sequence[Part], to: Frames) -> Float[Tensor, "m c *after"]:
     """The sum of several parts, each in windows of its own, in the windows `to`, which hold them all."""
     covering = next((i for i, part in enumerate(parts) if part.frames.same_as(to)), 0)
@@ -106,6 +140,14 @@ def added(parts: Sequence[Part], to: Frames) -> Float[Tensor, "m c *after"]:
 
 def _gathered(source: Tensor, at: Frames, to: Frames, rows: Int[np.ndarray, " m"] | None, fill: float) -> Tensor:
     """As `moved`, for all units by one indexing, whose indices are worked out on the device."""
+    values, inside = _gather(source, at, to, rows)
+    return values.masked_fill_(~inside, fill)
+
+
+def _gather(
+    source: Tensor, at: Frames, to: Frames, rows: Int[np.ndarray, " m"] | None
+) -> tuple[Tensor, Bool[Tensor, "m 1 *after"]]:
+    """What is gathered, and where it is what was asked for: elsewhere there is none."""
     device, axes = source.device, range(len(to.size))
     row = torch.arange(len(to.low), device=device) if rows is None else torch.from_numpy(rows).to(device)
     shift = to.low_on(device) - (at.low_on(device) if rows is None else at.low_on(device)[row])
@@ -116,7 +158,14 @@ def _gathered(source: Tensor, at: Frames, to: Frames, rows: Int[np.ndarray, " m"
         laid = (len(row), 1, *(to.size[i] if other == i else 1 for other in axes))
         inside = inside & ((pixel >= 0) & (pixel < at.size[i])).view(laid)
         indices.append(pixel.clamp(0, at.size[i] - 1).view(laid))
-    return source[tuple(indices)].masked_fill_(~inside, fill)
+    return source[tuple(indices)], inside
+
+
+def _empty_like(source: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Memory for maps that lie in it as those of `source` do."""
+    together = source.ndim == 4 and source.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if together else torch.contiguous_format
+    return torch.empty(shape, dtype=source.dtype, device=source.device, memory_format=layout)
 
 
 Slices = tuple[slice, ...]

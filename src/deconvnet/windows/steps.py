@@ -135,6 +135,12 @@ def seen(window: Window, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray,
     return (first, last) if d == 1 else (-(-first // d), last // d)
 
 
+def reached(window: Window, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels above that see any of the pixels from `low` to `high` along one axis, both ends included."""
+    scale, before, after, d = _in_whole_numbers(window)
+    return -((after - low * d) // scale), (high * d - before) // scale
+
+
 @cache
 def _in_whole_numbers(window: Window) -> tuple[int, int, int, int]:
     """A window's numbers times their common denominator, and that."""
