@@ -188,8 +188,8 @@ def _index(photo: str, names: Sequence[str]) -> int:
                 f"parts name the photo {photo!r}, which could be {names[indices[0]]!r} or {names[indices[1]]!r}: name "
                 "its folder, too."
             )
-    shown = ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    raise ArgumentError(f"parts name the photo {photo!r}, which is not among the photos: {shown}.")
+    listed = ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    raise ArgumentError(f"parts name the photo {photo!r}, which is not among the photos: {listed}.")
 
 
 def _whole(name: str, photo: str) -> bool:
