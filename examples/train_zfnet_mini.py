@@ -14,6 +14,7 @@ import argparse
 import json
 import platform
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,61 @@ def average_into(average: dict[str, Tensor], model: nn.Module, step: int) -> Non
             average[name].copy_(value)
 
 
+def start(model: nn.Sequential) -> nn.Sequential:
+    """The model with He's first weights, laid out for fast convolutions."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            nn.init.zeros_(module.bias)
+    return model.to(memory_format=torch.channels_last)
+
+
+def train(
+    model: nn.Module, photos: Tensor, labels: Tensor, *, epochs: int, batch: int, rate: float, random: torch.Generator,
+    check: Callable[[], float] | None = None, quiet: bool = False,
+) -> dict[str, Tensor]:  # fmt: skip
+    """Train the model, print a line for each epoch unless `quiet`, and return the average of its weights.
+
+    `check` gives the accuracy that every fifth line adds.
+    """
+    average = {name: value.clone() for name, value in model.state_dict().items()}
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    optimiser = torch.optim.SGD(
+        [{"params": decayed, "weight_decay": 5e-4}, {"params": others, "weight_decay": 0.0}],
+        lr=rate,
+        momentum=0.9,
+        nesterov=True,
+    )
+    steps_per_epoch = len(photos) // batch
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * steps_per_epoch, pct_start=0.2)
+    began, step = time.time(), 0
+    for epoch in range(1, epochs + 1):
+        model.train()
+        total = 0.0
+        for chosen in torch.randperm(len(photos), generator=random).split(batch):
+            if len(chosen) < batch:
+                continue
+            x = augment(photos[chosen], random).contiguous(memory_format=torch.channels_last)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                logits = model(x)
+            loss = F.cross_entropy(logits.float(), labels[chosen], label_smoothing=0.1)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            renormalise(model, FILTER_RADIUS)
+            average_into(average, model, step)
+            total, step = total + loss.item(), step + 1
+        if quiet:
+            continue
+        line = f"epoch {epoch} loss {total / steps_per_epoch:.4f} minutes {(time.time() - began) / 60:.1f}"
+        if check is not None and epoch % 5 == 0:
+            line += f" val {check():.4f}"
+        print(line, flush=True)
+    return average
+
+
 def accuracy(model: nn.Module, photos: Tensor, labels: Tensor) -> float:
     """Top-1 on the centre crop, in float32."""
     model.eval()
@@ -98,12 +154,11 @@ def accuracy(model: nn.Module, photos: Tensor, labels: Tensor) -> float:
     return right / len(photos)
 
 
-def fold_batch_norm(trained: nn.Sequential, num_classes: int) -> nn.Sequential:
-    """The plain network that computes what the trained one computes in eval."""
-    plain = zfnet_mini(num_classes).eval()
+def fold_batch_norm(trained: nn.Sequential, plain: nn.Sequential) -> nn.Sequential:
+    """The plain network, given the weights with which it computes what the trained one computes in eval."""
     layers = dict(trained.eval().named_children())
     with torch.no_grad():
-        for name, module in plain.named_children():
+        for name, module in plain.eval().named_children():
             if isinstance(module, nn.Conv2d):
                 folded = fuse_conv_bn_eval(layers[name], layers[name.replace("conv", "bn")])
                 module.load_state_dict(folded.state_dict())
@@ -128,50 +183,15 @@ def main() -> None:
     val_photos, val_labels, _ = read_photos(args.data / "val")
     num_classes = len(names)
 
-    model = zfnet_mini(num_classes, batch_norm=True)
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            nn.init.zeros_(module.bias)
-    model = model.to(memory_format=torch.channels_last)
-    average = {name: value.clone() for name, value in model.state_dict().items()}
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    optimiser = torch.optim.SGD(
-        [{"params": decayed, "weight_decay": 5e-4}, {"params": others, "weight_decay": 0.0}],
-        lr=args.rate,
-        momentum=0.9,
-        nesterov=True,
-    )
-    steps_per_epoch = len(photos) // args.batch
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, args.rate, total_steps=args.epochs * steps_per_epoch, pct_start=0.2
-    )
-    start, step = time.time(), 0
-    for epoch in range(1, args.epochs + 1):
-        model.train()
-        total = 0.0
-        for batch in torch.randperm(len(photos), generator=random).split(args.batch):
-            if len(batch) < args.batch:
-                continue
-            x = augment(photos[batch], random).contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                logits = model(x)
-            loss = F.cross_entropy(logits.float(), labels[batch], label_smoothing=0.1)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            renormalise(model, FILTER_RADIUS)
-            average_into(average, model, step)
-            total, step = total + loss.item(), step + 1
-        line = f"epoch {epoch} loss {total / steps_per_epoch:.4f} minutes {(time.time() - start) / 60:.1f}"
-        if epoch % 5 == 0:
-            line += f" val {accuracy(model, val_photos, val_labels):.4f}"
-        print(line, flush=True)
-
-    model.load_state_dict(average)
-    plain = fold_batch_norm(model, num_classes)
+    model = start(zfnet_mini(num_classes, batch_norm=True))
+    began = time.time()
+    model.load_state_dict(
+        train(
+            model, photos, labels, epochs=args.epochs, batch=args.batch, rate=args.rate, random=random,
+            check=lambda: accuracy(model, val_photos, val_labels),
+        )
+    )  # fmt: skip
+    plain = fold_batch_norm(model, zfnet_mini(num_classes))
     crop = normalise(val_photos[:50, :, 8 : 8 + SIZE, 8 : 8 + SIZE].float() / 255)
     with torch.inference_mode():
         fold_error = float((plain(crop) - model(crop)).abs().max())
@@ -192,7 +212,7 @@ def main() -> None:
         f"{len(photos)} training photos of 144x144. The photos are not part of this project.",
         "recipe": f"python examples/train_zfnet_mini.py --epochs {args.epochs} --batch {args.batch} "
         f"--rate {args.rate} --seed {args.seed}",
-        "minutes": round((time.time() - start) / 60, 1),
+        "minutes": round((time.time() - began) / 60, 1),
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
         "fold_error": fold_error,
         "validation": {"photos": len(val_photos), "top1": round(top1, 4), "per_class": per_class},

@@ -106,7 +106,7 @@ def test_folding_batch_norm_into_the_convolutions_changes_nothing(example: Modul
             nn.init.normal_(module.weight)  # gains of both signs
             nn.init.normal_(module.bias, std=0.3)
     x = torch.randn(3, 3, 128, 128)
-    plain = example.fold_batch_norm(trained, 7)
+    plain = example.fold_batch_norm(trained, zfnet_mini(7))
     assert not any(isinstance(module, nn.BatchNorm2d) for module in plain)
     assert [name for name, _ in plain.named_children()] == [n for n, _ in zfnet_mini(7).named_children()]
     with torch.inference_mode():
