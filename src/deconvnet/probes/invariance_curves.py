@@ -166,8 +166,9 @@ class Invariance(Savable):
 
         Args:
             table: "numbers": a row for each kind, layer and photo, with the columns kind, layer, photo, label, before,
-                share_kept, norm, other (the relative distance of the next photo), and what `Curve` holds. "curves": a row for
-                each single transform, with the columns kind, layer, photo, value, distance, relative and probability.
+                share_kept, norm, other (the relative distance of the next photo), and what `Curve` holds. "curves": a
+                row for each single transform, with the columns kind, layer, photo, value, distance, relative and
+                probability.
 
         Raises:
             ArgumentError: another table.
