@@ -49,9 +49,8 @@ VARIANTS = {
         "first layer 11x11, stride 4", first={"conv1": (11, 4, 5), "conv2": (5, 1, 2)}, paper=40.5 - 38.4
     ),
 }
-EVERY = 4  # of so many photos one is learned from: all of them would take one core more than two hours
-# variant, seed, every
-RUNS = [(key, 0, EVERY) for key in VARIANTS] + [("whole", seed, EVERY) for seed in (1, 2)]
+# variant, seed, and of how many photos one is learned from: all of them would take one core more than two hours
+RUNS = [(key, 0, 4) for key in VARIANTS] + [("whole", seed, 4) for seed in (1, 2)]
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -182,6 +181,8 @@ def main() -> None:
         return
     if args.data is None or args.out is None:
         parser.error("give --data and --out, or --table")
+    if not any(args.data.glob("train/*/*.jpg")):
+        parser.error(f"{str(args.data)!r} holds no photos. Give a folder {{train,val}}/<wnid>_<label>/*.jpg.")
     recipe = f"--epochs {args.epochs} --batch {args.batch} --rate {args.rate}"
     done = Runs(recipe, [])
     if args.out.exists():

@@ -78,19 +78,15 @@ def draw(labels: NDArray[np.int64], few: int, seed: int) -> tuple[NDArray[np.int
     """The photos to learn from, `few` of each class, and up to 50 others of each class."""
     random = np.random.default_rng(seed)
     mixed = [random.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
-    if min(map(len, mixed)) <= few:
-        raise SystemExit(
-            f"{few} photos of each class are to be learned from, but one class has {min(map(len, mixed))}."
-        )
+    if (fewest := min(map(len, mixed))) <= few:
+        raise SystemExit(f"{few} photos of each class are to be learned from, but one class has {fewest}.")
     return np.concatenate([m[:few] for m in mixed]), np.concatenate([m[few : few + TESTED] for m in mixed])
 
 
 def reduced(train_rows: Rows, test_rows: Rows, *, unit_length: bool) -> tuple[Rows, Rows]:
     """The same rows in the few directions in which the training rows differ, which is all a linear classifier uses."""
     if unit_length:
-        train_rows, test_rows = (
-            rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-12) for rows in (train_rows, test_rows)
-        )
+        train_rows, test_rows = (r / np.linalg.norm(r, axis=1)[:, None].clip(1e-12) for r in (train_rows, test_rows))
     mean = train_rows.mean(0)
     directions = np.linalg.svd(train_rows - mean, full_matrices=False)[2]
     first, second = ((rows - mean) @ directions.T for rows in (train_rows, test_rows))
@@ -128,22 +124,20 @@ class FirstScores(nn.Module):
         return self.model(x)[:, : self.number]
 
 
-def scratch(
-    args: argparse.Namespace, loaded: LoadedModel, photos: Tensor, labels: Tensor, few: int, seed: int
-) -> float:
+def scratch(args: argparse.Namespace, model: nn.Module, photos: Tensor, labels: Tensor, few: int, seed: int) -> float:
     """Accuracy in percent of a network of the same kind that has learned from the same few photos only."""
     learn, test = draw(labels.numpy(), few, seed)
     number = int(labels.max()) + 1
     torch.manual_seed(seed)
     bundled = args.model == "zfnet-mini"  # whose recipe has batch norm
-    kind = zfnet_mini(number, batch_norm=True) if bundled else FirstScores(copy.deepcopy(loaded.model), number)
-    model = start(kind.requires_grad_(True))
+    kind = zfnet_mini(number, batch_norm=True) if bundled else FirstScores(copy.deepcopy(model), number)
+    fresh = start(kind.requires_grad_(True))
     average = train(
-        model, photos[learn], labels[learn], epochs=args.scratch_epochs, batch=min(16, len(learn)),
+        fresh, photos[learn], labels[learn], epochs=args.scratch_epochs, batch=min(16, len(learn)),
         rate=args.rate, random=torch.Generator().manual_seed(seed), quiet=True,
     )  # fmt: skip
-    model.load_state_dict(average)
-    each = [accuracy(model, photos[test][labels[test] == i], labels[test][labels[test] == i]) for i in range(number)]
+    fresh.load_state_dict(average)
+    each = [accuracy(fresh, photos[test][labels[test] == i], labels[test][labels[test] == i]) for i in range(number)]
     return 100 * float(np.mean(each))
 
 
@@ -158,8 +152,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", default="zfnet-mini", help="model spec")
     parser.add_argument("--weights", help="file of weights")
     parser.add_argument("--size", help="height and width of the network's input")
-    parser.add_argument("--mean")
-    parser.add_argument("--std")
+    parser.add_argument("--mean", help="of each channel")
+    parser.add_argument("--std", help="of each channel")
     parser.add_argument("--short-side", type=int, help="resize photos to this before the centre is cut out")
     parser.add_argument("--layers", nargs="+", default=(), help="names; without them the rectified main layers")
     parser.add_argument("--few", type=int, nargs="+", default=(15, 30), help="photos of each class to learn from")
@@ -171,6 +165,8 @@ def arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if min(args.few) < 3 or args.draws < 1:
         parser.error("--few takes 3 or more, for the cross-validation, and --draws 1 or more.")
+    if not any(args.data.glob("*/*.jpg")):
+        parser.error(f"{str(args.data)!r} holds no photos. Give a folder <class>/*.jpg.")
     return args
 
 
@@ -196,7 +192,7 @@ def main() -> None:
         ours, paper = (float(spearmanr(range(len(row)), row).statistic) for row in (depth, PAPER_DEPTH))
         print(f"\nAccuracy rises with depth: rank correlation {ours:.2f}, in the paper {paper:.2f}")
     for few in args.few if args.scratch_draws else ():
-        trained = [scratch(args, loaded, photos, labels, few, seed) for seed in range(args.scratch_draws)]
+        trained = [scratch(args, loaded.model, photos, labels, few, seed) for seed in range(args.scratch_draws)]
         frozen = mean_and_deviation(scores[few]["softmax"])
         ours = f"{frozen} on the last layer, {mean_and_deviation(trained)} from scratch"
         print(f"{few} photos: {ours}{PAPER_SCRATCH.get(few, '')}", flush=True)

@@ -94,3 +94,16 @@ def test_the_script_prints_a_row_for_each_layer_and_what_a_network_from_scratch_
 def test_a_network_of_a_thousand_classes_is_trained_from_scratch_on_the_first_few():
     model = depth.FirstScores(load_model("zfnet-mini").model, 3)
     assert model(torch.zeros(2, 3, 128, 128)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [(["--few", "2"], "--few takes 3 or more"), (["--draws", "0"], "--draws 1 or more"), ([], "holds no photos")],
+)
+def test_what_cannot_be_measured_is_told(
+    more: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("sys.argv", ["", "--data", str(tmp_path), *more])
+    with pytest.raises(SystemExit):
+        depth.main()
+    assert message in capsys.readouterr().err
