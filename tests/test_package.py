@@ -37,6 +37,13 @@ def test_public_names_are_sorted_and_can_be_had(package):
 
 
 @pytest.mark.parametrize("package", PACKAGES)
+def test_no_module_has_the_name_of_what_is_public(package):
+    # once such a module is imported, it is what the package has under the name
+    modules = {path.stem for path in Path(package.__file__).parent.iterdir()}
+    assert modules.isdisjoint(package.__all__)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 def test_type_checkers_read_the_same_names(package):
     stub = ast.parse(Path(package.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
     imported = [node for node in ast.walk(stub) if isinstance(node, ast.ImportFrom)]

@@ -335,7 +335,7 @@ def test_json_of_every_command_has_the_keys_that_are_documented(deconvnet, spec,
     Evolution(
         nn.Sequential(nn.Conv2d(3, 2, 3)), torch.rand(1, 3, 6, 6), folder=tmp_path / "watched", layers=["0"]
     ).after(1)
-    rows = [f"{name},eye,1,2,9,9" for name in ("a", "bad", "chelsea")]
+    rows = ["a,eye,9,9,20,20", "bad,eye,9,9,20,20", "chelsea,eye,142,86,198,142"]
     (tmp_path / "parts.csv").write_text("\n".join(["photo,part,left,top,right,bottom", *rows]), encoding="utf-8")
     unit, made = ["set", "-l", "4", "-c", "1"], ["-l", "4", "-k", "1", "-q", "--workers", "0"]
     learned = ["--maps", "2", "--filter", "3", "--pool", "none", "--size", "24", "--iterations", "1", "-q"]

@@ -98,7 +98,7 @@ def _calls() -> dict[str, tuple[Callable[..., Any], Usual]]:
     """What is called, and for each argument values that are usual."""
     return {
         **_of_networks(), **_of_occlusion(), **_of_diagnosis(), **_of_results(), **_of_photos(), **_of_atlases(),
-        **_of_learning(), **_of_training(),
+        **_of_learning(), **_of_training(), **_of_moved_and_covered(),
     }  # fmt: skip
 
 
@@ -250,6 +250,33 @@ def _of_results() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "report": (deconvnet.report, {
             "net": (net,), "photos": (photos[:1], photos[0]), "path": ("r.html",), "loaded": (loaded,),
             "layers": (None, ["1"]), "maps": (1, 2), "page_size": ("10MB",), "force": (True,), "progress": (None,),
+        }),
+    }  # fmt: skip
+
+
+def _of_moved_and_covered() -> dict[str, tuple[Callable[..., Any], Usual]]:
+    net, loaded = runs.network()
+    few, x = probes.Transforms((0, 1), (1, 1.5), (0, 90)), torch.rand(1, 3, 16, 16)
+    parts = [probes.Part(name, "eye", 10, 20, 90, 80) for name in ("chelsea", "rocket")]
+    moved = probes.invariance(net, x, 0, layers="1", transforms=few)
+    return {
+        "Transforms": (probes.Transforms, {
+            "translations": (None, (), (0, 2)), "scales": (None, (1, 1.2)), "angles": (None, (90,)),
+            "direction": ("vertical", "horizontal"), "fill": (0.0, (0.0, 0.1, 0.2)),
+        }),
+        "invariance": (probes.invariance, {
+            "net": (net,), "x": (x,), "target": (None, 0), "layers": (["1"], "1"), "transforms": (few,),
+            "preprocess": (None, loaded.preprocess), "names": (None, ["a"]), "batch": (2, 16), "progress": (None,),
+        }),
+        "invariance curve": (moved.curve, {"kind": ("scale",), "layer": ("1",), "photo": (0,)}),
+        "invariance figure": (moved.figure, {"relative": (True, False), "dpi": (40,), "title": ("", "a")}),
+        "Part": (probes.Part, {
+            "photo": ("a",), "part": ("eye",), "left": (0, 1.5), "top": (0,), "right": (9,), "bottom": (9,),
+        }),
+        "correspondence": (probes.correspondence, {
+            "net": (net,), "photos": (["sample:chelsea", "sample:rocket"],), "parts": (parts,), "loaded": (loaded,),
+            "layers": (["1"],), "names": (None, ["chelsea", "rocket"]), "placements": (1, 2), "seed": (0,),
+            "progress": (None,),
         }),
     }  # fmt: skip
 

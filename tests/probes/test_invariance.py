@@ -135,7 +135,7 @@ def test_numbers_and_curves_are_tables(measured):
 
 def test_a_class_is_kept_where_it_has_half_of_its_probability(measured):
     shares = measured["scale"].probabilities / measured.before[:, None]
-    assert torch.equal(measured.kept("scale"), (shares >= 0.5).double().mean(1))
+    assert torch.equal(measured.share_kept("scale"), (shares >= 0.5).double().mean(1))
 
 
 def test_it_is_saved_and_drawn(measured, tmp_path: Path):

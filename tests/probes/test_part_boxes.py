@@ -37,7 +37,7 @@ def test_json_is_a_list_of_objects(tmp_path: Path):
     ("name", "content", "words"),
     [
         ("a.csv", "", "it is empty"),
-        ("a.csv", HEAD, "there are no parts"),
+        ("a.csv", HEAD, "parts is empty"),
         ("a.csv", "photo,part,left,top,right\na,b,1,2,3\n", "does not name one column 'bottom'"),
         ("a.csv", HEAD + "a,nose,1,two,5,8\n", "row 2: top is 'two' and not a number"),
         ("a.csv", HEAD + "a,nose,1,2\n", "row 2 has 4 columns"),
@@ -61,7 +61,7 @@ def test_a_file_that_is_not_there_and_other_things_are_refused(tmp_path: Path):
     with pytest.raises(ArgumentError, match=r"cannot read parts=.*No such file"):
         read_parts(tmp_path / "no.csv")
     for wrong in ([("a", "nose", 1, 2, 3, 4)], 5, []):
-        with pytest.raises(ArgumentError, match=r"parts is a file, or a list of Part|there are no parts"):
+        with pytest.raises(ArgumentError, match=r"parts is a file, or a list of Part|parts is empty"):
             read_parts(wrong)  # type: ignore[arg-type]
 
 

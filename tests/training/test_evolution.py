@@ -314,7 +314,7 @@ def test_a_layer_that_cannot_be_carried_down_leaves_the_others(tmp_path, monkeyp
         ({"model": "zfnet"}, "model is a torch.nn.Module"),
         ({"epochs": (1, -2)}, "each of epochs"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "".join(value),
 )
 def test_bad_arguments_are_refused_before_the_training(tmp_path, wrong, match):
     given = {"model": network(), "photos": photos(), "folder": tmp_path / "e", "layers": ["1"], **wrong}

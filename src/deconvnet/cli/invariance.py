@@ -99,8 +99,8 @@ def invariance(
     batch = read_batch(network, inputs)
     result = _measured(network, batch, layer, chosen)
     save_in_folder(result.figure(relative=not absolute, **figure.options()), path, force=force)
-    numbers = [without_nan(row) for row in result.rows()]
-    facts = {**network.facts, **batch.facts, "layers": result.layers, "numbers": numbers,
+    rows = [without_nan(row) for row in result.rows()]
+    facts = {**network.facts, **batch.facts, "layers": result.layers, "numbers": rows,
              "notes": [*_notes(network, batch), *result.notes], "file": str(path)}  # fmt: skip
     lines = [f"{counted(len(result), 'photo')}: {' and '.join(result.layers)} -> {path}", *_lines(result)]
     print_result(Result("\n".join(lines), facts), as_json=as_json)
@@ -145,8 +145,8 @@ def _lines(result: "Invariance") -> Iterator[str]:
                 f"  {kind}, {layer}: distance {significant(mean)}, at most {significant(largest)}; 90 % of that from "
                 f"{significant(flat)}{units[kind]} on; correlation with a straight line {line:.2f}"
             )
-        kept = percent(float(result.kept(kind).median()))
-        yield f"  {kind}: the class keeps half its probability under {kept} of the transforms"
+        share = percent(float(result.share_kept(kind).median()))
+        yield f"  {kind}: the class keeps half its probability under {share} of the transforms"
 
 
 def _median(rows: Sequence[dict[str, Any]], name: str) -> float:

@@ -80,7 +80,7 @@ def occlude(
     network = open_network(flags, target)
 
     def draw(photo: PhotoInput, path: Path) -> Result:
-        from deconvnet.probes.occlude import occlude
+        from deconvnet.probes.covered_positions import occlude
 
         loaded_photo, x = network.read(photo)
         result = occlude(

@@ -22,7 +22,7 @@ _HOMES: dict[str, str] = {
     "diagnose": "first_layer",
     "effective_fields": "effective_field",
     "invariance": "feature_distances",
-    "occlude": "occlude",
+    "occlude": "covered_positions",
 }
 
 __all__ = sorted(_HOMES)

@@ -1,6 +1,7 @@
 from deconvnet.probes.correspondence_table import Correspondence as Correspondence
 from deconvnet.probes.correspondence_table import PartChanges as PartChanges
 from deconvnet.probes.covered_parts import correspondence as correspondence
+from deconvnet.probes.covered_positions import occlude as occlude
 from deconvnet.probes.curves import Curve as Curve
 from deconvnet.probes.diagnosis import Diagnosis as Diagnosis
 from deconvnet.probes.effective_field import EffectiveField as EffectiveField
@@ -10,7 +11,6 @@ from deconvnet.probes.feature_distances import invariance as invariance
 from deconvnet.probes.first_layer import diagnose as diagnose
 from deconvnet.probes.invariance_curves import Invariance as Invariance
 from deconvnet.probes.invariance_curves import Responses as Responses
-from deconvnet.probes.occlude import occlude as occlude
 from deconvnet.probes.occlusion import Occlusion as Occlusion
 from deconvnet.probes.part_boxes import Part as Part
 from deconvnet.probes.spectrum import Aliasing as Aliasing

@@ -198,10 +198,10 @@ class Correspondence(Savable):
                 (row.distance, row.spread, -0.2, COLOURS[0], "part"), (row.random, row.random_spread, 0.2, _RANDOM,
                 "random"),
             ):  # fmt: skip
-                known = 0.0 if math.isnan(spread) else spread
-                axes.bar(x + left, mean, 0.38, yerr=known, color=colour, label="" if x else words,
+                bar = 0.0 if math.isnan(spread) else spread
+                axes.bar(x + left, mean, 0.38, yerr=bar, color=colour, label="" if x else words,
                          error_kw={"elinewidth": 0.8, "capsize": 2})  # fmt: skip
-                tops.append(mean + known)
+                tops.append(mean + bar)
         for x, row in enumerate(rows):
             axes.text(
                 x, max(tops[2 * x : 2 * x + 2]) + 0.02 * max(tops), f"p={row.p_value:.2g}", ha="center", fontsize=7

@@ -201,10 +201,10 @@ def _compared(
         changed.append(torch.stack([shares[0], shares[1:].mean()]))
         p_values.append(p_value(all_pairs, _PERMUTATIONS, chance))
     part_changed, random_changed = torch.stack(changed).unbind(1)
-    boxes = [tuple(listed[mask] for listed in region.boxes.values()) for mask in (0, 1)]
+    boxes, examples = (tuple(listed[mask] for listed in region.boxes.values()) for mask in (0, 1))
     return PartChanges(
-        region.part, tuple(used.index(i) for i in region.boxes), *boxes, torch.stack(distances), torch.stack(random),
-        part_changed.clone(), random_changed.clone(), torch.tensor(p_values, dtype=torch.float64),
+        region.part, tuple(used.index(i) for i in region.boxes), boxes, examples, torch.stack(distances),
+        torch.stack(random), part_changed.clone(), random_changed.clone(), torch.tensor(p_values, dtype=torch.float64),
     )  # fmt: skip
 
 

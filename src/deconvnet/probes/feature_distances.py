@@ -196,7 +196,8 @@ def of_class(
     """The probability of a class for each image, at a position of a map if one is given."""
     if position is None:
         return mean_probabilities(probabilities)[:, channel]
-    return probabilities[(slice(None), channel, *position)].double().cpu()
+    at: tuple[slice | int, ...] = (slice(None), channel, *position)
+    return probabilities[at].double().cpu()
 
 
 def label_of(engine: Attachment, channel: int) -> str:

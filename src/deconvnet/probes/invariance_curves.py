@@ -125,7 +125,7 @@ class Invariance(Savable):
         of_layer = distances[index_of(photo, len(self), "photos"), self.layers.index(layer)]
         return curve(kind, self[kind].values.numpy(), of_layer.numpy())
 
-    def kept(self, kind: Kind) -> Float[Tensor, " n"]:
+    def share_kept(self, kind: Kind) -> Float[Tensor, " n"]:
         """Of each photo, the share of transforms under which its class has half the probability or more.
 
         Raises:
@@ -137,13 +137,17 @@ class Invariance(Savable):
         """The rows of the table "numbers"; see `to_frame`."""
         others = _divided(self.others, self.norms)
         for kind in self.kinds:
-            kept = self.kept(kind)
+            shares = self.share_kept(kind)
             for j, layer in enumerate(self.layers):
                 for i, photo in enumerate(self.photos):
-                    of_photo = {"label": self.labels[i], "before": float(self.before[i]), "kept": float(kept[i])}
+                    of_photo = {
+                        "label": self.labels[i],
+                        "before": float(self.before[i]),
+                        "share_kept": float(shares[i]),
+                    }
                     lengths = {"norm": float(self.norms[i, j]), "other": float(others[i, j])}
-                    numbers = asdict(self.curve(kind, layer, i))
-                    yield {"kind": kind, "layer": layer, "photo": photo, **of_photo, **lengths, **numbers}
+                    of_curve = asdict(self.curve(kind, layer, i))
+                    yield {"kind": kind, "layer": layer, "photo": photo, **of_photo, **lengths, **of_curve}
 
     def _points(self) -> Iterator[dict[str, Any]]:
         for kind in self.kinds:
@@ -162,8 +166,9 @@ class Invariance(Savable):
 
         Args:
             table: "numbers": a row for each kind, layer and photo, with the columns kind, layer, photo, label, before,
-                kept, norm, other (the relative distance of the next photo), and what `Curve` holds. "curves": a row for
-                each single transform, with the columns kind, layer, photo, value, distance, relative and probability.
+                share_kept, norm, other (the relative distance of the next photo), and what `Curve` holds. "curves": a
+                row for each single transform, with the columns kind, layer, photo, value, distance, relative and
+                probability.
 
         Raises:
             ArgumentError: another table.

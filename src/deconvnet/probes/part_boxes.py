@@ -97,7 +97,7 @@ def read_parts(parts: str | Path | Sequence[Part]) -> tuple[Part, ...]:
             file with a list of objects with these keys, or a list of `Part`.
 
     Raises:
-        ArgumentError: the file cannot be read or holds something else, or there are no parts.
+        ArgumentError: the file cannot be read or holds something else, or is empty.
     """
     if isinstance(parts, str | Path):
         path = file_path("parts", parts)
@@ -110,7 +110,7 @@ def read_parts(parts: str | Path | Sequence[Part]) -> tuple[Part, ...]:
         if not all(isinstance(part, Part) for part in listed):
             raise ArgumentError(f"parts is a file, or a list of Part; got {short(parts)}.")
     if not listed:
-        raise ArgumentError(f"there are no parts. {_REMEDY}")
+        raise ArgumentError(f"parts is empty. {_REMEDY}")
     return tuple(listed)
 
 
@@ -168,14 +168,14 @@ def matched(parts: Sequence[Part], names: Sequence[str]) -> dict[str, dict[int, 
     Raises:
         ArgumentError: a part of a photo that is not there or could be one of several, or a part that stands twice.
     """
-    found: dict[str, dict[int, Part]] = {}
+    matches: dict[str, dict[int, Part]] = {}
     index_of = {photo: _index(photo, names) for photo in dict.fromkeys(part.photo for part in parts)}
     for part in parts:
-        of_part = found.setdefault(part.part, {})
+        of_part = matches.setdefault(part.part, {})
         if index_of[part.photo] in of_part:
             raise ArgumentError(f"{part.part!r} of {part.photo!r} stands twice: keep one of them.")
         of_part[index_of[part.photo]] = part
-    return found
+    return matches
 
 
 def _index(photo: str, names: Sequence[str]) -> int:
@@ -188,8 +188,8 @@ def _index(photo: str, names: Sequence[str]) -> int:
                 f"parts name the photo {photo!r}, which could be {names[indices[0]]!r} or {names[indices[1]]!r}: name "
                 "its folder, too."
             )
-    shown = ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    raise ArgumentError(f"parts name the photo {photo!r}, which is not among the photos: {shown}.")
+    listed = ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    raise ArgumentError(f"parts name the photo {photo!r}, which is not among the photos: {listed}.")
 
 
 def _whole(name: str, photo: str) -> bool:

@@ -38,7 +38,7 @@ def draw_thumbnails(
         around: what lies around the pictures, for each channel.
         colours: of the photos.
     """
-    drawn = some(sorted(values))
+    drawn = evenly(sorted(values))
     height, width = (length / max(pictures.shape[2:]) for length in pictures.shape[2:])
     for row, picture in enumerate(pictures):
         bottom = -row * (height + _GAP)
@@ -57,7 +57,7 @@ def draw_thumbnails(
     axes.spines[:].set_visible(False)
 
 
-def some(values: Sequence[float]) -> list[float]:
+def evenly(values: Sequence[float]) -> list[float]:
     """A few of the values, evenly spaced, the first and the last among them."""
     last = len(values) - 1
     return [values[i] for i in sorted({round(i * last / (_MOST - 1)) for i in range(_MOST)})]
