@@ -58,7 +58,7 @@ def test_no_test_file_hands_fixtures_on():
 
 def test_folders_of_tests_are_those_of_the_source():
     folders = {path.name for path in HERE.iterdir() if any(path.glob("*.py"))}
-    beside = {"support", "reference", "fuzz", "benchmarks"}
+    beside = {"support", "reference", "fuzz", "benchmarks", "examples"}
     assert folders - beside <= {path.name for path in SOURCE.iterdir() if path.is_dir()}
 
 

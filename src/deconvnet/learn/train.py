@@ -149,6 +149,7 @@ def fit(
         DeconvNetError: the checkpoint is damaged, or the disk refused.
 
     Example:
+        >>> import torch
         >>> net = AdaptiveDeconvNet.of([4], kernel=5, pool=None)
         >>> images = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
         >>> errors = []
