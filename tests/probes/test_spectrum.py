@@ -58,6 +58,18 @@ def test_the_grid_of_a_stride_is_its_multiples_without_zero():
     assert rows[:, 0].tolist() == [False, False, False, True, True, True, False, False] and rows.all(1).sum() == 3
 
 
+@pytest.mark.parametrize("stride", [2.0, 2.5, 3.0, 4.0, 7.3, 40.0])
+def test_every_multiple_of_the_strides_frequency_has_its_bins(stride):
+    frequency = torch.fft.fftfreq(24, dtype=torch.float64).abs()
+    multiples = [i / stride for i in range(1, int(stride / 2) + 1)]
+    near = torch.stack([(frequency - each).abs() <= 1.000001 / 24 for each in multiples]).any(0)
+    assert near_grid((24,), (stride,)).equal(near)
+
+
+def test_a_grid_finer_than_all_frequencies_takes_no_time_and_leaves_nothing_to_compare():
+    assert aliasing(mean_spectrum(smooth_pictures()), (1e300, 1e300)) is None
+
+
 @pytest.mark.parametrize("stride", [2.0, 3.0, 4.0])
 def test_a_smooth_spectrum_has_what_it_should_near_a_grid(stride: float):
     grid = aliasing(mean_spectrum(smooth_pictures()), (stride, stride))

@@ -127,7 +127,8 @@ def near_grid(size: Sequence[int], stride: Sequence[float]) -> Bool[Tensor, "*si
     for axis, (length, step) in enumerate(zip(size, stride, strict=True)):
         frequency = torch.fft.fftfreq(length, dtype=torch.float64).abs()
         shape = [-1 if each == axis else 1 for each in range(len(size))]
-        for multiple in range(1, math.floor(step / 2) + 1):
+        if step >= 2:
+            multiple = (frequency * step).round().clamp(1, float(math.floor(step / 2)))
             near |= ((frequency - multiple / step).abs() <= (1 + 1e-9) / length).view(shape)
     return near
 
