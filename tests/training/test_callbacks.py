@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -197,8 +198,9 @@ def test_wrong_arguments_are_refused_where_they_are_given(tmp_path):
 def test_two_processes_write_one_evolution_and_both_end_where_rank_zero_cannot_begin(tmp_path):
     """In a process of its own, because one that has trained cannot be forked."""
     script = f"""
-import runpy
+import runpy, sys
 from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parent.parent)!r})
 here, folder = runpy.run_path({__file__!r}), Path({str(tmp_path)!r})
 def fit(name, layers):
     callbacks = [here["watching"](folder / name, layers=layers), here["RenormaliseCallback"](0.05, module="net")]
@@ -207,5 +209,5 @@ fit("good", {{"2": [0, 3]}})
 fit("bad", ["relu"])
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
-    assert deconvnet.open(tmp_path / "good").epochs == (1, 2)
     assert ended.returncode == 1 and "no layer 'relu'" in ended.stderr
+    assert deconvnet.open(tmp_path / "good").epochs == (1, 2)
