@@ -38,6 +38,9 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "GoogLeNet, batch norm": lambda: torchvision.models.googlenet(aux_logits=False, init_weights=False),
 }
 
+OTHER_SWITCHES = 0.2
+"""Of the largest value: what a picture may differ in float32 where rounding decides between maxima. More is a fault."""
+
 
 def network(name: str, folder: Path | None = None) -> nn.Module:
     """A network in eval, with weights from `folder` where it has some, else random ones and statistics that fit."""
