@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from deconvnet._errors import ArgumentError
 from deconvnet.photos.pick import Pick
@@ -41,3 +42,6 @@ def test_a_limit_and_a_sample_exclude_each_other_and_are_whole_numbers() -> None
     for wrong in ({"limit": 0}, {"sample": 0}, {"limit": 2.5}, {"sample": True}, {"sample": 1, "seed": "x"}):
         with pytest.raises(ArgumentError, match="is a whole number"):
             Pick(**wrong)  # type: ignore[arg-type]
+    for odd in ("", [], 0.0, np.zeros(2), torch.zeros(2)):
+        with pytest.raises(ArgumentError, match="seed is a whole number"):
+            Pick.of(sample=1, seed=odd)  # type: ignore[arg-type]

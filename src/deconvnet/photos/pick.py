@@ -50,7 +50,7 @@ class Pick:
         """
         if seed is not None and sample is None:
             raise ArgumentError("seed is that of a random sample: give sample as well (--sample).")
-        return Pick(limit, sample, seed or 0)
+        return Pick(limit, sample, 0 if seed is None else seed)
 
     def of_set(self, count: int) -> "Pick":
         """The same for a set of that many photos: all, if no more are there than are wanted."""
