@@ -20,7 +20,7 @@ from deconvnet.probes.evidence import Evidence
 from deconvnet.probes.occluders import Occluders
 
 _PANEL = 2.3  # inches
-_LEGEND = 1.25  # inches for the words below a row of panels
+_LEGEND = 1.45  # inches for the words below a row of panels
 _NAMED = len(COLOURS) - 1  # classes that have a colour of their own; the rest are grey together
 _LONGEST = 22  # letters of a class in the legend
 _NOWHERE = "#e4e4e4"  # where nothing was covered
@@ -163,11 +163,17 @@ def _heat(
     _frame(axes, view, title)
     drawn = axes.imshow(values[0], cmap="inferno", extent=values[1], aspect="equal")
     _limit(axes, view)
-    bar = figure.colorbar(drawn, ax=axes, orientation="horizontal", shrink=0.9, pad=0.03, panchor=False)
+    below = axes.inset_axes((0.05, -0.1, 0.9, 0.04))  # goes with its panel, however long the legend beside it is
+    bar = figure.colorbar(drawn, cax=below, orientation="horizontal")
     bar.locator = _few()
     bar.update_ticks()
     bar.outline.set_linewidth(0.4)
-    bar.set_label(f"nothing covered: {whole:.3g}", fontsize=8)
+    bar.set_label(f"nothing covered: {_number(whole)}", fontsize=8)
+
+
+def _number(value: float) -> str:
+    """With three digits at least, and never in powers of ten where a reader can do without."""
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def _answers(axes: Any, view: _View) -> None:
