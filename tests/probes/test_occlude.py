@@ -1,5 +1,6 @@
 """Occlusion: what the network gives for every covered image, and what covering says about the picture of a map."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import Occlusion as CaptumOcclusion
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 from torch import Tensor, nn
 
@@ -213,6 +216,18 @@ def test_the_figure_has_real_words_and_is_saved_in_every_form(result: Occlusion,
     assert all(words in text for words in ("covered", "map 3", "owl", "rank correlation", "most probable class"))
     photo = Image.new("RGB", (40, 48), "white")
     assert result.figure(photo, dpi=30).save(tmp_path / "a.png")
+
+
+def test_of_many_classes_and_large_numbers_no_words_are_cut_off(result: Occlusion) -> None:
+    answers = torch.arange(len(result)) % 12
+    large = replace(result, answers=answers, activity=1e5 * result.activity, activities=1e5 * result.activities)
+    plot = large.figure()
+    page = Figure((plot.width, plot.height), layout="constrained")
+    plot.draw(page)
+    page.draw_without_rendering()
+    words = [text for text in page.findobj(Text) if text.get_visible() and text.get_text()]
+    assert any("6 others" in text.get_text() for text in words)
+    assert all(text.get_window_extent().y0 >= 0 for text in words)
 
 
 def test_progress_is_told_up_to_the_last_position() -> None:
