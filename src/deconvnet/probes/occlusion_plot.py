@@ -168,10 +168,10 @@ def _heat(
     bar.locator = _few()
     bar.update_ticks()
     bar.outline.set_linewidth(0.4)
-    bar.set_label(f"nothing covered: {_number(whole)}", fontsize=8)
+    bar.set_label(f"nothing covered: {_figures(whole)}", fontsize=8)
 
 
-def _number(value: float) -> str:
+def _figures(value: float) -> str:
     """With three digits at least, and never in powers of ten where a reader can do without."""
     return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
