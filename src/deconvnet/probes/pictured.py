@@ -11,7 +11,7 @@ from torch import Tensor
 
 from deconvnet._checks import instance
 from deconvnet._errors import ArgumentError
-from deconvnet._types import Box, Unit
+from deconvnet._types import Box, Index, Unit
 from deconvnet.core.rules import RuleSet
 from deconvnet.network import DeconvNet
 from deconvnet.results.reconstruction import Reconstruction
@@ -163,7 +163,7 @@ class Pictured:
         return [channel for channel in order if channel != self.unit.channel][:count]
 
     @property
-    def _inside(self) -> tuple[object, ...]:
+    def _inside(self) -> Index:
         return self.box.overlap(self.x.shape[2:])[0]
 
 
