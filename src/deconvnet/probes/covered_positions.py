@@ -220,7 +220,7 @@ class _Covered:
         low, high = boxes[:, 0].clip(0), np.minimum(boxes[:, 1], size)
         self._changes = Changes(graph, engine.operations.rows, asked.wanted, low, high, route)
         self._model, self._x, self._filled, self._given = engine.model, x, filled, given
-        self._source, self._known = graph.input.name, asked.values
+        self._source, self._values = graph.input.name, asked.values
 
     def values(self, budget: int) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
         """Indices of positions, and what is asked for of each.
@@ -230,7 +230,7 @@ class _Covered:
         """
         changes = self._changes
         batches = changes.batches(min(budget, _CHUNK) // self._x.element_size())
-        unchanged = changes.unchanged(self._model, self._x, batches, self._known)
+        unchanged = changes.unchanged(self._model, self._x, batches, self._values)
         for batch in batches:
             start = self._covered(batch.indices, batch.windows[self._source])
             values = changes.run(batch, self._model, start, unchanged)
