@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from deconvnet._checks import as_list, flag, short, whole_number
 from deconvnet._errors import ArgumentError, TargetError
 from deconvnet.captum_api.classes import class_targets
-from deconvnet.captum_api.joined import Attached, Inputs, Joined
+from deconvnet.captum_api.joined import Attached, Inputs, Joined, holds_values
 from deconvnet.engine.layers import class_scores
 from deconvnet.network import attached
 from deconvnet.probes.covered_positions import occlude
@@ -79,7 +79,7 @@ class Occlusion:
         lengths, steps = _window(sliding_window_shapes, strides, joined.x.shape[1:])
         fills, targets = _fills(baselines, joined.x), _each(target, joined)
         drops = []
-        with _shown(flag("show_progress", show_progress), len(joined.x)) as report:
+        with _reporting(flag("show_progress", show_progress), len(joined.x)) as report:
             for i, (fill, wanted) in enumerate(zip(fills, targets, strict=True)):
                 drops.append(
                     _drop(joined, i, lengths, steps, fill, wanted, lambda done, of, i=i: report(i + done / of))
@@ -128,7 +128,7 @@ def _fills(baselines: Any, x: Tensor) -> list[Any]:
     given = baselines[0] if isinstance(baselines, tuple) and len(baselines) == 1 else baselines
     if not isinstance(given, Tensor) or not given.ndim:
         return [0.0 if given is None else given] * len(x)
-    if given.shape[1:] != x.shape[1:] or len(given) not in (1, len(x)):
+    if given.shape[1:] != x.shape[1:] or len(given) not in (1, len(x)) or not holds_values(given):
         raise ArgumentError(
             f"baselines is a number or a tensor shaped as the input, {tuple(x.shape)}; got {short(given)}."
         )
@@ -153,7 +153,7 @@ def _each(target: Any, joined: Joined) -> list[Any]:
 
 
 @contextmanager
-def _shown(show: bool, images: int) -> Iterator[Any]:
+def _reporting(show: bool, images: int) -> Iterator[Any]:
     """What is told how many of the images are done."""
     with Progress(console=Console(stderr=True), disable=not show) as progress:
         task = progress.add_task("occlusion", total=images)

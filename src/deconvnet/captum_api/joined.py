@@ -72,7 +72,7 @@ class Attached:
             CaptureError: the model cannot be captured.
         """
         given = list(inputs) if isinstance(inputs, tuple) else [inputs]
-        if not given or not all(isinstance(each, Tensor) and each.is_floating_point() and each.ndim for each in given):
+        if not given or not all(isinstance(each, Tensor) and _is_input(each) for each in given):
             raise ArgumentError(
                 f"inputs are one tensor of floating-point numbers or a tuple of them; got {short(inputs)}."
             )
@@ -87,7 +87,7 @@ class Attached:
             return Joined(self._net([part], lambda: self._model, given[0]), given[0], shapes, alone, "")
         slots = [_slot(each, images) for each in others]
         given += [each.detach() for each, slot in zip(others, slots, strict=True) if isinstance(slot, _OfImages)]
-        x = torch.cat([each.reshape(images, -1).to(given[0].dtype) for each in given], 1)[:, None]
+        x = torch.cat([each.reshape(images, -1).to(given[0]) for each in given], 1)[:, None]
         parts = [_OfImages(shape, given[0].dtype) for shape in shapes]
         return Joined(
             self._net([*parts, *slots], lambda: _JoinedModel(self._model, [*parts, *slots]), x),
@@ -98,8 +98,8 @@ class Attached:
         )
 
     def _net(self, key: list[Any], model: Callable[[], nn.Module], x: Tensor) -> DeconvNet:
-        for known, net in self._nets:
-            if len(known) == len(key) and all(map(_is_same, known, key)):
+        for made_for, net in self._nets:
+            if len(made_for) == len(key) and all(map(_is_same, made_for, key)):
                 return net
         net = DeconvNet(model(), x, rules=self._rules, smooth="gradient")
         self._nets = [*self._nets, (key, net)][-_MOST_NETS:]
@@ -138,10 +138,10 @@ class _JoinedModel(nn.Module):
         flat, first, arguments = x[:, 0], 0, list[Any]()
         for slot in self._slots:
             if isinstance(slot, _OfImages):
-                numbers = math.prod(slot.shape)
-                part = flat[:, first : first + numbers].reshape(x.shape[0], *slot.shape)
+                count = math.prod(slot.shape)
+                part = flat[:, first : first + count].reshape(x.shape[0], *slot.shape)
                 arguments.append(part.to(slot.dtype))
-                first += numbers
+                first += count
             elif isinstance(slot, _Repeated):
                 arguments.append(slot.row.expand(x.shape[0], *slot.row.shape))
             else:
@@ -153,8 +153,10 @@ def _slot(argument: Any, images: int) -> Any:
     """How an argument comes to the model.
 
     Raises:
-        ArgumentError: whole numbers that differ from image to image.
+        ArgumentError: whole numbers that differ from image to image; a tensor without values.
     """
+    if isinstance(argument, Tensor) and not holds_values(argument):
+        raise ArgumentError("additional_forward_args holds a tensor that is not dense, or does not hold values.")
     if not isinstance(argument, Tensor) or not argument.ndim or len(argument) != images:
         return argument
     if argument.is_floating_point():
@@ -165,6 +167,15 @@ def _slot(argument: Any, images: int) -> Any:
             "and what is captured takes floating-point numbers: pass one image at a time."
         )
     return _Repeated(argument[0])
+
+
+def _is_input(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.ndim > 0 and holds_values(tensor)
+
+
+def holds_values(tensor: Tensor) -> bool:
+    """Whether a tensor is dense and has its values at hand."""
+    return tensor.layout == torch.strided and not tensor.is_meta and not tensor.is_quantized
 
 
 def _is_same(a: Any, b: Any) -> bool:
