@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import wraps
-from typing import Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -20,9 +20,9 @@ from deconvnet.core.replays import replays_if
 from deconvnet.core.rules import RuleSet, Smooth, rule_set
 from deconvnet.engine import activations as engine_activations
 from deconvnet.engine import classes as engine_classes
+from deconvnet.engine import directions as engine_directions
 from deconvnet.engine import responsible as engine_responsible
 from deconvnet.engine import steps as engine_steps
-from deconvnet.engine.activations import WatchActivations
 from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.layers import Layer, html_table, layer_infos, output_name, table, value_of
 from deconvnet.engine.passes import passes_of
@@ -139,6 +139,39 @@ class DeconvNet:
         other = copy(self)
         other.rules = rule_set(rules, smooth)
         other._attached = replace(self._attached, rules=other.rules)
+        return other
+
+    @computing()
+    def with_directions(
+        self, layer: Layer, weight: Any, bias: Any = None, *, rectify: bool = True, name: str = "directions"
+    ) -> "DeconvNet":
+        """The same capture with one more layer: directions in the feature maps of a layer, as maps of their own.
+
+        At each position a direction is a weighted sum of the layer's maps: a feature of a sparse autoencoder, a concept
+        vector, a row of NMF or PCA, the weights of a probe. All that works on feature maps works on these.
+
+        Args:
+            layer: name or module.
+            weight: (k, c) for k directions and the layer's c maps.
+            bias: (k,) added to each.
+            rectify: whether what lies against a direction counts as 0, as in a sparse autoencoder's code.
+            name: of the new layer.
+
+        Raises:
+            ArgumentError: not a weight for each map, not finite numbers, or the network has a layer of that name.
+            LayerNotFoundError: no such layer.
+
+        Example:
+            >>> from torch import nn, randn
+            >>> model = nn.Sequential(nn.Conv2d(3, 8, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 4, 3))
+            >>> net = DeconvNet(model, randn(1, 3, 16, 16)).with_directions("1", randn(2, 8), name="found")
+            >>> net.project(randn(1, 3, 16, 16), "found", channel=1).units[0].layer
+            'found'
+        """
+        hung_on = self._attached.layer_name(layer)
+        found = engine_directions.checked(self._attached.own_graph(), hung_on, weight, bias, rectify, name)
+        other = copy(self)
+        other._attached = replace(self._attached, directions=(*self._attached.directions, found))
         return other
 
     @property
@@ -380,21 +413,3 @@ def attached(net: DeconvNet) -> Attachment:
 def layers_of(net: DeconvNet, x: Float[Tensor, "n c *spatial"]) -> Mapping[str, LayerInfo]:
     """As `DeconvNet.layers`, for images of another size than the example's."""
     return layer_infos(net._attached.graph(x), net.rules, net._attached.operations.rows)
-
-
-def watch_activations(
-    net: DeconvNet, x: Float[Tensor, "n c *spatial"], layers: Sequence[Layer], watch: WatchActivations
-) -> None:
-    """Run a forward pass and call `watch` with each layer as soon as it is computed, keeping none.
-
-    Args:
-        net: the network.
-        x: images, as the model takes them.
-        layers: names or modules.
-        watch: called as watch(name, values); the values are lent for the call only, and are not looked through for
-            NaN and infinity.
-
-    Raises:
-        LayerNotFoundError: no layer of that name.
-    """
-    engine_activations.watch_activations(attached(net), x, layers, watch)
