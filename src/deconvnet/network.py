@@ -169,9 +169,9 @@ class DeconvNet:
             'found'
         """
         hung_on = self._attached.layer_name(layer)
-        found = engine_directions.checked(self._attached.own_graph(), hung_on, weight, bias, rectify, name)
+        checked = engine_directions.checked(self._attached.own_graph(), hung_on, weight, bias, rectify, name)
         other = copy(self)
-        other._attached = replace(self._attached, directions=(*self._attached.directions, found))
+        other._attached = replace(self._attached, directions=(*self._attached.directions, checked))
         return other
 
     @property
@@ -243,7 +243,7 @@ class DeconvNet:
         x: Float[Tensor, "n c *spatial"],
         layer: Layer,
         *,
-        channel: Channel | None = None,
+        channel: Channel | Mapping[int, float] | None = None,
         position: tuple[int, ...] | int | Literal["all"] | None = None,
         units: Sequence[Unit] | None = None,
         start: Start | Tensor = "activation",
@@ -257,7 +257,8 @@ class DeconvNet:
         Args:
             x: images, as the model takes them.
             layer: name or module; see `layers`.
-            channel: a feature map, several, "all", or "top:16" for those of strongest activation.
+            channel: a feature map, several, "all", or "top:16" for those of strongest activation; {3: 0.5, 7: -1.0}
+                for the weighted sum of maps 3 and 7, as one.
             position: index per spatial axis; None for each map's strongest; "all" keeps the whole map.
             units: single units of the layer, of any maps, positions and images, in place of channel and
                 position.
@@ -285,6 +286,11 @@ class DeconvNet:
             MemoryBudgetError: a single image or unit does not fit the budget, or the result the free memory.
         """
         check_route(route)
+        if isinstance(channel, Mapping):
+            row, name = engine_directions.weighted(self._attached.graph(x), self._attached.layer_name(layer), channel)
+            hung = self.with_directions(layer, row, rectify=False, name=name)
+            return hung.project(x, name, channel=0, position=position, units=units, start=start, to=to, memory=memory,
+                                route=route, watch=watch)  # fmt: skip
         costs = self._attached.costs(self._attached.graph(x), layer, to)
         budget = self._attached.budget(memory)
         passes = passes_of(costs, self.model, x, Choice(channel, position, units, start), budget, route)

@@ -103,6 +103,25 @@ def test_all_that_works_on_maps_works_on_directions(tmp_path):
     assert_same(again.project(x, "sae", channel=1), result)
 
 
+def test_weighted_maps_are_one_direction():
+    model, x = network()
+    net, row = DeconvNet(model, x), torch.zeros(1, 8).double()
+    row[0, [3, 7]] = torch.tensor([0.5, -1.0]).double()
+    hung = net.with_directions("4", row, rectify=False)
+    for options in ({}, {"position": (1, 2), "start": "one"}, {"position": "all"}):
+        ours = net.project(x, "4", channel={3: 0.5, -1: -1.0}, **options)
+        assert_same(ours, hung.project(x, "directions", channel=0, **options))
+    assert ours.units[0].layer == "4: 0.5*3 -1*7"
+    for channels, match in (
+        ({}, "empty"),
+        ({8: 1.0}, "8"),
+        ({1: "x"}, "a weight in channel"),
+        ({1: torch.nan}, "finite"),
+    ):
+        with pytest.raises(ArgumentError, match=match):
+            net.project(x, "4", channel=channels)
+
+
 def test_the_model_is_not_touched_and_the_weights_of_directions_are_a_copy():
     model, x = network()
     weight = torch.randn(2, 8)

@@ -137,6 +137,9 @@ def _of_networks() -> dict[str, tuple[Callable[..., Any], Usual]]:
             "deterministic": (False, True), "cuda_graphs": (False,),
         }),
         "with_rules": (net.with_rules, {"rules": ("guided", RuleSet()), "smooth": (None, "gradient")}),
+        "with_directions": (net.with_directions, {
+            "layer": ("1",), "weight": (torch.ones(2, 4),), "bias": (None, [0.5, 1]), "rectify": (True, False), "name": ("d",),
+        }),
         "layer": (net.layer, {"layer": layers}),
         "activations": (net.activations, {"x": (x,), "layers": (["1", "3"], "1")}),
         "scores": (net.scores, {"x": (x,)}),

@@ -8,11 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deconvnet._checks import flag, short, text
+from deconvnet._checks import flag, real_number, short, text
 from deconvnet._errors import ArgumentError
 from deconvnet.core.finite import all_finite
 from deconvnet.core.graph import Graph, Size, Step, Value, once
 from deconvnet.engine.layers import maps_of
+from deconvnet.engine.seeds import checked_indices
 
 _CONVOLUTIONS = {1: torch.ops.aten.conv1d.default, 2: torch.ops.aten.conv2d.default, 3: torch.ops.aten.conv3d.default}
 
@@ -60,6 +61,27 @@ def checked(graph: Graph, layer: str, weight: Any, bias: Any, rectify: Any, name
     return Directions(name, layer, rows, added, flag("rectify", rectify))
 
 
+def weighted(graph: Graph, layer: str, channels: Mapping[Any, Any]) -> tuple[Tensor, str]:
+    """The one direction that weights of some maps are, and a name for its layer.
+
+    Args:
+        graph: of the network.
+        layer: whose maps they are.
+        channels: by the index of a map, its weight.
+
+    Raises:
+        ArgumentError: no such map, a weight that is not a finite number, or none at all.
+        LayerNotFoundError: no such layer.
+    """
+    maps = maps_of(graph, layer).maps
+    indices = checked_indices(list(channels), maps, f"feature maps in {layer!r}", ArgumentError)
+    weights = [real_number("a weight in channel", weight) for weight in channels.values()]
+    row = torch.zeros(1, maps, dtype=torch.float64)
+    row[0, indices] = torch.tensor(weights, dtype=torch.float64)
+    words = " ".join(f"{weight:+.3g}*{index}" for index, weight in zip(indices, weights, strict=True))
+    return row, f"{layer}: {words.removeprefix('+')}"
+
+
 def with_directions(graph: Graph, directions: tuple[Directions, ...]) -> Graph:
     """The graph with a step or two more for each of these layers, worked out once."""
     for each in directions:
@@ -102,11 +124,11 @@ def _with(graph: Graph, directions: Directions) -> Graph:
 
 def _values(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Value | None]:
     """What stands for the weights in a step."""
-    found: dict[str, Value | None] = {"bias": None}
+    values: dict[str, Value | None] = {"bias": None}
     for key, tensor in tensors.items():
         sizes = tuple(Size(length) for length in tensor.shape)
-        found[key.removeprefix(f"{name} ")] = Value(key, sizes, signal=False, varies=False, dtype=tensor.dtype)
-    return found
+        values[key.removeprefix(f"{name} ")] = Value(key, sizes, signal=False, varies=False, dtype=tensor.dtype)
+    return values
 
 
 def _matrix(what: str, given: Any, axes: int) -> Tensor:
