@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -54,6 +54,12 @@ def random_twin(net: DeconvNet, seed: int = 0, *, layer: str | None = None) -> D
     return randomised(net, stages(net, layer), seed)
 
 
+def random_twins(net: DeconvNet, seed: int, count: int, *, layer: str | None = None) -> Iterator[DeconvNet]:
+    """Several random twins, one after another, so that only one is held at a time; as `random_twin`."""
+    chosen = stages(net, layer)
+    return (randomised(net, chosen, f"{seed} {i}") for i in range(count))
+
+
 def stages(net: DeconvNet, layer: str | None = None) -> tuple[Stage, ...]:
     """The layers whose weights can be drawn, in the order in which the network computes them.
 
@@ -91,7 +97,7 @@ def stages(net: DeconvNet, layer: str | None = None) -> tuple[Stage, ...]:
     return tuple(found.values())
 
 
-def randomised(net: DeconvNet, chosen: Sequence[Stage], seed: int = 0) -> DeconvNet:
+def randomised(net: DeconvNet, chosen: Sequence[Stage], seed: int | str = 0) -> DeconvNet:
     """The network with random weights in some of its layers, as `random_twin`.
 
     Args:
