@@ -93,6 +93,36 @@ def project_units(
         yield indices[layer][group], result
 
 
+def project_profiles(
+    attached: Attachment,
+    x: Float[Tensor, "n c *spatial"],
+    units: Sequence[Unit],
+    profiles: Float[Tensor, "m maps"],
+    *,
+    memory: str | int | None = None,
+) -> Reconstruction:
+    """Signals that start from all feature maps at one position each, carried down.
+
+    Args:
+        attached: the network.
+        x: images, as the model takes them.
+        units: of one layer, or of the classes where that is not a layer: position and image of each signal.
+        profiles: what each signal is on every map, at its position; finite.
+        memory: as in `DeconvNet.project`.
+
+    Returns:
+        A unit for each, in this order, whose channel is None.
+
+    Raises:
+        As `DeconvNet.project`.
+    """
+    with attached.computing():
+        graph, budget, layer = attached.graph(x), attached.budget(memory), units[0].layer
+        costs = attached.costs(graph, layer) if layer in graph.layers else attached.costs_of_classes(graph)[0]
+        passes = by_units(costs, attached.model, x, units, profiles, budget, "auto")
+        return collected(costs, passes, budget)
+
+
 def check_route(route: object) -> None:
     """Raise ArgumentError unless a route has that name."""
     if not is_one_of(route, get_args(RouteName)):
