@@ -111,14 +111,13 @@ def project_profiles(
         memory: as in `DeconvNet.project`.
 
     Returns:
-        A unit for each, in this order, whose channel is None.
+        A unit for each, in this order, whose channel is None; the activation is that of the unit that was given.
 
     Raises:
         As `DeconvNet.project`.
     """
     with attached.computing():
-        graph, budget, layer = attached.graph(x), attached.budget(memory), units[0].layer
-        costs = attached.costs(graph, layer) if layer in graph.layers else attached.costs_of_classes(graph)[0]
+        budget, costs = attached.budget(memory), attached.costs_from(attached.graph(x), units[0].layer)
         passes = by_units(costs, attached.model, x, units, profiles, budget, "auto")
         return collected(costs, passes, budget)
 

@@ -204,17 +204,16 @@ def listed_seeds(units: Sequence[Unit], values: Tensor, rows: np.ndarray, start:
     """One seed for each of the units; where `values` holds one position for each, it is the unit's own."""
     alone = all(length == 1 for length in values.shape[2:])
     at = [
-        (row, unit.channel, *((0,) * (values.ndim - 2) if alone else unit.position or ()))
+        (row, unit.channel, *((0,) * (values.ndim - 2) if alone else unit.position or ()))[: values.ndim]
         for unit, row in zip(units, rows.tolist(), strict=True)
     ]
     return Seeds(tuple(units), values[_columns(at, values)], start, values, rows)
 
 
 def profile_seeds(units: Sequence[Unit], values: Tensor, rows: np.ndarray, profiles: Float[Tensor, "m c"]) -> Seeds:
-    """One seed for each of the units, on all maps at its position."""
-    started = profiles.to(values)
-    alone = tuple(replace(unit, channel=None) for unit in units)
-    return Seeds(alone, started.amax(1), "one", values, rows, profiles=started)
+    """One seed for each of the units, on all maps at its position; the activations are those of the units."""
+    seeds = listed_seeds(units, values, rows, "one")
+    return replace(seeds, units=tuple(replace(unit, channel=None) for unit in units), profiles=profiles.to(values))
 
 
 def _columns(at: Sequence[tuple[Any, ...]], values: Tensor) -> tuple[Tensor, ...]:
