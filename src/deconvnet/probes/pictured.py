@@ -12,7 +12,8 @@ from deconvnet._checks import instance
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Box, Unit
 from deconvnet.core.rules import RuleSet
-from deconvnet.network import DeconvNet
+from deconvnet.engine.project import project_profiles
+from deconvnet.network import DeconvNet, attached
 from deconvnet.probes.draws import generator, other_channels
 from deconvnet.probes.other_images import Others
 from deconvnet.probes.similarity import array_of
@@ -111,24 +112,28 @@ class Pictured:
             images: the unit's own by default.
             net: another network of the same layers, or the same with other rules.
         """
-        x = self.x if images is None else images
-        drawn = (net or self.net).project(x, self.unit.layer, units=units, start="one", memory=self.memory)
-        inside = self.box.overlap(self.x.shape[2:])[1]
-        return array_of(drawn.windows[inside])
+        profiles = torch.zeros(len(units), self.maps, dtype=torch.float64)
+        profiles[range(len(units)), [unit.channel or 0 for unit in units]] = 1
+        return self.of_profiles(profiles, units, images, net)
 
-    def of_signal(self, values: Float[Tensor, " maps"], net: DeconvNet | None = None) -> Float[np.ndarray, "c *field"]:
-        """The picture of a signal that starts from a value on each map, at the unit's position.
+    def of_profiles(
+        self,
+        profiles: Float[Tensor, "m maps"],
+        units: Sequence[Unit] | None = None,
+        images: Tensor | None = None,
+        net: DeconvNet | None = None,
+    ) -> Float[np.ndarray, "m c *field"]:
+        """Pictures of signals that start at the unit's position on all maps at once.
 
         Args:
-            values: of each feature map.
-            net: as in `of_units`.
+            profiles: what each signal is on every map; nowhere all zero.
+            units: whose image each one takes its switches from; the unit itself by default.
+            images, net: as in `of_units`.
         """
-        used = net or self.net
-        like = used.activations(self.x, self.unit.layer)[self.unit.layer]
-        start = torch.zeros_like(like)
-        start[(0, slice(None), *(self.unit.position or ()))] = values.to(start)
-        drawn = used.project(self.x, self.unit.layer, start=start, memory=self.memory)
-        return array_of(drawn.whole(0)[self._inside])
+        x, used = self.x if images is None else images, attached(net or self.net)
+        at = [self.unit] * len(profiles) if units is None else units
+        drawn = project_profiles(used, x, at, profiles, memory=self.memory)
+        return array_of(drawn.windows[self.box.overlap(self.x.shape[2:])[1]])
 
     def under(self, rules: RuleSet) -> Float[np.ndarray, "c *field"]:
         """The unit's picture under other rules."""
@@ -138,7 +143,8 @@ class Pictured:
     @property
     def maps(self) -> int:
         """How many feature maps, or classes, the unit's layer has."""
-        return self.net.layer(self.unit.layer).channels
+        engine = attached(self.net)
+        return engine.costs_from(engine.graph(self.x), self.unit.layer).way.start.maps
 
     def other_channels(self, count: int, name: str) -> list[int]:
         """Some of the layer's other feature maps, or classes, drawn at random, each at most once.
