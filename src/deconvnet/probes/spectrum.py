@@ -79,9 +79,7 @@ def white(axes: int) -> float:
     return float(radii([_FINE.get(axes, 16)] * axes).mean())
 
 
-def mean_spectrum(
-    windows: Float[Tensor, "m c *window"], size: Sequence[int] | None = None
-) -> Float[Tensor, "*size"]:
+def mean_spectrum(windows: Float[Tensor, "m c *window"], size: Sequence[int] | None = None) -> Float[Tensor, "*size"]:
     """The mean of the pictures' power spectra over all channels, each without its constant part and divided by its sum.
 
     Zero where no picture varies.
