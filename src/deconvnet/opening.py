@@ -17,6 +17,7 @@ _KINDS = {
     "EffectiveFields": "probes.effective_field",
     "Invariance": "probes.invariance_curves",
     "Occlusion": "probes.occlusion",
+    "QuickTrust": "probes.quick_numbers",
     "Reconstruction": "results.reconstruction",
     "Responsible": "results.responsible",
     "ResponsibleMaps": "results.responsible_maps",

@@ -16,6 +16,7 @@ _HOMES: dict[str, str] = {
     "Occlusion": "occlusion",
     "Part": "part_boxes",
     "PartChanges": "correspondence_table",
+    "QuickTrust": "quick_numbers",
     "Responses": "invariance_curves",
     "Transforms": "transforms",
     "correspondence": "covered_parts",
@@ -23,6 +24,7 @@ _HOMES: dict[str, str] = {
     "effective_fields": "effective_field",
     "invariance": "feature_distances",
     "occlude": "covered_positions",
+    "quick_trust": "quick",
 }
 
 __all__ = sorted(_HOMES)

@@ -13,6 +13,8 @@ from deconvnet.probes.invariance_curves import Invariance as Invariance
 from deconvnet.probes.invariance_curves import Responses as Responses
 from deconvnet.probes.occlusion import Occlusion as Occlusion
 from deconvnet.probes.part_boxes import Part as Part
+from deconvnet.probes.quick import quick_trust as quick_trust
+from deconvnet.probes.quick_numbers import QuickTrust as QuickTrust
 from deconvnet.probes.spectrum import Aliasing as Aliasing
 from deconvnet.probes.transforms import Transforms as Transforms
 

@@ -1,6 +1,5 @@
 """A unit's picture, and the other pictures that it is compared with: all from batched calls of the engine."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,20 +13,10 @@ from deconvnet._errors import ArgumentError
 from deconvnet._types import Box, Unit
 from deconvnet.core.rules import RuleSet
 from deconvnet.network import DeconvNet
+from deconvnet.probes.draws import generator, other_channels
+from deconvnet.probes.other_images import Others
+from deconvnet.probes.similarity import array_of
 from deconvnet.results.reconstruction import Reconstruction
-
-
-@dataclass(frozen=True)
-class Others:
-    """Other images that a unit is looked at with.
-
-    Attributes:
-        images: as the model takes them.
-        words: what they are, such as "the other photos of the call".
-    """
-
-    images: Float[Tensor, "n c *size"]
-    words: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +86,7 @@ class Pictured:
                 "it was made of. Pictures in a layer (to=) cannot be looked at."
             )
         box = result.box(0, "field")
-        own = _numbers(result.whole(0)[box.overlap(result.input_size)[0]])
+        own = array_of(result.whole(0)[box.overlap(result.input_size)[0]])
         image = x[unit.image : unit.image + 1]
         activation = float(result.activations[0])
         alone = replace(unit, image=0)
@@ -106,12 +95,11 @@ class Pictured:
     @property
     def image(self) -> Float[np.ndarray, "c *field"]:
         """The network's input in the same part."""
-        return _numbers(self.x[0][self._inside])
+        return array_of(self.x[0][self._inside])
 
     def generator(self, name: str) -> torch.Generator:
         """Random numbers for what is named; the same whatever else is drawn."""
-        digest = hashlib.blake2b(f"{self.seed} {name}".encode(), digest_size=7).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+        return generator(self.seed, name)
 
     def of_units(
         self, units: Sequence[Unit], images: Tensor | None = None, net: DeconvNet | None = None
@@ -126,7 +114,7 @@ class Pictured:
         x = self.x if images is None else images
         drawn = (net or self.net).project(x, self.unit.layer, units=units, start="one", memory=self.memory)
         inside = self.box.overlap(self.x.shape[2:])[1]
-        return _numbers(drawn.windows[inside])
+        return array_of(drawn.windows[inside])
 
     def of_signal(self, values: Float[Tensor, " maps"], net: DeconvNet | None = None) -> Float[np.ndarray, "c *field"]:
         """The picture of a signal that starts from a value on each map, at the unit's position.
@@ -140,7 +128,7 @@ class Pictured:
         start = torch.zeros_like(like)
         start[(0, slice(None), *(self.unit.position or ()))] = values.to(start)
         drawn = used.project(self.x, self.unit.layer, start=start, memory=self.memory)
-        return _numbers(drawn.whole(0)[self._inside])
+        return array_of(drawn.whole(0)[self._inside])
 
     def under(self, rules: RuleSet) -> Float[np.ndarray, "c *field"]:
         """The unit's picture under other rules."""
@@ -159,14 +147,8 @@ class Pictured:
             count: how many at most.
             name: of what they are drawn for.
         """
-        order = torch.randperm(self.maps, generator=self.generator(name)).tolist()
-        return [channel for channel in order if channel != self.unit.channel][:count]
+        return other_channels(self.maps, self.unit.channel, count, self.generator(name))
 
     @property
     def _inside(self) -> tuple[object, ...]:
         return self.box.overlap(self.x.shape[2:])[0]
-
-
-def _numbers(values: Tensor) -> np.ndarray:
-    numbers: np.ndarray = values.detach().cpu().double().numpy()
-    return numbers

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from scipy.stats import spearmanr
 from skimage.feature import hog
 from skimage.metrics import structural_similarity
+from torch import Tensor
 
 _CELL, _LEAST_CELL, _CELLS = 16, 4, 8  # pixels of a HOG cell; in pictures of less than 8 cells a side they shrink
 _WINDOW = 11  # pixels of SSIM's Gaussian window, which smaller pictures do not hold
@@ -43,6 +44,12 @@ def similarity(a: Float[np.ndarray, "c *size"], b: Float[np.ndarray, "c *size"])
     return Similarity(
         cosine(a, b), spearman(a, b), spearman(*strength), _ssim(*map(_scaled, strength)), _hog(*map(_scaled, strength))
     )
+
+
+def array_of(values: Tensor) -> np.ndarray:
+    """A signal as pictures are compared: in float64 on the CPU."""
+    numbers: np.ndarray = values.detach().cpu().double().numpy()
+    return numbers
 
 
 def strength_of(picture: Float[np.ndarray, "c *size"]) -> Float[np.ndarray, "*size"]:
