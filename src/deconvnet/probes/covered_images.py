@@ -20,27 +20,28 @@ _CHUNK = 256 * 2**20  # bytes that what is worked on at a time may take: more wo
 
 
 class Covered:
-    """The image with each of its parts covered, run through the network."""
+    """The image with each of its parts covered, run through the network.
+
+    Args:
+        engine: the network.
+        graph: its capture for the image.
+        x: the image.
+        filled: what stands in the covered parts.
+        given: the parts.
+        wanted: by name, the values that are noted, and which maps of them; None for all.
+        known: by name, what the image gives as it is, as far as that is known.
+        route: which steps run in windows.
+    """
 
     def __init__(
         self, engine: Attachment, graph: Graph, x: Tensor, filled: Tensor, given: Occluders,
-        wanted: Mapping[str, Tensor | None], route: RouteName,
+        wanted: Mapping[str, Tensor | None], known: Mapping[str, Tensor], route: RouteName = "auto",
     ) -> None:  # fmt: skip
         size, boxes = np.array(given.size), given.boxes.numpy()
         low, high = boxes[:, 0].clip(0), np.minimum(boxes[:, 1], size)
         self._changes = Changes(graph, engine.operations.rows, wanted, low, high, route)
         self._model, self._x, self._filled, self._given = engine.model, x, filled, given
-        self._source = graph.input.name
-
-    @property
-    def whole(self) -> dict[str, Tensor]:
-        """What is asked for of the image itself."""
-        values = self._changes.unchanged(self._model, self._x, [])
-        wanted = self._changes.wanted
-        return {
-            name: value if (maps := wanted[name]) is None else value[:, maps.to(value.device)]
-            for name, value in values.items()
-        }
+        self._source, self._known = graph.input.name, known
 
     def values(self, budget: int) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
         """Indices of positions, and what is asked for of each.
@@ -50,7 +51,7 @@ class Covered:
         """
         changes = self._changes
         batches = changes.batches(min(budget, _CHUNK) // self._x.element_size())
-        unchanged = changes.unchanged(self._model, self._x, batches)
+        unchanged = changes.unchanged(self._model, self._x, batches, self._known)
         for batch in batches:
             start = self._covered(batch.indices, batch.windows[self._source])
             values = changes.run(batch, self._model, start, unchanged)

@@ -104,8 +104,8 @@ def occlude(
         filled, words = filling(fill, image, preprocess)
         asked = _asked(engine, graph, image, layer, channel, targets)
         pictures = net.project(x, asked.layer, channel=list(asked.channels), position="all", memory=memory)
-        covered = Covered(engine, graph, image, filled, given, asked.wanted, route)
-        before, after = asked.read(covered.whole), asked.none(len(given))
+        covered = Covered(engine, graph, image, filled, given, asked.wanted, asked.values, route)
+        before, after = asked.before, asked.none(len(given))
         done = 0
         for indices, values in covered.values(engine.budget(memory)):
             for all_of_it, part in zip(after, asked.read(values), strict=True):
@@ -127,6 +127,7 @@ class _Asked:
         scores: where the classes are.
         classes: those that are noted.
         labels: names of all classes, where they are known.
+        values: by name, what the image gives as it is.
     """
 
     layer: str
@@ -135,6 +136,7 @@ class _Asked:
     scores: ClassScores
     classes: tuple[int, ...]
     labels: tuple[str, ...] | None
+    values: Mapping[str, Tensor]
 
     @property
     def wanted(self) -> dict[str, Int[Tensor, " maps"] | None]:
@@ -144,6 +146,13 @@ class _Asked:
             self.scores.value.name: None,
             self.scores.output.name: None,
         }
+
+    @property
+    def before(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As `read`, of the image as it is."""
+        channels, maps = self.wanted[self.maps.name], self.values[self.maps.name]
+        chosen = maps if channels is None else maps[:, channels.to(maps.device)]
+        return self.read({**self.values, self.maps.name: chosen})
 
     def read(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Of each image activities, scores and probabilities of the classes, and its most probable class."""
@@ -181,7 +190,8 @@ def _asked(engine: Attachment, graph: Graph, x: Tensor, layer: Layer | None, cha
     if output.is_map:
         raise TargetError("the network's output is a map, not one score for each class: occlusion needs a classifier.")
     (chosen,) = output.chosen(None, targets)
-    values = finite_forward(graph, engine.model, x, frozenset({maps.name, scores.value.name}), engine.rules, {}).values
+    names = frozenset({maps.name, scores.value.name, scores.output.name})
+    values = finite_forward(graph, engine.model, x, names, engine.rules, {}).values
     answer, sums = int(_by_class(values[scores.value.name]).argmax()), values[maps.name][0].double().flatten(1).sum(1)
     channels = (
         [int(sums.argmax())]
@@ -189,7 +199,9 @@ def _asked(engine: Attachment, graph: Graph, x: Tensor, layer: Layer | None, cha
         else checked_indices(channel, maps.maps, f"feature maps in {name!r}", ArgumentError)
     )
     named = [answer if each.channel is None else each.channel for each in chosen]
-    return _Asked(name, maps, tuple(dict.fromkeys(channels)), scores, tuple(dict.fromkeys(named)), engine.labels)
+    return _Asked(
+        name, maps, tuple(dict.fromkeys(channels)), scores, tuple(dict.fromkeys(named)), engine.labels, values
+    )
 
 
 def _by_class(scores: Tensor) -> Float[Tensor, "n classes"]:

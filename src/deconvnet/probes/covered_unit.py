@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 
 from deconvnet.capture.untouched import ordinary
+from deconvnet.core.finite import finite_forward
 from deconvnet.engine.layers import maps_of
 from deconvnet.network import attached
 from deconvnet.probes.covered_images import Covered
@@ -32,12 +33,12 @@ def covered_activations(
         image = ordinary(pictured.x, graph.input.dtype)
         filled, _ = filling(fill, image, None)
         wanted = {maps.name: torch.tensor([unit.channel])}
-        covered = Covered(engine, graph, image, filled, covering.within(low, size), wanted, "auto")
-        of_unit = (slice(None), 0, *(unit.position or ()))
+        known = finite_forward(graph, engine.model, image, frozenset(wanted), engine.rules, {}).values
+        covered = Covered(engine, graph, image, filled, covering.within(low, size), wanted, known)
         after = np.empty(len(covering))
         for indices, values in covered.values(engine.budget(pictured.memory)):
-            after[indices] = values[maps.name][of_unit].double().cpu().numpy()
-        return float(covered.whole[maps.name][of_unit]), after
+            after[indices] = values[maps.name][(slice(None), 0, *(unit.position or ()))].double().cpu().numpy()
+        return float(known[maps.name][(0, unit.channel, *(unit.position or ()))]), after
 
 
 def why_not_covered(pictured: Pictured, strength: Float[np.ndarray, "*field"], least: int) -> str:
