@@ -57,7 +57,7 @@ def other_images(
     """
     own = x[image]
     if given is not None:
-        _check(given, x)
+        check_images("others", given, x)
         return _others(given, own, count, generator, "other images given") or _shuffled(own, count, generator)
     found = _others(x, own, count, generator, "other photos of the call")
     if found is None and preprocess is not None:
@@ -119,12 +119,23 @@ def _samples(own: Tensor, count: int, generator: torch.Generator, preprocess: Pr
     return Others(torch.stack(images), "scikit-image's photos")
 
 
-def _check(given: object, x: Tensor) -> None:
+def check_images(name: str, given: object, x: Tensor) -> Tensor:
+    """Images that were given as an argument.
+
+    Args:
+        name: the argument's.
+        given: to be checked.
+        x: images that they have to be like.
+
+    Raises:
+        ArgumentError: they are of another kind or size.
+    """
     if not isinstance(given, Tensor) or given.layout != torch.strided or given.is_meta or given.is_complex():
-        raise ArgumentError(f"others are a dense tensor of images, as the model takes them; got {short(given)}.")
+        raise ArgumentError(f"{name} are a dense tensor of images, as the model takes them; got {short(given)}.")
     if given.shape[1:] != x.shape[1:] or not len(given):
         raise ArgumentError(
-            f"others are one image or more of shape {tuple(x.shape[1:])}; got a tensor of shape {tuple(given.shape)}."
+            f"{name} are one image or more of shape {tuple(x.shape[1:])}; got a tensor of shape {tuple(given.shape)}."
         )
     if not bool(torch.isfinite(given).all()):
-        raise ArgumentError("others hold NaN or infinity.")
+        raise ArgumentError(f"{name} hold NaN or infinity.")
+    return given
