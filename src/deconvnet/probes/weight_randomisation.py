@@ -27,7 +27,7 @@ def cascade(pictured: Pictured) -> dict[str, Similarity]:
     Raises:
         ArgumentError: there are no weights to draw below the unit.
     """
-    steps = _steps(stages(pictured.net, pictured.unit.layer))[::-1]
+    steps = _steps(stages(pictured.net, pictured.named_layer))[::-1]
     chosen: tuple[Stage, ...] = ()
     curve = {}
     for step in steps:
@@ -38,7 +38,7 @@ def cascade(pictured: Pictured) -> dict[str, Similarity]:
 
 def one_by_one(pictured: Pictured) -> dict[str, Similarity]:
     """How alike the picture stays when each layer alone gets random weights; as `cascade`."""
-    steps = _steps(stages(pictured.net, pictured.unit.layer))[::-1]
+    steps = _steps(stages(pictured.net, pictured.named_layer))[::-1]
     return {step[0].name: _like(pictured, step) for step in steps}
 
 
@@ -85,7 +85,7 @@ def one_layer_random(pictured: Pictured) -> Measure:
 
 def _above(pictured: Pictured) -> Similarity | None:
     """How alike the picture stays when the layers that the unit does not see are random; None if there are none."""
-    own = {stage.name for stage in stages(pictured.net, pictured.unit.layer)}
+    own = {stage.name for stage in stages(pictured.net, pictured.named_layer)}
     above = tuple(stage for stage in stages(pictured.net) if stage.name not in own)
     return _like(pictured, above) if above else None
 
