@@ -81,7 +81,7 @@ def margin(pictured: Pictured) -> float | None:
     if probabilities.ndim != 1 or len(probabilities) < 2:
         return None
     of_class = engine.graph(pictured.x).layers.get(pictured.unit.layer) == scores.value
-    chosen = pictured.unit.channel if of_class else int(probabilities.argmax())
+    chosen = (pictured.unit.channel or 0) if of_class else int(probabilities.argmax())
     return float(probabilities[chosen] - np.delete(probabilities, chosen).max())
 
 

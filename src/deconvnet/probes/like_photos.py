@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from deconvnet.core.down import Way
-from deconvnet.engine.layers import maps_of, rectified_values
+from deconvnet.engine.layers import maps_of, names_of, rectified_values
 from deconvnet.network import attached
 from deconvnet.probes.measure import LEAST_DRAWS, Measure, Null
 from deconvnet.probes.pictured import Pictured
@@ -102,7 +102,7 @@ def _seen(way: Way, layer: str) -> dict[str, Fields]:
     blocked = {name: rule.blocked for name, rule in way.chosen.items()}
     steps, rectified = [step for step, _ in reversed(way.down)], rectified_values(way)
     seen: dict[str, Fields] = {}
-    names = {value.name: name for name, value in reversed(way.graph.layers.items())}
+    names = names_of(way.graph)
     for step in steps:
         value = step.output
         if value.name in rectified and value.name in names and value != way.start and value.maps > 1:
@@ -119,7 +119,8 @@ def _correlations(values: Float[np.ndarray, "n maps"]) -> Float[np.ndarray, "n n
     ranks -= ranks.mean(1, keepdims=True)
     lengths = np.linalg.norm(ranks, axis=1)
     products, scale = ranks @ ranks.T, np.outer(lengths, lengths)
-    return np.divide(products, scale, out=np.full_like(products, np.nan), where=scale > 0)
+    cosines: np.ndarray = np.divide(products, scale, out=np.full_like(products, np.nan), where=scale > 0)
+    return cosines
 
 
 def _mean(alike: dict[str, Float[np.ndarray, "n n"]], row: int, columns: np.ndarray) -> float:

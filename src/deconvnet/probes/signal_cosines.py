@@ -135,7 +135,8 @@ class _Products:
 def _cosines(products: Float[np.ndarray, "m m"]) -> Float[np.ndarray, "m m"]:
     lengths = np.sqrt(np.diag(products))
     scale = np.outer(lengths, lengths)
-    return np.divide(products, scale, out=np.full_like(products, np.nan), where=scale > 0)
+    cosines: np.ndarray = np.divide(products, scale, out=np.full_like(products, np.nan), where=scale > 0)
+    return cosines
 
 
 def _layers_down(pictured: Pictured) -> list[str]:

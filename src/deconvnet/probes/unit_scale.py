@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -102,12 +103,13 @@ def watch_in_batches(
     pictured: Pictured, images: Tensor, layers: Sequence[str], watch: Callable[[str, Tensor], object]
 ) -> None:
     """Call `watch` with each layer, of a few images at a time: always as many, the last ones filled up with zeros."""
-    for first in range(0, len(images), _AT_ONCE):
-        part = images[first : first + _AT_ONCE]
-        count = len(part)
-        if count < _AT_ONCE:
-            part = torch.cat([part, part.new_zeros(_AT_ONCE - count, *part.shape[1:])])
-        watch_activations(pictured.net, part, layers, lambda name, maps, count=count: watch(name, maps[:count]))
+    for part in torch.split(images, _AT_ONCE):
+        filled = torch.cat([part, part.new_zeros(_AT_ONCE - len(part), *part.shape[1:])])
+        watch_activations(pictured.net, filled, layers, partial(_look, watch, len(part)))
+
+
+def _look(watch: Callable[[str, Tensor], object], count: int, layer: str, maps: Tensor) -> None:
+    watch(layer, maps[:count])
 
 
 def _bits(step: Step, pictured: Pictured) -> Float[np.ndarray, "*pooled"]:
