@@ -24,6 +24,7 @@ _KINDS = {
     "Snapshot": "training.snapshots",
     "Snapshots": "training.snapshots",
     "Steps": "results.steps",
+    "Trust": "probes.trust_result",
 }
 """By name, the module of each class of results that can be saved."""
 

@@ -44,7 +44,7 @@ def checked_names(names: Sequence[str] | None, count: int) -> tuple[str, ...]:
     return tuple(listed)
 
 
-def check_activation(engine: Attachment, x: Tensor, unit: Unit, then: float, now: float) -> None:
+def check_activation(engine: Attachment, x: Tensor, unit: Unit, then: float, now: float | None = None) -> None:
     """Raise unless a unit has the activation that a result says, up to rounding.
 
     Args:
@@ -52,16 +52,18 @@ def check_activation(engine: Attachment, x: Tensor, unit: Unit, then: float, now
         x: images, as the model takes them.
         unit: of one of them.
         then: its activation in the result.
-        now: in `x`.
+        now: in `x`, if it is known.
 
     Raises:
         ArgumentError: it is another.
     """
-    if abs(then - now) <= _CLOSE * max(abs(then), abs(now)):
+    if now is not None and abs(then - now) <= _CLOSE * max(abs(then), abs(now)):
         return
     image = x[unit.image : unit.image + 1]
     named = unit.layer in engine.graph(image).layers
     values = activations(engine, image, unit.layer)[unit.layer] if named else scores(engine, image)
+    if now is None:
+        now = float(values[(0, unit.channel, *(unit.position or ()))[: values.ndim]])
     if abs(then - now) > _CLOSE * float(values.abs().max()):  # near zero, rounding is relative to other units
         raise ArgumentError(
             f"the unit has activation {then:.4g} in the result and {now:.4g} in x: pass the images that the result was "

@@ -57,11 +57,11 @@ def other_images(
     """
     own = x[image]
     if given is not None:
-        _check(given, x)
+        check_images("others", given, x)
         return _others(given, own, count, generator, "other images given") or _shuffled(own, count, generator)
     found = _others(x, own, count, generator, "other photos of the call")
     if found is None and preprocess is not None:
-        found = _others(_samples(x, preprocess), own, count, generator, "scikit-image's photos")
+        found = _samples(own, count, generator, preprocess)
     return found or _shuffled(own, count, generator)
 
 
@@ -98,27 +98,44 @@ def _shuffled(own: Tensor, count: int, generator: torch.Generator) -> Others:
     return Others(shuffled_phase(own, count, generator), PHASES)
 
 
-def _samples(x: Tensor, preprocess: Preprocess) -> Tensor:
-    """Scikit-image's photos as inputs; none where the network does not take such.
+def _samples(own: Tensor, count: int, generator: torch.Generator, preprocess: Preprocess) -> Others | None:
+    """Some of scikit-image's photos; None where the network does not take such.
 
     Raises:
         ArgumentError: they are not of the size of the call's images.
     """
     shape = instance("preprocess", preprocess, Preprocess).shape
-    if shape != tuple(x.shape[1:]):
-        raise ArgumentError(f"preprocess makes inputs of {shape}, and the images are {tuple(x.shape[1:])}.")
-    try:
-        return preprocess.images([f"sample:{name}" for name in SAMPLES])
-    except PhotoError:  # the network takes volumes, or another number of channels
-        return x[:0]
+    if shape != tuple(own.shape):
+        raise ArgumentError(f"preprocess makes inputs of {shape}, and the images are {tuple(own.shape)}.")
+    images: list[Tensor] = []
+    for i in torch.randperm(len(SAMPLES), generator=generator).tolist():
+        if len(images) == count:
+            break
+        try:
+            image = preprocess.images(f"sample:{SAMPLES[i]}")[0].to(own)
+        except PhotoError:  # the network takes volumes, or another number of channels
+            return None
+        images += [] if torch.equal(image, own) else [image]
+    return Others(torch.stack(images), "scikit-image's photos")
 
 
-def _check(given: object, x: Tensor) -> None:
+def check_images(name: str, given: object, x: Tensor) -> Tensor:
+    """Images that were given as an argument.
+
+    Args:
+        name: the argument's.
+        given: to be checked.
+        x: images that they have to be like.
+
+    Raises:
+        ArgumentError: they are of another kind or size.
+    """
     if not isinstance(given, Tensor) or given.layout != torch.strided or given.is_meta or given.is_complex():
-        raise ArgumentError(f"others are a dense tensor of images, as the model takes them; got {short(given)}.")
+        raise ArgumentError(f"{name} are a dense tensor of images, as the model takes them; got {short(given)}.")
     if given.shape[1:] != x.shape[1:] or not len(given):
         raise ArgumentError(
-            f"others are one image or more of shape {tuple(x.shape[1:])}; got a tensor of shape {tuple(given.shape)}."
+            f"{name} are one image or more of shape {tuple(x.shape[1:])}; got a tensor of shape {tuple(given.shape)}."
         )
     if not bool(torch.isfinite(given).all()):
-        raise ArgumentError("others hold NaN or infinity.")
+        raise ArgumentError(f"{name} hold NaN or infinity.")
+    return given

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -14,7 +14,8 @@ from deconvnet._stand_in import stand_in, with_weights
 from deconvnet.core.geometry import is_transposed
 from deconvnet.core.graph import Graph, Step, Value, towards, values_in
 from deconvnet.core.operations import Operation, row_of
-from deconvnet.engine.layers import maps_of
+from deconvnet.engine.attachment import OUTPUT, Attachment
+from deconvnet.engine.layers import value_of
 from deconvnet.network import DeconvNet, attached, with_model
 
 _NORM = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}  # what a norm's tensors are filled with
@@ -54,6 +55,12 @@ def random_twin(net: DeconvNet, seed: int = 0, *, layer: str | None = None) -> D
     return randomised(net, stages(net, layer), seed)
 
 
+def random_twins(net: DeconvNet, seed: int, count: int, *, layer: str | None = None) -> Iterator[DeconvNet]:
+    """Several random twins, one after another, so that only one is held at a time; as `random_twin`."""
+    chosen = stages(net, layer)
+    return (randomised(net, chosen, f"{seed} {i}") for i in range(count))
+
+
 def stages(net: DeconvNet, layer: str | None = None) -> tuple[Stage, ...]:
     """The layers whose weights can be drawn, in the order in which the network computes them.
 
@@ -68,7 +75,8 @@ def stages(net: DeconvNet, layer: str | None = None) -> tuple[Stage, ...]:
     attachment = attached(net)
     with attachment.computing():
         graph = attachment.own_graph()
-        steps = graph.steps if layer is None else towards(graph.steps, {maps_of(graph, layer).name})
+        start = None if layer is None else _start(attachment, graph, layer)
+        steps = graph.steps if start is None else towards(graph.steps, {start.name})
     found: dict[str, Stage] = {}
     makers: dict[str, str] = {}  # the name of the stage that made a value
     for step in steps:
@@ -91,7 +99,7 @@ def stages(net: DeconvNet, layer: str | None = None) -> tuple[Stage, ...]:
     return tuple(found.values())
 
 
-def randomised(net: DeconvNet, chosen: Sequence[Stage], seed: int = 0) -> DeconvNet:
+def randomised(net: DeconvNet, chosen: Sequence[Stage], seed: int | str = 0) -> DeconvNet:
     """The network with random weights in some of its layers, as `random_twin`.
 
     Args:
@@ -112,6 +120,13 @@ def randomised(net: DeconvNet, chosen: Sequence[Stage], seed: int = 0) -> Deconv
         return torch.full_like(weight.detach(), filled[id(weight)][1]) if id(weight) in filled else None
 
     return with_model(net, with_weights(stand_in(model), new))
+
+
+def _start(attachment: Attachment, graph: Graph, layer: str) -> Value:
+    """What a unit's layer gives; where classes are not a layer, results name the output."""
+    if layer == OUTPUT and layer not in graph.layers:
+        return attachment.costs_of_classes(graph)[0].way.start
+    return value_of(graph, layer)
 
 
 def _normal(shape: torch.Size, words: str, spread: float) -> Tensor:

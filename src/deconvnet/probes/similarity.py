@@ -1,10 +1,11 @@
 """How alike two pictures are: the measures of Adebayo et al. (2018) and the cosine."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 from skimage.feature import hog
 from skimage.metrics import structural_similarity
 from torch import Tensor
@@ -69,6 +70,27 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float | None:
     if a.size < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
     return float(spearmanr(a.ravel(), b.ravel()).statistic)
+
+
+def spearmans(a: np.ndarray, others: Iterable[np.ndarray]) -> list[float | None]:
+    """Rank correlation of one signal with each of several; as `spearman`."""
+    own = _ranked(a)
+    ranks = (_ranked(other) for other in others)
+    return [None if own is None or rank is None else float(own @ rank) for rank in ranks]
+
+
+def pearson(a: np.ndarray, b: np.ndarray) -> float | None:
+    """Correlation; None if one side is the same all over."""
+    return cosine(a - a.mean(), b - b.mean()) if a.size > 1 and np.ptp(a) and np.ptp(b) else None
+
+
+def _ranked(a: np.ndarray) -> Float[np.ndarray, " n"] | None:
+    """Ranks less their mean, of length 1; None if they are all the same."""
+    if a.size < 2 or np.ptp(a) == 0:
+        return None
+    ranks: np.ndarray = rankdata(a.ravel())
+    ranks -= ranks.mean()
+    return ranks / np.linalg.norm(ranks)
 
 
 def _scaled(strength: np.ndarray) -> np.ndarray:

@@ -79,15 +79,20 @@ def white(axes: int) -> float:
     return float(radii([_FINE.get(axes, 16)] * axes).mean())
 
 
-def mean_spectrum(windows: Float[Tensor, "m c *size"]) -> Float[Tensor, "*size"]:
+def mean_spectrum(windows: Float[Tensor, "m c *window"], size: Sequence[int] | None = None) -> Float[Tensor, "*size"]:
     """The mean of the pictures' power spectra over all channels, each without its constant part and divided by its sum.
 
     Zero where no picture varies.
+
+    Args:
+        windows: the pictures.
+        size: zeros are added to the pictures up to this size; their own by default.
     """
-    total = torch.zeros(tuple(windows.shape[2:]), dtype=torch.float64)
+    shape = tuple(windows.shape[2:] if size is None else size)
+    total = torch.zeros(shape, dtype=torch.float64)
     count = 0
     for window in windows.cpu().double():
-        power = torch.fft.fftn(window, dim=tuple(range(1, window.ndim))).abs().square().sum(0)
+        power = torch.fft.fftn(window, s=shape, dim=tuple(range(1, window.ndim))).abs().square().sum(0)
         constant = (0,) * power.ndim
         scale = float(power.sum())
         power[constant] = 0
