@@ -11,9 +11,9 @@ from torch import Tensor
 from deconvnet.core.down import Way
 from deconvnet.engine.layers import maps_of, names_of, rectified_values
 from deconvnet.network import attached
-from deconvnet.probes.measure import LEAST_DRAWS, Measure, Null
+from deconvnet.probes.measure import LEAST_DRAWS, Measure, Null, outside
 from deconvnet.probes.pictured import Pictured
-from deconvnet.probes.unit_scale import strongest_of_map, watch_in_batches
+from deconvnet.probes.unit_scale import strongest_in_others, strongest_of_map, watch_in_batches
 from deconvnet.windows.receptive_field import Fields, box, fields
 
 _NAME = "like photos"
@@ -48,10 +48,12 @@ def photo_likeness(pictured: Pictured, liked: Float[Tensor, "n c *size"] | None 
     if len(others) < LEAST_DRAWS if liked is None else len(liked) < _LEAST_LIKED:
         why_not = f"it needs an atlas or at least {LEAST_DRAWS} other images; there are {len(others)}."
         return Measure(_NAME, _QUESTION, why_not=why_not)
-    images = others if liked is None else torch.cat([liked.to(pictured.x), others])
-    strongest, positions = strongest_of_map(pictured, images)
-    count = len(images) // _LIKED if liked is None else len(liked)
-    order = np.argsort(-strongest, kind="stable") if liked is None else np.arange(len(images))
+    strongest, positions = strongest_in_others(pictured)
+    images, order, count = others, np.argsort(-strongest, kind="stable"), len(others) // _LIKED
+    if liked is not None:
+        images, count = torch.cat([liked.to(pictured.x), others]), len(liked)
+        order = np.arange(len(images))
+        positions = np.concatenate([strongest_of_map(pictured, images[:count])[1], positions])
     likes, dislikes = order[:count], order[count:]
     places = [pictured.unit.position or (), *map(tuple, positions.tolist())]
     profiles = _profiles(pictured, torch.cat([as_image(pictured), images]), places)
@@ -63,9 +65,9 @@ def photo_likeness(pictured: Pictured, liked: Float[Tensor, "n c *size"] | None 
     draws = [_mean(alike, 1 + i, 1 + likes) for i in dislikes]
     among = [_mean(alike, 1 + i, 1 + likes[likes != i]) for i in likes]
     value = float(np.mean(list(of_layers.values())))
-    null = Null("photos that the unit does not like", tuple(draw for draw in draws if not np.isnan(draw)))
+    nulls = (Null("photos that the unit does not like", tuple(draw for draw in draws if not np.isnan(draw))),)
     numbers = (*of_layers.items(), ("photos it likes, among each other", float(np.nanmean(among))))
-    return Measure(_NAME, _QUESTION, value, numbers, (null,), _words(value, null))
+    return Measure(_NAME, _QUESTION, value, numbers, nulls, _words(value, nulls))
 
 
 def as_image(pictured: Pictured) -> Float[Tensor, "1 c *size"]:
@@ -129,13 +131,9 @@ def _mean(alike: dict[str, Float[np.ndarray, "n n"]], row: int, columns: np.ndar
     return float(np.mean(means)) if means else float("nan")
 
 
-def _words(value: float, null: Null) -> str:
-    side = null.places(value)
-    if not side or null.limits is None:
-        return ""
-    low, high = null.limits
-    more = "more" if side > 0 else "less"
-    return (
-        f"The network processes this picture {more} like photos that the unit likes than it does photos that the unit "
-        f"does not like (rank correlation {value:.2f}; {low:.2f} to {high:.2f})."
+def _words(value: float, nulls: Sequence[Null]) -> str:
+    return " ".join(
+        f"The network processes this picture {more} like photos that the unit likes than it does {null.name} (rank "
+        f"correlation {value:.2f}; {between})."
+        for null, more, between in outside(value, nulls)
     )

@@ -7,10 +7,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deconvnet._types import Unit
+from deconvnet.probes.bright_parts import necessity, sufficiency
+from deconvnet.probes.causal_check import occlusion_margin
+from deconvnet.probes.distinctness import distinction
 from deconvnet.probes.edge_likeness import edges
+from deconvnet.probes.like_photos import photo_likeness
 from deconvnet.probes.measure import Measure
 from deconvnet.probes.pictured import Pictured
+from deconvnet.probes.signal_cosines import convergence
+from deconvnet.probes.signal_quality import signal_quality
 from deconvnet.probes.unit_or_image import noise, other_images, other_units
+from deconvnet.probes.unit_scale import strength, switches
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,5 +38,14 @@ MEASURES: dict[str, Callable[[Pictured, Known], Measure]] = {
     "noise": lambda pictured, _: noise(pictured),
     "other images": lambda pictured, _: other_images(pictured),
     "edges": lambda pictured, _: edges(pictured),
+    "occlusion": lambda pictured, _: occlusion_margin(pictured),
+    "bright parts alone": lambda pictured, _: sufficiency(pictured),
+    "bright parts covered": lambda pictured, _: necessity(pictured),
+    "on the way down": lambda pictured, _: convergence(pictured),
+    "switches": lambda pictured, _: switches(pictured),
+    "strength": lambda pictured, known: strength(pictured, known.percentile),
+    "signal": lambda pictured, _: signal_quality(pictured),
+    "like photos": lambda pictured, known: photo_likeness(pictured, known.liked),
+    "distinctness": lambda pictured, _: distinction(pictured),
 }
 """By name; each is `Measure.name` of what it gives."""

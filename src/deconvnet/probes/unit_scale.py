@@ -41,7 +41,7 @@ def strength(pictured: Pictured, percentile: Percentile | None = None) -> Measur
     if count < LEAST_DRAWS:
         why_not = f"it needs an atlas or at least {LEAST_DRAWS} other images; there are {count}."
         return Measure(name, question, numbers=numbers, why_not=why_not)
-    strongest, _ = strongest_of_map(pictured, pictured.others.images)
+    strongest, _ = strongest_in_others(pictured)
     below = (strongest < pictured.activation).mean() + (strongest == pictured.activation).mean() / 2
     return Measure(name, question, float(100 * below), (*numbers, ("other images", float(count))))
 
@@ -76,6 +76,11 @@ def switches_below(pictured: Pictured) -> tuple[int, float]:
     return total, bits
 
 
+def strongest_in_others(pictured: Pictured) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, "n axes"]]:
+    """As `strongest_of_map`, of the other images, once for all measures."""
+    return pictured.once("strongest in others", lambda: strongest_of_map(pictured, pictured.others.images))
+
+
 def strongest_of_map(
     pictured: Pictured, images: Float[Tensor, "n c *size"]
 ) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, "n axes"]]:
@@ -87,6 +92,8 @@ def strongest_of_map(
     """
     layer, channel = pictured.unit.layer, pictured.unit.channel
     values: list[np.ndarray] = []
+    if not len(images):
+        return np.zeros(0), np.zeros((0, len(pictured.unit.position or ())), dtype=np.int64)
 
     def look(_: str, maps: Tensor) -> None:
         values.append(maps[:, channel].detach().cpu().double().numpy())
