@@ -9,13 +9,16 @@ from torch import Tensor
 from deconvnet._types import Unit
 from deconvnet.probes.bright_parts import necessity, sufficiency
 from deconvnet.probes.causal_check import occlusion_margin
+from deconvnet.probes.distinctness import distinction
 from deconvnet.probes.edge_likeness import edges
 from deconvnet.probes.first_layer_bias import first_layer_bias
+from deconvnet.probes.like_photos import photo_likeness
 from deconvnet.probes.measure import Measure
 from deconvnet.probes.pictured import Pictured
 from deconvnet.probes.random_networks import against_random_networks
 from deconvnet.probes.rule_choices import masks_and_switches, other_readings
 from deconvnet.probes.signal_cosines import convergence
+from deconvnet.probes.signal_quality import signal_quality
 from deconvnet.probes.unit_or_image import noise, other_images, other_units
 from deconvnet.probes.unit_scale import strength, switches
 from deconvnet.probes.weight_randomisation import one_layer_random, random_from_above
@@ -47,9 +50,12 @@ MEASURES: dict[str, Callable[[Pictured, Known], Measure]] = {
     "random from above": lambda pictured, _: random_from_above(pictured),
     "one layer random": lambda pictured, _: one_layer_random(pictured),
     "random networks": lambda pictured, _: against_random_networks(pictured),
+    "signal": lambda pictured, _: signal_quality(pictured),
     "strength": lambda pictured, known: strength(pictured, known.percentile),
     "switches": lambda pictured, _: switches(pictured),
     "other readings": lambda pictured, _: other_readings(pictured),
     "on the way down": lambda pictured, _: convergence(pictured),
+    "like photos": lambda pictured, known: photo_likeness(pictured, known.liked),
+    "distinctness": lambda pictured, _: distinction(pictured),
 }
 """By name; each is `Measure.name` of what it gives."""
