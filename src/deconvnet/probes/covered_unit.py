@@ -31,14 +31,15 @@ def covered_activations(
     low = [max(0, first) for first in pictured.box.low]
     with engine.computing():
         image = ordinary(pictured.x, graph.input.dtype)
+        at: tuple[slice | int, ...] = (slice(None), *(unit.position or ()))
         filled, _ = filling(fill, image, None)
         wanted = {maps.name: torch.tensor([unit.channel])}
         known = finite_forward(graph, engine.model, image, frozenset(wanted), engine.rules, {}).values
         covered = Covered(engine, graph, image, filled, covering.within(low, size), wanted, known)
-        after = np.empty(len(covering))
+        before, after = known[maps.name][:, unit.channel], np.empty(len(covering))
         for indices, values in covered.values(engine.budget(pictured.memory)):
-            after[indices] = values[maps.name][(slice(None), 0, *(unit.position or ()))].double().cpu().numpy()
-        return float(known[maps.name][(0, unit.channel, *(unit.position or ()))]), after
+            after[indices] = values[maps.name][:, 0][at].double().cpu().numpy()
+        return float(before[at]), after
 
 
 def why_not_covered(pictured: Pictured, strength: Float[np.ndarray, "*field"], least: int) -> str:

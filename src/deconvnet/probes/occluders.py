@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deconvnet._checks import as_list, as_number, is_one_of, short, whole_number
 from deconvnet._errors import ArgumentError
-from deconvnet._types import Box
+from deconvnet._types import Box, Index
 from deconvnet.photos.preprocess import Preprocess
 
 FillName: TypeAlias = Literal["mean", "grey", "blur"]
@@ -65,7 +65,10 @@ class Occluders:
 
     def sums(self, values: Float[np.ndarray, "*rows_and_size"]) -> Float[np.ndarray, "*rows p"]:
         """The sum of values of the image under each position's shape; of several images, of each."""
-        parts = [values[(..., *here)][..., mask.numpy()].sum(-1) for here, mask in self]
+        parts = []
+        for here, mask in self:
+            index: Index = (..., *here)
+            parts.append(values[index][..., mask.numpy()].sum(-1))
         return np.stack(parts, -1)
 
     def within(self, low: Sequence[int], size: tuple[int, ...]) -> "Occluders":

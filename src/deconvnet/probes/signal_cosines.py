@@ -10,7 +10,7 @@ from torch import Tensor
 from deconvnet._types import PIXELS, Unit
 from deconvnet.engine.main_layers import main_layers
 from deconvnet.network import attached
-from deconvnet.probes.measure import Measure, Null
+from deconvnet.probes.measure import Measure, Null, outside
 from deconvnet.probes.pictured import Pictured
 
 _NAME = "on the way down"
@@ -39,8 +39,8 @@ def convergence(pictured: Pictured) -> Measure:
     value, *draws = medians(cosines[last])
     if np.isnan(value):
         return Measure(_NAME, _QUESTION, why_not=f"no signal of the unit comes to {last!r}, or none of any other.")
-    null = Null("another unit in its place", tuple(draw for draw in draws if not np.isnan(draw)))
-    return Measure(_NAME, _QUESTION, value, _defined(numbers), (null,), _words(value, null, last))
+    nulls = (Null("another unit in its place", tuple(draw for draw in draws if not np.isnan(draw))),)
+    return Measure(_NAME, _QUESTION, value, _defined(numbers), nulls, _words(value, nulls, last))
 
 
 def signal_cosines(
@@ -135,7 +135,8 @@ class _Products:
 def _cosines(products: Float[np.ndarray, "m m"]) -> Float[np.ndarray, "m m"]:
     lengths = np.sqrt(np.diag(products))
     scale = np.outer(lengths, lengths)
-    return np.divide(products, scale, out=np.full_like(products, np.nan), where=scale > 0)
+    cosines: np.ndarray = np.divide(products, scale, out=np.full_like(products, np.nan), where=scale > 0)
+    return cosines
 
 
 def _layers_down(pictured: Pictured) -> list[str]:
@@ -151,13 +152,9 @@ def _defined(numbers: tuple[tuple[str, float], ...]) -> tuple[tuple[str, float],
     return tuple((name, value) for name, value in numbers if not np.isnan(value))
 
 
-def _words(value: float, null: Null, layer: str) -> str:
-    side = null.places(value)
-    if not side or null.limits is None:
-        return ""
-    low, high = null.limits
-    more = "more" if side > 0 else "less"
-    return (
+def _words(value: float, nulls: Sequence[Null], layer: str) -> str:
+    return " ".join(
         f"At {layer} the signal of this unit is {more} like those of other units here (cosine {value:.2f}) than theirs "
-        f"are like each other's ({low:.2f} to {high:.2f})."
+        f"are like each other's ({between})."
+        for _, more, between in outside(value, nulls)
     )

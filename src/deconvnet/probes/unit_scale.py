@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ def strength(pictured: Pictured, percentile: Percentile | None = None) -> Measur
     if count < LEAST_DRAWS:
         why_not = f"it needs an atlas or at least {LEAST_DRAWS} other images; there are {count}."
         return Measure(name, question, numbers=numbers, why_not=why_not)
-    strongest, _ = strongest_of_map(pictured, pictured.others.images)
+    strongest, _ = strongest_in_others(pictured)
     below = (strongest < pictured.activation).mean() + (strongest == pictured.activation).mean() / 2
     return Measure(name, question, float(100 * below), (*numbers, ("other images", float(count))))
 
@@ -75,6 +76,11 @@ def switches_below(pictured: Pictured) -> tuple[int, float]:
     return total, bits
 
 
+def strongest_in_others(pictured: Pictured) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, "n axes"]]:
+    """As `strongest_of_map`, of the other images, once for all measures."""
+    return pictured.once("strongest in others", lambda: strongest_of_map(pictured, pictured.others.images))
+
+
 def strongest_of_map(
     pictured: Pictured, images: Float[Tensor, "n c *size"]
 ) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, "n axes"]]:
@@ -86,6 +92,8 @@ def strongest_of_map(
     """
     layer, channel = pictured.unit.layer, pictured.unit.channel
     values: list[np.ndarray] = []
+    if not len(images):
+        return np.zeros(0), np.zeros((0, len(pictured.unit.position or ())), dtype=np.int64)
 
     def look(_: str, maps: Tensor) -> None:
         values.append(maps[:, channel].detach().cpu().double().numpy())
@@ -102,12 +110,13 @@ def watch_in_batches(
     pictured: Pictured, images: Tensor, layers: Sequence[str], watch: Callable[[str, Tensor], object]
 ) -> None:
     """Call `watch` with each layer, of a few images at a time: always as many, the last ones filled up with zeros."""
-    for first in range(0, len(images), _AT_ONCE):
-        part = images[first : first + _AT_ONCE]
-        count = len(part)
-        if count < _AT_ONCE:
-            part = torch.cat([part, part.new_zeros(_AT_ONCE - count, *part.shape[1:])])
-        watch_activations(pictured.net, part, layers, lambda name, maps, count=count: watch(name, maps[:count]))
+    for part in torch.split(images, _AT_ONCE):
+        filled = torch.cat([part, part.new_zeros(_AT_ONCE - len(part), *part.shape[1:])])
+        watch_activations(pictured.net, filled, layers, partial(_look, watch, len(part)))
+
+
+def _look(watch: Callable[[str, Tensor], object], count: int, layer: str, maps: Tensor) -> None:
+    watch(layer, maps[:count])
 
 
 def _bits(step: Step, pictured: Pictured) -> Float[np.ndarray, "*pooled"]:
