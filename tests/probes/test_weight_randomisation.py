@@ -28,12 +28,13 @@ def test_each_layer_gets_random_weights_alone():
     assert alone["0"] != together["0"]
 
 
-def test_the_area_is_the_mean_height_of_the_curve_from_1():
+def test_the_value_is_the_mean_height_of_the_curve_from_1():
     measure = random_from_above(of_unit())
     numbers = dict(measure.numbers)
     upper, lower = numbers["down to 3"], numbers["down to 0"]
     assert measure.value == pytest.approx((1 / 2 + upper + lower / 2) / 2)
-    assert {"area, cosine", "area, spearman_abs", "area, hog"} <= numbers.keys()  # it is too small for SSIM
+    assert {"cosine, mean", "rank correlation of strengths, mean", "HOG, mean"} <= numbers.keys()
+    assert "SSIM, mean" not in numbers  # the picture is too small
 
 
 def test_layers_above_the_unit_are_not_used():
@@ -49,6 +50,15 @@ def test_a_picture_of_the_first_layer_is_its_filter_and_changes_at_once():
     measure = random_from_above(of_unit("0", 3))
     assert [name for name, _ in measure.numbers if name.startswith("down to")] == ["down to 0"]
     assert measure.value is not None and measure.value < 0.95
+
+
+def test_steps_at_which_a_guided_unit_is_silent_are_left_out():
+    pictured = of_unit(net=pooled_net().with_rules("guided"), seed=3)
+    curve = cascade(pictured)
+    silent = [layer for layer, alike in curve.items() if alike.spearman is None]
+    measure = random_from_above(pictured)
+    assert silent and bool(measure.why_not) == (len(silent) == len(curve))
+    assert not any(name == f"down to {layer}" for name, _ in measure.numbers for layer in silent)
 
 
 def test_deep_networks_change_in_at_most_16_steps_the_last_of_which_is_the_whole():

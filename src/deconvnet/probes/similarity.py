@@ -13,6 +13,12 @@ from torch import Tensor
 _CELL, _LEAST_CELL, _CELLS = 16, 4, 8  # pixels of a HOG cell; in pictures of less than 8 cells a side they shrink
 _WINDOW = 11  # pixels of SSIM's Gaussian window, which smaller pictures do not hold
 
+NAMES = {
+    "cosine": "cosine", "spearman": "rank correlation", "spearman_abs": "rank correlation of strengths", "ssim": "SSIM",
+    "hog": "HOG",
+}  # fmt: skip
+"""What people call the measures of `Similarity`."""
+
 
 @dataclass(frozen=True)
 class Similarity:
