@@ -134,7 +134,7 @@ def _scaled(graph: Graph, value: Value, rules: RuleSet, rows: Mapping[str, Opera
 
 
 def first_filters(net: DeconvNet) -> tuple[str, Float[Tensor, "maps c *kernel"]]:
-    """The name of the first convolution, with the norm that follows it, and its filters as they come down to the pixels.
+    """The first convolution, with the norm that follows it: its name, and its filters as they come down to the pixels.
 
     Raises:
         ArgumentError: there is no convolution, or its filters depend on the image, or on all of it.

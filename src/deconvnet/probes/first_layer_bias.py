@@ -1,10 +1,11 @@
 """Whether a picture shows the first layer's filters rather than the unit: their spatial frequencies side by side."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 from deconvnet._errors import DeconvNetError
@@ -14,7 +15,7 @@ from deconvnet.probes.measure import LEAST_DRAWS, Measure, Null
 from deconvnet.probes.pictured import Pictured
 from deconvnet.probes.random_twin import random_twins
 from deconvnet.probes.similarity import spearman
-from deconvnet.probes.spectrum import mean_spectrum
+from deconvnet.probes.spectrum import mean_spectrum, mean_spectrum_of_filters
 
 _NAME = "first layer"
 _QUESTION = "Are the picture's spatial frequencies those of the first layer's filters, whatever the unit?"
@@ -28,33 +29,38 @@ def first_layer_bias(pictured: Pictured) -> Measure:
     """
     try:
         layer, filters = first_filters(pictured.net)
+        twins = random_twins(pictured.net, pictured.seed, LEAST_DRAWS, layer=layer)
     except DeconvNetError as reason:
         return Measure(_NAME, _QUESTION, why_not=str(reason))
-    value = _alike(pictured.own, filters)
+    sizes = zip(pictured.own.shape[1:], filters.shape[2:], strict=True)
+    size = [next_fast_len(max(lengths)) for lengths in sizes]
+    own, expected = _of_picture(pictured.own, size), mean_spectrum_of_filters(filters, size)
+    value = _alike(own, expected)
     if value is None:
         return Measure(_NAME, _QUESTION, why_not="the picture or the filters have too few frequencies to be compared.")
     unit = pictured.unit
     channels = pictured.other_channels(LEAST_DRAWS, _NAME)
-    others = [Unit(unit.layer, channel, unit.position, unit.image) for channel in channels]
-    units = Null("another unit here", _all([_alike(p, filters) for p in pictured.of_units(others)] if others else []))
-    random = Null(
-        "the filters of a random network",
-        _all(
-            _alike(pictured.own, first_filters(twin)[1])
-            for twin in random_twins(pictured.net, pictured.seed, LEAST_DRAWS, layer=layer)
-        ),
-    )
-    return Measure(_NAME, _QUESTION, value, nulls=(units, random), words=_words(value, units, random))
+    others = pictured.of_units([Unit(unit.layer, channel, unit.position, unit.image) for channel in channels])
+    units = [_alike(_of_picture(picture, size), expected) for picture in others]
+    random = [_alike(own, mean_spectrum_of_filters(first_filters(twin)[1], size)) for twin in twins]
+    nulls = Null("another unit here", _known(units)), Null("the filters of a random network", _known(random))
+    return Measure(_NAME, _QUESTION, value, nulls=nulls, words=_words(value, *nulls))
 
 
-def _alike(picture: Float[np.ndarray, "c *field"], filters: Float[Tensor, "maps c *kernel"]) -> float | None:
+def _of_picture(picture: Float[np.ndarray, "c *field"], size: Sequence[int]) -> Float[Tensor, "*size"]:
+    padded = np.zeros((len(picture), *size))
+    padded[(slice(None), *(slice(length) for length in picture.shape[1:]))] = picture
+    return mean_spectrum(torch.from_numpy(padded)[None])
+
+
+def _alike(a: Float[Tensor, "*size"], b: Float[Tensor, "*size"]) -> float | None:
     """Rank correlation of the power at all frequencies but zero; None if there are too few."""
-    size = [max(lengths) for lengths in zip(picture.shape[1:], filters.shape[2:], strict=True)]
-    spectra = [mean_spectrum(each, size).flatten()[1:].numpy() for each in (torch.from_numpy(picture)[None], filters)]
-    return None if len(spectra[0]) < _FEWEST else spearman(*spectra)
+    if a.numel() <= _FEWEST:
+        return None
+    return spearman(a.flatten()[1:].numpy(), b.flatten()[1:].numpy())
 
 
-def _all(values: Iterable[float | None]) -> tuple[float, ...]:
+def _known(values: Sequence[float | None]) -> tuple[float, ...]:
     return tuple(value for value in values if value is not None)
 
 

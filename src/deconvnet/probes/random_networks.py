@@ -1,6 +1,9 @@
 """A picture beside those that networks with random weights give of the same image and unit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -18,20 +21,27 @@ from deconvnet.probes.similarity import spearman, strength_of
 
 _NAME = "random networks"
 _QUESTION = "Would a network of the same architecture with random weights show the same?"
-_UNITS, _NOISE = 8, 4  # other units, and signals of noise
+_UNITS, _NOISE = 4, 2  # other units, and signals of noise
 
 
 @dataclass(frozen=True)
-class _Shown:
+class Shown:
     """What one network shows of the image.
 
     Attributes:
         own: the unit's picture.
-        numbers: how alike it is to pictures of other units and of noise, and to the image's edges.
+        other_units: the median rank correlation with those of four other units at its position; None if undefined.
+        noise: of two signals of noise there, positive on all maps.
+        edges: the rank correlation of its magnitudes with the image's edges.
     """
 
     own: Float[np.ndarray, "c *field"]
-    numbers: dict[str, float | None]
+    other_units: float | None
+    noise: float | None
+    edges: float | None
+
+
+_shown: WeakKeyDictionary[Pictured, tuple[Shown, ...]] = WeakKeyDictionary()  # several measures read them
 
 
 def against_random_networks(pictured: Pictured) -> Measure:
@@ -39,27 +49,38 @@ def against_random_networks(pictured: Pictured) -> Measure:
 
     `value` is the median; it is compared with how alike the picture of each twin is to those of the other twins: the
     network is one of many such if what it has learned does not matter. `numbers` has the same of the magnitudes, and
-    what other measures give for the network and for its twins: other units, noise and edges.
+    beside what other units, noise and edges come to in the network what they come to in its twins.
     """
     try:
-        twins = random_twins(pictured.net, pictured.seed, LEAST_DRAWS, layer=pictured.unit.layer)
+        trained, *random = shown_by_random_networks(pictured)
     except ArgumentError as reason:
         return Measure(_NAME, _QUESTION, why_not=str(reason))
-    profiles = _profiles(pictured)
-    trained, *random = (_shown(pictured, net, profiles) for net in (pictured.net, *twins))
     pictures = np.stack([pictured.own, *(each.own for each in random)])
     value, *draws = _medians(pictures.reshape(len(pictures), -1))
     strengths = np.stack([strength_of(picture) for picture in pictures])
     strong, *strong_draws = _medians(strengths.reshape(len(pictures), -1))
-    if np.isnan(value):
+    null = Null("two random networks", tuple(draw for draw in draws if draw is not None))
+    if value is None:
         return Measure(_NAME, _QUESTION, why_not="the picture is the same all over, or all those of random networks.")
-    null = Null("two random networks", tuple(draw for draw in draws if not np.isnan(draw)))
     numbers = {"magnitudes": strong, "magnitudes, two random networks": _median(strong_draws)}
-    for name, number in trained.numbers.items():
-        numbers[name] = np.nan if number is None else number
-        numbers[f"{name}, random networks"] = _median([each.numbers[name] for each in random])
-    defined = tuple((name, number) for name, number in numbers.items() if not np.isnan(number))
+    for name in ("other_units", "noise", "edges"):
+        numbers[name.replace("_", " ")] = getattr(trained, name)
+        numbers[f"{name.replace('_', ' ')}, random networks"] = _median([getattr(each, name) for each in random])
+    defined = tuple((name, number) for name, number in numbers.items() if number is not None)
     return Measure(_NAME, _QUESTION, value, defined, (null,), _words(value, null))
+
+
+def shown_by_random_networks(pictured: Pictured) -> tuple[Shown, ...]:
+    """What the network shows, and what each of 20 random twins of it shows; worked out once.
+
+    Raises:
+        ArgumentError: there are no weights to draw below the unit.
+    """
+    if pictured not in _shown:
+        twins = random_twins(pictured.net, pictured.seed, LEAST_DRAWS, layer=pictured.unit.layer)
+        profiles = _profiles(pictured)
+        _shown[pictured] = tuple(_shown_by(pictured, net, profiles) for net in chain([pictured.net], twins))
+    return _shown[pictured]
 
 
 def _profiles(pictured: Pictured) -> Float[Tensor, "m maps"]:
@@ -72,20 +93,14 @@ def _profiles(pictured: Pictured) -> Float[Tensor, "m maps"]:
     return profiles
 
 
-def _shown(pictured: Pictured, net: DeconvNet, profiles: Float[Tensor, "m maps"]) -> _Shown:
+def _shown_by(pictured: Pictured, net: DeconvNet, profiles: Float[Tensor, "m maps"]) -> Shown:
     own, *others = pictured.of_profiles(profiles, net=net)
     alike = [spearman(own, other) for other in others]
-    return _Shown(
-        own,
-        {
-            "other units": _median(alike[:-_NOISE]),
-            "noise": _median(alike[-_NOISE:]) if pictured.maps > 1 else None,
-            "edges": spearman(strength_of(own), edges_of(pictured.image)),
-        },
-    )
+    noise = alike[-_NOISE:] if pictured.maps > 1 else []  # noise on one map alone is its unit
+    return Shown(own, _median(alike[:-_NOISE]), _median(noise), spearman(strength_of(own), edges_of(pictured.image)))
 
 
-def _medians(pictures: Float[np.ndarray, "m n"]) -> list[float]:
+def _medians(pictures: Float[np.ndarray, "m n"]) -> list[float | None]:
     """Of each picture, the median rank correlation with those of random networks, which are all but the first."""
     ranks = rankdata(pictures, axis=1)
     ranks -= ranks.mean(1, keepdims=True)
@@ -95,9 +110,9 @@ def _medians(pictures: Float[np.ndarray, "m n"]) -> list[float]:
     return [_median([float(alike[i, j]) for j in range(1, len(alike)) if j != i]) for i in range(len(alike))]
 
 
-def _median(values: list[float | None]) -> float:
+def _median(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None and not np.isnan(value)]
-    return float(np.median(known)) if known else np.nan
+    return float(np.median(known)) if known else None
 
 
 def _words(value: float, null: Null) -> str:
@@ -106,6 +121,6 @@ def _words(value: float, null: Null) -> str:
         return ""
     low, high = null.limits
     return (
-        f"This picture is {'more' if side > 0 else 'less'} like those of random networks (rank correlation {value:.2f}) "
-        f"than these are like each other ({low:.2f} to {high:.2f})."
+        f"This picture is {'no less' if side > 0 else 'less'} like those of random networks than these are like each "
+        f"other (rank correlation {value:.2f}, and {low:.2f} to {high:.2f})."
     )

@@ -1,4 +1,4 @@
-"""What a picture owes to the rules of the way down: masks, switches and rectification, and what the paper leaves open."""
+"""What a picture owes to the rules of the way down: masks, switches, rectification, and what the paper leaves open."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -79,20 +79,15 @@ def white(axes: int) -> float:
     return float(radii([_FINE.get(axes, 16)] * axes).mean())
 
 
-def mean_spectrum(windows: Float[Tensor, "m c *window"], size: Sequence[int] | None = None) -> Float[Tensor, "*size"]:
+def mean_spectrum(windows: Float[Tensor, "m c *size"]) -> Float[Tensor, "*size"]:
     """The mean of the pictures' power spectra over all channels, each without its constant part and divided by its sum.
 
     Zero where no picture varies.
-
-    Args:
-        windows: the pictures.
-        size: zeros are added to the pictures up to this size; their own by default.
     """
-    shape = tuple(windows.shape[2:] if size is None else size)
-    total = torch.zeros(shape, dtype=torch.float64)
+    total = torch.zeros(tuple(windows.shape[2:]), dtype=torch.float64)
     count = 0
     for window in windows.cpu().double():
-        power = torch.fft.fftn(window, s=shape, dim=tuple(range(1, window.ndim))).abs().square().sum(0)
+        power = torch.fft.fftn(window, dim=tuple(range(1, window.ndim))).abs().square().sum(0)
         constant = (0,) * power.ndim
         scale = float(power.sum())
         power[constant] = 0
@@ -100,6 +95,33 @@ def mean_spectrum(windows: Float[Tensor, "m c *window"], size: Sequence[int] | N
             total += power / power.sum()
             count += 1
     return total / max(count, 1)
+
+
+def mean_spectrum_of_filters(filters: Float[Tensor, "m c *kernel"], size: Sequence[int]) -> Float[Tensor, "*size"]:
+    """As `mean_spectrum` of filters with zeros around them, by one transform of that size for all of them.
+
+    A power spectrum is the transform of a filter's products with itself at every shift, which can be added up before.
+
+    Args:
+        filters: at most as large as `size`.
+        size: in pixels.
+    """
+    values, over = filters.cpu().double(), tuple(range(1, filters.ndim - 1))
+    shifts = [2 * length - 1 for length in filters.shape[2:]]
+    power = torch.fft.fftn(values, s=shifts, dim=tuple(axis + 1 for axis in over)).abs().square().sum(1)
+    energy = math.prod(size) * values.flatten(1).square().sum(1)
+    varying = energy - values.flatten(2).sum(2).square().sum(1)
+    weights = torch.where(varying > 1e-20 * energy, 1 / varying, 0)
+    mean = torch.einsum("m,m...->...", weights, power) / max(int((weights > 0).sum()), 1)
+    products = torch.fft.ifftn(mean).real
+    for axis, (length, count) in enumerate(zip(size, shifts, strict=True)):
+        at = (torch.arange(count) + count // 2) % count - count // 2  # the shifts, in the order of a transform
+        shape = list(products.shape)
+        shape[axis] = length
+        products = torch.zeros(shape, dtype=torch.float64).index_add_(axis, at % length, products)
+    spectrum = torch.fft.fftn(products).real.clamp(min=0)
+    spectrum[(0,) * spectrum.ndim] = 0
+    return spectrum
 
 
 def aliasing(spectrum: Float[Tensor, "*size"], stride: Sequence[float]) -> Aliasing | None:

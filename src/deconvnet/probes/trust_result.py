@@ -28,7 +28,8 @@ from deconvnet.results.reconstruction import unit_words
 from deconvnet.results.saved import Savable
 from deconvnet.results.seen import Seen
 
-_FIRST = ("other units", "other images", "edges", "random networks", "occlusion")  # what the verdict is made of
+_FIRST = ("other units", "occlusion", "edges", "other images", "random networks")  # what the verdict is made of
+_SENTENCES = 3
 _NOTHING = "None of the measures lies outside of what the picture would give by chance."
 
 
@@ -102,13 +103,13 @@ class Trust(Savable):
 
     @property
     def verdict(self) -> str:
-        """A few of the measures' sentences: whether the picture rests on its unit, its image, or edges.
+        """At most three of the measures' sentences: what the picture rests on, whether its unit needs what it shows.
 
         A measure has a sentence only where its value lies outside of a null of at least 20 draws.
         """
         said = {measure.name: _first_sentence(measure.words) for measure in self.measures if measure.words}
-        first = [said[name] for name in _FIRST if name in said] or list(said.values())[:3]
-        return " ".join(first) or _NOTHING
+        ordered = [said[name] for name in (*_FIRST, *(name for name in said if name not in _FIRST)) if name in said]
+        return " ".join(ordered[:_SENTENCES]) or _NOTHING
 
     def text(self) -> str:
         """One page: of each measure the question, the value, its nulls and a sentence; then the verdict."""

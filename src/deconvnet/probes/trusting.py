@@ -134,7 +134,7 @@ def _names(measures: Sequence[str] | str | None) -> list[str]:
     for name in listed:
         if name not in MEASURES:
             raise ArgumentError(
-                f"no measure is called {name!r}{did_you_mean(name, MEASURES)}. There are {', '.join(MEASURES)}."
+                f"no measure is called {name!r}.{did_you_mean(name, MEASURES)} There are {', '.join(MEASURES)}."
             )
     return [name for name in MEASURES if name in listed]
 

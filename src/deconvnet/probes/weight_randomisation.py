@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from itertools import pairwise
 
 import numpy as np
 
@@ -99,7 +100,7 @@ def _steps(chosen: Sequence[Stage]) -> list[tuple[Stage, ...]]:
     """Layers in a few groups of neighbours, as even as may be."""
     count = min(len(chosen), _STEPS)
     ends = [len(chosen) * i // count for i in range(count + 1)]
-    return [tuple(chosen[first:last]) for first, last in zip(ends, ends[1:], strict=False)]
+    return [tuple(chosen[first:last]) for first, last in pairwise(ends)]
 
 
 def _area(curve: Sequence[float | None]) -> float | None:
