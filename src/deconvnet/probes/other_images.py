@@ -21,13 +21,20 @@ class Others:
     Attributes:
         images: as the model takes them.
         words: what they are, such as "other photos of the call".
+        shuffled: whether they are only the unit's own image with shuffled phase.
     """
 
     images: Float[Tensor, "n c *size"]
     words: str
+    shuffled: bool = False
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def photos(self) -> Float[Tensor, "photos c *size"]:
+        """The images; none where they are shuffled."""
+        return self.images[:0] if self.shuffled else self.images
 
 
 def other_images(
@@ -95,7 +102,7 @@ def _others(images: Tensor, own: Tensor, count: int, generator: torch.Generator,
 
 
 def _shuffled(own: Tensor, count: int, generator: torch.Generator) -> Others:
-    return Others(shuffled_phase(own, count, generator), PHASES)
+    return Others(shuffled_phase(own, count, generator), PHASES, shuffled=True)
 
 
 def _samples(own: Tensor, count: int, generator: torch.Generator, preprocess: Preprocess) -> Others | None:
