@@ -45,13 +45,15 @@ def first_layer_bias(pictured: Pictured) -> Measure:
 
 def _of_picture(picture: Float[np.ndarray, "c *field"], size: Sequence[int]) -> Float[np.ndarray, " frequencies"]:
     """The power of a picture at all frequencies but zero."""
-    padded = torch.zeros(1, len(picture), *size, dtype=torch.float64)
-    padded[(0, slice(None), *map(slice, picture.shape[1:]))] = torch.from_numpy(np.ascontiguousarray(picture))
-    return mean_spectrum(padded).flatten()[1:].numpy()
+    rooms = [(0, length - own) for length, own in zip(size, picture.shape[1:], strict=True)]
+    padded = torch.from_numpy(np.pad(picture, [(0, 0), *rooms]))
+    power: np.ndarray = mean_spectrum(padded[None]).flatten()[1:].numpy()
+    return power
 
 
 def _of_filters(filters: Float[Tensor, "maps c *kernel"], size: Sequence[int]) -> Float[np.ndarray, " frequencies"]:
-    return mean_spectrum_of_filters(filters, size).flatten()[1:].numpy()
+    power: np.ndarray = mean_spectrum_of_filters(filters, size).flatten()[1:].numpy()
+    return power
 
 
 def _words(value: float, nulls: Sequence[Null]) -> str:
