@@ -114,8 +114,10 @@ def tensor_content(tensor: "Tensor") -> memoryview:
     """The bytes of a tensor on the CPU."""
     import torch
 
-    raw = tensor.contiguous().reshape(-1).view(torch.uint8) if tensor.numel() else torch.empty(0, device="cpu")
-    return raw.numpy().data
+    if not tensor.numel():
+        return torch.empty(0, device="cpu").numpy().data
+    flat = tensor.contiguous().as_strided((tensor.numel(),), (1,))  # a single number keeps any stride
+    return flat.view(torch.uint8).numpy().data
 
 
 def _content(array: np.ndarray) -> memoryview:
