@@ -115,9 +115,11 @@ def tensor_content(tensor: "Tensor") -> memoryview:
     import torch
 
     if not tensor.numel():
-        return torch.empty(0, device="cpu").numpy().data
-    flat = tensor.contiguous().as_strided((tensor.numel(),), (1,))  # a single number keeps any stride
-    return flat.view(torch.uint8).numpy().data
+        return memoryview(b"")
+    flat = tensor.contiguous().reshape(-1)
+    # a single number may have any stride and still count as contiguous, and is then not read as bytes
+    raw = flat.as_strided(flat.shape, (1,)).view(torch.uint8)
+    return raw.numpy().data
 
 
 def _content(array: np.ndarray) -> memoryview:
