@@ -68,4 +68,4 @@ def test_what_cannot_be_measured_is_said() -> None:
     assert "same all over" in photo_likeness(Pictured(**{**vars(flat), "own": np.zeros_like(flat.own)})).why_not
     model = nn.Sequential(nn.Conv2d(3, 1, 3), nn.ReLU()).eval()
     measure = photo_likeness(of_unit("1", net=DeconvNet(model, images(2))))
-    assert "no layer with several active maps" in measure.why_not
+    assert "a single active map only" in measure.why_not

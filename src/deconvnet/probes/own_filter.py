@@ -42,7 +42,7 @@ class OwnFilter:
         return self.step.signals[0]
 
     @property
-    def numbers(self) -> int:
+    def length(self) -> int:
         """How many it has."""
         _, *rest = self.step.arguments["weight"].sizes(1)
         return math.prod(rest)

@@ -33,17 +33,17 @@ def strength(pictured: Pictured, percentile: Percentile | None = None) -> Measur
             it is counted over the other photos, of which there must be 20.
     """
     name, question = "strength", "How strong is the unit beside the strongest of its map in other images?"
-    numbers = (("activation", pictured.activation),)
+    details = (("activation", pictured.activation),)
     given = None if percentile is None else percentile(pictured.unit, pictured.activation)
     if given is not None:
-        return Measure(name, question, float(given), numbers)
+        return Measure(name, question, float(given), details)
     count = len(pictured.others.photos)
     if count < LEAST_DRAWS:
         why_not = f"it needs an atlas or at least {LEAST_DRAWS} other photos; there are {count}."
-        return Measure(name, question, numbers=numbers, why_not=why_not)
+        return Measure(name, question, numbers=details, why_not=why_not)
     strongest, _ = strongest_in_others(pictured)
     below = (strongest < pictured.activation).mean() + (strongest == pictured.activation).mean() / 2
-    return Measure(name, question, float(100 * below), (*numbers, ("other photos", float(count))))
+    return Measure(name, question, float(100 * below), (*details, ("other photos", float(count))))
 
 
 def switches(pictured: Pictured) -> Measure:
@@ -53,9 +53,9 @@ def switches(pictured: Pictured) -> Measure:
     overlap share pixels, so that it is a bound.
     """
     count, bits = switches_below(pictured)
-    numbers = (("switches", float(count)), ("bits that name the unit", math.log2(pictured.maps)))
+    details = (("switches", float(count)), ("bits that name the unit", math.log2(pictured.maps)))
     question = "How much can the picture know from where the image's maxima fell, in bits at most?"
-    return Measure("switches", question, bits, numbers)
+    return Measure("switches", question, bits, details)
 
 
 def switches_below(pictured: Pictured) -> tuple[int, float]:
