@@ -11,9 +11,10 @@ from torch import Tensor
 from deconvnet.core.down import Way
 from deconvnet.engine.main_layers import main_layers
 from deconvnet.network import attached
+from deconvnet.probes.in_batches import watch_in_batches
 from deconvnet.probes.measure import LEAST_DRAWS, Measure, Null, outside
 from deconvnet.probes.pictured import Pictured
-from deconvnet.probes.unit_scale import strongest_in_others, strongest_of_map, watch_in_batches
+from deconvnet.probes.unit_scale import strongest_in_others, strongest_of_map
 from deconvnet.windows.receptive_field import Fields, box, fields
 
 _NAME = "like photos"

@@ -1,11 +1,9 @@
 """How strong a unit is beside other images, and how much its switches can say beside the choice of the unit."""
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -14,14 +12,13 @@ from deconvnet.core.graph import Step
 from deconvnet.core.operations import row_of
 from deconvnet.core.pooling import windows_of
 from deconvnet.core.rules import Call
-from deconvnet.network import attached, watch_activations
+from deconvnet.network import attached
+from deconvnet.probes.in_batches import watch_in_batches
 from deconvnet.probes.measure import LEAST_DRAWS, Measure
 from deconvnet.probes.pictured import Pictured
 from deconvnet.windows.receptive_field import box, fields
 
 Percentile = Callable[[Unit, float], float | None]
-
-_AT_ONCE = 8  # images: always as many, so that the last bits of what they give are the same
 
 
 def strength(pictured: Pictured, percentile: Percentile | None = None) -> Measure:
@@ -104,19 +101,6 @@ def strongest_of_map(
     at = flat.argmax(1)
     positions = np.stack(np.unravel_index(at, of_map.shape[1:]), 1) if of_map.ndim > 1 else np.zeros((len(flat), 0))
     return flat[np.arange(len(flat)), at], positions.astype(np.int64)
-
-
-def watch_in_batches(
-    pictured: Pictured, images: Tensor, layers: Sequence[str], watch: Callable[[str, Tensor], object]
-) -> None:
-    """Call `watch` with each layer, of a few images at a time: always as many, the last ones filled up with zeros."""
-    for part in torch.split(images, _AT_ONCE):
-        filled = torch.cat([part, part.new_zeros(_AT_ONCE - len(part), *part.shape[1:])])
-        watch_activations(pictured.net, filled, layers, partial(_look, watch, len(part)))
-
-
-def _look(watch: Callable[[str, Tensor], object], count: int, layer: str, maps: Tensor) -> None:
-    watch(layer, maps[:count])
 
 
 def _bits(step: Step, pictured: Pictured) -> Float[np.ndarray, "*pooled"]:
