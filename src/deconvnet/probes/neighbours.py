@@ -160,7 +160,7 @@ def _in_random_networks(pictured: Pictured) -> Iterator[Draw]:
 def _in_other_images(pictured: Pictured) -> Iterator[Draw]:
     profiles, images = _profiles(pictured, _FEW_UNITS, _FEW_NOISES), more_images(pictured).images
     strength = strength_of(pictured.own)
-    for part in images.split(_AT_ONCE) if len(images) else ():
+    for part in (images[first : first + _AT_ONCE] for first in range(0, len(images), _AT_ONCE)):
         units = [replace(pictured.unit, image=i) for i in range(len(part)) for _ in profiles]
         drawn = pictured.of_profiles(profiles.repeat(len(part), 1), units, part)
         for image, (own, *pictures) in zip(

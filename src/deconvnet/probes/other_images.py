@@ -86,7 +86,7 @@ def shuffled_phase(
     noise = torch.randn(count, 1, *image.shape[1:], generator=generator, dtype=torch.float64)
     turned = torch.fft.fftn(noise, dim=tuple(axis + 1 for axis in axes))
     turned = torch.where(turned == 0, 1, turned / turned.abs())
-    turned[(..., *[0] * len(axes))] = 1  # the mean stays
+    turned.flatten(1)[:, 0] = 1  # the mean stays
     spectrum = torch.fft.fftn(image.detach().cpu().double(), dim=axes)
     shuffled: Tensor = torch.fft.ifftn(spectrum * turned, dim=tuple(axis + 1 for axis in axes)).real
     return shuffled.to(image)

@@ -96,7 +96,8 @@ def _ranked(a: np.ndarray) -> Float[np.ndarray, " n"] | None:
         return None
     ranks: np.ndarray = rankdata(a.ravel())
     ranks -= ranks.mean()
-    return ranks / np.linalg.norm(ranks)
+    ranks /= np.linalg.norm(ranks)
+    return ranks
 
 
 def _scaled(strength: np.ndarray) -> np.ndarray:
@@ -107,7 +108,8 @@ def _scaled(strength: np.ndarray) -> np.ndarray:
 def _ssim(a: np.ndarray, b: np.ndarray) -> float | None:
     if not a.any() or not b.any() or min(a.shape, default=0) < _WINDOW:
         return None
-    return float(structural_similarity(a, b, data_range=1.0, gaussian_weights=True))
+    alike = structural_similarity(a, b, data_range=1.0, gaussian_weights=True)  # type: ignore[no-untyped-call]  # scikit-image ships no types
+    return float(alike)
 
 
 def _hog(a: np.ndarray, b: np.ndarray) -> float | None:
