@@ -15,6 +15,11 @@ from deconvnet.probes.similarity import spearman
 from deconvnet.probes.unit_or_image import noise, other_units
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="module")
 def unit() -> Pictured:
     return of_unit()

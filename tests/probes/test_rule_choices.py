@@ -11,6 +11,11 @@ from deconvnet.probes.rule_choices import masks_and_switches, other_readings
 from deconvnet.probes.similarity import spearman
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
 def test_each_of_the_eight_ways_is_compared_with_the_picture():
     pictured = of_unit()
     measure = masks_and_switches(pictured)
