@@ -69,5 +69,7 @@ def test_of_a_class_it_is_measured_too():
 def test_without_filters_or_a_picture_it_says_why_not():
     net = DeconvNet(nn.Sequential(nn.ReLU(), nn.MaxPool2d(2)), images(1))
     assert "could be drawn at random" in against_random_networks(of_unit("1", net=net)).why_not
-    one = DeconvNet(nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU()), images(1, 1))
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU())
+    nn.init.ones_(model[0].weight)
+    one = DeconvNet(model, images(1, 1))
     assert "the same all over" in against_random_networks(of_unit("1", net=one, x=images(1, 1))).why_not
