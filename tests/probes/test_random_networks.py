@@ -37,7 +37,7 @@ def test_the_value_is_the_median_likeness_to_the_twins_and_the_null_is_that_amon
 
 
 def test_what_the_network_shows_stands_beside_what_its_twins_show(unit: Pictured):
-    numbers = dict(against_random_networks(unit).numbers)
+    numbers = dict(against_random_networks(unit).details)
     for measure in (other_units, noise, edges):
         found = measure(unit)
         assert numbers[found.name] == pytest.approx(found.value)

@@ -27,10 +27,10 @@ _Parts = Sequence[Bool[np.ndarray, "*field"]]
 def sufficiency(pictured: Pictured) -> Measure:
     """The share of its activation that the unit keeps where all is covered but the brightest fifth of its picture.
 
-    The rest of the receptive field is filled with the mean pixel. `numbers` has the share for a tenth, a fifth and two
+    The rest of the receptive field is filled with the mean pixel. `details` has the share for a tenth, a fifth and two
     fifths, and the same where the rest is blurred in place of filled. The value stands beside those of parts of the
     same shapes elsewhere: the brightest fifth shifted within the field at random. A fifth in the centre of the field is
-    in `numbers` as well, because many units see little else.
+    in `details` as well, because many units see little else.
     """
     name, question = "bright parts alone", "How much of the activation is left where only what the picture shows is?"
     strength = strength_of(pictured.own)
@@ -60,7 +60,7 @@ def necessity(pictured: Pictured) -> Measure:
 
     It is the area under the curve of the share of the activation that is left over the share of the receptive field
     that is filled with the mean pixel, at 0, 10, 20, 40, 70 and 100 percent: low where what is bright is what the unit
-    needs. `numbers` has the curve. The value stands beside those of parts of the same shapes elsewhere, the picture
+    needs. `details` has the curve. The value stands beside those of parts of the same shapes elsewhere, the picture
     shifted within the field at random.
     """
     name, question = "bright parts covered", "How fast does the activation go where what the picture shows is covered?"
@@ -112,7 +112,7 @@ def _area(curve: Float[np.ndarray, " covered"]) -> float:
 
 
 def _words(value: float, null: Null, said: str) -> str:
-    side = null.places(value)
+    side = null.side(value)
     if not side or null.limits is None:
         return ""
     low, high = null.limits

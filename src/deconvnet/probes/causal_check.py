@@ -25,7 +25,7 @@ def occlusion_margin(pictured: Pictured) -> Measure:
     pixel. The drop of the unit's activation is compared, by rank correlation over the positions, with how much of the
     picture's magnitude is covered, how much of the image's edges (Sobel), and how much of a Gaussian in the centre of
     the field. The value is the first of them less the larger of the other two, as `Evidence.margin`. It stands beside
-    those of the same picture shifted within the field at random, which keeps its shapes; `numbers` has the share p of
+    those of the same picture shifted within the field at random, which keeps its shapes; `details` has the share p of
     shifted pictures that do as well.
     """
     strength = strength_of(pictured.own)
@@ -73,7 +73,7 @@ def shifts(
 
 def _words(of_picture: Evidence, null: Null) -> str:
     margin = of_picture.margin or 0.0
-    side = null.places(margin)
+    side = null.side(margin)
     if not side or null.limits is None:
         return ""
     low, high = null.limits

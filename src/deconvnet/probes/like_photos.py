@@ -33,7 +33,7 @@ def photo_likeness(pictured: Pictured, liked: Float[Tensor, "n c *size"] | None 
     activations of each map are averaged over the positions that the unit sees (in photos: that the strongest unit of
     the map sees). The rank correlation of these averages over the maps is taken between the picture and each photo that
     the unit likes; the value is its mean over these photos and the layers. Beside it stands the same of photos that the
-    unit does not like, in the picture's place. `numbers` has each layer, and the photos that the unit likes among each
+    unit does not like, in the picture's place. `details` has each layer, and the photos that the unit likes among each
     other.
 
     Args:

@@ -23,7 +23,7 @@ def masks_and_switches(pictured: Pictured) -> Measure:
 
     A ReLU lets the signal through where it was active, or everywhere; unpooling uses the switches, or the middle of
     each window; the signal is rectified, or not. `value` is the rank correlation with the picture that differs in the
-    switches alone: exactly 1 where no max-pool lies below. `numbers` has it for all eight, and the cosine.
+    switches alone: exactly 1 where no max-pool lies below. `details` has it for all eight, and the cosine.
     """
     rules = pictured.net.rules
     ways = {
@@ -44,7 +44,7 @@ def other_readings(pictured: Pictured) -> Measure:
     """How alike the picture stays under the other readings of what the paper does not say.
 
     Where pooling windows share a switch, their values add up, or the largest stays; contrast normalisation is passed
-    over, undone by its divisor, or differentiated. `value` is the least rank correlation; `numbers` has them all, and
+    over, undone by its divisor, or differentiated. `value` is the least rank correlation; `details` has them all, and
     the cosine.
     """
     rules = pictured.net.rules

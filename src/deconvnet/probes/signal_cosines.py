@@ -23,7 +23,7 @@ def convergence(pictured: Pictured) -> Measure:
     """How alike the signals of this unit and of others at its place are when they come to the first rectified maps.
 
     After Sixt, Granz and Landgraf (2020). A cosine of 1 says that what lies below shows the same for every unit: the
-    signal no longer knows where it started. `numbers` has the median cosine at each layer on the way, the highest
+    signal no longer knows where it started. `details` has the median cosine at each layer on the way, the highest
     first. Beside it stands what it would be if another of these units had been asked for.
     """
     channels = pictured.other_channels(_OTHERS, _NAME)

@@ -29,7 +29,7 @@ _SHUFFLED = 40
 def signal_quality(pictured: Pictured) -> Measure:
     """The quality of the estimator that a step of a deconvnet draws, S_w(x) = w (w x) / (w w), about 0 to 1.
 
-    It is 1 where nothing of what the unit computes can be read from the rest of the patch. `numbers` has the same for
+    It is 1 where nothing of what the unit computes can be read from the rest of the patch. `details` has the same for
     the direction in which patches vary with y, S_a, and for that with one direction where the unit is on and one where
     it is off, S_a+-. Patches are of the image and the other photos, at most 20,000. v is fitted by ridge regression on
     every other image and tried on the rest, with the best of four penalties; half of the images must have as many
@@ -155,7 +155,7 @@ def _pattern(x: np.ndarray, y: np.ndarray, mean: float, weights: np.ndarray) -> 
 
 
 def _words(value: float, null: Null) -> str:
-    side = null.places(value)
+    side = null.side(value)
     if not side or null.limits is None:
         return ""
     low, high = null.limits

@@ -37,7 +37,7 @@ def strength(pictured: Pictured, percentile: Percentile | None = None) -> Measur
     count = len(pictured.others.photos)
     if count < LEAST_DRAWS:
         why_not = f"it needs an atlas or at least {LEAST_DRAWS} other photos; there are {count}."
-        return Measure(name, question, numbers=details, why_not=why_not)
+        return Measure(name, question, details=details, why_not=why_not)
     strongest, _ = strongest_in_others(pictured)
     below = (strongest < pictured.activation).mean() + (strongest == pictured.activation).mean() / 2
     return Measure(name, question, float(100 * below), (*details, ("other photos", float(count))))

@@ -24,7 +24,7 @@ def cascade(pictured: Pictured) -> dict[str, Similarity]:
         By the name of the lowest layer that is random, the unit's own first; at most 16, the last with all random.
 
     Raises:
-        ArgumentError: there are no weights to draw below the unit.
+        ArgumentError: weights to draw are missing below the unit.
     """
     steps = _steps(stages(pictured.net, pictured.named_layer))[::-1]
     chosen: tuple[Stage, ...] = ()
@@ -44,8 +44,8 @@ def one_by_one(pictured: Pictured) -> dict[str, Similarity]:
 def random_from_above(pictured: Pictured) -> Measure:
     """The mean height of the curve of `cascade`, which starts at 1: 1 for a picture that never changes.
 
-    `value` is of the rank correlation; `numbers` has the mean heights of the other measures of similarity, and the
-    curve itself. Where the rules of the way down stop signals at silent units, the unit may have no picture at some of
+    `value` is of the rank correlation; `details` has the mean heights of the other measures of similarity, and the
+    curve itself. Where the rules of the way down stop signals at silent units, the unit may lack a picture at some of
     the steps, which are left out.
     """
     try:
@@ -64,7 +64,7 @@ def random_from_above(pictured: Pictured) -> Measure:
 def one_layer_random(pictured: Pictured) -> Measure:
     """The mean rank correlation of `one_by_one`.
 
-    `numbers` has each layer, all measures of similarity of the first layer, and what becomes of the picture when all
+    `details` has each layer, all measures of similarity of the first layer, and what becomes of the picture when all
     layers above the unit are random: exactly 1, for it does not use them. Layers are left out as in
     `random_from_above`.
     """
