@@ -41,8 +41,8 @@ def distinction(pictured: Pictured) -> Measure:
     null = Null("other units at this place", tuple(strongest_tenth(each) for each in pictures if each.any()))
     value = strongest_tenth(energy)
     named = ((SHARE, value), (PICTURE, entropy(energy)), (MAP, _entropy_of_map(pictured)), (MARGIN, margin(pictured)))
-    numbers = tuple((name, number) for name, number in named if number is not None)
-    return Measure(_NAME, _QUESTION, value, numbers, (null,), _words(value, null))
+    details = tuple((name, each) for name, each in named if each is not None)
+    return Measure(_NAME, _QUESTION, value, details, (null,), _words(value, null))
 
 
 def energy_of(picture: Float[np.ndarray, "c *field"]) -> Float[np.ndarray, "*field"]:

@@ -24,7 +24,7 @@ def cascade(pictured: Pictured) -> dict[str, Similarity]:
         By the name of the lowest layer that is random, the unit's own first; at most 16, the last with all random.
 
     Raises:
-        ArgumentError: there are no weights to draw below the unit.
+        ArgumentError: nothing below the unit has weights to draw.
     """
     steps = _steps(stages(pictured.net, pictured.named_layer))[::-1]
     chosen: tuple[Stage, ...] = ()
@@ -45,7 +45,7 @@ def random_from_above(pictured: Pictured) -> Measure:
     """The mean height of the curve of `cascade`, which starts at 1: 1 for a picture that never changes.
 
     `value` is of the rank correlation; `numbers` has the mean heights of the other measures of similarity, and the
-    curve itself. Where the rules of the way down stop signals at silent units, the unit may have no picture at some of
+    curve itself. Where the rules of the way down stop signals at silent units, the unit may lack a picture at some of
     the steps, which are left out.
     """
     try:
