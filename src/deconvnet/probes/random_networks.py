@@ -27,7 +27,7 @@ def against_random_networks(pictured: Pictured) -> Measure:
         return Measure(_NAME, _QUESTION, why_not="the picture is the same all over.")
     draws = in_random_networks(pictured)
     if not draws:
-        return Measure(_NAME, _QUESTION, why_not="filters are missing below the unit that could be drawn at random.")
+        return Measure(_NAME, _QUESTION, why_not="nothing below the unit has filters that could be drawn at random.")
     pictures = [pictured.own, *(draw.own for draw in draws)]
     value, *twins = _medians(pictures)
     if value is None:

@@ -48,7 +48,7 @@ def random_twin(net: DeconvNet, seed: int = 0, *, layer: str | None = None) -> D
         layer: draw only the weights on the way up to this layer, which is quicker.
 
     Raises:
-        ArgumentError: filters to draw are missing.
+        ArgumentError: it lacks filters to draw.
         LayerNotFoundError: no such layer.
     """
     return randomised(net, stages(net, layer), seed)

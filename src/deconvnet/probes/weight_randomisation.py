@@ -24,7 +24,7 @@ def cascade(pictured: Pictured) -> dict[str, Similarity]:
         By the name of the lowest layer that is random, the unit's own first; at most 16, the last with all random.
 
     Raises:
-        ArgumentError: weights to draw are missing below the unit.
+        ArgumentError: nothing below the unit has weights to draw.
     """
     steps = _steps(stages(pictured.net, pictured.named_layer))[::-1]
     chosen: tuple[Stage, ...] = ()
