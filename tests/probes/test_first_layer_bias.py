@@ -10,6 +10,11 @@ from deconvnet import DeconvNet
 from deconvnet.probes.first_layer_bias import first_layer_bias
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
 def stripes() -> DeconvNet:
     """A network whose first filters are stripes of a period of four pixels."""
     torch.manual_seed(0)

@@ -18,7 +18,7 @@ from deconvnet.probes.arguments import check_activation
 from deconvnet.probes.draws import generator, other_channels
 from deconvnet.probes.edges import edges_of
 from deconvnet.probes.other_images import Others, other_images
-from deconvnet.probes.quick_numbers import Numbers, QuickTrust
+from deconvnet.probes.quick_numbers import Numbers, QuickTrust, quick_trust_of
 from deconvnet.probes.similarity import array_of, cosine, spearman, strength_of
 from deconvnet.results.reconstruction import Reconstruction
 
@@ -79,7 +79,7 @@ def quick_trust(
         for part in (indices[first : first + _AT_ONCE] for first in range(0, len(indices), _AT_ONCE)):
             for i, numbers in zip(part, drawing.numbers(result, part), strict=True):
                 rows[i] = numbers
-    return QuickTrust.of(result.units, rows)
+    return quick_trust_of(result.units, rows)
 
 
 def _why_not(result: Reconstruction, i: int, size: tuple[int, ...]) -> str:

@@ -64,21 +64,6 @@ class QuickTrust(Savable):
     others: tuple[str, ...]
     why_not: tuple[str, ...]
 
-    @staticmethod
-    def of(units: tuple[Unit, ...], numbers: Sequence[Numbers]) -> "QuickTrust":
-        """The numbers of some units."""
-        cosines = _tensor([row.cosines for row in numbers])
-        return QuickTrust(
-            units=units,
-            other_units=cosines[:, :2],
-            noise=cosines[:, 2],
-            other_image=cosines[:, 3],
-            ranks=_tensor([row.ranks for row in numbers]),
-            edges=_tensor([(row.edges,) for row in numbers])[:, 0],
-            others=tuple(row.others for row in numbers),
-            why_not=tuple(row.why_not for row in numbers),
-        )
-
     def __len__(self) -> int:
         return len(self.units)
 
@@ -144,8 +129,24 @@ class QuickTrust(Savable):
         return frame({**columns, "edges_spearman": self.edges.tolist(), "others": others, "why_not": why_not})
 
 
-def _tensor(numbers: Sequence[Sequence[float | None]]) -> Tensor:
-    return torch.tensor([[_NAN if value is None else value for value in row] for row in numbers], dtype=torch.float64)
+def quick_trust_of(units: tuple[Unit, ...], numbers: Sequence[Numbers]) -> QuickTrust:
+    """The numbers of some units, together."""
+    cosines = _tensor([row.cosines for row in numbers], len(_TWINS))
+    return QuickTrust(
+        units=units,
+        other_units=cosines[:, :2],
+        noise=cosines[:, 2],
+        other_image=cosines[:, 3],
+        ranks=_tensor([row.ranks for row in numbers], len(_TWINS)),
+        edges=_tensor([(row.edges,) for row in numbers], 1)[:, 0],
+        others=tuple(row.others for row in numbers),
+        why_not=tuple(row.why_not for row in numbers),
+    )
+
+
+def _tensor(numbers: Sequence[Sequence[float | None]], columns: int) -> Float[Tensor, "m columns"]:
+    rows = [[_NAN if value is None else value for value in row] for row in numbers]
+    return torch.tensor(rows, dtype=torch.float64, device="cpu").reshape(len(rows), columns)
 
 
 def _defined(value: float) -> float | None:

@@ -41,14 +41,14 @@ def against_random_networks(pictured: Pictured) -> Measure:
         "noise": (median(spearmans(pictured.own, beside.noise)), median(draw.noise for draw in draws)),
         "edges": (spearman(strength_of(pictured.own), edges), median(draw.edges for draw in draws)),
     }
-    numbers = [
-        (name, number)
+    beside_twins = [
+        (name, of_both)
         for what, pair in pairs.items()
-        for name, number in zip((what, f"{what}, random networks"), pair, strict=True)
-        if number is not None
+        for name, of_both in zip((what, f"{what}, random networks"), pair, strict=True)
+        if of_both is not None
     ]
     nulls = null_of("two random networks", twins)
-    return Measure(_NAME, _QUESTION, value, tuple(numbers), nulls, _words(value, nulls))
+    return Measure(_NAME, _QUESTION, value, tuple(beside_twins), nulls, _words(value, nulls))
 
 
 def _medians(pictures: Sequence[Float[np.ndarray, "*shape"]]) -> list[float | None]:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from deconvnet._checks import text
 from deconvnet._errors import ArgumentError
 from deconvnet._frames import frame
 from deconvnet._types import Box, Unit
@@ -87,10 +88,11 @@ class Trust(Savable):
         Raises:
             ArgumentError: it was not asked for.
         """
+        wanted = text("name", name)
         for measure in self.measures:
-            if measure.name == name:
+            if measure.name == wanted:
                 return measure
-        raise ArgumentError(f"no measure {name!r}; there are {', '.join(repr(each.name) for each in self.measures)}.")
+        raise ArgumentError(f"no measure {wanted!r}; there are {', '.join(repr(each.name) for each in self.measures)}.")
 
     def __repr__(self) -> str:
         return f"<Trust: {len(self)} measures of {self.title}>"

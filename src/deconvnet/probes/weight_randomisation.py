@@ -56,9 +56,9 @@ def random_from_above(pictured: Pictured) -> Measure:
     value = heights.pop("spearman")
     if value is None:
         return Measure(*_CASCADE, why_not=_SILENT)
-    numbers = {f"{NAMES[name]}, mean": height for name, height in heights.items()}
-    numbers |= {f"down to {layer}": alike.spearman for layer, alike in curve.items()}
-    return Measure(*_CASCADE, value, _defined(numbers))
+    values = {f"{NAMES[name]}, mean": height for name, height in heights.items()}
+    values |= {f"down to {layer}": alike.spearman for layer, alike in curve.items()}
+    return Measure(*_CASCADE, value, _defined(values))
 
 
 def one_layer_random(pictured: Pictured) -> Measure:
@@ -72,15 +72,15 @@ def one_layer_random(pictured: Pictured) -> Measure:
         curve, above = one_by_one(pictured), _above(pictured)
     except ArgumentError as reason:
         return Measure(*_ALONE, why_not=str(reason))
-    found = [alike.spearman for alike in curve.values() if alike.spearman is not None]
-    if not found:
+    ranks = [alike.spearman for alike in curve.values() if alike.spearman is not None]
+    if not ranks:
         return Measure(*_ALONE, why_not=_SILENT)
-    numbers = {f"{layer} alone": alike.spearman for layer, alike in curve.items()}
+    values = {f"{layer} alone": alike.spearman for layer, alike in curve.items()}
     first = list(curve)[-1]
-    numbers |= {f"{first} alone, {NAMES[name]}": getattr(curve[first], name) for name in NAMES if name != "spearman"}
+    values |= {f"{first} alone, {NAMES[name]}": getattr(curve[first], name) for name in NAMES if name != "spearman"}
     if above is not None:
-        numbers["layers above the unit"] = above.spearman
-    return Measure(*_ALONE, float(np.mean(found)), _defined(numbers))
+        values["layers above the unit"] = above.spearman
+    return Measure(*_ALONE, float(np.mean(ranks)), _defined(values))
 
 
 def _above(pictured: Pictured) -> Similarity | None:
@@ -110,5 +110,5 @@ def _height(curve: Sequence[float | None]) -> float | None:
     return float(np.trapezoid(heights, at)) / at[-1] if at[-1] else None
 
 
-def _defined(numbers: dict[str, float | None]) -> tuple[tuple[str, float], ...]:
-    return tuple((name, number) for name, number in numbers.items() if number is not None)
+def _defined(values: dict[str, float | None]) -> tuple[tuple[str, float], ...]:
+    return tuple((name, value) for name, value in values.items() if value is not None)
