@@ -41,7 +41,7 @@ class Alike:
 class QuickTrust(Savable):
     """How alike pictures are to what they should differ from: 1 if the same, about 0 if unrelated.
 
-    NaN where it is not defined: the layer has a single map, the image is the same all over, or the picture was left out.
+    NaN where it is not defined: the layer has a single map, the image lacks edges, or the picture was left out.
 
     Attributes:
         units: whose pictures they are.
