@@ -99,6 +99,13 @@ class Attachment:
         name = next((n for n, value in graph.layers.items() if value == scores.value), "output")
         return self._costs(graph, name, scores.value, to), scores
 
+    def costs_from(self, graph: Graph, layer: str) -> Costs:
+        """The way down from where a result's units are: a layer, or classes that are not maps of one."""
+        value = graph.layers.get(layer)
+        if value is None or len(value.shape) < 2:
+            return self.costs_of_classes(graph)[0]
+        return self.costs(graph, layer)
+
     def check_labels(self, labels: Sequence[str] | None) -> None:
         """Raise unless there is a label for each class of the output that holds them, or of one of several.
 

@@ -1,15 +1,23 @@
 """How alike two pictures are: the measures of Adebayo et al. (2018) and the cosine."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 from skimage.feature import hog
 from skimage.metrics import structural_similarity
+from torch import Tensor
 
 _CELL, _LEAST_CELL, _CELLS = 16, 4, 8  # pixels of a HOG cell; in pictures of less than 8 cells a side they shrink
 _WINDOW = 11  # pixels of SSIM's Gaussian window, which smaller pictures do not hold
+
+NAMES = {
+    "cosine": "cosine", "spearman": "rank correlation", "spearman_abs": "rank correlation of strengths", "ssim": "SSIM",
+    "hog": "HOG",
+}  # fmt: skip
+"""What people call the measures of `Similarity`."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,12 @@ def similarity(a: Float[np.ndarray, "c *size"], b: Float[np.ndarray, "c *size"])
     )
 
 
+def array_of(values: Tensor) -> np.ndarray:
+    """A signal as pictures are compared: in float64 on the CPU."""
+    array: np.ndarray = values.detach().cpu().double().numpy()
+    return array
+
+
 def strength_of(picture: Float[np.ndarray, "c *size"]) -> Float[np.ndarray, "*size"]:
     """The magnitudes of a picture, summed over its channels."""
     total: np.ndarray = np.abs(picture).sum(0)
@@ -64,6 +78,28 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float | None:
     return float(spearmanr(a.ravel(), b.ravel()).statistic)
 
 
+def spearmans(a: np.ndarray, others: Iterable[np.ndarray]) -> list[float | None]:
+    """Rank correlation of one signal with each of several; as `spearman`."""
+    own = _ranked(a)
+    ranks = (_ranked(other) for other in others)
+    return [None if own is None or rank is None else float(own @ rank) for rank in ranks]
+
+
+def pearson(a: np.ndarray, b: np.ndarray) -> float | None:
+    """Correlation; None if one side is the same all over."""
+    return cosine(a - a.mean(), b - b.mean()) if a.size > 1 and np.ptp(a) and np.ptp(b) else None
+
+
+def _ranked(a: np.ndarray) -> Float[np.ndarray, " n"] | None:
+    """Ranks less their mean, of length 1; None if they are all the same."""
+    if a.size < 2 or np.ptp(a) == 0:
+        return None
+    ranks: np.ndarray = rankdata(a.ravel())
+    ranks -= ranks.mean()
+    ranks /= np.linalg.norm(ranks)
+    return ranks
+
+
 def _scaled(strength: np.ndarray) -> np.ndarray:
     low, span = strength.min(initial=np.inf), np.ptp(strength) if strength.size else 0
     return (strength - low) / span if span else np.zeros_like(strength)
@@ -72,7 +108,8 @@ def _scaled(strength: np.ndarray) -> np.ndarray:
 def _ssim(a: np.ndarray, b: np.ndarray) -> float | None:
     if not a.any() or not b.any() or min(a.shape, default=0) < _WINDOW:
         return None
-    return float(structural_similarity(a, b, data_range=1.0, gaussian_weights=True))
+    alike = structural_similarity(a, b, data_range=1.0, gaussian_weights=True)  # type: ignore[no-untyped-call]  # scikit-image ships no types
+    return float(alike)
 
 
 def _hog(a: np.ndarray, b: np.ndarray) -> float | None:

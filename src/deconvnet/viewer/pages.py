@@ -89,6 +89,7 @@ class LayerView:
         notes: what a reader of the pictures should know.
         maps: those that are shown, the strongest first.
         left_out: how many units were left out for the page's size.
+        trust: how alike the picture of the first unit is to what it should differ from, in words.
     """
 
     name: str
@@ -101,6 +102,7 @@ class LayerView:
     notes: tuple[str, ...]
     maps: tuple[MapView, ...]
     left_out: int
+    trust: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,7 @@ class ClassView:
         how: as in `LayerView`, also to the first.
         notes: as in `LayerView`.
         responsible: the units of each layer that it rests on, the one of largest contribution first.
+        trust: as in `LayerView`, of its picture.
     """
 
     index: int
@@ -181,6 +184,7 @@ class ClassView:
     how: tuple[int, ...]
     notes: tuple[str, ...]
     responsible: tuple[ResponsibleView, ...]
+    trust: str = ""
 
 
 @dataclass(frozen=True)
