@@ -73,7 +73,7 @@ def test_few_other_images_are_not_enough() -> None:
 
 def test_images_with_shuffled_phase_are_not_photos() -> None:
     pictured = of_unit()
-    shuffled = replace(pictured, others=replace(pictured.others, shuffled=True), known={})
+    shuffled = replace(pictured, others=replace(pictured.others, shuffled=True), worked_out={})
     for measure in (strength, photo_likeness, signal_quality):
         assert measure(shuffled).value is None and measure(shuffled).why_not
 
