@@ -65,6 +65,23 @@ class LayerCard:
 
 
 @dataclass(frozen=True)
+class PhotoCard:
+    """A photo on the network's page.
+
+    Attributes:
+        link: to its page.
+        tile: its largest patch.
+        led: how many feature maps it leads.
+        ranked: of how many it is among the strongest photos.
+    """
+
+    link: Link
+    tile: TileView
+    led: int
+    ranked: int
+
+
+@dataclass(frozen=True)
 class NetworkPage:
     """The page of a network.
 
@@ -72,9 +89,10 @@ class NetworkPage:
         model: its name.
         words: what the atlas is of.
         facts: how it was made, by name.
-        input_frame: of its input.
+        input_bar: its input in the drawing of the network.
+        input_frame: its input beside what a unit sees.
         layers: in its order.
-        photos: those that lead the most maps, with how many they lead and in how many they rank.
+        photos: those that lead the most maps.
         photo_count: how many photos rank anywhere.
         skipped: photos that could not be read, with the reason.
     """
@@ -82,9 +100,10 @@ class NetworkPage:
     model: str
     words: str
     facts: tuple[tuple[str, str], ...]
+    input_bar: Frame
     input_frame: Frame
     layers: tuple[LayerCard, ...]
-    photos: tuple[tuple[Link, int, int], ...]
+    photos: tuple[PhotoCard, ...]
     photo_count: int
     skipped: tuple[tuple[str, str], ...]
     address: str = NETWORK
@@ -184,6 +203,7 @@ class PhotoPage:
         model: the network's name.
         photo: its name.
         words: how many maps it leads, and in how many it ranks.
+        tile: its largest patch.
         before, after: the photos beside it.
     """
 
@@ -191,6 +211,7 @@ class PhotoPage:
     model: str
     photo: str
     words: str
+    tile: TileView
     before: Link | None
     after: Link | None
 
@@ -243,6 +264,6 @@ def _static(names: Sequence[str]) -> list[str]:
 
 def _tiles_css(k: int) -> str:
     """Rules that need a tile's rank: how far a strip is moved to show it; and blocks of so many in a row."""
-    moved = [f".at-{rank} {{ object-position: {-100 * rank}cqw 0; }}" for rank in range(1, k)]
+    moved = [f".tile .at-{rank} {{ object-position: {-100 * rank}cqw 0; }}" for rank in range(1, k)]
     blocks = [f".across-{n} {{ grid-template-columns: repeat({n}, minmax(0, 1fr)); }}" for n in range(1, across(k) + 1)]
     return "\n".join([*moved, *blocks, ""])

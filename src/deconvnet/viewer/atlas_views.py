@@ -1,5 +1,6 @@
 """An atlas → its pages as typed values, one at a time. No torch here."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,8 +22,18 @@ from deconvnet.viewer.addresses import (
     photo_address,
     strip_address,
 )
-from deconvnet.viewer.atlas_pages import LayerCard, LayerPage, Link, MapPage, NetworkPage, PhotoPage, TileView, TopView
-from deconvnet.viewer.drawings import across, bars, field_frame, input_frame, input_size_of, spread
+from deconvnet.viewer.atlas_pages import (
+    LayerCard,
+    LayerPage,
+    Link,
+    MapPage,
+    NetworkPage,
+    PhotoCard,
+    PhotoPage,
+    TileView,
+    TopView,
+)
+from deconvnet.viewer.drawings import Frame, across, bars, field_frame, input_frame, input_size_of, spread
 
 _SAMPLES = 6  # maps of a layer on the network's page
 _MOST_PHOTOS = 40  # on the network's page
@@ -44,8 +55,8 @@ class AtlasViews:
     def network(self) -> NetworkPage:
         """The network's page."""
         manifest = self.atlas.manifest
-        counted = sorted(self._ranked.items(), key=lambda item: (-item[1][0], -item[1][1]))
-        layers = zip(manifest.layers, bars(manifest.layers, self._input_size), strict=True)
+        photos = sorted(self._photo_cards.values(), key=lambda card: (-card.led, -card.ranked))
+        input_bar, *layer_bars = bars(manifest.layers, self._input_size)
         rules = ", ".join(f"{name}={value}" for name, value in manifest.rules.items())
         facts = {
             "photos": f"{manifest.counts.photos} of {manifest.photos.name} ({manifest.photos.count} in all)",
@@ -57,10 +68,11 @@ class AtlasViews:
             model=manifest.model.spec,
             words=self._words(),
             facts=tuple(facts.items()),
+            input_bar=input_bar,
             input_frame=input_frame(self._input_size),
-            layers=tuple(self._card(layer, bar) for layer, bar in layers),
-            photos=tuple((Link(name, photo_address(name)), *counts) for name, counts in counted[:_MOST_PHOTOS]),
-            photo_count=len(counted),
+            layers=tuple(map(self._card, manifest.layers, layer_bars)),
+            photos=tuple(photos[:_MOST_PHOTOS]),
+            photo_count=len(photos),
             skipped=tuple((photo.image, photo.reason) for photo in self.atlas.skipped()),
         )
 
@@ -136,14 +148,15 @@ class AtlasViews:
         Raises:
             ArgumentError: it is not among the strongest of any map.
         """
-        leads, ranks = self._ranked[self.atlas.find(image=image)[0].image]
-        before, after = _beside(self._photos, self._photos.index(image))
+        card = self._photo_cards[self.atlas.find(image=image)[0].image]
+        before, after = _beside(self._photos, self._photo_index[card.link.name])
         return PhotoPage(
             address=photo_address(image),
             model=self.atlas.manifest.model.spec,
             photo=image,
-            words=f"It leads {_counted(leads, 'feature map')}, and is among the "
-            f"{self.atlas.manifest.k} strongest photos of {ranks}.",
+            words=f"It leads {_counted(card.led, 'feature map')}, and is among the "
+            f"{self.atlas.manifest.k} strongest photos of {card.ranked}.",
+            tile=card.tile,
             before=None if before is None else Link(before, photo_address(before)),
             after=None if after is None else Link(after, photo_address(after)),
         )
@@ -176,10 +189,19 @@ class AtlasViews:
         return self.atlas.photos()
 
     @cached_property
-    def _ranked(self) -> dict[str, tuple[int, int]]:
-        """By photo, how many maps it leads, and in how many it ranks."""
-        ranks = {name: [top.rank for top in self.atlas.find(image=name)] for name in self._photos}
-        return {name: (of_photo.count(0), len(of_photo)) for name, of_photo in ranks.items()}
+    def _photo_index(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self._photos)}
+
+    @cached_property
+    def _photo_cards(self) -> dict[str, PhotoCard]:
+        return {name: self._photo_card(name) for name in self._photos}
+
+    def _photo_card(self, image: str) -> PhotoCard:
+        tops = self.atlas.find(image=image)
+        largest = max(tops, key=lambda top: math.prod(top.box.size))
+        tile = _tile(self.atlas.layers[largest.layer], largest.channel, "patch", largest.rank, f" of {image}")
+        led = sum(top.rank == 0 for top in tops)
+        return PhotoCard(Link(image, photo_address(image)), tile, led, len(tops))
 
     def _words(self) -> str:
         manifest = self.atlas.manifest
@@ -189,7 +211,7 @@ class AtlasViews:
             "activations of each, all else zero, carried down to the pixels, beside their patches."
         )
 
-    def _card(self, layer: AtlasLayer, bar: Any) -> LayerCard:
+    def _card(self, layer: AtlasLayer, bar: Frame) -> LayerCard:
         stats = self.atlas.stats(layer.name)
         strongest = sorted((each for each in stats if not each.dead), key=lambda each: -each.max)[:_SAMPLES]
         return LayerCard(
@@ -259,9 +281,9 @@ def _facts(layer: AtlasLayer, stats: MapStats) -> tuple[tuple[str, str], ...]:
         "strongest activation": significant(stats.max),
         "mean": significant(stats.mean),
         "active": f"at {percent(stats.active)} of {where}",
-        "a photo's strongest, median": significant(stats.q50),
-        "of the strongest 10 %": f"above {significant(stats.q90)}",
-        "of the strongest 1 %": f"above {significant(stats.q99)}",
+        "median of the photos' strongest": significant(stats.q50),
+        "strongest 10 % of photos": f"above {significant(stats.q90)}",
+        "strongest 1 % of photos": f"above {significant(stats.q99)}",
     }
     return tuple(named.items())
 

@@ -49,11 +49,11 @@ def across(count: int) -> int:
 
 
 def bars(layers: Sequence[AtlasLayer], input_size: tuple[int, int]) -> tuple[Frame, ...]:
-    """A network's layers in a row: as high as their maps are beside the input, as wide as they have channels."""
-    share = WIDE / len(layers)
+    """A network's input and its layers in a row: as high as their maps beside the input, as wide as they have maps."""
+    share = WIDE / (len(layers) + 1)
     gap, thin = min(_GAP, share / 4), min(_THIN, share / 4)
-    unit = (WIDE - (gap + thin) * len(layers)) / sum(layer.channels for layer in layers)
-    frames, x = [], 0.0
+    unit = (WIDE - (gap + thin) * (len(layers) + 1)) / sum(layer.channels for layer in layers)
+    frames, x = [_rounded(0, 0, thin, HIGH)], thin + gap
     for layer in layers:
         high = max(HIGH * min(layer.size[0] / input_size[0], 1), _THIN) if layer.size else _THIN
         wide = thin + unit * layer.channels

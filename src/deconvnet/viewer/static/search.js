@@ -54,7 +54,7 @@ class Search {
       return item;
     }));
     $("results").hidden = !matches.length;
-    const more = matches.length > MOST_RESULTS ? `, of which ${MOST_RESULTS} are listed` : "";
+    const more = matches.length > MOST_RESULTS ? `, first ${MOST_RESULTS} listed` : "";
     $("result-count").textContent = words.length ? `${matches.length} result${matches.length === 1 ? "" : "s"}${more}` : "";
   }
 }

@@ -1,7 +1,7 @@
 // A feature map's page: keys turn to the maps beside it, and a picture is marked in both blocks. Needs dom.js, search.js.
 
 addEventListener("keydown", (event) => {
-  if (isTyping(event.target) || event.target.closest("#results, .wide") || event.altKey || event.ctrlKey || event.metaKey) return;
+  if (isTyping(event.target) || event.target.closest("#results") || event.altKey || event.ctrlKey || event.metaKey) return;
   if (event.key === "ArrowLeft") $("before")?.click();
   if (event.key === "ArrowRight") $("after")?.click();
   if (event.key === "Escape") document.querySelectorAll(".path a")[1].click();
