@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from deconvnet._errors import ArgumentError, AtlasError
-from deconvnet._files import is_folder, write_whole
+from deconvnet._files import is_file, is_folder, write_whole
 from deconvnet._folders import make_folder, remove_written, result_folder
 from deconvnet.atlas.manifest import MANIFEST, AtlasLayer, damaged_atlas, is_atlas, missing
 
@@ -156,6 +156,11 @@ def strip_bytes(folder: Path, layer: AtlasLayer, channel: int, kind: Kind, count
         return data
 
 
+def _largest(pixels: int) -> int:
+    """The most bytes that a WebP file of so many pixels has, with room for what programs add to it."""
+    return 4 * pixels + 2**20
+
+
 @contextmanager
 def _strip(path: Path, layer: AtlasLayer, count: int) -> Iterator[tuple[bytes, Image.Image]]:
     """A strip's file and its image, not decoded yet.
@@ -164,6 +169,10 @@ def _strip(path: Path, layer: AtlasLayer, count: int) -> Iterator[tuple[bytes, I
         AtlasError: the file is missing or damaged, or its image turns out to be.
     """
     try:
+        if not is_file(path):
+            raise FileNotFoundError
+        if path.stat().st_size > _largest(count * layer.tile**2):
+            raise ValueError(f"it has {path.stat().st_size} bytes, more than its pixels can take")
         data = path.read_bytes()
         with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
             length = 8 + int.from_bytes(data[4:8], "little")  # of a RIFF file, as its head says

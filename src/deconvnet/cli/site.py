@@ -23,7 +23,6 @@ def site(
         ),
     ],
     force: Annotated[bool, typer.Option("--force", help="Replace the site in the folder.")] = False,
-    quiet: o.Quiet = False,
     as_json: o.Json = False,
 ) -> None:
     """Write an atlas as a site to walk through: pages for the network, its layers, its feature maps and the photos.
@@ -34,7 +33,7 @@ def site(
     from deconvnet.viewer.site import write_site
 
     opened = Atlas.open(atlas)
-    with progress(quiet=quiet, lines=True) as report_progress:
+    with progress() as report_progress:
         written = write_site(
             opened, output, force=force, progress=lambda share: report_progress("site", float(share), 1.0, "")
         )

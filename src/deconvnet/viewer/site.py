@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from deconvnet._checks import callback, flag, instance
 from deconvnet._errors import ArgumentError, DeconvNetError
-from deconvnet._files import check_new, is_file, read_json, sync_together, write_whole
+from deconvnet._files import check_new, is_file, is_folder, read_json, sync_together, write_whole
 from deconvnet._folders import Held, held, make_folder, result_folder
 from deconvnet._version import __version__
 from deconvnet.atlas.reader import Atlas
@@ -91,10 +91,10 @@ def write_site(
     report_progress = callback("progress", progress) or (lambda _: None)
     target = result_folder(folder, key=_KEY, is_result=_is_site)
     check_new([] if flag("force", force) else [target / MANIFEST])
-    is_new = not target.exists()
+    is_new = not is_folder(target)
     try:
-        with held(target, ()) as place:
-            site = _written(views, place, report_progress)
+        with held(target, ()) as run:
+            site = _written(views, run, report_progress)
     finally:
         if is_new:
             with suppress(OSError):  # it is not empty
@@ -102,24 +102,24 @@ def write_site(
     return site
 
 
-def _written(views: AtlasViews, place: Held, report_progress: Callable[[float], object]) -> Site:
+def _written(views: AtlasViews, run: Held, report_progress: Callable[[float], object]) -> Site:
     """The site, made and put in its place."""
-    old, new = place.unfinished / _OLD, place.unfinished / _NEW
-    write_whole(place.unfinished / _KEY, lambda file: file.write(b""))
+    old, new = run.unfinished / _OLD, run.unfinished / _NEW
+    write_whole(run.unfinished / _KEY, lambda file: file.write(b""))
     try:
         for left in (old, new):
             _remove_folder(left)
-        _check_ours(place.folder, claimed=place.claimed)
-        site = _write_files(views, place.folder, new, report_progress)
-        _publish(place)
+        _check_ours(run.folder, claimed=run.claimed)
+        site = _write_files(views, run.folder, new, report_progress)
+        _publish(run)
     except BaseException:
-        if not place.claimed:  # else the next run goes on with what lies there
+        if not run.claimed:  # else the next run goes on with what lies there
             _remove_folder(new)
-            place.remove_unfinished([_KEY])
+            run.remove_unfinished([_KEY])
         raise
     for left in (old, new):
         _remove_folder(left)
-    place.remove_unfinished([_KEY])
+    run.remove_unfinished([_KEY])
     return site
 
 
@@ -192,9 +192,10 @@ def _write_files(views: AtlasViews, folder: Path, new: Path, report_progress: Ca
 
 def _contents(views: AtlasViews) -> Iterator[tuple[str, bytes, float]]:
     """Each file of a site: its path, what it holds, and the share of the work that is done after it."""
-    atlas = views.atlas
-    total, done = len(atlas), 0
-    for name, text in static_files(atlas.manifest.k).items():
+    atlas, k = views.atlas, views.atlas.manifest.k
+    photos, done = atlas.photos(), 0
+    total = len(atlas) + len(photos) + 1
+    for name, text in static_files(k).items():
         yield f"{STATIC}/{name}", text.encode(), 0
     for layer in atlas.manifest.layers:
         page = views.layer(layer.name)
@@ -207,33 +208,34 @@ def _contents(views: AtlasViews) -> Iterator[tuple[str, bytes, float]]:
             for kind in KINDS if feature_map.tops else ():
                 strip = strip_bytes(atlas.folder, layer, channel, kind, len(feature_map.tops))
                 yield strip_address(layer.name, channel, kind), strip, done / total
-    for image in atlas.photos():
+    for image in photos:
         photo = views.photo(image)
-        yield photo.address, page_html(photo).encode(), 1
-        yield table_address(photo.address), table_js(views.photo_table(image)).encode(), 1
-    yield SEARCH, table_js(views.search_table()).encode(), 1
+        done += 1
+        yield photo.address, page_html(photo).encode(), done / total
+        yield table_address(photo.address), table_js(views.photo_table(image)).encode(), done / total
+    yield SEARCH, table_js(views.search_table()).encode(), done / total
     yield NETWORK, page_html(views.network()).encode(), 1
 
 
-def _publish(place: Held) -> None:
+def _publish(run: Held) -> None:
     """Put a new site in the place of the old one: its manifest goes first and comes last.
 
     Raises:
         DeconvNetError: the disk refused, or another run has taken the folder.
     """
-    place.claim()
-    old, new = place.unfinished / _OLD, place.unfinished / _NEW
+    run.claim()
+    old, new = run.unfinished / _OLD, run.unfinished / _NEW
     make_folder(old)
     try:
         for name in _NAMES:
-            if os.path.lexists(place.folder / name):
-                os.replace(place.folder / name, old / name)
+            if os.path.lexists(run.folder / name):
+                os.replace(run.folder / name, old / name)
         for name in reversed(_NAMES):
             if os.path.lexists(new / name):
-                os.replace(new / name, place.folder / name)
+                os.replace(new / name, run.folder / name)
     except OSError as fault:
-        raise DeconvNetError(f"cannot write the site in {str(place.folder)!r}: {fault}.") from fault
-    sync_together(place.folder, ())
+        raise DeconvNetError(f"cannot write the site in {str(run.folder)!r}: {fault}.") from fault
+    sync_together(run.folder, ())
 
 
 def _remove_folder(folder: Path) -> None:

@@ -53,6 +53,7 @@ class Search {
       item.append(link, " ", element("span", kind, "quiet"));
       return item;
     }));
+    $("results").dataset.query = text;
     $("results").hidden = !matches.length;
     const more = matches.length > MOST_RESULTS ? `, first ${MOST_RESULTS} listed` : "";
     $("result-count").textContent = words.length ? `${matches.length} result${matches.length === 1 ? "" : "s"}${more}` : "";
