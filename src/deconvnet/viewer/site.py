@@ -9,8 +9,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import msgspec
 from msgspec import Meta
@@ -178,7 +179,7 @@ def _write_files(views: AtlasViews, folder: Path, new: Path, report_progress: Ca
     for address, content, share in _contents(views):
         path = new / address
         make_folder(path.parent)
-        write_whole(path, lambda file, content=content: file.write(content), sync=False)
+        write_whole(path, partial(_write, content), sync=False)
         pages += address.endswith(".html")
         pictures += address.endswith(".webp")
         size += len(content)
@@ -188,6 +189,10 @@ def _write_files(views: AtlasViews, folder: Path, new: Path, report_progress: Ca
     write_whole(new / MANIFEST, lambda file: file.write(manifest), sync=False)
     sync_together(new, [new / name for name in (*names, MANIFEST)])
     return Site(folder, pages, pictures, size + len(manifest))
+
+
+def _write(content: bytes, file: BinaryIO) -> None:
+    file.write(content)
 
 
 def _contents(views: AtlasViews) -> Iterator[tuple[str, bytes, float]]:
