@@ -81,10 +81,17 @@ def browser() -> Iterator[Any]:
 
 
 class Visit:
-    """A page as a visitor opens it, and what went wrong."""
+    """A page, or the folder of a site, as a visitor opens it, and what went wrong.
 
-    def __init__(self, running: Any, file: Path, **options: Any) -> None:
-        self.file, self.faults, self.asked = file, list[str](), list[str]()
+    Args:
+        running: a browser.
+        file: the page or the folder; nothing else may be asked for.
+        ready: what is there when a page is ready to be used.
+        options: of the browser.
+    """
+
+    def __init__(self, running: Any, file: Path, *, ready: str = "#classes button", **options: Any) -> None:
+        self.file, self.ready, self.faults, self.asked = file, ready, list[str](), list[str]()
         self.context = running.new_context(**options)
         self.page = self.context.new_page()
         self.page.on("pageerror", lambda fault: self.faults.append(str(fault)))
@@ -97,7 +104,7 @@ class Visit:
         self.page.set_viewport_size({"width": width, "height": height})
         self.page.goto("about:blank")
         self.page.goto(self.file.as_uri() + address)
-        self.page.wait_for_selector("#classes button")
+        self.page.wait_for_selector(self.ready)
         return self.page
 
     def check(self) -> None:

@@ -23,6 +23,7 @@ from deconvnet.cli import (
     report,
     responsible,
     sheet,
+    site,
     steps,
     trust,
 )
@@ -72,5 +73,9 @@ for command in (
     compare.compare, occlude.occlude, invariance.invariance, correspondence.correspondence, diagnose.diagnose,
     atlas.atlas, atlas.atlas_merge, sheet.sheet, learn.learn, learn.learned, evolution.evolution, layers.layers,
     demo.demo,
+    explain.explain, responsible.responsible, report.report, project.project, steps.steps, compare.compare,
+    occlude.occlude, invariance.invariance, correspondence.correspondence, diagnose.diagnose,
+    atlas.atlas, atlas.atlas_merge, sheet.sheet, site.site, learn.learn, learn.learned, evolution.evolution,
+    layers.layers, demo.demo,
 ):  # fmt: skip
     app.command(command.__name__.replace("_", "-"))(_says_interrupted(command))

@@ -3,15 +3,14 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from deconvnet._checks import escaped, printable
+from deconvnet.viewer.rendering import render, static_text
 
-_VIEWER = files("deconvnet.viewer")
+STYLES = ("base.css", "report.css")
 SCRIPTS = ("words", "dom", "source", "state", "lists", "photo", "pictures", "steps", "repeat", "page", "embedded")
 """The page's JavaScript, in the order in which it is read; each file says what it needs of those before it."""
 
@@ -243,12 +242,11 @@ class PageView:
 
 def page_html(page: PageView) -> str:
     """The page, as one string of HTML that needs nothing else."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(_read("templates/report.html"))
-    text = template.render(
+    text = render(
+        "report.html",
         page=page,
-        style=Markup(_read("static/report.css")),
-        script=Markup("\n".join(_read(f"static/{name}.js") for name in SCRIPTS)),
+        style=Markup("".join(map(static_text, STYLES))),
+        script=Markup("\n".join(static_text(f"{name}.js") for name in SCRIPTS)),
         data=Markup(as_json(page)),
     )
     return escaped(text)
@@ -272,7 +270,3 @@ def _has_words(value: object) -> bool:
 def length(values: Sequence[object]) -> int:
     """Bytes that dataclasses or words take in a page."""
     return sum(len(as_json(value)) + 1 for value in values)
-
-
-def _read(name: str) -> str:
-    return (_VIEWER / name).read_text(encoding="utf-8")
