@@ -71,10 +71,6 @@ def _says_interrupted(command: Callable[..., None]) -> Callable[..., None]:
 for command in (
     explain.explain, responsible.responsible, report.report, project.project, steps.steps, trust.trust,
     compare.compare, occlude.occlude, invariance.invariance, correspondence.correspondence, diagnose.diagnose,
-    atlas.atlas, atlas.atlas_merge, sheet.sheet, learn.learn, learn.learned, evolution.evolution, layers.layers,
-    demo.demo,
-    explain.explain, responsible.responsible, report.report, project.project, steps.steps, compare.compare,
-    occlude.occlude, invariance.invariance, correspondence.correspondence, diagnose.diagnose,
     atlas.atlas, atlas.atlas_merge, sheet.sheet, site.site, learn.learn, learn.learned, evolution.evolution,
     layers.layers, demo.demo,
 ):  # fmt: skip
