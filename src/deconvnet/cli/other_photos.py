@@ -109,9 +109,10 @@ def _atlas_of(network: Network, folder: Path) -> "Atlas":
     """
     from deconvnet.atlas.options import weights_hash
     from deconvnet.atlas.reader import Atlas
+    from deconvnet.network import attached
 
     opened = Atlas.open(folder)
-    if opened.manifest.model.weights != weights_hash(network.net.model):
+    if opened.manifest.model.weights != weights_hash(attached(network.net)):
         raise ArgumentError(
             f"the atlas in {str(folder)!r} is of {opened.manifest.model.spec} with other weights than {network.name}: "
             "give the atlas of this network."
