@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from textwrap import fill
 from typing import Any, Unpack
 
 import numpy as np
@@ -115,10 +116,11 @@ class Trust(Savable):
 
     def text(self) -> str:
         """One page: of each measure the question, the value, its nulls and a sentence; then the verdict."""
-        lines = [f"{self.title}: activation {significant(self.activation)}", f"Other images: {self.others}."]
+        lines = [f"{self.title}: activation {significant(self.activation)}", _filled(f"Other images: {self.others}.")]
+        lines.append("In brackets: from the quantile 0.05 to 0.95 of each null.")
         for measure in self.measures:
-            lines += ["", measure.question, *(f"  {line}" for line in _lines(measure))]
-        return "\n".join([*lines, "", f"Verdict: {self.verdict}"])
+            lines += ["", measure.question, *(_filled(line, "  ") for line in _lines(measure))]
+        return "\n".join([*lines, "", _filled(f"Verdict: {self.verdict}")])
 
     def to_frame(self) -> Any:
         """A row for each measure: a `pandas.DataFrame` if pandas is installed, else a dictionary of lists.
@@ -188,16 +190,22 @@ class Trust(Savable):
 
 
 _TILE = 176
+_WIDTH = 100
 
 
 def _lines(measure: Measure) -> list[str]:
     """What a measure came to, for people."""
-    details = ", ".join(f"{name} {significant(value)}" for name, value in measure.details)
+    details = "; ".join(f"{name} {significant(value)}" for name, value in measure.details)
     if measure.value is None:
         return [f"{measure.name}: not measured: {measure.why_not}", *([details] if details else [])]
     nulls = "; ".join(map(_null_words, measure.nulls))
     value = f"{measure.name}: {significant(measure.value)}"
     return list(filter(None, [f"{value} ({nulls})" if nulls else value, details, measure.words]))
+
+
+def _filled(text: str, before: str = "") -> str:
+    """Text in lines that a terminal holds, each with something before it."""
+    return fill(text, _WIDTH, initial_indent=before, subsequent_indent=before, break_on_hyphens=False)
 
 
 def _null_words(null: Null) -> str:
