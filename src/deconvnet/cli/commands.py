@@ -22,6 +22,7 @@ from deconvnet.cli import (
     project,
     report,
     responsible,
+    serve,
     sheet,
     steps,
 )
@@ -67,7 +68,7 @@ def _says_interrupted(command: Callable[..., None]) -> Callable[..., None]:
 
 
 for command in (
-    explain.explain, responsible.responsible, report.report, project.project, steps.steps, compare.compare,
+    explain.explain, responsible.responsible, report.report, serve.serve, project.project, steps.steps, compare.compare,
     occlude.occlude, invariance.invariance, correspondence.correspondence, diagnose.diagnose,
     atlas.atlas, atlas.atlas_merge, sheet.sheet, learn.learn, learn.learned, evolution.evolution, layers.layers,
     demo.demo,

@@ -1,12 +1,12 @@
 """Typed values → one self-contained page of HTML. Nothing in it is loaded from anywhere, and no torch is imported."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from deconvnet._checks import escaped, printable
@@ -14,6 +14,8 @@ from deconvnet._checks import escaped, printable
 _VIEWER = files("deconvnet.viewer")
 SCRIPTS = ("words", "dom", "source", "state", "lists", "photo", "pictures", "steps", "repeat", "page", "embedded")
 """The page's JavaScript, in the order in which it is read; each file says what it needs of those before it."""
+BENCH_SCRIPTS = (*SCRIPTS[:-1], "live", "compare", "brush", "bench")
+BENCH_STYLES = ("report", "bench")
 
 
 @dataclass(frozen=True)
@@ -239,15 +241,36 @@ class PageView:
 
 def page_html(page: PageView) -> str:
     """The page, as one string of HTML that needs nothing else."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(_read("templates/report.html"))
-    text = template.render(
-        page=page,
-        style=Markup(_read("static/report.css")),
-        script=Markup("\n".join(_read(f"static/{name}.js") for name in SCRIPTS)),
-        data=Markup(as_json(page)),
+    text = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            page=page,
+            bench=False,
+            style=Markup(_read("static/report.css")),
+            script=Markup("\n".join(_read(f"static/{name}.js") for name in SCRIPTS)),
+            data=Markup(as_json(page)),
+        )
     )
     return escaped(text)
+
+
+def bench_html(title: str, about: Mapping[str, object]) -> str:
+    """The bench's page, which asks its server for what it shows.
+
+    Args:
+        title: the network's name.
+        about: what the page is told of the network.
+    """
+    page = _environment().get_template("bench.html")
+    return escaped(
+        page.render(bench=True, title=title, scripts=BENCH_SCRIPTS, styles=BENCH_STYLES, data=Markup(as_json(about)))
+    )
+
+
+def _environment() -> Environment:
+    loader = FunctionLoader(lambda name: _read(f"templates/{name}"))
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 def as_json(value: object) -> str:
