@@ -81,27 +81,42 @@ def browser() -> Iterator[Any]:
 
 
 class Visit:
-    """A page as a visitor opens it, and what went wrong."""
+    """A page as a visitor opens it, and what went wrong.
 
-    def __init__(self, running: Any, file: Path, **options: Any) -> None:
-        self.file, self.faults, self.asked = file, list[str](), list[str]()
+    Args:
+        running: a browser.
+        source: the page's file, or the address of a server.
+        options: of the browser's context.
+    """
+
+    def __init__(self, running: Any, source: Path | str, **options: Any) -> None:
+        self.source = source if isinstance(source, str) else source.as_uri()
+        self.faults, self.asked = list[str](), list[str]()
         self.context = running.new_context(**options)
         self.page = self.context.new_page()
         self.page.on("pageerror", lambda fault: self.faults.append(str(fault)))
         self.page.on("console", lambda message: self.faults.append(f"{message.type}: {message.text}"))
         self.page.on("request", lambda request: self.asked.append(request.url))
 
-    def open(self, address: str = "", *, width: int = 1280, height: int = 900, scheme: str = "light") -> Any:
-        """The page, loaded anew."""
+    def open(
+        self,
+        address: str = "",
+        *,
+        width: int = 1280,
+        height: int = 900,
+        scheme: str = "light",
+        ready: str = "#classes button",
+    ) -> Any:
+        """The page, loaded anew, once the element `ready` is there."""
         self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         self.page.set_viewport_size({"width": width, "height": height})
         self.page.goto("about:blank")
-        self.page.goto(self.file.as_uri() + address)
-        self.page.wait_for_selector("#classes button")
+        self.page.goto(self.source + address)
+        self.page.wait_for_selector(ready)
         return self.page
 
     def check(self) -> None:
         """Raise unless all went well and nothing was asked of any server."""
         assert not self.faults
-        others = [url for url in self.asked if not url.startswith(("data:", "about:", self.file.as_uri()))]
+        others = [url for url in self.asked if not url.startswith(("data:", "about:", "blob:", self.source))]
         assert not others

@@ -389,9 +389,9 @@ def test_a_port_that_is_in_use_is_said_to_be(bench):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ArgumentError, match=f"cannot listen on 127.0.0.1:{port}: .* Give another port"):
-            serve(bench, port=port)
+            serve(bench.net, bench.loaded, port=port)
     with pytest.raises(ArgumentError, match="Give another address"):
-        serve(bench, host="no such host", port=0)
+        serve(bench.net, bench.loaded, host="no such host", port=0)
 
 
 def test_the_command_serves_until_ctrl_c_and_ends_cleanly(tmp_path):

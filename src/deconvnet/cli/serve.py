@@ -32,7 +32,6 @@ def serve(
     Each picture is computed when it is asked for. Photos stay in the memory of this machine and are not written. Ctrl-C
     ends it.
     """
-    from deconvnet.viewer.bench import Bench
     from deconvnet.viewer.server import serve as serve_bench
 
     network = open_network(flags)
@@ -44,6 +43,6 @@ def serve(
             typer.launch(address)
 
     try:
-        serve_bench(Bench(network.net, network.loaded), host=host, port=port, ready=ready)
+        serve_bench(network.net, network.loaded, host=host, port=port, ready=ready)
     except KeyboardInterrupt:
         say("the server has ended.")

@@ -27,6 +27,8 @@ except ImportError as fault:
         f"the server needs Starlette and uvicorn ({fault}): install them with pip install 'deconvnet[serve]'."
     ) from fault
 
+from deconvnet.models.load import LoadedModel
+from deconvnet.network import DeconvNet
 from deconvnet.photos.files import largest
 from deconvnet.viewer.answers import Answers, decoded
 from deconvnet.viewer.asks import SampleAsk
@@ -157,19 +159,25 @@ def app_of(bench: Bench, *, hosts: frozenset[str] | None, token: str | None = No
 
 
 def serve(
-    bench: Bench, *, host: str | None = None, port: int = 8000, ready: Callable[[str], object] = lambda address: None
+    net: DeconvNet,
+    loaded: LoadedModel,
+    *,
+    host: str | None = None,
+    port: int = 8000,
+    ready: Callable[[str], object] = lambda address: None,
 ) -> None:
     """Serve a bench until Ctrl-C.
 
     Args:
-        bench: what to serve.
+        net, loaded: as `Bench` takes them.
         host: address to listen on; None for this machine alone. Any other needs a token, which is part of the
             address that `ready` is told.
         port: to listen on; 0 for one that is free.
         ready: called with the address to open.
 
     Raises:
-        ArgumentError: the server cannot listen there.
+        ArgumentError: the server cannot listen there; or as `Bench`.
+        KeyboardInterrupt: Ctrl-C, once all has ended.
     """
     listening = _listening(host or LOCAL, port)
     port = listening.getsockname()[1]
@@ -177,7 +185,7 @@ def serve(
     hosts = frozenset(f"{name}:{port}" for name in (LOCAL, "localhost", "[::1]")) if host is None else None
     if hosts is not None and port == 80:
         hosts |= {LOCAL, "localhost"}
-    app = app_of(bench, hosts=hosts, token=token, cookie=f"deconvnet-{port}")
+    app = app_of(Bench(net, loaded), hosts=hosts, token=token, cookie=f"deconvnet-{port}")
     config = uvicorn.Config(
         app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1, server_header=False, proxy_headers=False
     )

@@ -60,7 +60,7 @@ class BenchPage {
 
   // Shows a photo; null for the one that the address names.
   async #show(photo) {
-    $("bench").hidden = $("in-photo").hidden = false;
+    document.body.classList.remove("empty");
     if (this.#started && photo !== null) await this.page.choose({ photo });
     else await this.page.start(photo ?? 0);
     this.#started = true;
