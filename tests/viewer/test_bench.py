@@ -141,6 +141,27 @@ def test_a_part_is_hidden_with_a_brush_and_the_classes_say_what_changes(visit):
     assert "for row, column, radius in [(" in lines and page.locator("#command-box").is_hidden()
 
 
+def test_the_same_part_is_marked_in_two_photos_and_tested(visit, photos):
+    page = visit.page
+    page.locator("#mark").click()
+    frame = page.locator("#marker").bounding_box()
+    page.mouse.move(frame["x"] + 0.25 * frame["width"], frame["y"] + 0.25 * frame["height"])
+    page.mouse.down()
+    page.mouse.move(frame["x"] + 0.5 * frame["width"], frame["y"] + 0.75 * frame["height"], steps=4)
+    page.mouse.up()
+    assert page.locator("#marked li").all_inner_texts() == ["cat.png: rows 8 to 24, columns 8 to 16 remove"]
+    assert page.locator("#marks-test").is_disabled()
+    visit.bring(photos[1])
+    page.locator("#marker").focus()
+    for key in ("ArrowRight", "Shift+ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    page.locator("#marks-test").click()
+    page.wait_for_selector("#marks-result tbody tr")
+    assert "relu3" in page.locator("#marks-result").inner_text()
+    page.locator("#marked button").first.click()
+    assert page.locator("#marked li").count() == 1
+
+
 def test_steps_play_pause_and_go_on_by_hand(visit):
     page = visit.page
     page.clock.install()

@@ -113,6 +113,25 @@ def test_what_is_hidden_is_the_mean_pixel_and_the_classes_say_what_changes(clien
     assert again["photo"]["hidden"] == [*discs, [1, 1, 2]]
 
 
+def test_the_same_part_of_several_photos_is_compared_as_by_the_experiment(client, photo, bench):
+    other = client.post("/photos", content=png(8)).json()
+    boxes = [(4, 6, 12, 14), (10, 8, 18, 16)]
+    keys = [photo["key"], other["key"]]
+    marks = [dict(zip(("photo", "top", "left", "bottom", "right"), (key, *box), strict=True))
+             for key, box in zip(keys, boxes, strict=True)]  # fmt: skip
+    rows = ask(client, "correspondence", {"marks": marks}).json()["rows"]
+    inputs = [bench.photos[key].seen.x for key in keys]
+    layers = {row["layer"]: row for row in rows}
+    assert list(layers) == ["relu2", "relu3"]
+    signs = []
+    for x, (top, left, bottom, right) in zip(inputs, boxes, strict=True):
+        covered = x.clone()
+        covered[..., top:bottom, left:right] = 0
+        before, after = bench.net.activations(torch.cat([x, covered]), ["relu3"])["relu3"].flatten(1)
+        signs.append((after - before).sign())
+    assert layers["relu3"]["distance"] == pytest.approx(float((signs[0] != signs[1]).double().mean()), abs=0.01)
+
+
 def test_a_visitor_finds_the_own_photos_again_and_nobody_elses(client, photo):
     mine = client.get("/photos", headers={"X-Visitor": "me"}).json()["photos"]
     assert photo["key"] in [one["key"] for one in mine]
@@ -145,6 +164,7 @@ BAD = [
     ("hide", {"dabs": []}, "length >= 1"), ("hide", {"dabs": [[1, 2]]}, "length 3"),
     ("hide", {"dabs": [[1, 2, 0]]}, "> 0"), ("hide", {"dabs": [[900, 900, 1]]}, "covers nothing"),
     ("hide", {"dabs": [[1, 2, 1e300]]}, "<="), ("hide", {"dabs": [[1, 1, 1]] * 2001}, "length <= 2000"),
+    ("correspondence", {"marks": []}, "unknown field"),
     ("seeing", {"row": 1.5, "column": 2, "rules": "deconvnet"}, "Expected `int`"),
     ("x" * 300, {}, "is not something to ask"), ("%2e%2e", {}, "is not something to ask"),
 ]  # fmt: skip

@@ -14,6 +14,9 @@ from deconvnet._files import decode_json
 from deconvnet._types import Unit
 from deconvnet.network import DeconvNet
 from deconvnet.pictures.numbers import percent
+from deconvnet.probes.correspondence_table import Row
+from deconvnet.probes.covered_parts import correspondence
+from deconvnet.probes.part_boxes import Part
 from deconvnet.viewer import asks
 from deconvnet.viewer.bench import Arrived, Bench, BenchPhoto
 from deconvnet.viewer.brush import covered, covered_picture, covered_x
@@ -33,6 +36,7 @@ Check = Callable[[], None]
 
 _MOST_LOOKS = 2  # photos of which what the network did is held, for their steps
 _SEEING, _SEEING_OF_LAYER = 4, 12  # units of a layer
+_PART = "the part"  # that is marked
 
 
 @dataclass(eq=False)
@@ -57,6 +61,7 @@ class Answers:
             "unit-steps": (asks.UnitAsk, self._unit_steps), "class": (asks.ClassAsk, self._class),
             "class-steps": (asks.ClassAsk, self._class_steps), "rests-on": (asks.ClassAsk, self._rests_on),
             "seeing": (asks.PixelAsk, self._seeing), "hide": (asks.HideAsk, self._hide),
+            "correspondence": (asks.MarksAsk, self._correspondence),
         }  # fmt: skip
 
     def answer(self, what: str, data: bytes, check: Check = lambda: None) -> object:
@@ -212,6 +217,26 @@ class Answers:
         changes = {likely.index: {**self._bench.class_facts(likely), "before": _largest(before, likely.index),
                                   "after": _largest(after, likely.index)} for likely in classes}  # fmt: skip
         return {"photo": view, "changes": list(changes.values())}
+
+    def _correspondence(self, ask: asks.MarksAsk, check: Check) -> dict[str, Any]:
+        """How alike features change where the same part of several photos is covered, beside random regions."""
+        bench, names = self._bench, [f"photo {i}" for i in range(len(ask.marks))]
+        height, width = bench.loaded.preprocess.size
+        inside = [
+            Part(name, _PART, max(mark.left, 0), max(mark.top, 0), min(mark.right, width), min(mark.bottom, height))
+            for name, mark in zip(names, ask.marks, strict=True)
+        ]
+        photos = [bench.as_it_is.photo(bench.photos[mark.photo].seen.x) for mark in ask.marks]
+        result = correspondence(
+            bench.net, photos, inside, loaded=bench.as_it_is.loaded, names=names, progress=lambda done, total: check()
+        )
+        return {"rows": [_row_facts(row) for row in result.rows()], "placements": result.placements,
+                "notes": result.notes}  # fmt: skip
+
+
+def _row_facts(row: Row) -> dict[str, Any]:
+    return {"layer": row.layer, "distance": row.distance, "random": row.random, "p_value": row.p_value,
+            "changed": row.changed, "random_changed": row.random_changed}  # fmt: skip
 
 
 def decoded(data: bytes, kind: type[T]) -> T:

@@ -102,6 +102,31 @@ class HideAsk(Ask, frozen=True):
     visitor: Key = ""
 
 
+class Mark(Struct, forbid_unknown_fields=True, frozen=True):
+    """A box around a part of a photo, in pixels of the network's input.
+
+    Attributes:
+        photo: the photo's key.
+        top, left, bottom, right: the corners.
+    """
+
+    photo: Key
+    top: Pixels
+    left: Pixels
+    bottom: Pixels
+    right: Pixels
+
+
+class MarksAsk(Struct, forbid_unknown_fields=True, frozen=True):
+    """Whether the network relates the same part of several photos.
+
+    Attributes:
+        marks: the part in each of them.
+    """
+
+    marks: Annotated[list[Mark], Meta(min_length=2, max_length=16)]
+
+
 class SampleAsk(Struct, forbid_unknown_fields=True, frozen=True):
     """One of the sample photos.
 

@@ -1,8 +1,11 @@
 """A bench: a network, and photos in memory to try it on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
 
 from deconvnet._checks import instance, short
 from deconvnet._errors import ArgumentError
@@ -56,6 +59,25 @@ class BenchPhoto:
         return self.seen.x.nbytes + self.seen.photo.levels.nbytes + pictures
 
 
+class AsItIs:
+    """A loaded model whose photos are inputs: they have the input's size, and nothing is resized or cut off.
+
+    Args:
+        loaded: the model.
+    """
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        preprocess = replace(loaded.preprocess, short_side=None, value_range=None)
+        self.loaded = replace(loaded, preprocess=preprocess)
+
+    def photo(self, x: Float[Tensor, "1 c h w"]) -> Photo:
+        """The photo that becomes an input, to the last digits of a float."""
+        preprocess = self.loaded.preprocess
+        mean, std = (x.new_tensor(values).view(-1, 1, 1) for values in (preprocess.mean, preprocess.std))
+        levels = ((x[0] * std + mean) / preprocess.scale).clamp(0, 1).permute(1, 2, 0).float().cpu().numpy()
+        return Photo(levels)
+
+
 class Bench:
     """A network and photos to try things on; calls must not overlap, but for those of `read` and `sample`.
 
@@ -71,6 +93,7 @@ class Bench:
         nets: the network by the name of each rule set.
         layers: those that are shown.
         photos: those in memory.
+        as_it_is: the same network for photos that are inputs already.
     """
 
     def __init__(self, net: DeconvNet, loaded: LoadedModel) -> None:
@@ -79,7 +102,7 @@ class Bench:
             raise ArgumentError("loaded holds another network than net: attach DeconvNet(loaded.model, ...).")
         attached(net).check_labels(loaded.labels)
         loaded.preprocess.check_images("the bench")
-        self.loaded, self.photos = loaded, PhotoStore[BenchPhoto]()
+        self.loaded, self.photos, self.as_it_is = loaded, PhotoStore[BenchPhoto](), AsItIs(loaded)
         self.nets = {net.rules.name: net}
         for name in RULE_SETS:
             self.nets.setdefault(name, net.with_rules(name))

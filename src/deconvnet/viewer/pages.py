@@ -14,7 +14,7 @@ from deconvnet._checks import escaped, printable
 _VIEWER = files("deconvnet.viewer")
 SCRIPTS = ("words", "dom", "source", "state", "lists", "photo", "pictures", "steps", "repeat", "page", "embedded")
 """The page's JavaScript, in the order in which it is read; each file says what it needs of those before it."""
-BENCH_SCRIPTS = (*SCRIPTS[:-1], "live", "compare", "brush", "bench")
+BENCH_SCRIPTS = (*SCRIPTS[:-1], "live", "compare", "brush", "marks", "bench")
 BENCH_STYLES = ("report", "bench")
 
 

@@ -8,6 +8,7 @@ class BenchPage {
     this.source = new LiveSource(this.bench, about);
     this.compare = new Compare();
     this.brush = new Brush((dabs) => this.#hide(dabs), (photo) => this.#look(photo));
+    this.marks = new Marks((marks) => this.#correspondence(marks));
     this.page = new Page(this.source, (now) => this.#shown(now));
     this.#bringPhotos(about.samples);
     moveByArrows($("rules"));
@@ -80,11 +81,18 @@ class BenchPage {
     $("more").hidden = !now.layer || now.layer.maps.length >= now.layer.channels;
     this.compare.show(now);
     this.brush.show(now);
+    this.marks.show(now, this.page.state.photo);
   }
 
   async #hide(dabs) {
     let answer = null;
     await this.#trying(async () => (answer = await this.source.hide(this.page.state.photo, dabs)));
+    return answer;
+  }
+
+  async #correspondence(marks) {
+    let answer = null;
+    await this.#trying(async () => (answer = await this.source.correspondence(marks)));
     return answer;
   }
 

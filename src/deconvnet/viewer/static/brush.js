@@ -43,6 +43,7 @@ class Brush {
   #turn(on) {
     this.canvas.hidden = $("brush-tools").hidden = !on;
     $("hide").setAttribute("aria-pressed", String(on));
+    if (on && $("mark").getAttribute("aria-pressed") === "true") $("mark").click(); // one at a time
     if (on) this.canvas.focus({ preventScroll: true });
     this.#draw();
   }

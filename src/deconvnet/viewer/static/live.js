@@ -82,6 +82,13 @@ class LiveSource {
     return this.#ask("hide", photo, { dabs, visitor: this.bench.visitor }, "what changes");
   }
 
+  // `marks` are {photo, box}, with the photos' indices.
+  async correspondence(marks) {
+    const question = { marks: marks.map(({ photo, box: [top, left, bottom, right] }) => (
+      { photo: this.#photos[photo].key, top, left, bottom, right })) };
+    return this.bench.ask("correspondence", question, "the features that change");
+  }
+
   #mapsOf(name) {
     return this.#most.get(name) ?? 48;
   }
