@@ -23,6 +23,7 @@ def attached(operation: str) -> DeconvNet:
     return DeconvNet(network.make(), network.images(), rules="gradient", smooth="gradient")
 
 
+@pytest.mark.sampled(every=2)
 @every_operation
 def test_an_operation_is_met_and_undone(network: OperationNetwork):
     net, x = attached(network.operation), network.images()

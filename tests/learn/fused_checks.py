@@ -1,6 +1,6 @@
 """Fused kernels of sparse coding against PyTorch's own operations, on a GPU if there is one, else interpreted.
 
-Run by `test_fused.py` in a process of its own, because Triton must be told to interpret before it is imported:
+Run by `tests/test_fused.py` in a process of its own, because Triton must be told to interpret before it is imported:
 TRITON_INTERPRET=1 pytest tests/learn/fused_checks.py
 """
 

@@ -41,7 +41,7 @@ def in_windows(changes: Changes, net: DeconvNet, x: Tensor, whole: Tensor, most:
     results: dict[str, Tensor] = {}
     with computing():
         batches = changes.batches(most)
-        unchanged = changes.unchanged(net.model, x, batches)
+        unchanged = changes.unchanged(net.model, x, batches, {})
         for batch in batches:
             at = batch.windows[changes.graph.input.name]
             windows = torch.stack([

@@ -109,8 +109,8 @@ def occlude(
         filled, words = filling(fill, image, preprocess)
         asked = _asked(engine, graph, image, layer, channel, targets)
         pictures = net.project(x, asked.layer, channel=list(asked.channels), position="all", memory=memory)
-        covered = _Covered(engine, graph, image, filled, given, asked.wanted, route)
-        before, after = asked.read(covered.whole), asked.none(len(given))
+        covered = _Covered(engine, graph, image, filled, given, asked, route)
+        before, after = asked.before, asked.none(len(given))
         done = 0
         for indices, values in covered.values(engine.budget(memory)):
             for all_of_it, part in zip(after, asked.read(values), strict=True):
@@ -132,6 +132,7 @@ class _Asked:
         scores: where the classes are.
         classes: those that are noted.
         labels: names of all classes, where they are known.
+        values: by name, what the image gives as it is.
     """
 
     layer: str
@@ -140,6 +141,7 @@ class _Asked:
     scores: ClassScores
     classes: tuple[int, ...]
     labels: tuple[str, ...] | None
+    values: Mapping[str, Tensor]
 
     @property
     def wanted(self) -> dict[str, Int[Tensor, " maps"] | None]:
@@ -149,6 +151,13 @@ class _Asked:
             self.scores.value.name: None,
             self.scores.output.name: None,
         }
+
+    @property
+    def before(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As `read`, of the image as it is."""
+        channels, maps = self.wanted[self.maps.name], self.values[self.maps.name]
+        chosen = maps if channels is None else maps[:, channels.to(maps.device)]
+        return self.read({**self.values, self.maps.name: chosen})
 
     def read(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Of each image activities, scores and probabilities of the classes, and its most probable class."""
@@ -186,7 +195,8 @@ def _asked(engine: Attachment, graph: Graph, x: Tensor, layer: Layer | None, cha
     if output.is_map:
         raise TargetError("the network's output is a map, not one score for each class: occlusion needs a classifier.")
     (chosen,) = output.chosen(None, targets)
-    values = finite_forward(graph, engine.model, x, frozenset({maps.name, scores.value.name}), engine.rules, {}).values
+    names = frozenset({maps.name, scores.value.name, scores.output.name})
+    values = finite_forward(graph, engine.model, x, names, engine.rules, {}).values
     answer, sums = int(_by_class(values[scores.value.name]).argmax()), values[maps.name][0].double().flatten(1).sum(1)
     channels = (
         [int(sums.argmax())]
@@ -194,7 +204,9 @@ def _asked(engine: Attachment, graph: Graph, x: Tensor, layer: Layer | None, cha
         else checked_indices(channel, maps.maps, f"feature maps in {name!r}", ArgumentError)
     )
     named = [answer if each.channel is None else each.channel for each in chosen]
-    return _Asked(name, maps, tuple(dict.fromkeys(channels)), scores, tuple(dict.fromkeys(named)), engine.labels)
+    return _Asked(
+        name, maps, tuple(dict.fromkeys(channels)), scores, tuple(dict.fromkeys(named)), engine.labels, values
+    )
 
 
 class _Covered:
@@ -202,23 +214,13 @@ class _Covered:
 
     def __init__(
         self, engine: Attachment, graph: Graph, x: Tensor, filled: Tensor, given: Occluders,
-        wanted: Mapping[str, Tensor | None], route: RouteName,
+        asked: _Asked, route: RouteName,
     ) -> None:  # fmt: skip
         size, boxes = np.array(given.size), given.boxes.numpy()
         low, high = boxes[:, 0].clip(0), np.minimum(boxes[:, 1], size)
-        self._changes = Changes(graph, engine.operations.rows, wanted, low, high, route)
+        self._changes = Changes(graph, engine.operations.rows, asked.wanted, low, high, route)
         self._model, self._x, self._filled, self._given = engine.model, x, filled, given
-        self._source = graph.input.name
-
-    @property
-    def whole(self) -> dict[str, Tensor]:
-        """What is asked for of the image itself."""
-        values = self._changes.unchanged(self._model, self._x, [])
-        wanted = self._changes.wanted
-        return {
-            name: value if (maps := wanted[name]) is None else value[:, maps.to(value.device)]
-            for name, value in values.items()
-        }
+        self._source, self._known = graph.input.name, asked.values
 
     def values(self, budget: int) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
         """Indices of positions, and what is asked for of each.
@@ -228,7 +230,7 @@ class _Covered:
         """
         changes = self._changes
         batches = changes.batches(min(budget, _CHUNK) // self._x.element_size())
-        unchanged = changes.unchanged(self._model, self._x, batches)
+        unchanged = changes.unchanged(self._model, self._x, batches, self._known)
         for batch in batches:
             start = self._covered(batch.indices, batch.windows[self._source])
             values = changes.run(batch, self._model, start, unchanged)

@@ -121,15 +121,25 @@ class Changes:
         longest = (high - low).max(0)
         return Frames(np.minimum(low, np.array(size) - longest), tuple(longest.tolist()))
 
-    def unchanged(self, model: nn.Module, x: Float[Tensor, "1 c *size"], batches: Sequence[Batch]) -> dict[str, Tensor]:
-        """What the image gives without a change: what is asked for, and what stands around the windows of batches.
+    def unchanged(
+        self, model: nn.Module, x: Float[Tensor, "1 c *size"], batches: Sequence[Batch], known: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """What the image gives without a change, around the windows of batches.
+
+        Args:
+            model: its weights are read as they are now.
+            x: the image.
+            batches: all of them.
+            known: by name, values that are known already.
 
         Raises:
             NotFiniteError: NaN or infinity on the way.
         """
-        names = frozenset(name for batch in batches for name in batch.windows).union(self.wanted)
-        trace = finite_forward(self.graph, model, x, names, _RULES, {})
-        return {name: positions_together(value) for name, value in trace.values.items()}
+        names = frozenset(name for batch in batches for name in batch.local)
+        known = {self.graph.input.name: x, **known}
+        if not names <= known.keys():
+            known = {**known, **finite_forward(self.graph, model, x, names, _RULES, {}).values}
+        return {name: positions_together(value) for name, value in known.items()}
 
     def run(
         self, batch: Batch, model: nn.Module, start: Float[Tensor, "m c *window"], unchanged: Mapping[str, Tensor]
