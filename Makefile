@@ -5,10 +5,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all fuzz browser lint format clean
+.PHONY: demo site test test-all fuzz browser lint format clean
 
 demo: .venv/.installed
 	$(BIN)/deconvnet demo
+
+# The site of an atlas that docs/atlas.md shows, in build/site.
+site: .venv/.installed
+	$(BIN)/python examples/atlas_site.py
 
 test: lint
 	$(BIN)/pytest -n 2 --dist worksteal

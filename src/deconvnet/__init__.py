@@ -48,6 +48,7 @@ _MODULES = {
     "core.operations": ("OperationTable", "operations", "rule"),
     "core.rules": ("RuleSet",),
     "viewer.report": ("Report", "report"),
+    "viewer.site": ("Site", "write_site"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

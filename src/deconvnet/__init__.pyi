@@ -47,6 +47,8 @@ from deconvnet.results.steps import StepDown as StepDown
 from deconvnet.results.steps import Steps as Steps
 from deconvnet.viewer.report import Report as Report
 from deconvnet.viewer.report import report as report
+from deconvnet.viewer.site import Site as Site
+from deconvnet.viewer.site import write_site as write_site
 from deconvnet.ways import costs as costs
 from deconvnet.ways import way_down as way_down
 

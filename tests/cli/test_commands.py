@@ -306,8 +306,8 @@ def test_more_feature_maps_than_any_layer_has_are_refused_at_once(text):
         ("explain", "sample:chelsea"), ("project", "sample:chelsea", "-l", "a"), ("responsible", "sample:chelsea"),
         ("steps", "sample:chelsea"), ("report", "sample:chelsea"),
         ("compare", "a", "b", "sample:chelsea", "-l", "a", "-c", "1"),
-        ("demo",), ("sheet", ".", "-l", "a"), ("atlas", "."), ("atlas-merge", ".", "--photos", "."), ("learn", "."),
-        ("learned", "."),
+        ("demo",), ("sheet", ".", "-l", "a"), ("site", "."), ("atlas", "."), ("atlas-merge", ".", "--photos", "."),
+        ("learn", "."), ("learned", "."),
     ],
 )  # fmt: skip
 def test_an_empty_name_is_not_the_current_folder(deconvnet, arguments, tmp_path):
@@ -347,9 +347,10 @@ def test_json_of_every_command_has_the_keys_that_are_documented(deconvnet, spec,
         "project": unit, "steps": unit, "compare": ["deconvnet", "guided", *unit], "layers": [], "demo": [],
         "atlas": ["set", "-o", "atlas", *made], "atlas --shard": ["set", "--shard", "0/1", "-o", "part", *made],
         "atlas-merge": ["part", "--photos", "set", "-o", "merged", "-q"], "sheet": ["atlas", "-l", "4"],
+        "site": ["atlas", "-o", "site"],
         "learn": ["set", "-o", "learned", *learned], "learned": ["learned"], "evolution": ["watched"],
     }  # fmt: skip
-    without = {"demo", "sheet", "learn", "learned", "evolution"}
+    without = {"demo", "sheet", "site", "learn", "learned", "evolution"}
     of_run, of_photo = documented("keys of the object"), documented("keys of each photo")
     assert of_run.keys() == lines.keys()
     for command, arguments in lines.items():

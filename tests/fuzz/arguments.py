@@ -336,6 +336,9 @@ def _of_atlases() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "signals": (atlas.signals, {"layer": ("1",)}),
         "atlas item": (atlas.__getitem__, {"index": (0, "1", ("1", 0), slice(2))}),
         "to_frame": (atlas.to_frame, {"table": ("top", "stats", "skipped"), "layer": (None, "1")}),
+        "write_site": (deconvnet.write_site, {
+            "atlas": (atlas,), "folder": ("site",), "force": (False, True), "progress": (None, print),
+        }),
         "find": (atlas.find, {"image": ("1.png",)}),
     }  # fmt: skip
 

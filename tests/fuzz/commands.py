@@ -89,7 +89,7 @@ _USUAL: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 _NEVER_LARGE = {"workers", "epochs", "iterations", "steps"}  # long runs and many processes, as was asked for
 _OFTEN = {"model": 1.0, "size": 0.1, "mean": 0.1, "std": 0.1, "weights": 0.05, "engine": 0.05, "ray_address": 0.02}
-_SETS = {"atlas", "learn", "atlas-merge"}  # commands that take all photos of a folder
+_SETS = {"atlas", "learn", "atlas-merge", "site"}  # commands that take all photos of a folder, or write one
 
 
 def prepare() -> None:

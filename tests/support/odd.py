@@ -385,7 +385,10 @@ def _of_atlases(net: DeconvNet, loaded: LoadedModel, photo: np.ndarray, folder: 
         "Atlas.sheet": Call(atlas.sheet, {"layer": "0", "dpi": 40}),
         "Atlas.signals": Call(atlas.signals, {"layer": "0"}),
         "Atlas.find": Call(atlas.find, {"image": "0"}),
+        "Atlas.photos": Call(atlas.photos),
         "Atlas.skipped": Call(atlas.skipped),
+        "Site": Call(deconvnet.Site, {"folder": folder / "site", "pages": 1, "pictures": 1, "bytes": 1}),
+        "write_site": Call(deconvnet.write_site, {"atlas": atlas}, {"folder": lambda: f"site-{next(out)}"}),
     }
 
 

@@ -81,38 +81,31 @@ def browser() -> Iterator[Any]:
 
 
 class Visit:
-    """A page as a visitor opens it, and what went wrong.
+    """A page, the folder of a site, or a server, as a visitor opens it, and what went wrong.
 
     Args:
         running: a browser.
-        source: the page's file, or the address of a server.
-        options: of the browser's context.
+        source: the path of the page or the folder, or the server's address; nothing else may be asked for.
+        ready: what is there when a page is ready to be used.
+        options: of the browser.
     """
 
-    def __init__(self, running: Any, source: Path | str, **options: Any) -> None:
-        self.source = source if isinstance(source, str) else source.as_uri()
-        self.faults, self.asked = list[str](), list[str]()
+    def __init__(self, running: Any, source: Any, *, ready: str = "#classes button", **options: Any) -> None:
+        self.file, self.source = source, source if isinstance(source, str) else source.as_uri()
+        self.ready, self.faults, self.asked = ready, list[str](), list[str]()
         self.context = running.new_context(**options)
         self.page = self.context.new_page()
         self.page.on("pageerror", lambda fault: self.faults.append(str(fault)))
         self.page.on("console", lambda message: self.faults.append(f"{message.type}: {message.text}"))
         self.page.on("request", lambda request: self.asked.append(request.url))
 
-    def open(
-        self,
-        address: str = "",
-        *,
-        width: int = 1280,
-        height: int = 900,
-        scheme: str = "light",
-        ready: str = "#classes button",
-    ) -> Any:
-        """The page, loaded anew, once the element `ready` is there."""
+    def open(self, address: str = "", *, width: int = 1280, height: int = 900, scheme: str = "light") -> Any:
+        """The page, loaded anew."""
         self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         self.page.set_viewport_size({"width": width, "height": height})
         self.page.goto("about:blank")
         self.page.goto(self.source + address)
-        self.page.wait_for_selector(ready)
+        self.page.wait_for_selector(self.ready)
         return self.page
 
     def check(self) -> None:

@@ -8,17 +8,11 @@ from typing import Any
 import pytest
 from PIL import Image
 from support.benches import png, running, small_bench
-from support.pages import Visit, browser
+from support.pages import Visit
 
 AXE = pytest.importorskip("axe_playwright_python.sync_playwright")
 
 pytestmark = pytest.mark.filterwarnings("ignore::deconvnet.DeconvNetWarning")  # pages say it in their notes
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as each:
-        yield each
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +33,7 @@ class BenchVisit(Visit):
     """A bench as a visitor opens it; only its own server may be asked for anything."""
 
     def __init__(self, chromium: Any, address: str, **options: Any) -> None:
-        super().__init__(chromium, address, **options)
+        super().__init__(chromium, address, ready="#samples button", **options)
         self.page.route(lambda url: not url.startswith((address, "data:", "blob:")), lambda route: route.abort())
 
     def bring(self, *files: Path) -> None:
@@ -59,7 +53,7 @@ class BenchVisit(Visit):
 @pytest.fixture
 def visit(chromium, address, photos) -> Iterator[BenchVisit]:
     each = BenchVisit(chromium, address)
-    each.open(ready="#samples button")
+    each.open()
     each.bring(photos[0])
     yield each
     each.check()
@@ -279,7 +273,7 @@ def test_it_is_accessible_and_fits(visit, width, scheme):
 
 def test_before_any_photo_it_says_what_to_do(chromium, address):
     visit = BenchVisit(chromium, address)
-    page = visit.open(ready="#samples button")
+    page = visit.open()
     assert page.locator("nav").is_hidden() and page.locator("#photos button").count() == 0
     result = AXE.Axe().run(page)
     assert result.violations_count == 0, result.generate_report()

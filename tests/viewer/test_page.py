@@ -7,24 +7,17 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from support.pages import Visit, browser, data_of, layers_of, small, stack
+from support.pages import Visit, data_of, layers_of, small, stack
 from typer.main import get_command
 
 from deconvnet import LoadedModel, Report, report
 from deconvnet.cli.commands import app
 
 AXE = pytest.importorskip("axe_playwright_python.sync_playwright")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from typing import Any, Literal, Unpack, get_args, overload
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
@@ -100,6 +99,15 @@ class Atlas:
     def layers(self) -> Mapping[str, AtlasLayer]:
         """By name, in the network's order."""
         return {layer.name: layer for layer in self.manifest.layers}
+
+    @cached_property
+    def _rows_of_photos(self) -> Mapping[str, NDArray[np.int64]]:
+        """By the name of a photo, its rows in the table."""
+        named = self._top["image"].combine_chunks().dictionary_encode()
+        codes = named.indices.to_numpy()
+        order = np.argsort(codes, kind="stable")
+        rows = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+        return dict(zip(named.dictionary.to_pylist(), rows, strict=False))
 
     def top(self, layer: str, channel: int) -> tuple[TopActivation, ...]:
         """The strongest activations of a feature map, one of each photo, the strongest first.
@@ -219,17 +227,22 @@ class Atlas:
             ArgumentError: it is not among the strongest of any feature map, or not a photo of the set.
         """
         image = escaped(text("image", image))
-        rows = self._top.filter(pc.equal(self._top["image"], image))
-        if rows.num_rows:
-            return _activations(rows)
+        if image in self._rows_of_photos:
+            return _activations(self._top.take(self._rows_of_photos[image]))
         skipped = [photo.reason for photo in self._skipped if photo.image == image]
         if skipped:
             raise ArgumentError(f"the photo {image!r} was skipped when the atlas was built: {skipped[0]}")
         raise ArgumentError(
             f"the photo {image!r} is not among the {self.manifest.k} strongest of any feature map, or not in the set"
-            f"{_near(image, pc.unique(self._top['image']).to_pylist())}. "
+            f"{_near(image, self._rows_of_photos)}. "
             "atlas.to_frame()['image'] lists those that are."
         )
+
+    def photos(self) -> tuple[str, ...]:
+        """Names of the photos that are among the strongest of any feature map, in the order of the set."""
+        rows = self._rows_of_photos
+        index = self._top["index"].to_numpy()
+        return tuple(sorted(rows, key=lambda name: (index[rows[name][0]], name)))
 
     def skipped(self) -> tuple[SkippedPhoto, ...]:
         """The photos that could not be read, and why."""

@@ -1,6 +1,9 @@
 """The folder of an atlas: where things lie in it, and its pictures and signals. Docs: docs/atlas-format.md."""
 
+import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -13,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from deconvnet._errors import ArgumentError, AtlasError
-from deconvnet._files import is_folder, write_whole
+from deconvnet._files import is_file, is_folder, write_whole
 from deconvnet._folders import make_folder, remove_written, result_folder
 from deconvnet.atlas.manifest import MANIFEST, AtlasLayer, damaged_atlas, is_atlas, missing
 
@@ -136,13 +139,49 @@ def read_strip(folder: Path, layer: AtlasLayer, channel: int, kind: Kind, count:
     Raises:
         AtlasError: the file is missing or damaged.
     """
-    path = strip_path(folder, layer.name, channel, kind)
+    with _strip(strip_path(folder, layer.name, channel, kind), layer, count) as (_, image):
+        return image.convert("RGB")
+
+
+def strip_bytes(folder: Path, layer: AtlasLayer, channel: int, kind: Kind, count: int) -> bytes:
+    """The file of a strip as it is: complete, and of the right size; its pixels are not decoded.
+
+    Args:
+        folder, layer, channel, kind, count: as in `read_strip`.
+
+    Raises:
+        AtlasError: the file is missing or damaged.
+    """
+    with _strip(strip_path(folder, layer.name, channel, kind), layer, count) as (data, _):
+        return data
+
+
+def _largest(pixels: int) -> int:
+    """The most bytes that a WebP file of so many pixels has, with room for what programs add to it."""
+    return 4 * pixels + 2**20
+
+
+@contextmanager
+def _strip(path: Path, layer: AtlasLayer, count: int) -> Iterator[tuple[bytes, Image.Image]]:
+    """A strip's file and its image, not decoded yet.
+
+    Raises:
+        AtlasError: the file is missing or damaged, or its image turns out to be.
+    """
     try:
-        with Image.open(path, formats=["WEBP"]) as file:
-            if file.size != (count * layer.tile, layer.tile):
+        if not is_file(path):
+            raise FileNotFoundError
+        if path.stat().st_size > _largest(count * layer.tile**2):
+            raise ValueError(f"it has {path.stat().st_size} bytes, more than its pixels can take")
+        data = path.read_bytes()
+        with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
+            length = 8 + int.from_bytes(data[4:8], "little")  # of a RIFF file, as its head says
+            if len(data) < length:
+                raise ValueError(f"it has {len(data)} bytes and says {length}")
+            if image.size != (count * layer.tile, layer.tile):
                 expected = f"{layer.tile} x {count * layer.tile}"
-                raise ValueError(f"it has {file.height} x {file.width} pixels, and {expected} belong there")
-            return file.convert("RGB")
+                raise ValueError(f"it has {image.height} x {image.width} pixels, and {expected} belong there")
+            yield data, image
     except FileNotFoundError as fault:
         raise missing(path) from fault
     except Exception as fault:  # a decoder may raise anything

@@ -24,6 +24,7 @@ from deconvnet.cli import (
     responsible,
     serve,
     sheet,
+    site,
     steps,
 )
 from deconvnet.cli.stderr import INTERRUPTED, say
@@ -70,7 +71,7 @@ def _says_interrupted(command: Callable[..., None]) -> Callable[..., None]:
 for command in (
     explain.explain, responsible.responsible, report.report, serve.serve, project.project, steps.steps, compare.compare,
     occlude.occlude, invariance.invariance, correspondence.correspondence, diagnose.diagnose,
-    atlas.atlas, atlas.atlas_merge, sheet.sheet, learn.learn, learn.learned, evolution.evolution, layers.layers,
-    demo.demo,
+    atlas.atlas, atlas.atlas_merge, sheet.sheet, site.site, learn.learn, learn.learned, evolution.evolution,
+    layers.layers, demo.demo,
 ):  # fmt: skip
     app.command(command.__name__.replace("_", "-"))(_says_interrupted(command))

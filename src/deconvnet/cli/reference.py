@@ -99,6 +99,10 @@ deconvnet atlas-merge part-0 part-1 part-2 -o atlas --photos "shards-{0000..0012
 deconvnet sheet atlas --layer relu5
 deconvnet sheet atlas --layer relu5 --channel 0-15,47 --columns 4 -o relu5.png
 """,
+    "site": """\
+deconvnet site atlas -o site
+deconvnet site atlas -o site --force
+""",
     "learn": """\
 deconvnet learn holiday -o learned
 deconvnet learn photos.txt -o learned --maps 15,50,100 --lam 0.3,0.6,1 --epochs 2 --resume

@@ -3,19 +3,18 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from deconvnet._checks import escaped, printable
+from deconvnet.viewer.rendering import render, static_text
 
-_VIEWER = files("deconvnet.viewer")
+STYLES = ("base.css", "report.css")
 SCRIPTS = ("words", "dom", "source", "state", "lists", "photo", "pictures", "steps", "repeat", "page", "embedded")
 """The page's JavaScript, in the order in which it is read; each file says what it needs of those before it."""
-BENCH_SCRIPTS = (*SCRIPTS[:-1], "live", "compare", "brush", "marks", "bench")
-BENCH_STYLES = ("report", "bench")
+BENCH_SCRIPTS = tuple(f"{name}.js" for name in (*SCRIPTS[:-1], "live", "compare", "brush", "marks", "bench"))
+BENCH_STYLES = (*STYLES, "bench.css")
 
 
 @dataclass(frozen=True)
@@ -241,16 +240,13 @@ class PageView:
 
 def page_html(page: PageView) -> str:
     """The page, as one string of HTML that needs nothing else."""
-    text = (
-        _environment()
-        .get_template("report.html")
-        .render(
-            page=page,
-            bench=False,
-            style=Markup(_read("static/report.css")),
-            script=Markup("\n".join(_read(f"static/{name}.js") for name in SCRIPTS)),
-            data=Markup(as_json(page)),
-        )
+    text = render(
+        "report.html",
+        page=page,
+        bench=False,
+        style=Markup("".join(map(static_text, STYLES))),
+        script=Markup("\n".join(static_text(f"{name}.js") for name in SCRIPTS)),
+        data=Markup(as_json(page)),
     )
     return escaped(text)
 
@@ -262,15 +258,12 @@ def bench_html(title: str, about: Mapping[str, object]) -> str:
         title: the network's name.
         about: what the page is told of the network.
     """
-    page = _environment().get_template("bench.html")
     return escaped(
-        page.render(bench=True, title=title, scripts=BENCH_SCRIPTS, styles=BENCH_STYLES, data=Markup(as_json(about)))
-    )
-
-
-def _environment() -> Environment:
-    loader = FunctionLoader(lambda name: _read(f"templates/{name}"))
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        render(
+            "bench.html", bench=True, title=title, scripts=BENCH_SCRIPTS, styles=BENCH_STYLES,
+            data=Markup(as_json(about)),
+        )
+    )  # fmt: skip
 
 
 def as_json(value: object) -> str:
@@ -291,7 +284,3 @@ def _has_words(value: object) -> bool:
 def length(values: Sequence[object]) -> int:
     """Bytes that dataclasses or words take in a page."""
     return sum(len(as_json(value)) + 1 for value in values)
-
-
-def _read(name: str) -> str:
-    return (_VIEWER / name).read_text(encoding="utf-8")

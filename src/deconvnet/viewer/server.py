@@ -7,7 +7,6 @@ import socket
 import traceback
 import warnings
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
@@ -35,6 +34,7 @@ from deconvnet.viewer.asks import SampleAsk
 from deconvnet.viewer.bench import Arrived, Bench
 from deconvnet.viewer.pages import BENCH_SCRIPTS, BENCH_STYLES, as_json, bench_html
 from deconvnet.viewer.photo_store import PhotoGoneError
+from deconvnet.viewer.rendering import static_text
 from deconvnet.viewer.turns import BusyError, SupersededError, Turns
 from deconvnet.viewer.uploads import FullError, TooLargeError, Uploads
 
@@ -60,7 +60,7 @@ class Server:
         self._photos = Uploads(min(_UPLOAD, largest()), _UPLOADS)
         self._asks = Uploads(_ASK, 64 * _ASK)
         self._page = bench_html(bench.title, bench.about()).encode()
-        self._files = {name: (files("deconvnet.viewer") / "static" / name).read_bytes() for name in _static()}
+        self._files = {name: static_text(name).encode() for name in (*BENCH_SCRIPTS, *BENCH_STYLES)}
         self.routes = [
             Route("/", self._get_page, methods=["GET"]),
             Route("/static/{name}", self._get_file, methods=["GET"]),
@@ -213,10 +213,6 @@ def _listening(host: str, port: int) -> socket.socket:
             "is free."
         ) from fault
     return listening
-
-
-def _static() -> list[str]:
-    return [*(f"{name}.js" for name in BENCH_SCRIPTS), *(f"{name}.css" for name in BENCH_STYLES)]
 
 
 def _visitor(request: Request) -> str:
