@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 from support.pages import small, stack
 
 from deconvnet.viewer.bench import Bench
+from deconvnet.viewer.bench_routes import BenchRoutes
 from deconvnet.viewer.server import app_of
 
 HOST = "127.0.0.1:8000"
@@ -36,7 +37,7 @@ def png(seed: int = 3, size: tuple[int, int] = (40, 60)) -> bytes:
 
 def client_of(bench: Bench, **options: Any) -> TestClient:
     """A visitor of a bench on this machine."""
-    app = app_of(bench, **{"hosts": frozenset({HOST}), **options})
+    app = app_of(BenchRoutes(bench).routes, **{"hosts": frozenset({HOST}), **options})
     return TestClient(app, base_url=f"http://{HOST}", follow_redirects=False)
 
 
@@ -51,7 +52,7 @@ def running(bench: Bench) -> Iterator[str]:
     """A bench served on a free port, as long as the block runs; gives its address."""
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
         host = f"127.0.0.1:{listening.getsockname()[1]}"
-        app = app_of(bench, hosts=frozenset({host}))
+        app = app_of(BenchRoutes(bench).routes, hosts=frozenset({host}))
         config = uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)

@@ -8,7 +8,6 @@ import re
 import shutil
 from collections import OrderedDict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np

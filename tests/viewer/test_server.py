@@ -19,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 from support.benches import HOST, ask, client_of, png, running, small_bench
+from support.coloured_atlas import coloured_atlas
 from support.pages import pixels
 
 from deconvnet import ArgumentError
@@ -405,28 +406,33 @@ def test_two_hundred_clients_at_once_are_all_answered_in_bounded_memory(bench, m
         assert httpx.get(address).status_code == 200
 
 
-def test_a_port_that_is_in_use_is_said_to_be(bench):
+def test_a_port_that_is_in_use_is_said_to_be():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ArgumentError, match=f"cannot listen on 127.0.0.1:{port}: .* Give another port"):
-            serve(bench.net, bench.loaded, port=port)
+            serve([], port=port)
     with pytest.raises(ArgumentError, match="Give another address"):
-        serve(bench.net, bench.loaded, host="no such host", port=0)
+        serve([], host="no such host", port=0)
 
 
-def test_the_command_serves_until_ctrl_c_and_ends_cleanly(tmp_path):
-    command = [sys.executable, "-m", "deconvnet", "serve", "--port", "0", "--host", "127.0.0.1"]
+@pytest.mark.parametrize("pages_only", [False, True])
+def test_the_command_serves_until_ctrl_c_and_ends_cleanly(tmp_path, pages_only):
+    atlas = coloured_atlas(tmp_path / "atlas", {"conv1": (2, (8, 8))}, ["a.png", "b.png"])
+    command = [sys.executable, "-m", "deconvnet", "serve", str(atlas), "--port", "0", "--host", "127.0.0.1"]
+    command += ["--pages-only"] if pages_only else []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         line = process.stdout.readline()
         address = line.split()[-1]
-        assert "zfnet-mini" in line and "?token=" in address
+        assert "?token=" in address
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
         with opener.open(address, timeout=10) as page:
-            assert "The bench of zfnet-mini" in page.read().decode()
+            text = page.read().decode()
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
     assert process.returncode == 0 and errors.splitlines()[-1] == "deconvnet: the server has ended."
-    assert "Traceback" not in errors and not os.listdir(tmp_path)
+    assert "Traceback" not in errors and os.listdir(tmp_path) == ["atlas"]
+    assert ("The bench of zfnet-mini" in text and 'href="/atlas/index.html"' in text) != pages_only
+    assert ("name the atlas's model with --model" in errors) != pages_only
 
 
 def test_without_its_libraries_the_command_says_what_to_install():

@@ -251,16 +251,17 @@ def page_html(page: PageView) -> str:
     return escaped(text)
 
 
-def bench_html(title: str, about: Mapping[str, object]) -> str:
+def bench_html(title: str, about: Mapping[str, object], beside: str = "") -> str:
     """The bench's page, which asks its server for what it shows.
 
     Args:
         title: the network's name.
         about: what the page is told of the network.
+        beside: address of an atlas; "" for none.
     """
     return escaped(
         render(
-            "bench.html", bench=True, title=title, scripts=BENCH_SCRIPTS, styles=BENCH_STYLES,
+            "bench.html", bench=True, beside=beside, title=title, scripts=BENCH_SCRIPTS, styles=BENCH_STYLES,
             data=Markup(as_json(about)),
         )
     )  # fmt: skip

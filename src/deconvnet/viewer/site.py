@@ -21,9 +21,8 @@ from deconvnet._files import check_new, is_file, is_folder, read_json, sync_toge
 from deconvnet._folders import Held, held, make_folder, result_folder
 from deconvnet._version import __version__
 from deconvnet.atlas.reader import Atlas
-from deconvnet.atlas.store import KINDS, strip_bytes
-from deconvnet.viewer.addresses import FOLDERS, NETWORK, SEARCH, STATIC, strip_address, table_address
-from deconvnet.viewer.atlas_pages import page_html, static_files, table_js
+from deconvnet.viewer.addresses import FOLDERS, NETWORK, SEARCH
+from deconvnet.viewer.atlas_files import atlas_files
 from deconvnet.viewer.atlas_views import AtlasViews
 
 FORMAT_VERSION = 1
@@ -192,29 +191,11 @@ def _write_files(views: AtlasViews, folder: Path, new: Path, report_progress: Ca
 
 def _contents(views: AtlasViews) -> Iterator[tuple[str, bytes, float]]:
     """Each file of a site: its path, what it holds, and the share of the work that is done after it."""
-    atlas, k = views.atlas, views.atlas.manifest.k
-    photos, done = atlas.photos(), 0
-    total = len(atlas) + len(photos) + 1
-    for name, text in static_files(k).items():
-        yield f"{STATIC}/{name}", text.encode(), 0
-    for layer in atlas.manifest.layers:
-        page = views.layer(layer.name)
-        yield page.address, page_html(page).encode(), done / total
-        yield table_address(page.address), table_js(views.layer_table(layer.name)).encode(), done / total
-        for channel in range(layer.channels):
-            feature_map = views.feature_map(layer.name, channel)
-            done += 1
-            yield feature_map.address, page_html(feature_map).encode(), done / total
-            for kind in KINDS if feature_map.tops else ():
-                strip = strip_bytes(atlas.folder, layer, channel, kind, len(feature_map.tops))
-                yield strip_address(layer.name, channel, kind), strip, done / total
-    for image in photos:
-        photo = views.photo(image)
-        done += 1
-        yield photo.address, page_html(photo).encode(), done / total
-        yield table_address(photo.address), table_js(views.photo_table(image)).encode(), done / total
-    yield SEARCH, table_js(views.search_table()).encode(), done / total
-    yield NETWORK, page_html(views.network()).encode(), 1
+    files = atlas_files(views)
+    for done, (address, content) in enumerate(files.items()):
+        data = content()
+        if data is not None:
+            yield address, data, done / (len(files) - 1)
 
 
 def _publish(run: Held) -> None:
