@@ -2,7 +2,7 @@
 
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from copy import copy as copy_of
 from functools import partial, update_wrapper
@@ -64,18 +64,31 @@ def in_type(copy: nn.Module, dtype: torch.dtype | None) -> nn.Module:
     """A stand-in with copies of its floating-point weights in another type, if there is one; what is tied stays so."""
     if dtype is None:
         return copy
-    converted: dict[int, tuple[Tensor, Tensor]] = {}  # with the weights, so that no other has the identity of one
+    return with_weights(
+        copy, lambda weight: weight.detach().to(dtype, copy=True) if weight.is_floating_point() else None
+    )
+
+
+def with_weights(copy: nn.Module, new: Callable[[Tensor], Tensor | None]) -> nn.Module:
+    """A stand-in with other weights; what is tied stays so.
+
+    Args:
+        copy: the stand-in.
+        new: called once with each tensor of the model: what takes its place, or None where it stays.
+    """
+    replaced: dict[int, tuple[Tensor, Tensor]] = {}  # with the weights, so that no other has the identity of one
     for module in copy.modules():
         tables: tuple[dict[str, Any], ...] = (module._parameters, module._buffers, vars(module))
         for table in tables:
             for name, weight in list(table.items()):
-                if not isinstance(weight, Tensor) or not weight.is_floating_point():
+                if not isinstance(weight, Tensor):
                     continue
-                if id(weight) not in converted:
-                    own = weight.detach().to(dtype, copy=True)
-                    own = nn.Parameter(own, weight.requires_grad) if isinstance(weight, nn.Parameter) else own
-                    converted[id(weight)] = (weight, own)
-                table[name] = converted[id(weight)][1]
+                if id(weight) not in replaced:
+                    own = new(weight)
+                    if own is not None and isinstance(weight, nn.Parameter):
+                        own = nn.Parameter(own, weight.requires_grad)
+                    replaced[id(weight)] = (weight, weight if own is None else own)
+                table[name] = replaced[id(weight)][1]
     return copy
 
 

@@ -376,6 +376,19 @@ def attached(net: DeconvNet) -> Attachment:
     return instance("net", net, DeconvNet)._attached
 
 
+def with_model(net: DeconvNet, model: nn.Module) -> DeconvNet:
+    """The same deconvnet on another model with the same modules, without capturing it anew.
+
+    Args:
+        net: the network.
+        model: a copy of the network's model, as `stand_in` makes it, which may have other weights.
+    """
+    attachment = attached(net)
+    other = copy(net)
+    other._attached = replace(attachment, captures=attachment.captures.of(model))
+    return other
+
+
 @computing()
 def layers_of(net: DeconvNet, x: Float[Tensor, "n c *spatial"]) -> Mapping[str, LayerInfo]:
     """As `DeconvNet.layers`, for images of another size than the example's."""

@@ -17,12 +17,14 @@ _KINDS = {
     "EffectiveFields": "probes.effective_field",
     "Invariance": "probes.invariance_curves",
     "Occlusion": "probes.occlusion",
+    "QuickTrust": "probes.quick_numbers",
     "Reconstruction": "results.reconstruction",
     "Responsible": "results.responsible",
     "ResponsibleMaps": "results.responsible_maps",
     "Snapshot": "training.snapshots",
     "Snapshots": "training.snapshots",
     "Steps": "results.steps",
+    "Trust": "probes.trust_result",
 }
 """By name, the module of each class of results that can be saved."""
 

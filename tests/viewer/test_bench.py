@@ -74,6 +74,7 @@ def test_a_photo_that_is_chosen_is_shown_with_its_classes_and_what_they_rest_on(
     page.wait_for_selector("#rests-on button")
     assert page.locator("#rests-on h4").all_inner_texts() == ["relu3", "relu2", "relu1"]
     assert page.locator("#steps .step").count() > 5
+    assert "correlation with edges" in page.locator("#trust").inner_text()
     first = drawn(page)
     page.locator("#classes button").nth(2).click()
     visit.wait(f"document.getElementById('projection').src !== {first!r}")

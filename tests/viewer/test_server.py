@@ -23,6 +23,7 @@ from support.coloured_atlas import coloured_atlas
 from support.pages import pixels
 
 from deconvnet import ArgumentError
+from deconvnet.probes import quick_trust
 from deconvnet.viewer.server import serve
 
 
@@ -84,6 +85,16 @@ def test_a_class_is_answered_with_its_picture_its_steps_and_the_units_that_it_re
     assert (strongest["channel"], tuple(strongest["position"])) == (unit.channel, unit.position)
     assert strongest["share"] == pytest.approx(float(expected.shares[0]), rel=1e-4)
     assert ask(client, "class-steps", question).json()["down"]
+
+
+def test_what_a_picture_rests_on_is_answered_in_a_line(client, photo, bench):
+    x, preprocess = bench.photos[photo["key"]].seen.x, bench.loaded.preprocess
+    unit = {"photo": photo["key"], "layer": "relu2", "channel": 4, "position": [3, 5], "rules": "guided"}
+    result = bench.nets["guided"].project(x, "relu2", channel=4, position=(3, 5))
+    line = quick_trust(bench.nets["guided"], x, result, preprocess=preprocess).line()
+    assert ask(client, "unit-trust", unit).json() == {"line": line}
+    answer = ask(client, "class-trust", {"photo": photo["key"], "klass": 0, "rules": "deconvnet"}).json()
+    assert "rank correlation with edges" in answer["line"]
 
 
 def test_units_that_see_a_pixel_do_see_it(client, photo, bench):

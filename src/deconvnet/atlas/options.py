@@ -257,10 +257,10 @@ def _atlas_layers(attached: Attachment, layers: Sequence[LayerInfo]) -> tuple[At
 def _model_source(loaded: LoadedModel, model: torch.nn.Module) -> ModelSource:
     options: dict[str, Plain] = {name: _plain(value) for name, value in loaded.options.items()}
     spec = Path(loaded.spec).name if loaded.spec else type(model).__name__
-    return ModelSource(spec, options, _weights_hash(model))
+    return ModelSource(spec, options, weights_hash(model))
 
 
-def _weights_hash(model: torch.nn.Module) -> str:
+def weights_hash(model: torch.nn.Module) -> str:
     """Tells one state of a network from another: a hash of all parameters and buffers, by name."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():

@@ -110,6 +110,32 @@ class Captures:
         self.model, self.example, self.arithmetic, self.replays = state
         self._begin()
 
+    def of(self, model: nn.Module) -> "Captures":
+        """The captures of a model that has the same modules and other weights, with those made so far.
+
+        The steps that a model takes do not depend on its weights, so that one capture serves both.
+
+        Args:
+            model: a copy of this one, as `stand_in` makes it. Its passes are not recorded.
+        """
+        other = Captures(model, self.example, self.arithmetic)
+        hooks = untouched.hooks_that_may_answer(self.model)
+        here = (*untouched.structure(self.model), *hooks.items()), untouched.attributes(self.model)
+        there = untouched.structure(model), untouched.attributes(model)
+        if there[0] == untouched.structure(self.model):
+            other._written = set(self._written)
+            for kind, captures in self._captures.items():
+                valid = [capture for capture in captures if (capture.structure, capture.attributes) == here]
+                shared = tuple(_Capture(other._shared(each.graph), *there, set(each.checked)) for each in valid)
+                other._captures.update({kind: shared} if shared else {})
+        return other
+
+    def _shared(self, graph: Graph) -> Graph:
+        """Another model's capture for this one: the same, unless it holds what was made of the other's weights."""
+        if self._converted is None and graph.replays() is None:
+            return graph
+        return replace(graph, converted=self._converted, replays=lambda: None, ways={}, ups={})
+
     def graph(self, x: Float[Tensor, "n c *spatial"], *, look_for_nan: bool = True) -> Graph:
         """The capture for these images, made now if there is none or the model has changed.
 

@@ -26,6 +26,7 @@ from deconvnet.cli import (
     sheet,
     site,
     steps,
+    trust,
 )
 from deconvnet.cli.stderr import INTERRUPTED, say
 
@@ -69,8 +70,8 @@ def _says_interrupted(command: Callable[..., None]) -> Callable[..., None]:
 
 
 for command in (
-    explain.explain, responsible.responsible, report.report, serve.serve, project.project, steps.steps, compare.compare,
-    occlude.occlude, invariance.invariance, correspondence.correspondence, diagnose.diagnose,
+    explain.explain, responsible.responsible, report.report, serve.serve, project.project, steps.steps, trust.trust,
+    compare.compare, occlude.occlude, invariance.invariance, correspondence.correspondence, diagnose.diagnose,
     atlas.atlas, atlas.atlas_merge, sheet.sheet, site.site, learn.learn, learn.learned, evolution.evolution,
     layers.layers, demo.demo,
 ):  # fmt: skip

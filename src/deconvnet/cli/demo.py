@@ -29,7 +29,7 @@ def demo(
     network = open_network(o.ModelFlags())
 
     def draw(photo: PhotoInput, path: Path) -> Result:
-        result = explain_photo(network, photo, path, FigureFlags(), force=replaces)
+        result, _, _ = explain_photo(network, photo, path, FigureFlags(), force=replaces)
         return replace(result, words=_words(result.facts, path))
 
     photos = [photo_input("sample:chelsea")]

@@ -1,7 +1,7 @@
 """`deconvnet explain`: a class carried down."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from deconvnet.cli import options as o
 from deconvnet.cli.classes import answer_words, check_targets, class_facts, class_words
@@ -9,13 +9,20 @@ from deconvnet.cli.figure import FORMATS, FigureFlags
 from deconvnet.cli.files import picture_paths, save_in_folder
 from deconvnet.cli.network import Network, open_network
 from deconvnet.cli.photos import PhotoInput, open_inputs
+from deconvnet.cli.quick_words import TrustFlag, with_quick_trust
 from deconvnet.cli.result import Result, print_each
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from deconvnet.results.reconstruction import Reconstruction
 
 
 @o.with_flags
 def explain(
     photos: o.Photos,
     target: o.Targets = None,
+    trust: TrustFlag = None,
     output: Annotated[str | None, o.output(f"{FORMATS} A folder for several photos.", "./NAME.explain.png")] = None,
     force: o.Force = False,
     as_json: o.Json = False,
@@ -36,27 +43,28 @@ def explain(
     network = open_network(flags, target)
 
     def draw(photo: PhotoInput, path: Path) -> Result:
-        return explain_photo(network, photo, path, figure, force=force)
+        explained, x, pictures = explain_photo(network, photo, path, figure, force=force)
+        return with_quick_trust(explained, network, x, pictures, trust, photos=len(inputs))
 
     print_each(inputs, paths, draw, shared=network.facts, as_json=as_json, strict=reading.strict)
 
 
-def explain_photo(network: Network, photo: PhotoInput, path: Path, figure: FigureFlags, *, force: bool) -> Result:
-    """Explain one photo and write its picture."""
+def explain_photo(
+    network: Network, photo: PhotoInput, path: Path, figure: FigureFlags, *, force: bool
+) -> tuple[Result, "Tensor", "Reconstruction"]:
+    """Explain one photo and write its picture; also its input, and what was carried down."""
     loaded, net = network.loaded, network.net
     loaded_photo, x = network.read(photo)
     probabilities = net.probabilities(x)[0]
     check_targets(network.targets, tuple(probabilities.shape[1:]))
     result = net.explain(x, targets=list(network.targets))
     facts = class_facts(loaded, probabilities, result.units, alone=network.classes_alone)
-    words = [_row_words(each, net.rules.name) for each in facts["classes"]]
+    below = [_row_words(each, net.rules.name) for each in facts["classes"]]
     title = class_words(facts) + answer_words(facts, "; {}")
-    picture = result.beside(loaded_photo, loaded.preprocess, range(len(result)), words=words, **figure.layout(title))
+    picture = result.beside(loaded_photo, loaded.preprocess, range(len(result)), words=below, **figure.layout(title))
     save_in_folder(picture, path, force=force)
-    return Result(
-        f"{photo.name}: {class_words(facts)}{answer_words(facts, ' ({})')} -> {path}",
-        {**facts, "notes": network.notes(loaded_photo, result), "file": str(path)},
-    )
+    words = f"{photo.name}: {class_words(facts)}{answer_words(facts, ' ({})')} -> {path}"
+    return Result(words, {**facts, "notes": network.notes(loaded_photo, result), "file": str(path)}), x, result
 
 
 def _row_words(facts: dict[str, Any], rules: str) -> str:

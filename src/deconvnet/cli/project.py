@@ -10,6 +10,7 @@ from deconvnet.cli.figure import FORMATS, Arrange, FigureFlags
 from deconvnet.cli.files import in_file_name, picture_paths, save_in_folder
 from deconvnet.cli.network import open_network
 from deconvnet.cli.photos import PhotoInput, open_inputs
+from deconvnet.cli.quick_words import TrustFlag, with_quick_trust
 from deconvnet.cli.result import Result, counted, print_each
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def project(
         typer.Option(help="Part of the input in each picture: 99 % of the energy, the receptive field, or everything."),
     ] = "energy",
     arrange: Arrange = "grid",
+    trust: TrustFlag = None,
     output: Annotated[str | None, o.output(f"{FORMATS} A folder for several photos.", "./NAME.LAYER.png")] = None,
     force: o.Force = False,
     as_json: o.Json = False,
@@ -54,7 +56,8 @@ def project(
             [loaded_photo], network.loaded.preprocess, crop=crop, arrange=arrange, **figure.layout(title)
         )
         save_in_folder(sheet, path, force=force)
-        return _result(result, photo, path, network.notes(loaded_photo, result))
+        done = _result(result, photo, path, network.notes(loaded_photo, result))
+        return with_quick_trust(done, network, x, result, trust, photos=len(inputs))
 
     print_each(inputs, paths, draw, shared=network.facts, as_json=as_json, strict=reading.strict)
 

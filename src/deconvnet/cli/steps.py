@@ -51,7 +51,7 @@ def steps(
     Without --layer, a class is carried down. A block that branches, such as an inception module, is one step, unless
     --whole is given. A photo that cannot be used is reported, and the others go on.
     """
-    _check_unit(layer, channel, position, target)
+    check_unit(layer, channel, position, target)
     inputs = open_inputs(photos, reading)
     paths = picture_paths(inputs, output, f".{in_file_name(layer or 'class')}.steps.png", force=force)
     index, single = o.parse_numbers("--position", position, whole=True), o.feature_map(channel)
@@ -76,7 +76,7 @@ def _result(result: "Steps", photo: PhotoInput, path: Path, notes: list[str], *,
     return Result(_words(photo.name, result, path, whole=whole), facts)
 
 
-def _check_unit(layer: str | None, channel: str | None, position: str | None, target: Sequence[str] | None) -> None:
+def check_unit(layer: str | None, channel: str | None, position: str | None, target: Sequence[str] | None) -> None:
     """Raise unless the flags name one unit: of a layer, or a class.
 
     Raises:

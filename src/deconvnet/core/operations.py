@@ -34,6 +34,7 @@ class Operation:
         border: the value that it takes for pixels beyond the border.
         spreads: a unit below reaches several above, as in a transposed convolution.
         filters: it multiplies by weights, so that what it makes are feature maps.
+        norms: it divides maps by what they usually are, and its weight and bias are their scale and shift.
         max_pools: it keeps the largest of each window, so that it has switches.
         rectifies: it is a rectifier, or an activation that a rule set may treat as one.
         remembers: of each step at most a byte for each number of its output, or as much as its inputs.
@@ -57,6 +58,7 @@ class Operation:
     border: float = 0.0
     spreads: bool = False
     filters: bool = False
+    norms: bool = False
     max_pools: bool = False
     rectifies: bool = False
     remembers: Literal["bytes", "inputs"] = "inputs"
@@ -243,8 +245,8 @@ _row("mul multiply", rows.multiplication, selects=True, **_LINEAR)
 _row("div divide true_divide", rows.division, selects=True, **_LINEAR)
 _row("clone alias _to_copy type_as", rows.linear, copies=True, **_LINEAR)
 _row("detach", rows.detached, copies=True, **_LINEAR)
-_row("=batch_norm", rows.batch_norm, sees=geometry.same_position, windowed=geometry.map_by_map, own_storage=True,
-     any_layout=True)  # fmt: skip
+_row("=batch_norm", rows.batch_norm, sees=geometry.same_position, windowed=geometry.map_by_map, norms=True,
+     own_storage=True, any_layout=True)  # fmt: skip
 
 # Linear operations that move values about.
 _MAPS: dict[str, Any] = {"sees": geometry.maps_untouched}
@@ -321,7 +323,7 @@ _row("log rsqrt reciprocal sin cos", rows.nonlinear, **_HERE)
 _row("softmax _softmax", rows.nonlinear, scores="softmax")
 _row("log_softmax _log_softmax", rows.nonlinear, scores="log_softmax")
 _row("layer_norm native_layer_norm group_norm native_group_norm instance_norm rms_norm _native_batch_norm_legit",
-     rows.own_norm)  # fmt: skip
+     rows.own_norm, norms=True)  # fmt: skip
 _row("scaled_dot_product_attention norm glu prod logsumexp linalg_vector_norm var std var_mean cosine_similarity cdist",
      rows.nonlinear)  # fmt: skip
 

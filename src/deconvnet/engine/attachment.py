@@ -22,6 +22,8 @@ from deconvnet.engine.costs import Costs
 from deconvnet.engine.layers import ClassScores, Layer, class_scores, layer_name, maps_of
 from deconvnet.models.class_names import check_label_count
 
+OUTPUT = "output"  # the layer of class scores that no layer gives
+
 
 @dataclass(frozen=True, eq=False)
 class Attachment:
@@ -93,8 +95,15 @@ class Attachment:
     def costs_of_classes(self, graph: Graph, to: Layer | None = None) -> tuple[Costs, ClassScores]:
         """The way down from the class scores; as `costs`."""
         scores = class_scores(graph, self.output, self.operations.rows)
-        name = next((n for n, value in graph.layers.items() if value == scores.value), "output")
+        name = next((n for n, value in graph.layers.items() if value == scores.value), OUTPUT)
         return self._costs(graph, name, scores.value, to), scores
+
+    def costs_from(self, graph: Graph, layer: str) -> Costs:
+        """The way down from where a result's units are: a layer, or classes that are not maps of one."""
+        value = graph.layers.get(layer)
+        if value is None or len(value.shape) < 2:
+            return self.costs_of_classes(graph)[0]
+        return self.costs(graph, layer)
 
     def check_labels(self, labels: Sequence[str] | None) -> None:
         """Raise unless there is a label for each class of the output that holds them, or of one of several.

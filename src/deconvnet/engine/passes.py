@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from deconvnet._errors import MemoryBudgetError
@@ -15,7 +15,7 @@ from deconvnet.core.finite import finite_forward
 from deconvnet.core.graph import Value
 from deconvnet.core.up import Trace
 from deconvnet.engine.costs import CHUNK, Costs
-from deconvnet.engine.seeds import Choice, Seeds, Start, checked_units, listed_seeds
+from deconvnet.engine.seeds import Choice, Seeds, Start, checked_units, listed_seeds, profile_seeds
 from deconvnet.windows.cost import RouteName
 from deconvnet.windows.frames import Frames
 from deconvnet.windows.up import forward_in_windows
@@ -96,7 +96,13 @@ def by_images(
 
 
 def by_units(
-    costs: Costs, model: nn.Module, x: Tensor, units: Sequence[Unit], start: Start, budget: int, route: RouteName
+    costs: Costs,
+    model: nn.Module,
+    x: Tensor,
+    units: Sequence[Unit],
+    start: Start | Float[Tensor, "m c"],
+    budget: int,
+    route: RouteName,
 ) -> Iterator[Pass]:
     """Passes over the images of single units, or over no more than the units see if that is less work.
 
@@ -105,7 +111,7 @@ def by_units(
         model: the network.
         x: all images.
         units: of the way's layer.
-        start: what each starts from.
+        start: what each starts from: its activation, 1, or a value on each map at its position.
         budget: bytes that may be taken.
         route: all but "auto" need whole images.
 
@@ -113,6 +119,13 @@ def by_units(
         MemoryBudgetError, NotFiniteError: as in `by_images`.
     """
     way = costs.way
+
+    def seeds_of(batch: Sequence[Unit], trace: Trace, rows: np.ndarray, indices: np.ndarray) -> Seeds:
+        values = trace.values[way.start.name]
+        if isinstance(start, Tensor):
+            return profile_seeds(batch, values, rows, start[indices.tolist()])
+        return listed_seeds(batch, values, rows, start)
+
     order = np.argsort([unit.image for unit in units], kind="stable")
     images = np.unique([unit.image for unit in units]) if way.graph.images is None else np.arange(len(x))
     need = costs.bytes_up_of_unit(costs.width)
@@ -121,8 +134,7 @@ def by_units(
         for indices in (order[first : first + at_once] for first in range(0, len(units), at_once)):
             batch = [units[index] for index in indices]
             trace, at = forward_in_windows(costs.up, way.graph, model, x, batch, way.rules, way.chosen)
-            seeds = listed_seeds(batch, trace.values[way.start.name], np.arange(len(batch)), start)
-            yield Pass(trace, seeds, indices, len(units), at)
+            yield Pass(trace, seeds_of(batch, trace, np.arange(len(batch)), indices), indices, len(units), at)
         return
     at_once = _images_at_once(costs, x, budget)
     for batch_images in (images[first : first + at_once] for first in range(0, len(images), at_once)):
@@ -130,7 +142,7 @@ def by_units(
         indices = np.array([index for index in order if units[index].image in batch_images])
         batch = [units[index] for index in indices]
         rows = np.searchsorted(batch_images, [unit.image for unit in batch])
-        yield Pass(trace, listed_seeds(batch, trace.values[way.start.name], rows, start), indices, len(units))
+        yield Pass(trace, seeds_of(batch, trace, rows, indices), indices, len(units))
 
 
 def pass_of_units(trace: Trace, way: Way, units: Sequence[Unit]) -> Pass:

@@ -93,6 +93,35 @@ def project_units(
         yield indices[layer][group], result
 
 
+def project_profiles(
+    attached: Attachment,
+    x: Float[Tensor, "n c *spatial"],
+    units: Sequence[Unit],
+    profiles: Float[Tensor, "m maps"],
+    *,
+    memory: str | int | None = None,
+) -> Reconstruction:
+    """Signals that start from all feature maps at one position each, carried down.
+
+    Args:
+        attached: the network.
+        x: images, as the model takes them.
+        units: of one layer, or of the classes where that is not a layer: position and image of each signal.
+        profiles: what each signal is on every map, at its position; finite.
+        memory: as in `DeconvNet.project`.
+
+    Returns:
+        A unit for each, in this order, whose channel is None; the activation is that of the unit that was given.
+
+    Raises:
+        As `DeconvNet.project`.
+    """
+    with attached.computing():
+        budget, costs = attached.budget(memory), attached.costs_from(attached.graph(x), units[0].layer)
+        passes = by_units(costs, attached.model, x, units, profiles, budget, "auto")
+        return collected(costs, passes, budget)
+
+
 def check_route(route: object) -> None:
     """Raise ArgumentError unless a route has that name."""
     if not is_one_of(route, get_args(RouteName)):

@@ -30,6 +30,7 @@ class Seeds:
         values: (n, c, *spatial) of the layer as the forward pass gave it; a whole signal is taken from it.
         rows: (m,) which of these each unit belongs to.
         masks: by the index of a seed that starts at many positions at once, where.
+        profiles: where units start from all maps at their position, not from their own alone: the value on each map.
     """
 
     units: tuple[Unit, ...]
@@ -38,6 +39,7 @@ class Seeds:
     values: Float[Tensor, "n *shape"]
     rows: Int[np.ndarray, " m"]
     masks: Mapping[int, Bool[Tensor, "*shape"]] = field(default_factory=dict)
+    profiles: Float[Tensor, "m c"] | None = None
 
     def signal(self, index: int) -> Float[Tensor, "*shape"]:
         """The signal that one unit starts."""
@@ -46,10 +48,12 @@ class Seeds:
         if index in self.masks:
             mask = self.masks[index].to(values)
             return mask * values if self.start == "activation" else mask
-        if unit.channel is None:
+        if unit.channel is None and self.profiles is None:
             return values
         alone = torch.zeros_like(values)
-        if unit.position is None:
+        if self.profiles is not None:
+            alone[(..., *(unit.position or ()))] = self.profiles[index].reshape(alone.shape[:1])
+        elif unit.position is None:
             alone[unit.channel] = values[unit.channel] if self.start == "activation" else 1
         else:
             activation = self.activations[index].abs() if self.start == "activation" else 1
@@ -59,13 +63,15 @@ class Seeds:
     def points(self, indices: Sequence[int]) -> Float[Tensor, "m c *ones"]:
         """The signals of single units, each on its own position alone."""
         axes = self.values.ndim - 2
+        if self.profiles is not None:
+            return self.profiles[list(indices)].reshape(len(indices), -1, *[1] * axes)
         alone = self.values.new_zeros(len(indices), self.values.shape[1], *[1] * axes)
         return self._set(alone, indices, [(0,) * axes] * len(indices))
 
     def signals(self, indices: Sequence[int]) -> Float[Tensor, "m *shape"]:
         """The signals that some of the units start."""
         positions = [self.units[index].position for index in indices]
-        if self.masks or self.values.ndim < 2 or not all(map(self._is_single, indices)):
+        if self.masks or self.profiles is not None or self.values.ndim < 2 or not all(map(self._is_single, indices)):
             return torch.stack([self.signal(index) for index in indices])
         alone = self.values.new_zeros(len(indices), *self.values.shape[1:])
         return self._set(alone, indices, [position or () for position in positions])
@@ -198,10 +204,16 @@ def listed_seeds(units: Sequence[Unit], values: Tensor, rows: np.ndarray, start:
     """One seed for each of the units; where `values` holds one position for each, it is the unit's own."""
     alone = all(length == 1 for length in values.shape[2:])
     at = [
-        (row, unit.channel, *((0,) * (values.ndim - 2) if alone else unit.position or ()))
+        (row, unit.channel, *((0,) * (values.ndim - 2) if alone else unit.position or ()))[: values.ndim]
         for unit, row in zip(units, rows.tolist(), strict=True)
     ]
     return Seeds(tuple(units), values[_columns(at, values)], start, values, rows)
+
+
+def profile_seeds(units: Sequence[Unit], values: Tensor, rows: np.ndarray, profiles: Float[Tensor, "m c"]) -> Seeds:
+    """One seed for each of the units, on all maps at its position; the activations are those of the units."""
+    seeds = listed_seeds(units, values, rows, "one")
+    return replace(seeds, units=tuple(replace(unit, channel=None) for unit in units), profiles=profiles.to(values))
 
 
 def _columns(at: Sequence[tuple[Any, ...]], values: Tensor) -> tuple[Tensor, ...]:

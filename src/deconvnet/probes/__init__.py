@@ -13,16 +13,22 @@ _HOMES: dict[str, str] = {
     "EffectiveField": "effective_field",
     "EffectiveFields": "effective_field",
     "Invariance": "invariance_curves",
+    "Measure": "measure",
+    "Null": "measure",
     "Occlusion": "occlusion",
     "Part": "part_boxes",
     "PartChanges": "correspondence_table",
+    "QuickTrust": "quick_numbers",
     "Responses": "invariance_curves",
     "Transforms": "transforms",
+    "Trust": "trust_result",
     "correspondence": "covered_parts",
     "diagnose": "first_layer",
     "effective_fields": "effective_field",
     "invariance": "feature_distances",
     "occlude": "covered_positions",
+    "quick_trust": "quick",
+    "trust": "trusting",
 }
 
 __all__ = sorted(_HOMES)

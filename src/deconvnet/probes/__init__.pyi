@@ -11,9 +11,15 @@ from deconvnet.probes.feature_distances import invariance as invariance
 from deconvnet.probes.first_layer import diagnose as diagnose
 from deconvnet.probes.invariance_curves import Invariance as Invariance
 from deconvnet.probes.invariance_curves import Responses as Responses
+from deconvnet.probes.measure import Measure as Measure
+from deconvnet.probes.measure import Null as Null
 from deconvnet.probes.occlusion import Occlusion as Occlusion
 from deconvnet.probes.part_boxes import Part as Part
+from deconvnet.probes.quick import quick_trust as quick_trust
+from deconvnet.probes.quick_numbers import QuickTrust as QuickTrust
 from deconvnet.probes.spectrum import Aliasing as Aliasing
 from deconvnet.probes.transforms import Transforms as Transforms
+from deconvnet.probes.trust_result import Trust as Trust
+from deconvnet.probes.trusting import trust as trust
 
 __all__: list[str]

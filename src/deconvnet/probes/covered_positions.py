@@ -1,10 +1,9 @@
 """Occlusion (section 4.2 of the paper): parts of an image are covered, and what the network then gives is noted."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch import Tensor
 from deconvnet._checks import callback, flag, instance
 from deconvnet._errors import ArgumentError, TargetError
 from deconvnet.capture.untouched import ordinary
-from deconvnet.core.finite import all_finite, check_finite, finite_forward
+from deconvnet.core.finite import finite_forward
 from deconvnet.core.graph import Graph, Value
 from deconvnet.engine.activations import as_probabilities
 from deconvnet.engine.attachment import Attachment
@@ -23,16 +22,12 @@ from deconvnet.engine.seeds import checked_indices
 from deconvnet.engine.targets import Output, Targets
 from deconvnet.network import DeconvNet, attached
 from deconvnet.photos.preprocess import Preprocess
+from deconvnet.probes.covered_images import Covered
 from deconvnet.probes.evidence import evidence
 from deconvnet.probes.occluders import Fill, Occluders, filling, occluders
 from deconvnet.probes.occlusion import Occlusion
 from deconvnet.results.reconstruction import Reconstruction
-from deconvnet.windows.changed import Changes
 from deconvnet.windows.cost import RouteName
-from deconvnet.windows.frames import Frames, whole_maps
-from deconvnet.windows.kernels import moved
-
-_CHUNK = 256 * 2**20  # bytes that what is worked on at a time may take: more would leave the processor's caches
 
 
 def occlude(
@@ -109,7 +104,7 @@ def occlude(
         filled, words = filling(fill, image, preprocess)
         asked = _asked(engine, graph, image, layer, channel, targets)
         pictures = net.project(x, asked.layer, channel=list(asked.channels), position="all", memory=memory)
-        covered = _Covered(engine, graph, image, filled, given, asked, route)
+        covered = Covered(engine, graph, image, filled, given, asked.wanted, asked.values, route)
         before, after = asked.before, asked.none(len(given))
         done = 0
         for indices, values in covered.values(engine.budget(memory)):
@@ -207,50 +202,6 @@ def _asked(engine: Attachment, graph: Graph, x: Tensor, layer: Layer | None, cha
     return _Asked(
         name, maps, tuple(dict.fromkeys(channels)), scores, tuple(dict.fromkeys(named)), engine.labels, values
     )
-
-
-class _Covered:
-    """The image with each of its parts covered, run through the network."""
-
-    def __init__(
-        self, engine: Attachment, graph: Graph, x: Tensor, filled: Tensor, given: Occluders,
-        asked: _Asked, route: RouteName,
-    ) -> None:  # fmt: skip
-        size, boxes = np.array(given.size), given.boxes.numpy()
-        low, high = boxes[:, 0].clip(0), np.minimum(boxes[:, 1], size)
-        self._changes = Changes(graph, engine.operations.rows, asked.wanted, low, high, route)
-        self._model, self._x, self._filled, self._given = engine.model, x, filled, given
-        self._source, self._known = graph.input.name, asked.values
-
-    def values(self, budget: int) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
-        """Indices of positions, and what is asked for of each.
-
-        Raises:
-            NotFiniteError: NaN or infinity where a part is covered.
-        """
-        changes = self._changes
-        batches = changes.batches(min(budget, _CHUNK) // self._x.element_size())
-        unchanged = changes.unchanged(self._model, self._x, batches, self._known)
-        for batch in batches:
-            start = self._covered(batch.indices, batch.windows[self._source])
-            values = changes.run(batch, self._model, start, unchanged)
-            if not all(map(all_finite, values.values())):
-                whole = whole_maps(len(batch.indices), self._given.size)
-                covered = self._covered(batch.indices, whole)
-                for i in range(len(covered)):
-                    check_finite(changes.graph, self._model, covered[i : i + 1], frozenset(changes.wanted))
-            yield batch.indices, values
-
-    def _covered(self, indices: np.ndarray, at: Frames) -> Float[Tensor, "m c *window"]:
-        """Windows of the image, each with its part covered."""
-        x, filled = self._x[0], self._filled[0]
-        covered = moved(self._x, whole_maps(1, self._given.size), at, np.zeros(len(indices), dtype=np.int64)).clone()
-        for i, index in enumerate(indices.tolist()):
-            here, mask = self._given.inside(index)
-            part = tuple(slice(s.start - int(c), s.stop - int(c)) for s, c in zip(here, at.low[i], strict=True))
-            every = (slice(None), *here)
-            covered[i][(slice(None), *part)] = torch.where(mask.to(x.device), filled[every], x[every])
-        return covered
 
 
 def _by_class(scores: Tensor) -> Float[Tensor, "n classes"]:

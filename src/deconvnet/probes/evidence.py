@@ -50,18 +50,19 @@ def evidence(
         occluders: what is covered.
     """
     edges = sobel(image.mean(0))  # type: ignore[no-untyped-call]  # scikit-image ships no types
-    edge_sums, centre_sums = occluders.sums(edges), occluders.sums(_gaussian(occluders.size))
+    edge_sums, centre_sums = occluders.sums(edges), occluders.sums(gaussian_in_centre(occluders.size))
     return tuple(
         Evidence(
-            picture=_correlation(drop, occluders.sums(picture)),
+            picture=_correlation(drop, sums),
             edges=_correlation(drop, edge_sums),
             centre=_correlation(drop, centre_sums),
         )
-        for drop, picture in zip(drops.T, pictures, strict=True)
+        for drop, sums in zip(drops.T, occluders.sums(pictures), strict=True)
     )
 
 
-def _gaussian(size: tuple[int, ...]) -> Float[np.ndarray, "*size"]:
+def gaussian_in_centre(size: tuple[int, ...]) -> Float[np.ndarray, "*size"]:
+    """A Gaussian in the centre, which knows nothing of an image."""
     axes = [np.exp(-(((np.arange(n) - (n - 1) / 2) / (_WIDTH * n)) ** 2) / 2) for n in size]
     return np.asarray(np.prod(np.meshgrid(*axes, indexing="ij"), axis=0))
 

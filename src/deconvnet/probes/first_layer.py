@@ -133,6 +133,16 @@ def _scaled(graph: Graph, value: Value, rules: RuleSet, rows: Mapping[str, Opera
     return above[0].output if scales else value
 
 
+def first_filters(net: DeconvNet) -> tuple[str, Float[Tensor, "maps c *kernel"]]:
+    """The first convolution, with the norm that follows it: its name, and its filters as they come down to the pixels.
+
+    Raises:
+        ArgumentError: there is no convolution, or its filters depend on the image, or on all of it.
+    """
+    layer, _ = _layers(net, None)
+    return layer, _filters(net, layer)[1]
+
+
 def _filters(net: DeconvNet, layer: str) -> tuple[LayerInfo, Float[Tensor, "maps c *kernel"], tuple[str, ...]]:
     """The filters of a layer as they come down to the pixels.
 

@@ -1,5 +1,6 @@
 """What one question about a picture came to, and what it is compared with."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,3 +56,11 @@ class Measure:
     nulls: tuple[Null, ...] = ()
     words: str = ""
     why_not: str = ""
+
+
+def outside(value: float, nulls: Iterable[Null]) -> Iterator[tuple[Null, str, str]]:
+    """The nulls that a value lies outside of: each with "more" or "less", and its limits in words."""
+    for null in nulls:
+        side, limits = null.places(value), null.limits
+        if side and limits is not None:
+            yield null, "more" if side > 0 else "less", f"{limits[0]:.2f} to {limits[1]:.2f}"

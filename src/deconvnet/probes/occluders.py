@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deconvnet._checks import as_list, as_number, is_one_of, short, whole_number
 from deconvnet._errors import ArgumentError
-from deconvnet._types import Box
+from deconvnet._types import Box, Index
 from deconvnet.photos.preprocess import Preprocess
 
 FillName: TypeAlias = Literal["mean", "grey", "blur"]
@@ -63,9 +63,27 @@ class Occluders:
         within = tuple(each for each in here if isinstance(each, slice))
         return within, self.shapes[0][part] if self.slid else self.shapes[i][here]
 
-    def sums(self, values: Float[np.ndarray, "*size"]) -> Float[np.ndarray, " p"]:
-        """The sum of values of the image under each position's shape."""
-        return np.array([values[here][mask.numpy()].sum() for here, mask in map(self.inside, range(len(self)))])
+    def sums(self, values: Float[np.ndarray, "*rows_and_size"]) -> Float[np.ndarray, "*rows p"]:
+        """The sum of values of the image under each position's shape; of several images, of each."""
+        parts = []
+        for here, mask in self:
+            index: Index = (..., *here)
+            parts.append(values[index][..., mask.numpy()].sum(-1))
+        return np.stack(parts, -1)
+
+    def within(self, low: Sequence[int], size: tuple[int, ...]) -> "Occluders":
+        """The same, where the image is a part of a larger one.
+
+        Args:
+            low: the part's first pixel.
+            size: of the larger image.
+        """
+        boxes, shapes = self.boxes + torch.tensor(list(low)), self.shapes
+        if not self.slid:
+            larger = shapes.new_zeros(len(shapes), *size)
+            larger[:, *(slice(first, first + length) for first, length in zip(low, self.size, strict=True))] = shapes
+            shapes = larger
+        return Occluders(self.grid, boxes, shapes, size)
 
     def over_pixels(self, values: Float[Tensor, " p"]) -> Float[Tensor, "*size"]:
         """Values of positions on the image: of each pixel the mean over those that cover it; NaN where none does."""

@@ -1,8 +1,8 @@
 """A unit's picture, and the other pictures that it is compared with: all from batched calls of the engine."""
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,21 +13,16 @@ from deconvnet._checks import instance
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Box, Unit
 from deconvnet.core.rules import RuleSet
-from deconvnet.network import DeconvNet
+from deconvnet.engine.project import project_profiles
+from deconvnet.network import DeconvNet, attached
+from deconvnet.probes.draws import generator, other_channels
+from deconvnet.probes.measure import LEAST_DRAWS
+from deconvnet.probes.other_images import Others
+from deconvnet.probes.similarity import array_of
 from deconvnet.results.reconstruction import Reconstruction
 
-
-@dataclass(frozen=True)
-class Others:
-    """Other images that a unit is looked at with.
-
-    Attributes:
-        images: as the model takes them.
-        words: what they are, such as "the other photos of the call".
-    """
-
-    images: Float[Tensor, "n c *size"]
-    words: str
+T = TypeVar("T")
+Array = TypeVar("Array", Tensor, np.ndarray)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +41,8 @@ class Pictured:
         others: other images.
         seed: of all that is drawn at random.
         memory: budget for what is worked on at a time.
+        draws: how many random networks, and other images, numbers are compared with.
+        known: what several measures need, by name.
     """
 
     net: DeconvNet
@@ -57,6 +54,8 @@ class Pictured:
     others: Others
     seed: int = 0
     memory: str | int | None = None
+    draws: int = LEAST_DRAWS
+    known: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     @staticmethod
     def of(
@@ -67,15 +66,16 @@ class Pictured:
         *,
         seed: int = 0,
         memory: str | int | None = None,
+        draws: int = LEAST_DRAWS,
     ) -> "Pictured":
-        """The one unit of a result.
+        """The one unit of a result. If it is silent its picture starts from 1, and is not zero.
 
         Args:
             net: the network that made it.
             x: the images that it was made of.
             result: of one unit or class.
             others: other images.
-            seed, memory: as the attributes.
+            seed, memory, draws: as the attributes.
 
         Raises:
             ArgumentError: it is not of one single unit, not in the pixels, or of no image of `x`.
@@ -97,21 +97,30 @@ class Pictured:
                 "it was made of. Pictures in a layer (to=) cannot be looked at."
             )
         box = result.box(0, "field")
-        own = _numbers(result.whole(0)[box.overlap(result.input_size)[0]])
+        own = array_of(result.whole(0)[box.overlap(result.input_size)[0]])
         image = x[unit.image : unit.image + 1]
         activation = float(result.activations[0])
         alone = replace(unit, image=0)
-        return Pictured(net.with_rules(result.rules), image, alone, box, own, activation, others, seed, memory)
+        pictured = Pictured(
+            net.with_rules(result.rules), image, alone, box, own, activation, others, seed, memory, draws
+        )
+        return pictured if own.any() else replace(pictured, own=pictured.of_units([alone])[0])
 
     @property
     def image(self) -> Float[np.ndarray, "c *field"]:
         """The network's input in the same part."""
-        return _numbers(self.x[0][self._inside])
+        return array_of(self.inside(self.x[0]))
+
+    def once(self, name: Hashable, make: Callable[[], T]) -> T:
+        """What several measures need, made when it is needed first."""
+        if name not in self.known:
+            self.known[name] = make()
+        made: T = self.known[name]
+        return made
 
     def generator(self, name: str) -> torch.Generator:
         """Random numbers for what is named; the same whatever else is drawn."""
-        digest = hashlib.blake2b(f"{self.seed} {name}".encode(), digest_size=7).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+        return generator(self.seed, name)
 
     def of_units(
         self, units: Sequence[Unit], images: Tensor | None = None, net: DeconvNet | None = None
@@ -123,24 +132,28 @@ class Pictured:
             images: the unit's own by default.
             net: another network of the same layers, or the same with other rules.
         """
-        x = self.x if images is None else images
-        drawn = (net or self.net).project(x, self.unit.layer, units=units, start="one", memory=self.memory)
-        inside = self.box.overlap(self.x.shape[2:])[1]
-        return _numbers(drawn.windows[inside])
+        profiles = torch.zeros(len(units), self.maps, dtype=torch.float64)
+        profiles[range(len(units)), [unit.channel or 0 for unit in units]] = 1
+        return self.of_profiles(profiles, units, images, net)
 
-    def of_signal(self, values: Float[Tensor, " maps"], net: DeconvNet | None = None) -> Float[np.ndarray, "c *field"]:
-        """The picture of a signal that starts from a value on each map, at the unit's position.
+    def of_profiles(
+        self,
+        profiles: Float[Tensor, "m maps"],
+        units: Sequence[Unit] | None = None,
+        images: Tensor | None = None,
+        net: DeconvNet | None = None,
+    ) -> Float[np.ndarray, "m c *field"]:
+        """Pictures of signals that start at the unit's position on all maps at once.
 
         Args:
-            values: of each feature map.
-            net: as in `of_units`.
+            profiles: what each signal is on every map; nowhere all zero.
+            units: whose image each one takes its switches from; the unit itself by default.
+            images, net: as in `of_units`.
         """
-        used = net or self.net
-        like = used.activations(self.x, self.unit.layer)[self.unit.layer]
-        start = torch.zeros_like(like)
-        start[(0, slice(None), *(self.unit.position or ()))] = values.to(start)
-        drawn = used.project(self.x, self.unit.layer, start=start, memory=self.memory)
-        return _numbers(drawn.whole(0)[self._inside])
+        x, used = self.x if images is None else images, attached(net or self.net)
+        at = [self.unit] * len(profiles) if units is None else units
+        drawn = project_profiles(used, x, at, profiles, memory=self.memory)
+        return array_of(drawn.windows[self.box.overlap(self.x.shape[2:])[1]])
 
     def under(self, rules: RuleSet) -> Float[np.ndarray, "c *field"]:
         """The unit's picture under other rules."""
@@ -150,7 +163,8 @@ class Pictured:
     @property
     def maps(self) -> int:
         """How many feature maps, or classes, the unit's layer has."""
-        return self.net.layer(self.unit.layer).channels
+        engine = attached(self.net)
+        return engine.costs_from(engine.graph(self.x), self.unit.layer).way.start.maps
 
     def other_channels(self, count: int, name: str) -> list[int]:
         """Some of the layer's other feature maps, or classes, drawn at random, each at most once.
@@ -159,14 +173,15 @@ class Pictured:
             count: how many at most.
             name: of what they are drawn for.
         """
-        order = torch.randperm(self.maps, generator=self.generator(name)).tolist()
-        return [channel for channel in order if channel != self.unit.channel][:count]
+        return other_channels(self.maps, self.unit.channel, count, self.generator(name))
 
     @property
-    def _inside(self) -> tuple[object, ...]:
-        return self.box.overlap(self.x.shape[2:])[0]
+    def named_layer(self) -> str | None:
+        """The unit's layer; None for classes whose scores are not the feature maps of a layer."""
+        value = attached(self.net).graph(self.x).layers.get(self.unit.layer)
+        return None if value is None or len(value.shape) < 2 else self.unit.layer
 
-
-def _numbers(values: Tensor) -> np.ndarray:
-    numbers: np.ndarray = values.detach().cpu().double().numpy()
-    return numbers
+    def inside(self, values: Array) -> Array:
+        """The part of an image's values, whose last axes are its own, where the picture lies."""
+        part: Array = values[self.box.overlap(self.x.shape[2:])[0]]
+        return part

@@ -1,12 +1,14 @@
 """How alike two pictures are: the measures of Adebayo et al. (2018) and the cosine."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 from skimage.feature import hog
 from skimage.metrics import structural_similarity
+from torch import Tensor
 
 _CELL, _LEAST_CELL, _CELLS = 16, 4, 8  # pixels of a HOG cell; in pictures of less than 8 cells a side they shrink
 _WINDOW = 11  # pixels of SSIM's Gaussian window, which smaller pictures do not hold
@@ -45,6 +47,12 @@ def similarity(a: Float[np.ndarray, "c *size"], b: Float[np.ndarray, "c *size"])
     )
 
 
+def array_of(values: Tensor) -> np.ndarray:
+    """A signal as pictures are compared: in float64 on the CPU."""
+    numbers: np.ndarray = values.detach().cpu().double().numpy()
+    return numbers
+
+
 def strength_of(picture: Float[np.ndarray, "c *size"]) -> Float[np.ndarray, "*size"]:
     """The magnitudes of a picture, summed over its channels."""
     total: np.ndarray = np.abs(picture).sum(0)
@@ -62,6 +70,27 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float | None:
     if a.size < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
     return float(spearmanr(a.ravel(), b.ravel()).statistic)
+
+
+def spearmans(a: np.ndarray, others: Iterable[np.ndarray]) -> list[float | None]:
+    """Rank correlation of one signal with each of several; as `spearman`."""
+    own = _ranked(a)
+    ranks = (_ranked(other) for other in others)
+    return [None if own is None or rank is None else float(own @ rank) for rank in ranks]
+
+
+def pearson(a: np.ndarray, b: np.ndarray) -> float | None:
+    """Correlation; None if one side is the same all over."""
+    return cosine(a - a.mean(), b - b.mean()) if a.size > 1 and np.ptp(a) and np.ptp(b) else None
+
+
+def _ranked(a: np.ndarray) -> Float[np.ndarray, " n"] | None:
+    """Ranks less their mean, of length 1; None if they are all the same."""
+    if a.size < 2 or np.ptp(a) == 0:
+        return None
+    ranks: np.ndarray = rankdata(a.ravel())
+    ranks -= ranks.mean()
+    return ranks / np.linalg.norm(ranks)
 
 
 def _scaled(strength: np.ndarray) -> np.ndarray:

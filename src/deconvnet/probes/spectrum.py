@@ -97,6 +97,33 @@ def mean_spectrum(windows: Float[Tensor, "m c *size"]) -> Float[Tensor, "*size"]
     return total / max(count, 1)
 
 
+def mean_spectrum_of_filters(filters: Float[Tensor, "m c *kernel"], size: Sequence[int]) -> Float[Tensor, "*size"]:
+    """As `mean_spectrum` of filters with zeros around them, by one transform of that size for all of them.
+
+    A power spectrum is the transform of a filter's products with itself at every shift, which can be added up before.
+
+    Args:
+        filters: at most as large as `size`.
+        size: in pixels.
+    """
+    values, over = filters.cpu().double(), tuple(range(1, filters.ndim - 1))
+    shifts = [2 * length - 1 for length in filters.shape[2:]]
+    power = torch.fft.fftn(values, s=shifts, dim=tuple(axis + 1 for axis in over)).abs().square().sum(1)
+    energy = math.prod(size) * values.flatten(1).square().sum(1)
+    varying = energy - values.flatten(2).sum(2).square().sum(1)
+    weights = torch.where(varying > 1e-20 * energy, 1 / varying, 0)
+    mean = torch.einsum("m,m...->...", weights, power) / max(int((weights > 0).sum()), 1)
+    products = torch.fft.ifftn(mean).real
+    for axis, (length, count) in enumerate(zip(size, shifts, strict=True)):
+        at = (torch.arange(count) + count // 2) % count - count // 2  # the shifts, in the order of a transform
+        shape = list(products.shape)
+        shape[axis] = length
+        products = torch.zeros(shape, dtype=torch.float64).index_add_(axis, at % length, products)
+    spectrum = torch.fft.fftn(products).real.clamp(min=0)
+    spectrum[(0,) * spectrum.ndim] = 0
+    return spectrum
+
+
 def aliasing(spectrum: Float[Tensor, "*size"], stride: Sequence[float]) -> Aliasing | None:
     """The energy near the grid of a stride, beside that of a smooth spectrum.
 

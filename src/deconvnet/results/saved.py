@@ -186,9 +186,19 @@ def _newer(head: _Head) -> str:
     return f"Install deconvnet {head.deconvnet}, which wrote it, or a newer one: pip install --upgrade deconvnet."
 
 
-def _write(result: Savable, path: Path, *, force: bool) -> Path:
+def check_result_folder(path: Path, *, force: bool) -> Path:
+    """The folder that a result may be saved in; checked before the work that makes it.
+
+    Raises:
+        ArgumentError: it holds anything else, or a result that may not be replaced.
+    """
     folder = result_folder(path, key=MANIFEST, is_result=lambda folder: is_result(folder) or _is_rest(folder))
     check_new([] if force else [folder / MANIFEST])
+    return folder
+
+
+def _write(result: Savable, path: Path, *, force: bool) -> Path:
+    folder = check_result_folder(path, force=force)
     tensors: dict[str, Tensor] = {}
     manifest = {
         "format_version": FORMAT_VERSION, "deconvnet": __version__, "kind": type(result).__name__,

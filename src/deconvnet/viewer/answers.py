@@ -17,6 +17,8 @@ from deconvnet.pictures.numbers import percent
 from deconvnet.probes.correspondence_table import Row
 from deconvnet.probes.covered_parts import correspondence
 from deconvnet.probes.part_boxes import Part
+from deconvnet.probes.quick import quick_trust
+from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.viewer import asks
 from deconvnet.viewer.bench import Arrived, Bench, BenchPhoto
 from deconvnet.viewer.brush import covered, covered_picture, covered_x
@@ -61,6 +63,7 @@ class Answers:
             "unit-steps": (asks.UnitAsk, self._unit_steps), "class": (asks.ClassAsk, self._class),
             "class-steps": (asks.ClassAsk, self._class_steps), "rests-on": (asks.ClassAsk, self._rests_on),
             "seeing": (asks.PixelAsk, self._seeing), "hide": (asks.HideAsk, self._hide),
+            "unit-trust": (asks.UnitAsk, self._unit_trust), "class-trust": (asks.ClassAsk, self._class_trust),
             "correspondence": (asks.MarksAsk, self._correspondence),
         }  # fmt: skip
 
@@ -104,11 +107,18 @@ class Answers:
             ]} for channel in order
         ]}  # fmt: skip
 
-    def _unit(self, ask: asks.UnitAsk, check: Check) -> dict[str, Any]:
-        """A unit's picture."""
+    def _projected(self, ask: asks.UnitAsk) -> Reconstruction:
         name, x = self._bench.layer_name(ask.layer), self._bench.photos[ask.photo].seen.x
         unit = Unit(name, ask.channel, tuple(ask.position), 0)
-        result = self._bench.net_of(ask.rules).project(x, name, units=[unit])
+        return self._bench.net_of(ask.rules).project(x, name, units=[unit])
+
+    def _explained(self, ask: asks.ClassAsk) -> tuple[Reconstruction, Likely]:
+        photo, likely = self._likely(ask)
+        return self._bench.net_of(ask.rules).explain(photo.seen.x, likely.target), likely
+
+    def _unit(self, ask: asks.UnitAsk, check: Check) -> dict[str, Any]:
+        """A unit's picture."""
+        result = self._projected(ask)
         box = result.box(0)
         return {
             "channel": ask.channel,
@@ -121,10 +131,21 @@ class Answers:
 
     def _class(self, ask: asks.ClassAsk, check: Check) -> dict[str, Any]:
         """A class's picture."""
-        photo, likely = self._likely(ask)
-        result = self._bench.net_of(ask.rules).explain(photo.seen.x, likely.target)
+        result, likely = self._explained(ask)
         box = result.box(0, "energy" if likely.position else "none")
         return {"box": corners(box), "picture": webp(signal_picture(result, 0, box)), "notes": result.notes}
+
+    def _unit_trust(self, ask: asks.UnitAsk, check: Check) -> dict[str, Any]:
+        """What a unit's picture rests on."""
+        return self._trust(ask, self._projected(ask))
+
+    def _class_trust(self, ask: asks.ClassAsk, check: Check) -> dict[str, Any]:
+        """What a class's picture rests on."""
+        return self._trust(ask, self._explained(ask)[0])
+
+    def _trust(self, ask: asks.UnitAsk | asks.ClassAsk, result: Reconstruction) -> dict[str, Any]:
+        net, x = self._bench.net_of(ask.rules), self._bench.photos[ask.photo].seen.x
+        return {"line": quick_trust(net, x, result, preprocess=self._bench.loaded.preprocess).line()}
 
     def _looked(self, photo: str, rules: str) -> _Looked:
         net, seen, key = self._bench.net_of(rules), self._bench.photos[photo].seen, (photo, rules)

@@ -64,10 +64,12 @@ class LiveSource {
   }
 
   async steps(photo, shown, layer) {
-    const { passed, words, down, how, ...pictures } = layer
-      ? await this.#ask("unit-steps", photo, { layer: layer.name, channel: shown.channel, position: shown.position, rules: this.rules }, "its steps")
-      : await this.#ask("class-steps", photo, { klass: shown.klass, rules: this.rules }, "its steps");
+    const { passed, words, down, how, ...pictures } = await this.#askAbout("steps", photo, shown, layer, "its steps");
     return { photo: { ...this.#photos[photo], passed, words }, shown: { ...shown, ...pictures }, way: { down, how } };
+  }
+
+  async trust(photo, shown, layer) {
+    return (await this.#askAbout("trust", photo, shown, layer, "what it rests on")).line;
   }
 
   async seeing(photo, row, column, layer) {
@@ -91,6 +93,13 @@ class LiveSource {
 
   #mapsOf(name) {
     return this.#most.get(name) ?? 48;
+  }
+
+  // Asks about a unit, or a class where there is no layer.
+  async #askAbout(what, photo, { channel, position, klass }, layer, words) {
+    const { rules } = this;
+    return layer ? this.#ask(`unit-${what}`, photo, { layer: layer.name, channel, position, rules }, words)
+      : this.#ask(`class-${what}`, photo, { klass, rules }, words);
   }
 
   // Asks about a photo; one that the bench has let go is sent again.

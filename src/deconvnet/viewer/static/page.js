@@ -101,10 +101,14 @@ class Page {
     yield "picture";
     this.#showDetail(photo, layer, chosen, shown, missing);
     this.#showRests(photo, null);
+    this.#showTrust("");
     if (into) bringIntoView(into.list);
     const drawn = await source.steps(state.photo, shown, layer);
     yield "steps";
     this.steps.show(drawn.photo, drawn.shown, drawn.way, layer === null ? shown.label : undefined, this.about.lesson);
+    const trust = await source.trust(state.photo, shown, layer);
+    yield "trust";
+    this.#showTrust(trust);
     const rests = layer === null ? await source.responsible(state.photo, this.state.klass) : null;
     yield "rests";
     this.#showRests(photo, rests);
@@ -139,6 +143,10 @@ class Page {
     this.pictures.show(photo, shown, part, title, layer, map);
     this.repeat.show(this.about, photo, layer, map, shown);
     this.whenShown({ about: this.about, photo, shown, part, title, layer, map });
+  }
+
+  #showTrust(words) {
+    $("trust").textContent = words && `how far to trust it: ${words}`;
   }
 
   #showRests(photo, groups) {

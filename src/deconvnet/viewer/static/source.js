@@ -8,6 +8,7 @@
 //   unit(photo, layer, map, cell)  a unit with its box and picture
 //   klass(photo, index)     a class with its box and picture
 //   steps(photo, shown, layer)     what `Steps` shows of a unit or class that came from these: {photo, shown, way}
+//   trust(photo, shown, layer)     what the picture rests on, in a line; "" where nobody has looked
 //   seeing(photo, row, column, layer)   the units whose pictures hold a pixel: groups of {layer, units}, strongest
 //                           first; more of them of the layer of that name, if it is not null
 //   responsible(photo, index)    the units that a class rests on: the same, those of largest share first
@@ -50,6 +51,10 @@ class EmbeddedSource {
 
   async steps(photo, shown, layer) {
     return { photo: this.#page.photos[photo], shown, way: layer ?? shown };
+  }
+
+  async trust() {
+    return "";
   }
 
   async seeing(photo, row, column) {

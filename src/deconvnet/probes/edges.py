@@ -1,0 +1,11 @@
+"""An image's edges: what a picture that only detects edges would show."""
+
+import numpy as np
+from jaxtyping import Float
+from skimage.filters import sobel
+
+
+def edges_of(image: Float[np.ndarray, "c *size"]) -> Float[np.ndarray, "*size"]:
+    """The magnitude of Sobel's gradient at each pixel: the root of the sum of squares over the channels."""
+    strength: np.ndarray = np.sqrt(sum(sobel(channel) ** 2 for channel in image))
+    return strength

@@ -1,0 +1,139 @@
+"""Does a picture rest on its unit, or on where the image's maxima fell? After Mahendran and Vedaldi (2016)."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+from deconvnet.probes.measure import Measure, Null, outside
+from deconvnet.probes.neighbours import (
+    Draw,
+    in_other_images,
+    in_random_networks,
+    median,
+    neighbours,
+    null_of,
+    pictures_of_others,
+)
+from deconvnet.probes.pictured import Pictured
+from deconvnet.probes.similarity import Similarity, similarity, spearmans
+
+_UNITS = "other units", "Would another unit at this place give the same picture?"
+_NOISE = "noise", "Would noise at this place give the same picture?"
+_IMAGES = "other images", "Is the picture the same with the switches of another image?"
+_RANDOM, _OTHERS, _ITSELF = "random networks", "other images", "this unit with the switches of other images"
+_NAMED = {"cosine": "cosine", "spearman_abs": "rank correlation of strengths", "ssim": "SSIM", "hog": "HOG"}
+_SAME = 1 - 1e-6
+
+
+def other_units(pictured: Pictured) -> Measure:
+    """The median rank correlation of the picture with those of 20 other units at its place.
+
+    `numbers` has the medians of the other measures, and the unit's share: 1 less the value, near 0 where the picture
+    says nothing about its unit. The value stands beside those of a few units in random networks and in other images;
+    and beside the unit's own picture with the switches of other images: if other units' pictures are more like it, then
+    where the image's maxima fell decides more of it than the unit does.
+    """
+    if not pictured.own.any():
+        return Measure(*_UNITS, why_not="the picture is zero everywhere.")
+    if pictured.maps == 1:
+        return Measure(*_UNITS, why_not="the layer has a single feature map.")
+    alike = [similarity(pictured.own, picture) for picture in neighbours(pictured).units]
+    value, numbers = _medians(alike)
+    if value is None:
+        return Measure(*_UNITS, why_not="the pictures are too small, or the same all over.")
+    nulls = _nulls(pictured, "other_units")
+    numbers = (("unit's share", 1 - value), *numbers)
+    return Measure(*_UNITS, value, numbers, nulls, _units_words(value, nulls))
+
+
+def noise(pictured: Pictured) -> Measure:
+    """The median rank correlation of the picture with those of noise: the magnitudes of normal values on all maps.
+
+    A value near 1 says that the picture shows the switches. It stands beside the pictures of other units, of noise in
+    random networks and in other images, and the unit's own with the switches of other images.
+    """
+    if not pictured.own.any():
+        return Measure(*_NOISE, why_not="the picture is zero everywhere.")
+    if pictured.maps == 1:
+        return Measure(*_NOISE, why_not="the layer has a single feature map, so that noise there is the unit.")
+    beside = neighbours(pictured)
+    value, numbers = _medians([similarity(pictured.own, picture) for picture in beside.noise])
+    if value is None:
+        return Measure(*_NOISE, why_not="the pictures are too small, or the same all over.")
+    units = null_of("other units here", spearmans(pictured.own, beside.units))
+    nulls = (*units, *_nulls(pictured, "noise"))
+    return Measure(*_NOISE, value, numbers, nulls, _noise_words(value, nulls))
+
+
+def other_images(pictured: Pictured) -> Measure:
+    """The median rank correlation of the picture with those that have the switches of other images.
+
+    It is 1 where nothing below the unit remembers the image. It stands beside the same in random networks.
+    """
+    if not pictured.own.any():
+        return Measure(*_IMAGES, why_not="the picture is zero everywhere.")
+    if not len(pictured.others):
+        return Measure(*_IMAGES, why_not="there are no other images.")
+    pictures = pictures_of_others(pictured)
+    value, numbers = _medians([similarity(pictured.own, picture) for picture in pictures])
+    if value is None:
+        return Measure(*_IMAGES, why_not="the pictures are too small, or the same all over.")
+    nulls = null_of(_RANDOM, (draw.other_image for draw in in_random_networks(pictured)))
+    numbers = (*numbers, ("images", float(len(pictures))))
+    return Measure(*_IMAGES, value, numbers, nulls, _images_words(value, nulls))
+
+
+def _medians(alike: Sequence[Similarity]) -> tuple[float | None, tuple[tuple[str, float], ...]]:
+    """The median rank correlation, and the medians of the other measures of similarity."""
+    values = {field.name: median(getattr(each, field.name) for each in alike) for field in fields(Similarity)}
+    value = values.pop("spearman")
+    return value, tuple((_NAMED[name], number) for name, number in values.items() if number is not None)
+
+
+def _nulls(pictured: Pictured, what: str) -> tuple[Null, ...]:
+    """What random networks and other images give, and how alike the unit's own pictures in other images are."""
+    images: Sequence[Draw] = in_other_images(pictured)
+    return (
+        *null_of(_ITSELF, (draw.other_image for draw in images)),
+        *null_of(_RANDOM, (getattr(draw, what) for draw in in_random_networks(pictured))),
+        *null_of(_OTHERS, (getattr(draw, what) for draw in images)),
+    )
+
+
+def _units_words(value: float, nulls: Sequence[Null]) -> str:
+    said = []
+    for null, more, between in outside(value, nulls):
+        if null.name == _ITSELF:
+            decides = {
+                "more": "Where the image's maxima fell decides more of this picture than the unit does",
+                "less": "The unit decides more of this picture than where the image's maxima fell",
+            }[more]
+            said.append(
+                f"{decides}: the pictures of other units here are {more} like it (rank correlation {value:.2f}) than "
+                f"its own with the switches of other images ({between})."
+            )
+        else:
+            said.append(
+                f"Other units here look {more} like it ({value:.2f}) than at this place in {null.name} ({between})."
+            )
+    return " ".join(said)
+
+
+def _noise_words(value: float, nulls: Sequence[Null]) -> str:
+    said: dict[str, list[str]] = {}
+    for null, more, between in outside(value, nulls):
+        at = "at this place in " if null.name in (_RANDOM, _OTHERS) else ""
+        said.setdefault(more, []).append(f"{at}{null.name} ({between})")
+    if not said:
+        return ""
+    than = "; ".join(f"{more} than {' and '.join(nulls)}" for more, nulls in said.items())
+    return f"Noise at this place gives a picture like this one (rank correlation {value:.2f}): {than}."
+
+
+def _images_words(value: float, nulls: Sequence[Null]) -> str:
+    if value > _SAME:
+        return "This picture does not depend on the image: with the switches of other images it is the same."
+    return " ".join(
+        f"With the switches of other images the picture is {more} like itself (rank correlation {value:.2f}) than in "
+        f"{null.name} ({between})."
+        for null, more, between in outside(value, nulls)
+    )

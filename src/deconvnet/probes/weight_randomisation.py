@@ -1,0 +1,114 @@
+"""Whether a picture uses what the network has learned: its layers get random weights (Adebayo et al. 2018)."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from itertools import pairwise
+
+import numpy as np
+
+from deconvnet._errors import ArgumentError
+from deconvnet.probes.measure import Measure
+from deconvnet.probes.pictured import Pictured
+from deconvnet.probes.random_twin import Stage, randomised, stages
+from deconvnet.probes.similarity import Similarity, similarity
+
+_STEPS = 16  # at most; in deeper networks several layers get random weights at a time
+_CASCADE = "random from above", "How soon does the picture change when layer after layer gets random weights?"
+_ALONE = "one layer random", "Which layer's weights does the picture depend on?"
+_METRICS = tuple(field.name for field in fields(Similarity))
+
+
+def cascade(pictured: Pictured) -> dict[str, Similarity]:
+    """How alike the picture stays when the unit's layer gets random weights, then the one below it as well, and so on.
+
+    Returns:
+        By the name of the lowest layer that is random, the unit's own first; at most 16, the last with all random.
+
+    Raises:
+        ArgumentError: there are no weights to draw below the unit.
+    """
+    steps = _steps(stages(pictured.net, pictured.unit.layer))[::-1]
+    chosen: tuple[Stage, ...] = ()
+    curve = {}
+    for step in steps:
+        chosen += step
+        curve[step[0].name] = _like(pictured, chosen)
+    return curve
+
+
+def one_by_one(pictured: Pictured) -> dict[str, Similarity]:
+    """How alike the picture stays when each layer alone gets random weights; as `cascade`."""
+    steps = _steps(stages(pictured.net, pictured.unit.layer))[::-1]
+    return {step[0].name: _like(pictured, step) for step in steps}
+
+
+def random_from_above(pictured: Pictured) -> Measure:
+    """The area under the curve of `cascade`, from 1 with no layer random to all: 1 for a picture that never changes.
+
+    `value` is of the rank correlation of the signed signals; `numbers` has the areas of the other measures and the
+    curve itself.
+    """
+    try:
+        curve = cascade(pictured)
+    except ArgumentError as reason:
+        return Measure(*_CASCADE, why_not=str(reason))
+    areas = {name: _area([getattr(each, name) for each in curve.values()]) for name in _METRICS}
+    value = areas["spearman"]
+    if value is None:
+        return Measure(*_CASCADE, why_not="the picture, or one of a random network, is the same all over.")
+    numbers = {f"area, {name}": area for name, area in areas.items() if name != "spearman"}
+    numbers |= {f"down to {layer}": alike.spearman for layer, alike in curve.items()}
+    return Measure(*_CASCADE, value, _defined(numbers))
+
+
+def one_layer_random(pictured: Pictured) -> Measure:
+    """The mean of `one_by_one`.
+
+    `value` is of the rank correlation of the signed signals. `numbers` has each layer, all measures of the first layer
+    alone, and what becomes of the picture when all layers above the unit are random: exactly 1, for it does not use
+    them.
+    """
+    try:
+        curve, above = one_by_one(pictured), _above(pictured)
+    except ArgumentError as reason:
+        return Measure(*_ALONE, why_not=str(reason))
+    found = [alike.spearman for alike in curve.values() if alike.spearman is not None]
+    if not found:
+        return Measure(*_ALONE, why_not="the picture, or those of random layers, are the same all over.")
+    numbers = {f"{layer} alone": alike.spearman for layer, alike in curve.items()}
+    first = list(curve)[-1]
+    numbers |= {f"{first} alone, {name}": getattr(curve[first], name) for name in _METRICS if name != "spearman"}
+    if above is not None:
+        numbers["layers above the unit"] = above.spearman
+    return Measure(*_ALONE, float(np.mean(found)), _defined(numbers))
+
+
+def _above(pictured: Pictured) -> Similarity | None:
+    """How alike the picture stays when the layers that the unit does not see are random; None if there are none."""
+    own = {stage.name for stage in stages(pictured.net, pictured.unit.layer)}
+    above = tuple(stage for stage in stages(pictured.net) if stage.name not in own)
+    return _like(pictured, above) if above else None
+
+
+def _like(pictured: Pictured, chosen: Sequence[Stage]) -> Similarity:
+    twin = randomised(pictured.net, chosen, pictured.seed)
+    (picture,) = pictured.of_units([pictured.unit], net=twin)
+    return similarity(pictured.own, picture)
+
+
+def _steps(chosen: Sequence[Stage]) -> list[tuple[Stage, ...]]:
+    """Layers in a few groups of neighbours, as even as may be."""
+    count = min(len(chosen), _STEPS)
+    ends = [len(chosen) * i // count for i in range(count + 1)]
+    return [tuple(chosen[first:last]) for first, last in pairwise(ends)]
+
+
+def _area(curve: Sequence[float | None]) -> float | None:
+    """The mean height of a curve that starts at 1; None if it is not defined all along."""
+    heights = [1.0, *(np.nan if height is None else height for height in curve)]
+    area = float(np.trapezoid(heights, dx=1 / (len(heights) - 1)))
+    return None if np.isnan(area) else area
+
+
+def _defined(numbers: dict[str, float | None]) -> tuple[tuple[str, float], ...]:
+    return tuple((name, number) for name, number in numbers.items() if number is not None)
