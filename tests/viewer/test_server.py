@@ -89,8 +89,9 @@ def test_a_class_is_answered_with_its_picture_its_steps_and_the_units_that_it_re
 
 def test_what_a_picture_rests_on_is_answered_in_a_line(client, photo, bench):
     x, preprocess = bench.photos[photo["key"]].seen.x, bench.loaded.preprocess
-    unit = {"photo": photo["key"], "layer": "relu2", "channel": 4, "position": [3, 5], "rules": "guided"}
-    result = bench.nets["guided"].project(x, "relu2", channel=4, position=(3, 5))
+    result = bench.nets["guided"].project(x, "relu2", channel=4)
+    unit = {"photo": photo["key"], "layer": "relu2", "channel": 4, "position": result.units[0].position,
+            "rules": "guided"}  # fmt: skip
     line = quick_trust(bench.nets["guided"], x, result, preprocess=preprocess).line()
     assert ask(client, "unit-trust", unit).json() == {"line": line}
     answer = ask(client, "class-trust", {"photo": photo["key"], "klass": 0, "rules": "deconvnet"}).json()
