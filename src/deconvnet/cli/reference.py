@@ -44,7 +44,7 @@ deconvnet responsible sample:rocket --target "golf ball" --rules gradient -o roc
 """,
     "serve": """\
 deconvnet serve
-deconvnet serve --model torchvision:squeezenet1_1 --open
+deconvnet serve --model torchvision:squeezenet1_1 --open-browser
 deconvnet serve atlas --model torchvision:vgg16
 deconvnet serve atlas --pages-only --host 0.0.0.0 --port 9000
 """,

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 def serve(
     atlas: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="ATLAS", help="Folder of an atlas, whose pages are served as well.", show_default="none"
-        ),
+        typer.Argument(metavar="DIR", help="Folder of an atlas, whose pages are served as well.", show_default="none"),
     ] = None,
     port: Annotated[
         int, typer.Option("--port", help="Port to listen on; 0 for any that is free.", min=0, max=65535)
@@ -36,16 +34,16 @@ def serve(
         ),
     ] = None,
     pages_only: Annotated[
-        bool, typer.Option("--pages-only", help="Serve the pages of ATLAS alone, and load no network.")
+        bool, typer.Option("--pages-only", help="Serve the pages of the atlas alone, and load no network.")
     ] = False,
-    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    open_browser: Annotated[bool, typer.Option("--open-browser", help="Open the page in the browser.")] = False,
     *,
     flags: o.ModelFlags,
 ) -> None:
     """Serve a bench in the browser: drop a photo, and click through its classes, layers, feature maps and units.
 
     Each picture is computed when it is asked for. Photos stay in the memory of this machine and are not written. With
-    ATLAS, the pages of its site are served as well, each made when it is opened. Ctrl-C ends it.
+    DIR, the pages of its site are served as well, each made when it is opened. Ctrl-C ends it.
     """
     from deconvnet.viewer.server import serve as serve_routes
 
@@ -82,7 +80,7 @@ def _routes(
         spec = opened.manifest.model.spec
     if pages_only:
         if atlas is None:
-            raise ArgumentError("--pages-only needs the folder of an atlas: deconvnet serve ATLAS --pages-only.")
+            raise ArgumentError("--pages-only needs the folder of an atlas: deconvnet serve DIR --pages-only.")
         return routes, f"The atlas {str(atlas)!r}"
     network = open_network(flags)
     if atlas is not None and spec != network.loaded.spec:

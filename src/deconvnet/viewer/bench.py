@@ -14,9 +14,9 @@ from deconvnet.capture.untouched import unwrap
 from deconvnet.core.rules import RULE_SETS
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet, attached, layers_of
-from deconvnet.photos.photo import SAMPLES, Photo, decode_photo, load_photo
+from deconvnet.photos.photo import SAMPLES, Photo, PhotoLike, decode_photo, load_photo
 from deconvnet.viewer.images import photo_pictures
-from deconvnet.viewer.look import Seen, shown_layers
+from deconvnet.viewer.look import Seen, short_name, shown_layers
 from deconvnet.viewer.photo_store import PhotoStore
 from deconvnet.viewer.repeat import flags, setup, source, title
 from deconvnet.viewer.select import Likely, likeliest
@@ -142,8 +142,16 @@ class Bench:
         """
         if name not in SAMPLES:
             raise ArgumentError(f"{short(name)} is not a sample photo. The samples are {', '.join(SAMPLES)}.")
-        name = f"sample:{name}"
-        return self._arrived(load_photo(name), name, name)
+        return self.take(f"sample:{name}")
+
+    def take(self, photo: PhotoLike) -> Arrived:
+        """A photo of the user's own, from anything that `load_photo` takes.
+
+        Raises:
+            PhotoError, ArgumentError: it cannot be used.
+        """
+        loaded_photo = self.loaded.preprocess.read(photo)
+        return self._arrived(loaded_photo, short_name(photo, loaded_photo), source(photo))
 
     def put(self, arrived: Arrived, visitor: str = "") -> dict[str, Any]:
         """Run the network on a photo, and hold it.

@@ -45,7 +45,7 @@ class BenchRoutes:
         self._turns, self._decodes = Turns(), asyncio.Semaphore(_DECODES)
         self._photos = Uploads(min(_UPLOAD, largest()), _UPLOADS)
         self._asks = Uploads(_ASK, 64 * _ASK)
-        self._page = bench_html(bench.title, bench.about(), beside).encode()
+        self._page = bench_html(bench.title, bench.about(), beside=beside).encode()
         self._files = {name: static_text(name).encode() for name in (*BENCH_SCRIPTS, *BENCH_STYLES)}
         self.routes = [
             Route("/", self._get_page, methods=["GET"]),

@@ -3,8 +3,8 @@
 class BenchPage {
   #started = false;
 
-  constructor(about) {
-    this.bench = new HttpBench((words) => ($("doing").textContent = words));
+  constructor(about, bench) {
+    this.bench = Object.assign(bench, { tell: (words) => ($("doing").textContent = words) });
     this.source = new LiveSource(this.bench, about);
     this.compare = new Compare();
     this.brush = new Brush((dabs) => this.#hide(dabs), (photo) => this.#look(photo));
@@ -112,5 +112,3 @@ class BenchPage {
     }
   }
 }
-
-new BenchPage(JSON.parse($("data").textContent)).start();

@@ -1,7 +1,11 @@
 // A source that asks a bench; see source.js for what a source is. Needs source.js.
 //
-// Each choice of the visitor is a turn: requests of an earlier one are given up, here and by the bench. `ask(what,
-// question)` gives the bench's answer to a question; `send(file)` and `sample(name)` bring a photo.
+// A bench has these methods; all but `begin` return a promise, and fail with a SourceError:
+//   ask(what, question, words)   its answer to a question; `words` say what is being computed
+//   sample(name), send(file)     a photo that was brought, as the bench describes it
+//   photos()                     those that this visitor brought before
+//   begin()                      something else was chosen: what was asked before is given up
+// It calls `tell(words)` with what is being computed, "" when nothing is.
 
 class LiveSource {
   #photos = []; // what the bench says of each, with its file, in case the bench has no more room for it
@@ -115,65 +119,4 @@ class LiveSource {
       return await ask();
     }
   }
-}
-
-// A bench behind the address that this page came from.
-class HttpBench {
-  #turn = Date.now();
-  #given = new AbortController();
-  visitor = visitorOf(sessionStorage);
-
-  // `tell(words)` says what is being computed; "" when nothing is.
-  constructor(tell) {
-    this.tell = tell;
-  }
-
-  begin() {
-    this.#turn += 1;
-    this.#given.abort();
-    this.#given = new AbortController();
-  }
-
-  async photos() {
-    return (await this.#fetch("/photos", { method: "GET" })).photos;
-  }
-
-  async ask(what, question, words) {
-    return this.#fetch(`/ask/${what}`, json(question), words, this.#given.signal);
-  }
-
-  async sample(name) {
-    return this.#fetch("/samples", json({ sample: name }), `the classes of ${name}`);
-  }
-
-  async send(file) {
-    const headers = { "X-Name": encodeURIComponent(file.name ?? "photo") };
-    return this.#fetch("/photos", { method: "POST", body: file, headers }, `the classes of ${file.name ?? "the photo"}`);
-  }
-
-  async #fetch(address, options, words = "", signal = undefined) {
-    const headers = { ...options.headers, "X-Visitor": this.visitor, "X-Turn": String(this.#turn) };
-    this.tell(words && `computing ${words} …`);
-    try {
-      const response = await fetch(address, { ...options, headers, signal });
-      const answer = await response.json();
-      if (response.ok) return answer;
-      throw Object.assign(new SourceError(answer.error), { gone: answer.gone });
-    } catch (fault) {
-      if (fault instanceof SourceError) throw fault;
-      throw new SourceError(fault.name === "AbortError" ? "something newer was asked for" : "the bench does not answer: is it still running?");
-    } finally {
-      if (!signal?.aborted) this.tell("");
-    }
-  }
-}
-
-const json = (value) => ({ method: "POST", body: JSON.stringify(value), headers: { "Content-Type": "application/json" } });
-
-// A name that only this tab has, so that it finds its photos again when it is loaded anew.
-function visitorOf(storage) {
-  const made = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  const visitor = storage.getItem("visitor") ?? made();
-  storage.setItem("visitor", visitor);
-  return visitor;
 }

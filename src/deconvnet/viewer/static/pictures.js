@@ -11,7 +11,7 @@ class Pictures {
       else this.#pick((a, b) => Math.hypot(a - y, b - x));
     });
     $("map").addEventListener("keydown", (event) => {
-      const [y, x] = this.cell.position;
+      const [y, x] = this.at;
       const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
       if (move && this.layer.every) {
         event.preventDefault();
@@ -27,7 +27,7 @@ class Pictures {
 
   // `shown` is a unit, or a class where there is no layer.
   show(photo, shown, part, words, layer, map) {
-    Object.assign(this, { layer, map, cell: layer && shown });
+    Object.assign(this, { layer, map, cell: layer && shown, at: shown.position });
     $("pictures").classList.toggle("of-part", part);
     $("pictures").classList.toggle("two", !part && !photo.whole);
     $("projection").src = webp(shown.picture);
@@ -62,9 +62,13 @@ class Pictures {
       : `map ${map.channel}: its framed unit has a picture`;
   }
 
+  // The frame moves at once, so that keys may be pressed faster than pictures come.
   #choose(...position) {
-    const inside = position.map((at, axis) => Math.min(Math.max(at, 0), this.layer.size[axis] - 1));
-    if (inside.join() !== this.cell.position.join()) this.choose({ position: inside });
+    const inside = position.map((at, axis) => Math.min(Math.max(at, 0), this.layer.size[axis] - 1)), [y, x] = inside;
+    if (inside.join() === this.at.join()) return;
+    this.at = inside;
+    place($("map-frames").querySelector(".chosen"), [y, x, y + 1, x + 1], ...this.layer.size);
+    this.choose({ position: inside });
   }
 
   #pick(distance) {
