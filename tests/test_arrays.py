@@ -19,7 +19,11 @@ def test_arrays_and_their_text_come_back(tmp_path):
 def test_tensors_come_back_whatever_their_type_and_memory(tmp_path):
     whole = torch.arange(12.0).view(3, 4)
     tensors = {"a": whole, "turned": whole.T, "part": whole[1:, ::2], "narrow": whole.bfloat16(), "none": whole[:0]}
-    tensors |= {"one": torch.tensor(True), "grown": whole.clone().requires_grad_()}
+    tensors |= {
+        "column of one": whole[:1, ::2][:, :1].T,
+        "one": torch.tensor(True),
+        "grown": whole.clone().requires_grad_(),
+    }
     write_tensors(tmp_path / "file", "their text", tensors)
     text, found = read_tensors(tmp_path / "file")
     assert text == "their text" == read_text(tmp_path / "file") and found.keys() == tensors.keys()

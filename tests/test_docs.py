@@ -17,6 +17,7 @@ import torch
 from typer.main import get_command
 
 import deconvnet
+import deconvnet.captum_api
 import deconvnet.learn
 import deconvnet.probes
 import deconvnet.training
@@ -26,7 +27,7 @@ from deconvnet.cli.reference import name_of, reference
 from deconvnet.core import listing
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = [deconvnet, deconvnet.learn, deconvnet.probes, deconvnet.training]
+PACKAGES = [deconvnet, deconvnet.captum_api, deconvnet.learn, deconvnet.probes, deconvnet.training]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 

@@ -37,6 +37,7 @@ def here(monkeypatch, tmp_path) -> Path:
 # ---- the fuzzer
 
 
+@pytest.mark.slow
 def test_faults_of_every_sort_are_found_and_the_tries_go_on():
     found: dict[str, str] = {}
     names = ("raises", "differs", "fills", "dies", "hangs", "forgets", "passes")

@@ -15,7 +15,7 @@ from deconvnet._checks import as_index
 from deconvnet.capture import trace
 from deconvnet.core.graph import Graph
 
-FUNCTIONS = {"watch", "progress", "loader"}  # what a function of the user's raises is the user's own
+FUNCTIONS = {"watch", "progress", "loader", "neuron_selector"}  # what a function of the user's raises is the user's own
 PYTHON_S_OWN = re.compile(r"missing \d+ required|unexpected keyword|positional argument")
 
 

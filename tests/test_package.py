@@ -10,6 +10,7 @@ from zipfile import ZipFile
 import pytest
 
 import deconvnet
+import deconvnet.captum_api
 import deconvnet.learn
 import deconvnet.probes
 import deconvnet.training
@@ -17,7 +18,7 @@ from deconvnet import _errors
 
 SOURCE = Path(deconvnet.__file__).parent
 ROOT = SOURCE.parent.parent
-PACKAGES = [deconvnet, deconvnet.learn, deconvnet.probes, deconvnet.training]
+PACKAGES = [deconvnet, deconvnet.captum_api, deconvnet.learn, deconvnet.probes, deconvnet.training]
 
 
 def run_python(code: str, *, path: Path = SOURCE.parent) -> str:

@@ -114,7 +114,11 @@ def tensor_content(tensor: "Tensor") -> memoryview:
     """The bytes of a tensor on the CPU."""
     import torch
 
-    raw = tensor.contiguous().reshape(-1).view(torch.uint8) if tensor.numel() else torch.empty(0, device="cpu")
+    if not tensor.numel():
+        return memoryview(b"")
+    flat = tensor.contiguous().reshape(-1)
+    # a single number may have any stride and still count as contiguous, and is then not read as bytes
+    raw = flat.as_strided(flat.shape, (1,)).view(torch.uint8)
     return raw.numpy().data
 
 

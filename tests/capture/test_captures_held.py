@@ -33,7 +33,7 @@ BRANCHES = {
 }
 
 
-@pytest.mark.sampled(every=2)
+@pytest.mark.sampled(every=4)
 @pytest.mark.parametrize(
     "doubles",
     [

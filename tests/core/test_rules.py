@@ -21,7 +21,7 @@ from deconvnet import DeconvNet, UnsupportedOperationError
 # every network, every layer, every rule set ---------------------------------------------------------
 
 
-@pytest.mark.sampled(every=2)
+@pytest.mark.sampled(every=4)
 @every_network
 @pytest.mark.parametrize(
     ("rules", "way"),

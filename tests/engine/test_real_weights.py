@@ -45,7 +45,7 @@ def carried_down(model: nn.Module, x: Tensor, picked) -> Tensor:
     return signal
 
 
-@pytest.mark.parametrize("name", ["SqueezeNet", "GoogLeNet"])
+@pytest.mark.parametrize("name", ["SqueezeNet", pytest.param("GoogLeNet", marks=pytest.mark.slow)])
 def test_a_photo_is_explained_as_the_paper_does(name: str):
     one = loaded(name)
     (photo,) = (Path(DATA) / "imagenet1000").glob("0001_*.jpg")

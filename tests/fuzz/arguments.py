@@ -19,7 +19,19 @@ from PIL import Image
 from torch import nn
 
 import deconvnet
-from deconvnet import Atlas, Box, DeconvNet, DeconvNetError, Preprocess, RuleSet, Unit, learn, probes, training
+from deconvnet import (
+    Atlas,
+    Box,
+    DeconvNet,
+    DeconvNetError,
+    Preprocess,
+    RuleSet,
+    Unit,
+    captum_api,
+    learn,
+    probes,
+    training,
+)
 from fuzz import runs
 
 _PYTHONS_OWN = re.compile(r"missing \d+ required|unexpected keyword|positional argument|multiple values for")
@@ -98,7 +110,7 @@ def _calls() -> dict[str, tuple[Callable[..., Any], Usual]]:
     """What is called, and for each argument values that are usual."""
     return {
         **_of_networks(), **_of_occlusion(), **_of_diagnosis(), **_of_results(), **_of_photos(), **_of_atlases(),
-        **_of_learning(), **_of_training(), **_of_moved_and_covered(),
+        **_of_learning(), **_of_training(), **_of_captum_api(), **_of_moved_and_covered(),
     }  # fmt: skip
 
 
@@ -393,6 +405,21 @@ def _of_learning() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "singles_and_doubles": (learn.singles_and_doubles, {"channels": (2, 3), "maps": (None, 3)}),
         "save_net": (learn.save_net, {"net": (net,), **path, "about": (None, {"x": 1})}),
         "load_net": (learn.load_net, {"path": (learned.folder / "learned.safetensors",)}),
+    }  # fmt: skip
+
+
+def _of_captum_api() -> dict[str, tuple[Callable[..., Any], Usual]]:
+    net, _ = runs.network()
+    x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    images: Usual = {"inputs": (x, (x,)), "target": (1, [0, 1], torch.tensor([0, 1]))}
+    units: Usual = {"inputs": (x, (x,)), "neuron_selector": ((1, 2, 3), (slice(2), 1, 1))}
+    return {
+        "Deconvolution": (captum_api.Deconvolution(net.model).attribute, images),
+        "GuidedBackprop": (captum_api.GuidedBackprop(net.model).attribute, images),
+        "NeuronDeconvolution": (captum_api.NeuronDeconvolution(net.model, "1").attribute, units),
+        "Captum's Occlusion": (captum_api.Occlusion(net.model).attribute, {
+            **images, "sliding_window_shapes": ((3, 4, 4),), "strides": (4, (3, 4, 4)), "baselines": (None, 0.5),
+        }),
     }  # fmt: skip
 
 

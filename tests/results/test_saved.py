@@ -18,10 +18,25 @@ from torch import Tensor
 import deconvnet
 from deconvnet import ArgumentError, DeconvNetError, Preprocess, Reconstruction, ResponsibleMaps, Unit
 from deconvnet._arrays import read_tensors, write_tensors
+from deconvnet.opening import _KINDS
 from deconvnet.results import saved
 from deconvnet.results.saved import ARRAYS, MANIFEST, Savable, read_result
 
 OLD = Path(__file__).parent / "saved"
+EXAMPLES = {
+    "Comparison": "<Comparison of a and b: 4 pairs of units>",
+    "Correspondence": "<Correspondence: corner, middle in 2 photos at '4'>",
+    "Diagnosis": "<Diagnosis of '0': 4 filters of 3x5x5 over 3 photos>",
+    "EffectiveFields": "<EffectiveFields: 4 15 pixels wide>",
+    "Invariance": "<Invariance: 3 photos, translation, scale, rotation at '1', '4'>",
+    "Occlusion": "<Occlusion: 8x8 at 3x3 positions on 28x28, 1 map of layer '4', 1 class>",
+    "Reconstruction": "<Reconstruction: 4 units of layer '1' on 1x8x8, rules: deconvnet>",
+    "Responsible": "<Responsible: 4 units of layer '1' that the classes of 2 images rest on, rules: deconvnet>",
+    "ResponsibleMaps": "<ResponsibleMaps: 4 maps of '1' over 2 photos>",
+    "Snapshot": "<Snapshot after epoch 1: 2 maps of '1'>",
+    "Snapshots": "<Snapshots of '1' after epochs 1, 2>",
+    "Steps": "<Steps of map 1 at row 0, column 1: activation 1.47 of '2', 4 of them>",
+}  # what the stored results say of themselves
 every_kind = pytest.mark.parametrize("kind", ["Reconstruction", "Responsible", "Steps", "Comparison"])
 
 
@@ -92,6 +107,16 @@ def test_what_version_1_wrote_is_opened():
     assert len(responsible) == 4 and responsible.notes[0] == "The softmax at the output was skipped."
     assert comparison.names == ("a", "b") and len(comparison) == 4
     assert torch.equal(comparison.a.windows, r.windows) and torch.equal(comparison.b.windows, responsible.units.windows)
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+def test_of_every_kind_an_example_is_stored_and_opened_and_saved_again(kind: str, tmp_path: Path):
+    stored = OLD / "version-1" / kind
+    opened = deconvnet.open(stored)
+    assert type(opened).__name__ == kind
+    assert repr(opened) == EXAMPLES[kind]
+    again = deconvnet.open(opened.save(tmp_path / "again"))
+    assert_same(again, opened)
 
 
 def test_an_older_version_is_read_step_by_step(folder: Path, live, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

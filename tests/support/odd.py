@@ -32,6 +32,7 @@ from deconvnet import (
     StepDown,
     Steps,
     Unit,
+    captum_api,
     learn,
     probes,
     training,
@@ -113,7 +114,7 @@ def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]
 
 def public_names() -> Iterator[str]:
     """Every public function and class of the package and those in it, and their public methods."""
-    for package in (deconvnet, learn, probes, training):
+    for package in (deconvnet, captum_api, learn, probes, training):
         prefix = "" if package is deconvnet else package.__name__.removeprefix("deconvnet.") + "."
         for name in package.__all__:
             value = getattr(package, name)
@@ -155,6 +156,7 @@ def good_calls(folder: Path) -> dict[str, Call]:
         **_of_atlases(net, loaded, photo, folder),
         **_of_learning(photo, folder),
         **_of_training(net, x, folder),
+        **_of_captum_api(model, x),
     }
 
 
@@ -426,6 +428,23 @@ def _of_training(net: DeconvNet, x: torch.Tensor, folder: Path) -> dict[str, Cal
         "training.Convergence.figure": Call(snapshots.convergence.figure),
         "training.Convergence.to_frame": Call(snapshots.convergence.to_frame),
     }
+
+
+def _of_captum_api(model: nn.Module, x: torch.Tensor) -> dict[str, Call]:
+    of_class, of_unit = {"inputs": x, "target": 1}, {"inputs": x, "neuron_selector": (1, 2, 3)}
+    window = {"sliding_window_shapes": (3, 4, 4), "strides": 4}
+    calls: dict[str, Call] = {}
+    for name in ("Deconvolution", "GuidedBackprop"):
+        kind = getattr(captum_api, name)
+        calls[name] = Call(kind, {"model": model})
+        calls[f"{name}.attribute"] = Call(kind(model).attribute, of_class)
+    for name in ("NeuronDeconvolution", "NeuronGuidedBackprop"):
+        kind = getattr(captum_api, name)
+        calls[name] = Call(kind, {"model": model, "layer": model[1]})
+        calls[f"{name}.attribute"] = Call(kind(model, model[1]).attribute, of_unit)
+    calls["Occlusion"] = Call(captum_api.Occlusion, {"forward_func": model})
+    calls["Occlusion.attribute"] = Call(captum_api.Occlusion(model).attribute, {**of_class, **window})
+    return {f"captum_api.{name}": call for name, call in calls.items()}
 
 
 def _of_learning(photo: np.ndarray, folder: Path) -> dict[str, Call]:

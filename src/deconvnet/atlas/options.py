@@ -13,6 +13,7 @@ import PIL
 import pyarrow as pa
 import torch
 
+from deconvnet._arrays import tensor_content
 from deconvnet._checks import callback, flag, instance, is_one_of, short, whole_number
 from deconvnet._errors import ArgumentError
 from deconvnet._memory import check_fits, in_bytes
@@ -266,7 +267,7 @@ def weights_hash(model: torch.nn.Module) -> str:
     for name, tensor in model.state_dict().items():
         if isinstance(tensor, torch.Tensor):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+            digest.update(tensor_content(tensor.detach().cpu()))
     return digest.hexdigest()
 
 

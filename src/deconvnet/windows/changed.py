@@ -122,7 +122,7 @@ class Changes:
         return Frames(np.minimum(low, np.array(size) - longest), tuple(longest.tolist()))
 
     def unchanged(
-        self, model: nn.Module, x: Float[Tensor, "1 c *size"], batches: Sequence[Batch], known: Mapping[str, Tensor]
+        self, model: nn.Module, x: Float[Tensor, "1 c *size"], batches: Sequence[Batch], values: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         """What the image gives without a change, around the windows of batches.
 
@@ -130,16 +130,16 @@ class Changes:
             model: its weights are read as they are now.
             x: the image.
             batches: all of them.
-            known: by name, values that are known already.
+            values: by name, what of it has been computed already.
 
         Raises:
             NotFiniteError: NaN or infinity on the way.
         """
         names = frozenset(name for batch in batches for name in batch.local)
-        known = {self.graph.input.name: x, **known}
-        if not names <= known.keys():
-            known = {**known, **finite_forward(self.graph, model, x, names, _RULES, {}).values}
-        return {name: positions_together(value) for name, value in known.items()}
+        values = {self.graph.input.name: x, **values}
+        if not names <= values.keys():
+            values = {**values, **finite_forward(self.graph, model, x, names, _RULES, {}).values}
+        return {name: positions_together(value) for name, value in values.items()}
 
     def run(
         self, batch: Batch, model: nn.Module, start: Float[Tensor, "m c *window"], unchanged: Mapping[str, Tensor]
