@@ -2,7 +2,7 @@
 
     python examples/atlas_site.py -o build/site
 
-Fetches nothing, and takes a minute or two. `make site` runs it.
+Fetches nothing, and takes some minutes. `make site` runs it.
 """
 
 import argparse

@@ -68,6 +68,7 @@ def test_a_visitor_walks_from_the_network_to_a_layer_a_map_and_a_photo_and_back(
     photo = atlas.top("conv1", channel)[2].image
     page.locator(".tops a").nth(2).click()
     assert page.locator("h1").inner_text() == f"Photo {photo}"
+    assert page.locator("#kind").input_value() == "both"
     units = [(top.rank, top.layer, top.channel) for top in atlas.find(image=photo)]
     leading = page.locator("#grid a").first
     assert page.locator("#grid a").count() == len(units) and "rank 1" in leading.inner_text()

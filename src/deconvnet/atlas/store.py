@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal, get_args
@@ -63,6 +64,7 @@ def remove_interrupted(folder: Path) -> None:
         remove_written(inside)
 
 
+@lru_cache(maxsize=2**14)  # pages of an atlas ask for the same names over and over
 def safe_name(layer: str) -> str:
     """A layer's name as the name of a file: ASCII, allowed on every disk, and no two alike on any.
 

@@ -175,9 +175,7 @@ def _write_files(views: AtlasViews, folder: Path, new: Path, report_progress: Ca
     pages = pictures = size = 0
     names = []
     for address, content, share in _contents(views):
-        path = new / address
-        make_folder(path.parent)
-        write_whole(path, lambda file, content=content: file.write(content), sync=False)
+        _write(new / address, content)
         pages += address.endswith(".html")
         pictures += address.endswith(".webp")
         size += len(content)
@@ -196,6 +194,11 @@ def _contents(views: AtlasViews) -> Iterator[tuple[str, bytes, float]]:
         data = content()
         if data is not None:
             yield address, data, done / (len(files) - 1)
+
+
+def _write(path: Path, content: bytes) -> None:
+    make_folder(path.parent)
+    write_whole(path, lambda file: file.write(content), sync=False)
 
 
 def _publish(run: Held) -> None:

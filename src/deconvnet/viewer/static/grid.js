@@ -6,12 +6,13 @@
 const PER_PAGE = 240;
 const KINDS = { signal: ["signal"], patch: ["patch"], both: ["signal", "patch"] };
 
-// A way to sort: its name, what comes first, and words under each picture.
+// What a grid is of: its items, which pictures are usual, what each is called, and ways to sort: the name of each, what
+// comes first, and words under each picture.
 const ofLayer = ({ layers: [layer], max, active, dead }) => {
   const items = Array.from({ length: layer[3] }, (_, channel) => (
     { layer, channel, rank: 0, dead: false, max: max[channel], active: active[channel] }));
   for (const channel of dead) items[channel].dead = true;
-  return { items, name: ({ channel }) => `${layer[2]} ${channel}`, sorts: {
+  return { items, usual: "signal", name: ({ channel }) => `${layer[2]} ${channel}`, sorts: {
     max: { label: "activation", compare: (a, b) => b.max - a.max, words: (item) => number(item.max) },
     active: { label: "activity", compare: (a, b) => b.active - a.active, words: (item) => percent(item.active) },
     index: { label: "index", compare: (a, b) => a.channel - b.channel, words: () => "" },
@@ -19,6 +20,7 @@ const ofLayer = ({ layers: [layer], max, active, dead }) => {
 };
 
 const ofPhoto = ({ layers, units }) => ({
+  usual: "both",
   items: units.map(([layer, channel, rank, activation], order) => ({ layer: layers[layer], channel, rank, activation, order })),
   name: ({ layer, channel }) => `${breakable(layer[0])} ${layer[2]} ${channel}`,
   sorts: {
@@ -28,8 +30,8 @@ const ofPhoto = ({ layers, units }) => ({
 });
 
 class Grid {
-  constructor({ items, name, sorts }) {
-    Object.assign(this, { items, name, sorts });
+  constructor({ items, usual, name, sorts }) {
+    Object.assign(this, { items, usual, name, sorts });
     $("sort").append(...Object.entries(sorts).map(([key, { label }]) => new Option(label, key)));
     $("controls").hidden = false;
     $("sort").addEventListener("change", () => this.#go({ page: 0, sort: $("sort").value }));
@@ -47,7 +49,7 @@ class Grid {
     return {
       sort: Object.hasOwn(this.sorts, sort) ? sort : Object.keys(this.sorts)[0],
       page: Math.min(Math.max((parseInt(page, 10) || 1) - 1, 0), pages - 1),
-      kind: Object.hasOwn(KINDS, kind) ? kind : "signal",
+      kind: Object.hasOwn(KINDS, kind) ? kind : this.usual,
       pages,
     };
   }
