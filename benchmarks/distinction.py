@@ -6,7 +6,7 @@
 Units are drawn with fixed seeds from photos that are spread over the folder: of each, at its strongest position, one of
 the sixteen maps that are strongest in that photo. How well a picture works is the margin by which it tells, better than
 edges or the centre, where covering the photo reduces the unit (`deconvnet.probes.causal_check`). p is of 10,000
-permutations of the units within their layers, the interval of as many bootstrap samples.
+permutations of the units within their layers, the interval of 2,000 bootstrap samples.
 """
 
 import argparse
@@ -75,23 +75,25 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return scaled
 
 
-def with_chance(a: np.ndarray, b: np.ndarray, layers: np.ndarray) -> tuple[float, float, tuple[float, float]]:
+def with_chance(
+    a: np.ndarray, b: np.ndarray, layers: np.ndarray, resamples: int = _RESAMPLES
+) -> tuple[float, float, tuple[float, float]]:
     """The rank correlation, its two-sided p, and the interval that holds 95 % of bootstrap samples."""
     random, value = np.random.default_rng(0), rank_correlation(a, b, layers)
     groups = [np.flatnonzero(layers == layer) for layer in np.unique(layers)]
     left = np.concatenate([_ranks(a[group]) for group in groups])
     right = [_ranks(b[group]) for group in groups]
-    shuffled = [np.concatenate([random.permutation(each) for each in right]) for _ in range(_RESAMPLES)]
+    shuffled = [np.concatenate([random.permutation(each) for each in right]) for _ in range(resamples)]
     as_far = sum(abs(np.corrcoef(left, each)[0, 1]) >= abs(value) for each in shuffled)
     samples = []
-    for _ in range(_RESAMPLES // 5):
+    for _ in range(resamples // 5):
         chosen = np.concatenate([random.choice(group, len(group)) for group in groups])
         samples.append(rank_correlation(a[chosen], b[chosen], layers[chosen]))
     low, high = np.quantile(samples, (0.025, 0.975)).tolist()
-    return value, (1 + as_far) / (1 + _RESAMPLES), (low, high)
+    return value, (1 + as_far) / (1 + resamples), (low, high)
 
 
-def claim(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
+def claim(rows: Sequence[dict[str, Any]], resamples: int = _RESAMPLES) -> Iterator[list[str]]:
     """A line for each number that says how clear a distinction is."""
     for name in (SHARE, PICTURE, MAP, MARGIN):
         used = [row for row in rows if row["occlusion"] is not None and name in row]
@@ -99,7 +101,7 @@ def claim(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
             continue
         layers = np.array([row["layer"] for row in used])
         columns = [np.array([row[key] for row in used]) for key in (name, "occlusion")]
-        value, p, (low, high) = with_chance(*columns, layers)
+        value, p, (low, high) = with_chance(*columns, layers, resamples)
         apart = [
             rank_correlation(*(c[layers == layer] for c in columns), layers[layers == layer])
             for layer in np.unique(layers)

@@ -109,7 +109,8 @@ Usual = Mapping[str, tuple[Any, ...]]
 def _calls() -> dict[str, tuple[Callable[..., Any], Usual]]:
     """What is called, and for each argument values that are usual."""
     return {
-        **_of_networks(), **_of_occlusion(), **_of_diagnosis(), **_of_results(), **_of_photos(), **_of_atlases(),
+        **_of_networks(), **_of_occlusion(),
+        **_of_trust(), **_of_diagnosis(), **_of_results(), **_of_photos(), **_of_atlases(),
         **_of_learning(), **_of_training(), **_of_captum_api(), **_of_moved_and_covered(),
     }  # fmt: skip
 
@@ -219,6 +220,20 @@ def _of_occlusion() -> dict[str, tuple[Callable[..., Any], Usual]]:
             "progress": (None, print),
         }),
     }  # fmt: skip
+
+
+def _of_trust() -> dict[str, tuple[Callable[..., Any], Usual]]:
+    net, loaded = runs.network()
+    x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    common: Usual = {
+        "net": (net,), "x": (x,), "result": (net.project(x, "3", channel=0)[0],), "others": (None, x.flip(0)),
+        "preprocess": (None, loaded.preprocess), "seed": (0, 7), "memory": (None, "1GB"),
+    }  # fmt: skip
+    asked: Usual = {
+        **common, "measures": ("edges", ["noise", "other images"], ["switches"]), "draws": (1, 2), "liked": (None, x),
+        "percentile": (None, lambda unit, value: 50.0), "progress": (None, print),
+    }  # fmt: skip
+    return {"trust": (probes.trust, asked), "quick_trust": (probes.quick_trust, common)}
 
 
 def _of_results() -> dict[str, tuple[Callable[..., Any], Usual]]:

@@ -107,6 +107,7 @@ def test_the_measure_stands_beside_shuffled_weights() -> None:
 def test_what_cannot_be_measured_is_said() -> None:
     assert "too few patches: 0" in signal_quality(of_unit("1", others=0)).why_not
     assert "too few patches: 13" in signal_quality(of_class()).why_not
+    assert "too few patches: 80 in half of the images, of 72 numbers" in signal_quality(of_unit("4", others=1)).why_not
     assert "not made by a filter" in signal_quality(of_unit("2")).why_not
     model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU()).eval()
     nn.init.zeros_(model[0].weight)

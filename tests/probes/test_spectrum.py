@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from deconvnet.probes.spectrum import aliasing, centroids, mean_spectrum, near_grid, radii, white
+from deconvnet.probes.spectrum import (
+    aliasing,
+    centroids,
+    mean_spectrum,
+    mean_spectrum_of_filters,
+    near_grid,
+    radii,
+    white,
+)
 
 
 def wave(frequency: float, side: int = 32, axes: int = 2) -> Tensor:
@@ -96,3 +104,13 @@ def test_without_a_grid_or_with_few_pixels_there_is_nothing_to_compare():
     assert aliasing(spectrum, (1.0, 1.0)) is None
     assert aliasing(mean_spectrum(smooth_pictures(side=3)), (2.0, 2.0)) is None
     assert aliasing(torch.zeros(9, 9, dtype=torch.float64), (2.0, 2.0)) is None
+
+
+@pytest.mark.parametrize("size", [(31,), (20, 33), (7, 7), (9, 8, 12)])
+def test_the_spectrum_of_filters_is_that_of_pictures_with_zeros_around_them(size):
+    kernel = (5,) * len(size)
+    filters = torch.randn(4, 3, *kernel, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    filters[2] = 0
+    padded = torch.zeros(4, 3, *size, dtype=torch.float64)
+    padded[(slice(None), slice(None), *(slice(5) for _ in size))] = filters
+    torch.testing.assert_close(mean_spectrum_of_filters(filters, size), mean_spectrum(padded), rtol=1e-9, atol=1e-15)

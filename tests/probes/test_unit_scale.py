@@ -1,6 +1,7 @@
 """How strong a unit is, and how much its switches can say."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from support.pictured import images, of_class, of_unit, pooled_net
 from torch import nn
 
 from deconvnet import DeconvNet, RuleSet, Unit
+from deconvnet.probes.like_photos import photo_likeness
+from deconvnet.probes.signal_quality import signal_quality
 from deconvnet.probes.unit_scale import strength, strongest_of_map, switches
 
 
@@ -47,7 +50,7 @@ def test_the_percentile_is_counted_over_other_images() -> None:
     maps = pooled_net().activations(pictured.others.images, "4")["4"][:, 0].flatten(1).amax(1)
     measure = strength(pictured)
     assert measure.value == pytest.approx(100 * float((maps < pictured.activation).float().mean()))
-    assert dict(measure.numbers) == {"activation": pictured.activation, "other images": 25}
+    assert dict(measure.numbers) == {"activation": pictured.activation, "other photos": 25}
 
 
 def test_an_atlas_may_know_it() -> None:
@@ -64,8 +67,15 @@ def test_an_atlas_may_know_it() -> None:
 
 def test_few_other_images_are_not_enough() -> None:
     measure = strength(of_unit(others=19))
-    assert measure.value is None and "at least 20 other images; there are 19" in measure.why_not
+    assert measure.value is None and "at least 20 other photos; there are 19" in measure.why_not
     assert dict(measure.numbers)["activation"] > 0
+
+
+def test_images_with_shuffled_phase_are_not_photos() -> None:
+    pictured = of_unit()
+    shuffled = replace(pictured, others=replace(pictured.others, shuffled=True), known={})
+    for measure in (strength, photo_likeness, signal_quality):
+        assert measure(shuffled).value is None and measure(shuffled).why_not
 
 
 @pytest.mark.parametrize("layer", ["4", "6"])

@@ -153,6 +153,7 @@ def good_calls(folder: Path) -> dict[str, Call]:
         **_of_diagnosis(net, loaded, x),
         **_of_moved_and_covered(net, loaded, x, photo),
         **_of_occlusion(net, loaded, x),
+        **_of_trust(net, x),
         **_of_atlases(net, loaded, photo, folder),
         **_of_learning(photo, folder),
         **_of_training(net, x, folder),
@@ -361,6 +362,31 @@ def _of_occlusion(net: DeconvNet, loaded: LoadedModel, x: torch.Tensor) -> dict[
         "probes.Occlusion.to_frame": Call(occlusion.to_frame),
         "probes.Occlusion.figure": Call(occlusion.figure),
         "probes.Occlusion.save": Call(occlusion.save, {"path": "occlusion", "force": True}),
+    }
+
+
+def _of_trust(net: DeconvNet, x: torch.Tensor) -> dict[str, Call]:
+    result = net.project(x, "2", channel="top:1")
+    asked = {"net": net, "x": x, "result": result, "measures": "edges", "draws": 1}
+    trusted, quick = probes.trust(**asked), probes.quick_trust(net, x, result)
+    return {
+        "probes.trust": Call(probes.trust, asked, no_more_than={"draws": 2}),
+        "probes.Trust": Call(probes.Trust, vars(trusted)),
+        "probes.Trust.__getitem__": Call(trusted.__getitem__, {"name": "edges"}),
+        "probes.Trust.text": Call(trusted.text),
+        "probes.Trust.figure": Call(trusted.figure),
+        "probes.Trust.to_frame": Call(trusted.to_frame),
+        "probes.Trust.save": Call(trusted.save, {"path": "trust", "force": True}),
+        "probes.Measure": Call(probes.Measure, vars(trusted["edges"])),
+        "probes.Null": Call(probes.Null, {"name": "noise", "draws": (0.5, 1.0)}),
+        "probes.Null.places": Call(probes.Null("noise", (0.0, 1.0)).places, {"value": 0.5}),
+        "probes.quick_trust": Call(probes.quick_trust, {"net": net, "x": x, "result": result}),
+        "probes.QuickTrust": Call(probes.QuickTrust, vars(quick)),
+        "probes.QuickTrust.of": Call(probes.QuickTrust.of, {"units": (), "numbers": []}),
+        "probes.QuickTrust.line": Call(quick.line),
+        "probes.QuickTrust.facts": Call(quick.facts),
+        "probes.QuickTrust.to_frame": Call(quick.to_frame),
+        "probes.QuickTrust.save": Call(quick.save, {"path": "quick", "force": True}),
     }
 
 

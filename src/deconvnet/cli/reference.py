@@ -69,6 +69,11 @@ deconvnet compare deconvnet guided sample:chelsea --layer relu3 --channel 145
 deconvnet compare zfnet-mini early.safetensors sample:chelsea --layer relu5 --channel 3,7 --position 2,1 -o training.png
 deconvnet compare torchvision:vgg16 torchvision:vgg16@random sample:coffee --layer features.15 --channel top:4
 """,
+    "trust": """\
+deconvnet trust sample:chelsea
+deconvnet trust sample:chelsea --layer relu5 --channel 47 --measures "other units,noise,edges" -o trust.pdf
+deconvnet trust cat.jpg --target "domestic cat" --others holiday --atlas atlas --json
+""",
     "occlude": """\
 deconvnet occlude sample:chelsea
 deconvnet occlude holiday/*.jpg --layer relu4 --channel 3,8 --square 20 --stride 5 --fill blur -o occluded

@@ -22,8 +22,6 @@ from deconvnet.engine.costs import Costs
 from deconvnet.engine.layers import ClassScores, Layer, class_scores, layer_name, maps_of
 from deconvnet.models.class_names import check_label_count
 
-OUTPUT = "output"  # the layer of class scores that no layer gives
-
 
 @dataclass(frozen=True, eq=False)
 class Attachment:
@@ -95,7 +93,7 @@ class Attachment:
     def costs_of_classes(self, graph: Graph, to: Layer | None = None) -> tuple[Costs, ClassScores]:
         """The way down from the class scores; as `costs`."""
         scores = class_scores(graph, self.output, self.operations.rows)
-        name = next((n for n, value in graph.layers.items() if value == scores.value), OUTPUT)
+        name = next((n for n, value in graph.layers.items() if value == scores.value), "output")
         return self._costs(graph, name, scores.value, to), scores
 
     def costs_from(self, graph: Graph, layer: str) -> Costs:

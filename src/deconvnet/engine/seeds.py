@@ -52,7 +52,8 @@ class Seeds:
             return values
         alone = torch.zeros_like(values)
         if self.profiles is not None:
-            alone[(..., *(unit.position or ()))] = self.profiles[index].reshape(alone.shape[:1])
+            by_position = alone.movedim(0, -1) if alone.ndim else alone
+            by_position[unit.position or ()] = self.profiles[index].reshape(alone.shape[:1])
         elif unit.position is None:
             alone[unit.channel] = values[unit.channel] if self.start == "activation" else 1
         else:

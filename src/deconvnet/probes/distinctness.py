@@ -32,7 +32,9 @@ def distinction(pictured: Pictured) -> Measure:
     if not energy.any():
         return Measure(_NAME, _QUESTION, why_not="the picture is zero.")
     if energy.size < _TENTH:
-        return Measure(_NAME, _QUESTION, why_not=f"the picture has {energy.size} pixels, of which none is a tenth.")
+        return Measure(
+            _NAME, _QUESTION, why_not=f"the picture has {energy.size} pixels, too few to take a tenth of them."
+        )
     unit = pictured.unit
     others = [Unit(unit.layer, c, unit.position, 0) for c in pictured.other_channels(_OTHERS, _NAME)]
     pictures = map(energy_of, pictured.of_units(others)) if others else ()

@@ -9,16 +9,17 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 from deconvnet._errors import DeconvNetError
-from deconvnet._types import Unit
 from deconvnet.probes.first_layer import first_filters
-from deconvnet.probes.measure import LEAST_DRAWS, Measure, Null
+from deconvnet.probes.measure import Measure, Null, outside
+from deconvnet.probes.neighbours import neighbours, null_of
 from deconvnet.probes.pictured import Pictured
 from deconvnet.probes.random_twin import random_twins
-from deconvnet.probes.similarity import spearman
+from deconvnet.probes.similarity import spearman, spearmans
 from deconvnet.probes.spectrum import mean_spectrum, mean_spectrum_of_filters
 
 _NAME = "first layer"
 _QUESTION = "Are the picture's spatial frequencies those of the first layer's filters, whatever the unit?"
+_UNITS, _RANDOM = "other units here", "the filters of random networks"
 _FEWEST = 16  # frequencies that are compared
 
 
@@ -29,49 +30,39 @@ def first_layer_bias(pictured: Pictured) -> Measure:
     """
     try:
         layer, filters = first_filters(pictured.net)
-        twins = random_twins(pictured.net, pictured.seed, LEAST_DRAWS, layer=layer)
+        twins = random_twins(pictured.net, pictured.seed, pictured.draws, layer=layer)
     except DeconvNetError as reason:
         return Measure(_NAME, _QUESTION, why_not=str(reason))
-    sizes = zip(pictured.own.shape[1:], filters.shape[2:], strict=True)
-    size = [next_fast_len(max(lengths)) for lengths in sizes]
-    own, expected = _of_picture(pictured.own, size), mean_spectrum_of_filters(filters, size)
-    value = _alike(own, expected)
+    size = [next_fast_len(max(lengths)) for lengths in zip(pictured.own.shape[1:], filters.shape[2:], strict=True)]
+    own, expected = _of_picture(pictured.own, size), _of_filters(filters, size)
+    value = spearman(own, expected) if len(own) >= _FEWEST else None
     if value is None:
         return Measure(_NAME, _QUESTION, why_not="the picture or the filters have too few frequencies to be compared.")
-    unit = pictured.unit
-    channels = pictured.other_channels(LEAST_DRAWS, _NAME)
-    others = pictured.of_units([Unit(unit.layer, channel, unit.position, unit.image) for channel in channels])
-    units = [_alike(_of_picture(picture, size), expected) for picture in others]
-    random = [_alike(own, mean_spectrum_of_filters(first_filters(twin)[1], size)) for twin in twins]
-    nulls = Null("another unit here", _known(units)), Null("the filters of a random network", _known(random))
-    return Measure(_NAME, _QUESTION, value, nulls=nulls, words=_words(value, *nulls))
+    units = null_of(_UNITS, spearmans(expected, (_of_picture(p, size) for p in neighbours(pictured).units)))
+    random = null_of(_RANDOM, spearmans(own, (_of_filters(first_filters(twin)[1], size) for twin in twins)))
+    return Measure(_NAME, _QUESTION, value, nulls=(*units, *random), words=_words(value, (*units, *random)))
 
 
-def _of_picture(picture: Float[np.ndarray, "c *field"], size: Sequence[int]) -> Float[Tensor, "*size"]:
-    padded = np.zeros((len(picture), *size))
-    padded[(slice(None), *(slice(length) for length in picture.shape[1:]))] = picture
-    return mean_spectrum(torch.from_numpy(padded)[None])
+def _of_picture(picture: Float[np.ndarray, "c *field"], size: Sequence[int]) -> Float[np.ndarray, " frequencies"]:
+    """The power of a picture at all frequencies but zero."""
+    rooms = [(0, length - own) for length, own in zip(size, picture.shape[1:], strict=True)]
+    padded = torch.from_numpy(np.pad(picture, [(0, 0), *rooms]))
+    power: np.ndarray = mean_spectrum(padded[None]).flatten()[1:].numpy()
+    return power
 
 
-def _alike(a: Float[Tensor, "*size"], b: Float[Tensor, "*size"]) -> float | None:
-    """Rank correlation of the power at all frequencies but zero; None if there are too few."""
-    if a.numel() <= _FEWEST:
-        return None
-    return spearman(a.flatten()[1:].numpy(), b.flatten()[1:].numpy())
+def _of_filters(filters: Float[Tensor, "maps c *kernel"], size: Sequence[int]) -> Float[np.ndarray, " frequencies"]:
+    power: np.ndarray = mean_spectrum_of_filters(filters, size).flatten()[1:].numpy()
+    return power
 
 
-def _known(values: Sequence[float | None]) -> tuple[float, ...]:
-    return tuple(value for value in values if value is not None)
-
-
-def _words(value: float, units: Null, random: Null) -> str:
+def _words(value: float, nulls: Sequence[Null]) -> str:
     """What the value says where it lies outside of what random filters would give."""
-    if not random.places(value) or random.limits is None:
-        return ""
-    said = (
-        f"The picture's spatial frequencies are {'more' if value > random.limits[1] else 'less'} like those of the "
-        f"first layer's filters (rank correlation {value:.2f}) than like those of random filters "
-        f"({random.limits[0]:.2f} to {random.limits[1]:.2f})"
+    units = next((null.limits for null in nulls if null.name == _UNITS), None)
+    also = "" if units is None else f"; other units here have {units[0]:.2f} to {units[1]:.2f}"
+    return " ".join(
+        f"The picture's spatial frequencies are {more} like those of the first layer's filters (rank correlation "
+        f"{value:.2f}) than like those of random filters ({between}){also}."
+        for null, more, between in outside(value, nulls)
+        if null.name == _RANDOM
     )
-    limits = units.limits
-    return f"{said}." if limits is None else f"{said}; other units here have {limits[0]:.2f} to {limits[1]:.2f}."

@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from deconvnet.core.down import Way
-from deconvnet.engine.layers import maps_of, names_of, rectified_values
+from deconvnet.engine.main_layers import main_layers
 from deconvnet.network import attached
 from deconvnet.probes.measure import LEAST_DRAWS, Measure, Null, outside
 from deconvnet.probes.pictured import Pictured
@@ -18,7 +18,7 @@ from deconvnet.windows.receptive_field import Fields, box, fields
 
 _NAME = "like photos"
 _QUESTION = "Does the network process the picture as it does photos that the unit likes?"
-_LIKED = 4  # a quarter of the other images, the ones of strongest activation, are those that the unit likes
+_LIKED = 5  # a fifth of the other images, the ones of strongest activation, are those that the unit likes
 _LEAST_LIKED = 3
 
 _Profiles = dict[str, Float[np.ndarray, "n maps"]]
@@ -28,7 +28,7 @@ def photo_likeness(pictured: Pictured, liked: Float[Tensor, "n c *size"] | None 
     """How alike the network's activations are for the picture and for photos that the unit likes, over its layers.
 
     The picture is shown to the network as an image: scaled so that its standard deviation is that of the image in the
-    same part, zero (the mean pixel) around it. At each rectified layer below the unit, and at the unit's own, the
+    same part, zero (the mean pixel) around it. At each main layer below the unit, and at the unit's own, the
     activations of each map are averaged over the positions that the unit sees (in photos: that the strongest unit of
     the map sees). The rank correlation of these averages over the maps is taken between the picture and each photo that
     the unit likes; the value is its mean over these photos and the layers. Beside it stands the same of photos that the
@@ -37,16 +37,16 @@ def photo_likeness(pictured: Pictured, liked: Float[Tensor, "n c *size"] | None 
 
     Args:
         pictured: the unit.
-        liked: photos that the unit likes, as an atlas knows them, three at least; the other images are then those that
-            it does not. By default the quarter of the other images, of which there must be 20, where the unit's map is
+        liked: photos that the unit likes, as an atlas knows them, three at least; the other photos are then those that
+            it does not. By default the fifth of the other photos, of which there must be 20, where the unit's map is
             strongest.
     """
     own = pictured.own
-    others = pictured.others.images.to(pictured.x)
+    others = pictured.others.photos.to(pictured.x)
     if not own.any() or own.std() == 0:
         return Measure(_NAME, _QUESTION, why_not="the picture is the same all over.")
     if len(others) < LEAST_DRAWS if liked is None else len(liked) < _LEAST_LIKED:
-        why_not = f"it needs an atlas or at least {LEAST_DRAWS} other images; there are {len(others)}."
+        why_not = f"it needs an atlas or at least {LEAST_DRAWS} other photos; there are {len(others)}."
         return Measure(_NAME, _QUESTION, why_not=why_not)
     strongest, positions = strongest_in_others(pictured)
     images, order, count = others, np.argsort(-strongest, kind="stable"), len(others) // _LIKED
@@ -100,18 +100,15 @@ def _profiles(pictured: Pictured, images: Tensor, places: Sequence[tuple[int, ..
 
 
 def _seen(way: Way, layer: str) -> dict[str, Fields]:
-    """By the name of each rectified layer on the way, and of the unit's own, what the unit sees of it."""
+    """By the name of each main layer on the way, and of the unit's own, what the unit sees of it."""
     blocked = {name: rule.blocked for name, rule in way.chosen.items()}
-    steps, rectified = [step for step, _ in reversed(way.down)], rectified_values(way)
+    steps, values = [step for step, _ in reversed(way.down)], way.graph.layers
     seen: dict[str, Fields] = {}
-    names = names_of(way.graph)
-    for step in steps:
-        value = step.output
-        if value.name in rectified and value.name in names and value != way.start and value.maps > 1:
-            seen[names[value.name]] = fields(steps, value, blocked, way.rows).get(way.start.name)
-    own = maps_of(way.graph, layer)
-    if own.maps > 1:
-        seen[layer] = fields((), own, {}, way.rows)[own.name]
+    for name in main_layers(way):
+        if values[name] != way.start and values[name].maps > 1:
+            seen[name] = fields(steps, values[name], blocked, way.rows).get(way.start.name)
+    if way.start.maps > 1:
+        seen[layer] = fields((), way.start, {}, way.rows)[way.start.name]
     return seen
 
 

@@ -39,11 +39,12 @@ class Neighbours:
     noise: Float[np.ndarray, "noise c *field"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Draw:
     """What a random network, or another image, gives in place of the picture's own: rank correlations, None of none.
 
     Attributes:
+        own: the unit's picture there.
         other_units: median, of its picture with those of a few other units there.
         noise: of its picture with that of noise there.
         other_image: in a random network, of its picture with that of another image; of another image, of the unit's own
@@ -52,6 +53,7 @@ class Draw:
             strength of the unit's own picture with that image's edges.
     """
 
+    own: Float[np.ndarray, "c *field"]
     other_units: float | None
     noise: float | None
     other_image: float | None
@@ -147,14 +149,18 @@ def _in_random_networks(pictured: Pictured) -> Iterator[Draw]:
         elsewhere = [pictures.pop()] if len(other) else []
         units_alike, noise = _few(pictured, own, pictures)
         yield Draw(
-            units_alike, noise, median(spearman(own, each) for each in elsewhere), spearman(strength_of(own), edges)
+            own,
+            units_alike,
+            noise,
+            median(spearman(own, each) for each in elsewhere),
+            spearman(strength_of(own), edges),
         )
 
 
 def _in_other_images(pictured: Pictured) -> Iterator[Draw]:
     profiles, images = _profiles(pictured, _FEW_UNITS, _FEW_NOISES), more_images(pictured).images
     strength = strength_of(pictured.own)
-    for part in images.split(_AT_ONCE) if len(images) else ():
+    for part in (images[first : first + _AT_ONCE] for first in range(0, len(images), _AT_ONCE)):
         units = [replace(pictured.unit, image=i) for i in range(len(part)) for _ in profiles]
         drawn = pictured.of_profiles(profiles.repeat(len(part), 1), units, part)
         for image, (own, *pictures) in zip(
@@ -162,7 +168,7 @@ def _in_other_images(pictured: Pictured) -> Iterator[Draw]:
         ):
             units_alike, noise = _few(pictured, own, pictures)
             (other_image,) = spearmans(pictured.own, [own])
-            yield Draw(units_alike, noise, other_image, spearman(strength, _edges(pictured, image)))
+            yield Draw(own, units_alike, noise, other_image, spearman(strength, _edges(pictured, image)))
 
 
 def _in_images(pictured: Pictured, images: Tensor) -> _Pictures:

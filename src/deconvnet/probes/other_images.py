@@ -21,13 +21,20 @@ class Others:
     Attributes:
         images: as the model takes them.
         words: what they are, such as "other photos of the call".
+        shuffled: whether they are only the unit's own image with shuffled phase.
     """
 
     images: Float[Tensor, "n c *size"]
     words: str
+    shuffled: bool = False
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def photos(self) -> Float[Tensor, "photos c *size"]:
+        """The images; none where they are shuffled."""
+        return self.images[:0] if self.shuffled else self.images
 
 
 def other_images(
@@ -79,7 +86,7 @@ def shuffled_phase(
     noise = torch.randn(count, 1, *image.shape[1:], generator=generator, dtype=torch.float64)
     turned = torch.fft.fftn(noise, dim=tuple(axis + 1 for axis in axes))
     turned = torch.where(turned == 0, 1, turned / turned.abs())
-    turned[(..., *[0] * len(axes))] = 1  # the mean stays
+    turned.flatten(1)[:, 0] = 1  # the mean stays
     spectrum = torch.fft.fftn(image.detach().cpu().double(), dim=axes)
     shuffled: Tensor = torch.fft.ifftn(spectrum * turned, dim=tuple(axis + 1 for axis in axes)).real
     return shuffled.to(image)
@@ -95,7 +102,7 @@ def _others(images: Tensor, own: Tensor, count: int, generator: torch.Generator,
 
 
 def _shuffled(own: Tensor, count: int, generator: torch.Generator) -> Others:
-    return Others(shuffled_phase(own, count, generator), PHASES)
+    return Others(shuffled_phase(own, count, generator), PHASES, shuffled=True)
 
 
 def _samples(own: Tensor, count: int, generator: torch.Generator, preprocess: Preprocess) -> Others | None:

@@ -157,7 +157,7 @@ class Pictured:
 
     def under(self, rules: RuleSet) -> Float[np.ndarray, "c *field"]:
         """The unit's picture under other rules."""
-        (picture,) = self.of_units([self.unit], net=self.net.with_rules(rules))
+        picture: np.ndarray = self.of_units([self.unit], net=self.net.with_rules(rules))[0]
         return picture
 
     @property

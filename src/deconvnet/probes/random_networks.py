@@ -1,126 +1,69 @@
-"""A picture beside those that networks with random weights give of the same image and unit."""
+"""A picture beside those that networks with random weights give of the same unit and image."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import chain
-from weakref import WeakKeyDictionary
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from scipy.stats import rankdata
-from torch import Tensor
 
-from deconvnet._errors import ArgumentError
-from deconvnet.network import DeconvNet
 from deconvnet.probes.edges import edges_of
-from deconvnet.probes.measure import LEAST_DRAWS, Measure, Null
+from deconvnet.probes.measure import Measure, Null, outside
+from deconvnet.probes.neighbours import in_random_networks, median, neighbours, null_of
 from deconvnet.probes.pictured import Pictured
-from deconvnet.probes.random_twin import random_twins
-from deconvnet.probes.similarity import spearman, strength_of
+from deconvnet.probes.similarity import array_of, spearman, spearmans, strength_of
 
 _NAME = "random networks"
 _QUESTION = "Would a network of the same architecture with random weights show the same?"
-_UNITS, _NOISE = 4, 2  # other units, and signals of noise
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What one network shows of the image.
-
-    Attributes:
-        own: the unit's picture.
-        other_units: the median rank correlation with those of four other units at its position; None if undefined.
-        noise: of two signals of noise there, positive on all maps.
-        edges: the rank correlation of its magnitudes with the image's edges.
-    """
-
-    own: Float[np.ndarray, "c *field"]
-    other_units: float | None
-    noise: float | None
-    edges: float | None
-
-
-_shown: WeakKeyDictionary[Pictured, tuple[Shown, ...]] = WeakKeyDictionary()  # several measures read them
 
 
 def against_random_networks(pictured: Pictured) -> Measure:
-    """How alike the picture is to those of 20 random twins of the network, by rank correlation.
+    """The median rank correlation of the picture with those of random twins of the network.
 
-    `value` is the median; it is compared with how alike the picture of each twin is to those of the other twins: the
-    network is one of many such if what it has learned does not matter. `numbers` has the same of the magnitudes, and
-    beside what other units, noise and edges come to in the network what they come to in its twins.
+    It stands beside how alike each twin's picture is to those of the other twins: the network is one of many such if
+    what it has learned does not matter. `numbers` has the same of the strengths, and what other units, noise, another
+    image and edges come to in the network and, as medians, in its twins.
     """
-    try:
-        trained, *random = shown_by_random_networks(pictured)
-    except ArgumentError as reason:
-        return Measure(_NAME, _QUESTION, why_not=str(reason))
-    pictures = np.stack([pictured.own, *(each.own for each in random)])
-    value, *draws = _medians(pictures.reshape(len(pictures), -1))
-    strengths = np.stack([strength_of(picture) for picture in pictures])
-    strong, *strong_draws = _medians(strengths.reshape(len(pictures), -1))
-    null = Null("two random networks", tuple(draw for draw in draws if draw is not None))
+    if not np.ptp(pictured.own):
+        return Measure(_NAME, _QUESTION, why_not="the picture is the same all over.")
+    draws = in_random_networks(pictured)
+    if not draws:
+        return Measure(_NAME, _QUESTION, why_not="there are no filters below the unit that could be drawn at random.")
+    pictures = [pictured.own, *(draw.own for draw in draws)]
+    value, *twins = _medians(pictures)
     if value is None:
-        return Measure(_NAME, _QUESTION, why_not="the picture is the same all over, or all those of random networks.")
-    numbers = {"magnitudes": strong, "magnitudes, two random networks": _median(strong_draws)}
-    for name in ("other_units", "noise", "edges"):
-        numbers[name.replace("_", " ")] = getattr(trained, name)
-        numbers[f"{name.replace('_', ' ')}, random networks"] = _median([getattr(each, name) for each in random])
-    defined = tuple((name, number) for name, number in numbers.items() if number is not None)
-    return Measure(_NAME, _QUESTION, value, defined, (null,), _words(value, null))
+        return Measure(_NAME, _QUESTION, why_not="the pictures of random networks are the same all over.")
+    strengths, *of_twins = _medians([strength_of(picture) for picture in pictures])
+    beside = neighbours(pictured)
+    edges = pictured.inside(edges_of(array_of(pictured.x[0])))
+    pairs = {
+        "strengths": (strengths, median(of_twins)),
+        "other units": (median(spearmans(pictured.own, beside.units)), median(draw.other_units for draw in draws)),
+        "noise": (median(spearmans(pictured.own, beside.noise)), median(draw.noise for draw in draws)),
+        "edges": (spearman(strength_of(pictured.own), edges), median(draw.edges for draw in draws)),
+    }
+    numbers = [
+        (name, number)
+        for what, pair in pairs.items()
+        for name, number in zip((what, f"{what}, random networks"), pair, strict=True)
+        if number is not None
+    ]
+    nulls = null_of("two random networks", twins)
+    return Measure(_NAME, _QUESTION, value, tuple(numbers), nulls, _words(value, nulls))
 
 
-def shown_by_random_networks(pictured: Pictured) -> tuple[Shown, ...]:
-    """What the network shows, and what each of 20 random twins of it shows; worked out once.
-
-    Raises:
-        ArgumentError: there are no weights to draw below the unit.
-    """
-    if pictured not in _shown:
-        twins = random_twins(pictured.net, pictured.seed, LEAST_DRAWS, layer=pictured.unit.layer)
-        profiles = _profiles(pictured)
-        _shown[pictured] = tuple(_shown_by(pictured, net, profiles) for net in chain([pictured.net], twins))
-    return _shown[pictured]
-
-
-def _profiles(pictured: Pictured) -> Float[Tensor, "m maps"]:
-    """What starts at the unit's position: the unit, others, and noise on all maps."""
-    channels = [pictured.unit.channel or 0, *pictured.other_channels(_UNITS, _NAME)]
-    profiles = torch.zeros(len(channels) + _NOISE, pictured.maps, dtype=torch.float64)
-    profiles[range(len(channels)), channels] = 1
-    random = pictured.generator(f"{_NAME}, noise")
-    profiles[len(channels) :] = torch.randn(_NOISE, pictured.maps, generator=random, dtype=torch.float64).abs()
-    return profiles
-
-
-def _shown_by(pictured: Pictured, net: DeconvNet, profiles: Float[Tensor, "m maps"]) -> Shown:
-    own, *others = pictured.of_profiles(profiles, net=net)
-    alike = [spearman(own, other) for other in others]
-    noise = alike[-_NOISE:] if pictured.maps > 1 else []  # noise on one map alone is its unit
-    return Shown(own, _median(alike[:-_NOISE]), _median(noise), spearman(strength_of(own), edges_of(pictured.image)))
-
-
-def _medians(pictures: Float[np.ndarray, "m n"]) -> list[float | None]:
+def _medians(pictures: Sequence[Float[np.ndarray, "*shape"]]) -> list[float | None]:
     """Of each picture, the median rank correlation with those of random networks, which are all but the first."""
-    ranks = rankdata(pictures, axis=1)
+    ranks = rankdata(np.stack([picture.ravel() for picture in pictures]), axis=1)
     ranks -= ranks.mean(1, keepdims=True)
     lengths = np.linalg.norm(ranks, axis=1)
     scale = np.outer(lengths, lengths)
-    alike = np.divide(ranks @ ranks.T, scale, out=np.full_like(scale, np.nan), where=scale > 0)
-    return [_median([float(alike[i, j]) for j in range(1, len(alike)) if j != i]) for i in range(len(alike))]
+    alike = np.divide(ranks @ ranks.T, scale, out=np.full_like(scale, np.nan), where=scale > 0).tolist()
+    return [median(row[j] for j in range(1, len(row)) if j != i and scale[i, j] > 0) for i, row in enumerate(alike)]
 
 
-def _median(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None and not np.isnan(value)]
-    return float(np.median(known)) if known else None
-
-
-def _words(value: float, null: Null) -> str:
-    side = null.places(value)
-    if not side or null.limits is None:
-        return ""
-    low, high = null.limits
-    return (
-        f"This picture is {'no less' if side > 0 else 'less'} like those of random networks than these are like each "
-        f"other (rank correlation {value:.2f}, and {low:.2f} to {high:.2f})."
+def _words(value: float, nulls: Sequence[Null]) -> str:
+    return " ".join(
+        f"This picture is {'no less' if more == 'more' else 'less'} like those of random networks (rank correlation "
+        f"{value:.2f}) than these are like each other ({between})."
+        for _, more, between in outside(value, nulls)
     )

@@ -14,7 +14,6 @@ from deconvnet._stand_in import stand_in, with_weights
 from deconvnet.core.geometry import is_transposed
 from deconvnet.core.graph import Graph, Step, Value, towards, values_in
 from deconvnet.core.operations import Operation, row_of
-from deconvnet.engine.attachment import OUTPUT, Attachment
 from deconvnet.engine.layers import value_of
 from deconvnet.network import DeconvNet, attached, with_model
 
@@ -75,8 +74,7 @@ def stages(net: DeconvNet, layer: str | None = None) -> tuple[Stage, ...]:
     attachment = attached(net)
     with attachment.computing():
         graph = attachment.own_graph()
-        start = None if layer is None else _start(attachment, graph, layer)
-        steps = graph.steps if start is None else towards(graph.steps, {start.name})
+        steps = graph.steps if layer is None else towards(graph.steps, {value_of(graph, layer).name})
     found: dict[str, Stage] = {}
     makers: dict[str, str] = {}  # the name of the stage that made a value
     for step in steps:
@@ -120,13 +118,6 @@ def randomised(net: DeconvNet, chosen: Sequence[Stage], seed: int | str = 0) -> 
         return torch.full_like(weight.detach(), filled[id(weight)][1]) if id(weight) in filled else None
 
     return with_model(net, with_weights(stand_in(model), new))
-
-
-def _start(attachment: Attachment, graph: Graph, layer: str) -> Value:
-    """What a unit's layer gives; where classes are not a layer, results name the output."""
-    if layer == OUTPUT and layer not in graph.layers:
-        return attachment.costs_of_classes(graph)[0].way.start
-    return value_of(graph, layer)
 
 
 def _normal(shape: torch.Size, words: str, spread: float) -> Tensor:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
+from typing import Literal
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from deconvnet.probes.similarity import Similarity, similarity
 
 _GRID = "masks and switches", "What is left of the picture without the image's switches?"
 _READINGS = "other readings", "Would the picture be another one if what the paper leaves open were read in another way?"
+_UNPOOLINGS: tuple[Literal["switches", "centre"], ...] = ("switches", "centre")
 _NOTHING = "the picture is the same all over."
 
 
@@ -28,7 +30,7 @@ def masks_and_switches(pictured: Pictured) -> Measure:
         ", ".join(("mask" if mask else "no mask", unpool, "rectified" if rectify else "not rectified")): replace(
             rules, forward_mask=mask, unpool=unpool, backward_rectify=rectify
         )
-        for mask, unpool, rectify in product((False, True), ("switches", "centre"), (True, False))
+        for mask, unpool, rectify in product((False, True), _UNPOOLINGS, (True, False))
     }
     found = {name: similarity(pictured.own, pictured.under(way)) for name, way in ways.items()}
     without = replace(rules, unpool="switches" if rules.unpool == "centre" else "centre")

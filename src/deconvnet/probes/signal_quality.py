@@ -31,20 +31,21 @@ def signal_quality(pictured: Pictured) -> Measure:
 
     It is 1 where nothing of what the unit computes can be read from the rest of the patch. `numbers` has the same for
     the direction in which patches vary with y, S_a, and for that with one direction where the unit is on and one where
-    it is off, S_a+-. Patches are of the image and the others, at most 20,000. v is fitted by ridge regression on every
-    other image and tried on the rest, with the best of four penalties; so it is an upper bound where patches are few
-    beside their numbers. The value stands beside those of the filter's own weights, shuffled.
+    it is off, S_a+-. Patches are of the image and the other photos, at most 20,000. v is fitted by ridge regression on
+    every other image and tried on the rest, with the best of four penalties; half of the images must have as many
+    patches as a patch has numbers. The value stands beside those of the filter's own weights, shuffled.
     """
     own = own_filter(pictured)
     if own is None:
         why_not = "the unit's map is not made by a filter of its own: choose a layer right behind a convolution."
         return Measure(_NAME, _QUESTION, why_not=why_not)
-    images = torch.cat([pictured.x, pictured.others.images.to(pictured.x)])
+    images = torch.cat([pictured.x, pictured.others.photos.to(pictured.x)])
     given = patches(pictured, own, images, min(_MOST, max(1, _NUMBERS // own.numbers)))
     halves = [given.of(given.images % 2 == half) for half in (0, 1)]
     fewest = min(len(half.values) for half in halves)
-    if fewest < _LEAST:
-        return Measure(_NAME, _QUESTION, why_not=f"there are too few patches: {fewest} in half of the images.")
+    if fewest < max(_LEAST, own.numbers):
+        why_not = f"there are too few patches: {fewest} in half of the images, of {own.numbers} numbers each."
+        return Measure(_NAME, _QUESTION, why_not=why_not)
     if any(np.ptp(half.values @ half.filter) == 0 for half in halves):
         return Measure(_NAME, _QUESTION, why_not="the filter gives the same everywhere.")
     generator = pictured.generator(_NAME)

@@ -13,6 +13,12 @@ from torch import Tensor
 _CELL, _LEAST_CELL, _CELLS = 16, 4, 8  # pixels of a HOG cell; in pictures of less than 8 cells a side they shrink
 _WINDOW = 11  # pixels of SSIM's Gaussian window, which smaller pictures do not hold
 
+NAMES = {
+    "cosine": "cosine", "spearman": "rank correlation", "spearman_abs": "rank correlation of strengths", "ssim": "SSIM",
+    "hog": "HOG",
+}  # fmt: skip
+"""What people call the measures of `Similarity`."""
+
 
 @dataclass(frozen=True)
 class Similarity:
@@ -90,7 +96,8 @@ def _ranked(a: np.ndarray) -> Float[np.ndarray, " n"] | None:
         return None
     ranks: np.ndarray = rankdata(a.ravel())
     ranks -= ranks.mean()
-    return ranks / np.linalg.norm(ranks)
+    ranks /= np.linalg.norm(ranks)
+    return ranks
 
 
 def _scaled(strength: np.ndarray) -> np.ndarray:
@@ -101,7 +108,8 @@ def _scaled(strength: np.ndarray) -> np.ndarray:
 def _ssim(a: np.ndarray, b: np.ndarray) -> float | None:
     if not a.any() or not b.any() or min(a.shape, default=0) < _WINDOW:
         return None
-    return float(structural_similarity(a, b, data_range=1.0, gaussian_weights=True))
+    alike = structural_similarity(a, b, data_range=1.0, gaussian_weights=True)  # type: ignore[no-untyped-call]  # scikit-image ships no types
+    return float(alike)
 
 
 def _hog(a: np.ndarray, b: np.ndarray) -> float | None:

@@ -119,7 +119,7 @@ def mean_spectrum_of_filters(filters: Float[Tensor, "m c *kernel"], size: Sequen
         shape = list(products.shape)
         shape[axis] = length
         products = torch.zeros(shape, dtype=torch.float64).index_add_(axis, at % length, products)
-    spectrum = torch.fft.fftn(products).real.clamp(min=0)
+    spectrum: Tensor = torch.fft.fftn(products).real.clamp(min=0)
     spectrum[(0,) * spectrum.ndim] = 0
     return spectrum
 

@@ -14,13 +14,12 @@ from deconvnet.probes.neighbours import (
     pictures_of_others,
 )
 from deconvnet.probes.pictured import Pictured
-from deconvnet.probes.similarity import Similarity, similarity, spearmans
+from deconvnet.probes.similarity import NAMES, Similarity, similarity, spearmans
 
 _UNITS = "other units", "Would another unit at this place give the same picture?"
 _NOISE = "noise", "Would noise at this place give the same picture?"
 _IMAGES = "other images", "Is the picture the same with the switches of another image?"
 _RANDOM, _OTHERS, _ITSELF = "random networks", "other images", "this unit with the switches of other images"
-_NAMED = {"cosine": "cosine", "spearman_abs": "rank correlation of strengths", "ssim": "SSIM", "hog": "HOG"}
 _SAME = 1 - 1e-6
 
 
@@ -86,7 +85,7 @@ def _medians(alike: Sequence[Similarity]) -> tuple[float | None, tuple[tuple[str
     """The median rank correlation, and the medians of the other measures of similarity."""
     values = {field.name: median(getattr(each, field.name) for each in alike) for field in fields(Similarity)}
     value = values.pop("spearman")
-    return value, tuple((_NAMED[name], number) for name, number in values.items() if number is not None)
+    return value, tuple((NAMES[name], number) for name, number in values.items() if number is not None)
 
 
 def _nulls(pictured: Pictured, what: str) -> tuple[Null, ...]:

@@ -30,20 +30,20 @@ def strength(pictured: Pictured, percentile: Percentile | None = None) -> Measur
     Args:
         pictured: the unit.
         percentile: of a unit and its activation, 0 to 100, as an atlas knows it; None where it does not. By default
-            it is counted over the other images, of which there must be 20.
+            it is counted over the other photos, of which there must be 20.
     """
     name, question = "strength", "How strong is the unit beside the strongest of its map in other images?"
     numbers = (("activation", pictured.activation),)
     given = None if percentile is None else percentile(pictured.unit, pictured.activation)
     if given is not None:
         return Measure(name, question, float(given), numbers)
-    count = len(pictured.others.images)
+    count = len(pictured.others.photos)
     if count < LEAST_DRAWS:
-        why_not = f"it needs an atlas or at least {LEAST_DRAWS} other images; there are {count}."
+        why_not = f"it needs an atlas or at least {LEAST_DRAWS} other photos; there are {count}."
         return Measure(name, question, numbers=numbers, why_not=why_not)
     strongest, _ = strongest_in_others(pictured)
     below = (strongest < pictured.activation).mean() + (strongest == pictured.activation).mean() / 2
-    return Measure(name, question, float(100 * below), (*numbers, ("other images", float(count))))
+    return Measure(name, question, float(100 * below), (*numbers, ("other photos", float(count))))
 
 
 def switches(pictured: Pictured) -> Measure:
@@ -78,7 +78,7 @@ def switches_below(pictured: Pictured) -> tuple[int, float]:
 
 def strongest_in_others(pictured: Pictured) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, "n axes"]]:
     """As `strongest_of_map`, of the other images, once for all measures."""
-    return pictured.once("strongest in others", lambda: strongest_of_map(pictured, pictured.others.images))
+    return pictured.once("strongest in others", lambda: strongest_of_map(pictured, pictured.others.photos))
 
 
 def strongest_of_map(

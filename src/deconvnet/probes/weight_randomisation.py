@@ -1,7 +1,6 @@
 """Whether a picture uses what the network has learned: its layers get random weights (Adebayo et al. 2018)."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from itertools import pairwise
 
 import numpy as np
@@ -10,12 +9,12 @@ from deconvnet._errors import ArgumentError
 from deconvnet.probes.measure import Measure
 from deconvnet.probes.pictured import Pictured
 from deconvnet.probes.random_twin import Stage, randomised, stages
-from deconvnet.probes.similarity import Similarity, similarity
+from deconvnet.probes.similarity import NAMES, Similarity, similarity
 
 _STEPS = 16  # at most; in deeper networks several layers get random weights at a time
 _CASCADE = "random from above", "How soon does the picture change when layer after layer gets random weights?"
 _ALONE = "one layer random", "Which layer's weights does the picture depend on?"
-_METRICS = tuple(field.name for field in fields(Similarity))
+_SILENT = "the unit is silent in the networks with random weights, or its pictures are the same all over."
 
 
 def cascade(pictured: Pictured) -> dict[str, Similarity]:
@@ -27,7 +26,7 @@ def cascade(pictured: Pictured) -> dict[str, Similarity]:
     Raises:
         ArgumentError: there are no weights to draw below the unit.
     """
-    steps = _steps(stages(pictured.net, pictured.unit.layer))[::-1]
+    steps = _steps(stages(pictured.net, pictured.named_layer))[::-1]
     chosen: tuple[Stage, ...] = ()
     curve = {}
     for step in steps:
@@ -38,35 +37,36 @@ def cascade(pictured: Pictured) -> dict[str, Similarity]:
 
 def one_by_one(pictured: Pictured) -> dict[str, Similarity]:
     """How alike the picture stays when each layer alone gets random weights; as `cascade`."""
-    steps = _steps(stages(pictured.net, pictured.unit.layer))[::-1]
+    steps = _steps(stages(pictured.net, pictured.named_layer))[::-1]
     return {step[0].name: _like(pictured, step) for step in steps}
 
 
 def random_from_above(pictured: Pictured) -> Measure:
-    """The area under the curve of `cascade`, from 1 with no layer random to all: 1 for a picture that never changes.
+    """The mean height of the curve of `cascade`, which starts at 1: 1 for a picture that never changes.
 
-    `value` is of the rank correlation of the signed signals; `numbers` has the areas of the other measures and the
-    curve itself.
+    `value` is of the rank correlation; `numbers` has the mean heights of the other measures of similarity, and the
+    curve itself. Where the rules of the way down stop signals at silent units, the unit may have no picture at some of
+    the steps, which are left out.
     """
     try:
         curve = cascade(pictured)
     except ArgumentError as reason:
         return Measure(*_CASCADE, why_not=str(reason))
-    areas = {name: _area([getattr(each, name) for each in curve.values()]) for name in _METRICS}
-    value = areas["spearman"]
+    heights = {name: _height([getattr(each, name) for each in curve.values()]) for name in NAMES}
+    value = heights.pop("spearman")
     if value is None:
-        return Measure(*_CASCADE, why_not="the picture, or one of a random network, is the same all over.")
-    numbers = {f"area, {name}": area for name, area in areas.items() if name != "spearman"}
+        return Measure(*_CASCADE, why_not=_SILENT)
+    numbers = {f"{NAMES[name]}, mean": height for name, height in heights.items()}
     numbers |= {f"down to {layer}": alike.spearman for layer, alike in curve.items()}
     return Measure(*_CASCADE, value, _defined(numbers))
 
 
 def one_layer_random(pictured: Pictured) -> Measure:
-    """The mean of `one_by_one`.
+    """The mean rank correlation of `one_by_one`.
 
-    `value` is of the rank correlation of the signed signals. `numbers` has each layer, all measures of the first layer
-    alone, and what becomes of the picture when all layers above the unit are random: exactly 1, for it does not use
-    them.
+    `numbers` has each layer, all measures of similarity of the first layer, and what becomes of the picture when all
+    layers above the unit are random: exactly 1, for it does not use them. Layers are left out as in
+    `random_from_above`.
     """
     try:
         curve, above = one_by_one(pictured), _above(pictured)
@@ -74,10 +74,10 @@ def one_layer_random(pictured: Pictured) -> Measure:
         return Measure(*_ALONE, why_not=str(reason))
     found = [alike.spearman for alike in curve.values() if alike.spearman is not None]
     if not found:
-        return Measure(*_ALONE, why_not="the picture, or those of random layers, are the same all over.")
+        return Measure(*_ALONE, why_not=_SILENT)
     numbers = {f"{layer} alone": alike.spearman for layer, alike in curve.items()}
     first = list(curve)[-1]
-    numbers |= {f"{first} alone, {name}": getattr(curve[first], name) for name in _METRICS if name != "spearman"}
+    numbers |= {f"{first} alone, {NAMES[name]}": getattr(curve[first], name) for name in NAMES if name != "spearman"}
     if above is not None:
         numbers["layers above the unit"] = above.spearman
     return Measure(*_ALONE, float(np.mean(found)), _defined(numbers))
@@ -85,7 +85,7 @@ def one_layer_random(pictured: Pictured) -> Measure:
 
 def _above(pictured: Pictured) -> Similarity | None:
     """How alike the picture stays when the layers that the unit does not see are random; None if there are none."""
-    own = {stage.name for stage in stages(pictured.net, pictured.unit.layer)}
+    own = {stage.name for stage in stages(pictured.net, pictured.named_layer)}
     above = tuple(stage for stage in stages(pictured.net) if stage.name not in own)
     return _like(pictured, above) if above else None
 
@@ -103,11 +103,11 @@ def _steps(chosen: Sequence[Stage]) -> list[tuple[Stage, ...]]:
     return [tuple(chosen[first:last]) for first, last in pairwise(ends)]
 
 
-def _area(curve: Sequence[float | None]) -> float | None:
-    """The mean height of a curve that starts at 1; None if it is not defined all along."""
-    heights = [1.0, *(np.nan if height is None else height for height in curve)]
-    area = float(np.trapezoid(heights, dx=1 / (len(heights) - 1)))
-    return None if np.isnan(area) else area
+def _height(curve: Sequence[float | None]) -> float | None:
+    """The mean height of a curve that starts at 1, up to its last defined point; None if there is none."""
+    at = [0, *(i + 1 for i, height in enumerate(curve) if height is not None)]
+    heights = [1.0, *(height for height in curve if height is not None)]
+    return float(np.trapezoid(heights, at)) / at[-1] if at[-1] else None
 
 
 def _defined(numbers: dict[str, float | None]) -> tuple[tuple[str, float], ...]:

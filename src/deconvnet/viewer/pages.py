@@ -91,6 +91,7 @@ class LayerView:
         notes: what a reader of the pictures should know.
         maps: those that are shown, the strongest first.
         left_out: how many units were left out for the page's size.
+        trust: how alike the picture of the first unit is to what it should differ from, in words.
     """
 
     name: str
@@ -103,6 +104,7 @@ class LayerView:
     notes: tuple[str, ...]
     maps: tuple[MapView, ...]
     left_out: int
+    trust: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,7 @@ class ClassView:
         how: as in `LayerView`, also to the first.
         notes: as in `LayerView`.
         responsible: the units of each layer that it rests on, the one of largest contribution first.
+        trust: as in `LayerView`, of its picture.
     """
 
     index: int
@@ -183,6 +186,7 @@ class ClassView:
     how: tuple[int, ...]
     notes: tuple[str, ...]
     responsible: tuple[ResponsibleView, ...]
+    trust: str = ""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from deconvnet.viewer.pages import (
 )
 from deconvnet.viewer.passing import Passing, whole_maps
 from deconvnet.viewer.select import Likely, contributing, strongest_of, units_of, with_wanted
+from deconvnet.viewer.trust_lines import LONGEST, class_lines, unit_line
 from deconvnet.viewer.ways import WayView, Words, layer_names, way_view
 from deconvnet.ways import undone
 
@@ -76,12 +77,14 @@ def photo_part(
     layers, notes = _layers(look, maps, rests_on, elsewhere, words)
     indexed = zip(classes, rests_on, strict=True)
     classes = tuple(replace(view, responsible=_responsible(of, list(layers))) for view, of in indexed)
+    classes = tuple(replace(view, trust=line) for view, line in zip(classes, class_lines(look), strict=True))
     bare = _bare(look, classes, words, notes)
     around = len(page_html(replace(page, photos=(bare,))).encode()) - len(page_html(page).encode())
+    around += LONGEST * len(layers)
     count = as_many_as_fit(list(layers.values()), room // photos - around, report_progress) if layers else 0
     if count is None:
         raise _too_small(layers, photos, around, room)
-    views = tuple(layer.view(count) for layer in layers.values())
+    views = tuple(replace(view, trust=unit_line(look, view)) for view in (of.view(count) for of in layers.values()))
     left_out = sum(view.left_out for view in views)
     report_progress(1.0)
     return PhotoPart(

@@ -3,6 +3,8 @@
 class Pictures {
   constructor(choose) {
     this.choose = choose;
+    this.trust = element("p", "", "trust");
+    $("projection-figure").querySelector("figcaption").append(this.trust);
     $("map").addEventListener("click", (event) => {
       const frame = $("map").getBoundingClientRect(), [height, width] = this.layer.size;
       const y = ((event.clientY - frame.top) / frame.height) * height - 0.5;
@@ -32,6 +34,8 @@ class Pictures {
     $("pictures").classList.toggle("two", !part && !photo.whole);
     $("projection").src = webp(shown.picture);
     $("projection").alt = `the projection of ${words}`;
+    const looked = layer ? layer.maps[0] === map && map.cells[0] === shown : true;
+    this.trust.textContent = (looked && (layer ?? shown).trust) || "";
     $("patch-figure").hidden = !part;
     if (part) showPatch($("patch"), photo, shown.box);
     $("map-figure").hidden = !(layer && map.image);
