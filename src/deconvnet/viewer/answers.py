@@ -76,7 +76,7 @@ class Answers:
             check: see `Check`.
 
         Raises:
-            ArgumentError: there is no such request, or it is of another form.
+            ArgumentError: it is not a request that the bench knows, or is of another form.
             PhotoGoneError: the photo is no longer in memory.
             DeconvNetError: as the methods of `DeconvNet`.
         """
@@ -103,7 +103,7 @@ class Answers:
         order += [ask.channel] if ask.channel is not None and ask.channel not in order else []
         return {**self._bench.layer_facts(name), "alive": int((peaks > 0).sum()), "left_out": 0, "notes": [], "maps": [
             {"channel": channel, "image": map_image(maps[channel]), "cells": [
-                {"position": _position(int(at[channel]), tuple(maps.shape[1:])), "activation": _number(peaks[channel])}
+                {"position": _position(int(at[channel]), tuple(maps.shape[1:])), "activation": _rounded(peaks[channel])}
             ]} for channel in order
         ]}  # fmt: skip
 
@@ -123,7 +123,7 @@ class Answers:
         return {
             "channel": ask.channel,
             "position": ask.position,
-            "activation": _number(result.activations[0]),
+            "activation": _rounded(result.activations[0]),
             "box": corners(box),
             "picture": webp(signal_picture(result, 0, box)),
             "notes": result.notes,
@@ -193,7 +193,7 @@ class Answers:
             contributions = looked.rests_on[ask.klass].get(name, ())
             check()
             units = self._drawn(looked.look.net, looked.look.x, name, [unit[:2] for unit in contributions])
-            shares = [_number(share) for _, _, share in contributions]
+            shares = [_rounded(share) for _, _, share in contributions]
             groups.append({"layer": i, "units": [{**unit, "share": s} for unit, s in zip(units, shares, strict=True)]})
         return groups
 
@@ -214,7 +214,7 @@ class Answers:
             return []
         result = net.project(x, name, units=[Unit(name, channel, position, 0) for channel, position in units])
         return [
-            {"channel": channel, "position": position, "activation": _number(result.activations[i]),
+            {"channel": channel, "position": position, "activation": _rounded(result.activations[i]),
              "picture": webp(signal_picture(result, i, result.box(i)))}
             for i, (channel, position) in enumerate(units)
         ]  # fmt: skip
@@ -282,8 +282,8 @@ def _position(index: int, size: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _largest(probabilities: Tensor, index: int) -> float:
-    return _number(probabilities[index].max())
+    return _rounded(probabilities[index].max())
 
 
-def _number(value: Any) -> float:
+def _rounded(value: Any) -> float:
     return float(f"{float(value):.6g}")

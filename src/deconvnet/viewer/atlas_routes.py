@@ -45,5 +45,5 @@ class AtlasRoutes:
         except DeconvNetError as error:
             return failed(str(error), 500)
         if data is None:
-            return failed("the atlas has no such page.", 404)
+            return failed("this is not a page of the atlas.", 404)
         return Response(data, media_type=KINDS[PurePosixPath(address).suffix])

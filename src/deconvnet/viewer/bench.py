@@ -138,7 +138,7 @@ class Bench:
         """A sample photo, by its name without "sample:".
 
         Raises:
-            ArgumentError: there is no such sample.
+            ArgumentError: it is not one of them.
         """
         if name not in SAMPLES:
             raise ArgumentError(f"{short(name)} is not a sample photo. The samples are {', '.join(SAMPLES)}.")
@@ -204,7 +204,7 @@ class Bench:
         """The network with a rule set.
 
         Raises:
-            ArgumentError: there is no such rule set.
+            ArgumentError: it is not the name of one.
         """
         if rules not in self.nets:
             raise ArgumentError(f"no rule set is called {short(rules)}: use one of {', '.join(self.nets)}.")

@@ -66,7 +66,7 @@ class BenchRoutes:
     async def _get_file(self, request: Request) -> Response:
         name = request.path_params["name"]
         if name not in self._files:  # names of a table: none is a path
-            return failed("there is no such file.", 404)
+            return failed("this is not a file of the page.", 404)
         return Response(self._files[name], media_type=KINDS[PurePosixPath(name).suffix])
 
     async def _get_photos(self, request: Request) -> Response:
