@@ -427,7 +427,7 @@ def test_a_port_that_is_in_use_is_said_to_be():
         serve([], host="no such host", port=0)
 
 
-@pytest.mark.parametrize("pages_only", [False, True])
+@pytest.mark.parametrize("pages_only", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_command_serves_until_ctrl_c_and_ends_cleanly(tmp_path, pages_only):
     atlas = coloured_atlas(tmp_path / "atlas", {"conv1": (2, (8, 8))}, ["a.png", "b.png"])
     command = [sys.executable, "-m", "deconvnet", "serve", str(atlas), "--port", "0", "--host", "127.0.0.1"]
