@@ -12,7 +12,7 @@ from deconvnet import ArgumentError, Atlas, LayerNotFoundError
 from deconvnet.atlas.manifest import AtlasLayer
 from deconvnet.atlas.tables import MapStats
 from deconvnet.viewer.atlas_pages import TileView
-from deconvnet.viewer.atlas_views import AtlasViews
+from deconvnet.viewer.atlas_views import AtlasViews, layer_words
 from deconvnet.viewer.drawings import HIGH, LONG, SIDE, WIDE, Frame, bars, field_frame, spread
 
 LAYERS = {"conv": (6, (16, 8)), "fc": (4, ())}
@@ -40,6 +40,13 @@ def test_the_network_lists_its_layers_with_size_field_dead_maps_and_the_stronges
     stats = sorted(atlas.stats("conv"), key=lambda each: -each.max)
     assert [link.name for link, _ in page.layers[0].maps] == [f"map {each.channel}" for each in stats]
     assert len(page.layers[1].maps) == 3 and page.skipped == (("<b>broken</b>.jpg", "it is empty (0 bytes)."),)
+
+
+def test_a_layer_whose_units_see_more_than_the_input_is_said_to_see_all_of_it():
+    words = [layer_words(AtlasLayer("a", 1, (4, 4), None, (side, side), 8), (64, 64)) for side in (63, 64, 65)]
+    assert [text.partition("sees ")[2] for text in words] == [
+        "63×63 of 64×64 pixels", "all 64×64 pixels", "all 64×64 pixels (its field is 65×65)"
+    ]  # fmt: skip
 
 
 def test_the_network_lists_photos_by_how_many_maps_they_lead(atlas, views):

@@ -8,6 +8,7 @@ import typer
 from deconvnet.cli import options as o
 from deconvnet.cli.progress import progress
 from deconvnet.cli.result import Result, counted, print_result
+from deconvnet.pictures.numbers import significant
 
 
 def site(
@@ -37,7 +38,7 @@ def site(
         written = write_site(
             opened, output, force=force, progress=lambda share: report_progress("site", float(share), 1.0, "")
         )
-    size = f"{written.bytes / 1e6:.2g} MB" if written.bytes < 1e9 else f"{written.bytes / 1e9:.3g} GB"
+    size = f"{significant(written.bytes / 1e6)} MB"
     words = f"{atlas} -> {written.folder / 'index.html'} ({counted(written.pages, 'page')}, {size})"
     facts = {"atlas": str(atlas), "folder": str(written.folder), "pages": written.pages,
              "pictures": written.pictures, "bytes": written.bytes}  # fmt: skip

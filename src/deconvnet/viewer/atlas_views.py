@@ -256,7 +256,11 @@ def layer_words(layer: AtlasLayer, input_size: tuple[int, int]) -> str:
     """A layer's maps, their size and what a unit sees, in words."""
     size = f" of {_times(layer.size)}" if layer.size else ""
     maps = _counted(layer.channels, _map_word(layer)) + size
-    return f"{maps}; a unit sees {_times(layer.receptive_field)} of {_times(input_size)} pixels"
+    field, whole = layer.receptive_field, _times(input_size)
+    if all(length >= side for length, side in zip(field, input_size, strict=False)):
+        larger = "" if field == input_size else f" (its field is {_times(field)})"
+        return f"{maps}; a unit sees all {whole} pixels{larger}"
+    return f"{maps}; a unit sees {_times(field)} of {whole} pixels"
 
 
 def _alike_maps(photos: Sequence[Sequence[int]]) -> list[list[tuple[int, int]]]:

@@ -1,10 +1,12 @@
 """Files of this package → pages: templates, styles and scripts. No torch here."""
 
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 _VIEWER = files("deconvnet.viewer")
 
@@ -22,7 +24,16 @@ def render(template: str, **values: Any) -> str:
 @cache
 def _environment() -> Environment:
     loader = FunctionLoader(lambda name: _text(f"templates/{name}"))
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["breakable"] = _breakable
+    return environment
+
+
+def _breakable(name: str) -> Markup:
+    """A long name, which may be broken behind a sign that parts its words."""
+    return Markup(re.sub(r"[._/-]", r"\g<0><wbr>", str(escape(name))))
 
 
 def _text(name: str) -> str:
