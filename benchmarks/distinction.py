@@ -59,7 +59,7 @@ def measured(pictured: Pictured) -> dict[str, Any]:
     margin, distinct = occlusion_margin(pictured), distinction(pictured)
     return {
         "layer": pictured.unit.layer, "channel": pictured.unit.channel, "occlusion": margin.value,
-        "words": margin.words, **dict(margin.numbers), **dict(distinct.numbers),
+        "words": margin.words, **dict(margin.details), **dict(distinct.details),
     }  # fmt: skip
 
 

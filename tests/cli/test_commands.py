@@ -532,7 +532,7 @@ def test_a_model_of_several_outputs_is_asked_for_one(deconvnet, spec):
 
 
 def test_explain_shows_a_photo_beside_its_class_carried_down(deconvnet, spec, tmp_path):
-    done = deconvnet("explain", "sample:coffee", "-m", spec("colour"))
+    done = deconvnet("explain", "sample:coffee", "-m", spec("colour"), "--no-trust")
     assert re.fullmatch(r"sample:coffee: [a-z ]+, \d+ % -> coffee\.explain\.png\n", done.out)
     assert (done.code, done.err) == (0, "")
     assert names(tmp_path) == ["coffee.explain.png"]
@@ -886,7 +886,7 @@ def test_units_that_cannot_be_had_are_told(deconvnet, spec, tmp_path, flags, wor
 
 
 def test_project_lays_each_unit_beside_its_patch(deconvnet, spec, tmp_path):
-    done = deconvnet("project", "sample:rocket", "--layer", "4", "-m", spec("colour"))
+    done = deconvnet("project", "sample:rocket", "--layer", "4", "-m", spec("colour"), "--no-trust")
     assert done == Done(0, "sample:rocket: 8 units of 4 -> rocket.4.png\n", "")
     assert names(tmp_path) == ["rocket.4.png"]
     loaded = load_model(spec("colour"))

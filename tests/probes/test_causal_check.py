@@ -59,7 +59,7 @@ def test_squares_are_a_fifth_of_the_field_and_move_by_a_quarter_of_it() -> None:
 
 def test_a_unit_that_sees_one_spot_is_silenced_there() -> None:
     measure = occlusion_margin(one_spot())
-    numbers = dict(measure.numbers)
+    numbers = dict(measure.details)
     assert measure.value == numbers["picture"] - max(numbers["edges"], numbers["centre"])
     assert numbers["picture"] > 0.6 and numbers["p"] < 0.05
     assert measure.words.startswith("Covering what the picture shows reduces this unit more")
@@ -68,12 +68,12 @@ def test_a_unit_that_sees_one_spot_is_silenced_there() -> None:
 
 def test_its_brightest_part_alone_keeps_it_and_covering_that_takes_it_away() -> None:
     kept, covered = sufficiency(one_spot()), necessity(one_spot())
-    assert kept.value == pytest.approx(dict(kept.numbers)["brightest 20 %"]) and kept.value > 0.98
+    assert kept.value == pytest.approx(dict(kept.details)["brightest 20 %"]) and kept.value > 0.98
     assert covered.value is not None and covered.value < 0.08
     assert "more than parts of the same shapes elsewhere do" in kept.words
     assert "less than while parts" in covered.words
-    assert dict(covered.numbers)["100 % covered"] == 0
-    assert dict(kept.numbers)["20 % in the centre"] < kept.value
+    assert dict(covered.details)["100 % covered"] == 0
+    assert dict(kept.details)["20 % in the centre"] < kept.value
 
 
 def test_a_picture_of_the_wrong_place_is_found_out() -> None:

@@ -18,6 +18,12 @@ from deconvnet.probes.pictured import Others, Pictured
 from deconvnet.probes.random_twin import random_twin
 from deconvnet.probes.similarity import cosine, pearson
 
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
 NAMES = "astronaut", "coffee", "camera"
 
 

@@ -28,7 +28,7 @@ def test_the_measure_holds_all_of_them() -> None:
     measure = distinction(pictured)
     maps = pooled_net().activations(images(1), "4")["4"][0, 3].double().numpy()
     probabilities = pooled_net().probabilities(images(1))[0].sort(descending=True).values
-    numbers = dict(measure.numbers)
+    numbers = dict(measure.details)
     assert measure.value == numbers["strongest tenth"] == strongest_tenth(energy_of(pictured.own))
     assert numbers["entropy of the map"] == entropy(maps)
     assert numbers["entropy of the picture"] == entropy(energy_of(pictured.own))
@@ -41,13 +41,13 @@ def test_the_margin_of_a_class_is_its_own() -> None:
     order = probabilities.argsort()
     last, first = int(order[0]), int(order[-1])
     assert margin(of_class(last)) == pytest.approx(float(probabilities[last] - probabilities[first]))
-    assert "entropy of the map" not in dict(distinction(of_class()).numbers)
+    assert "entropy of the map" not in dict(distinction(of_class()).details)
 
 
 def test_a_network_without_classes_has_no_margin() -> None:
     model = nn.Sequential(nn.Conv2d(3, 30, 5), nn.ReLU()).eval()
     measure = distinction(of_unit("1", net=DeconvNet(model, images(2))))
-    assert "margin of the class" not in dict(measure.numbers) and measure.value is not None
+    assert "margin of the class" not in dict(measure.details) and measure.value is not None
 
 
 def test_a_picture_in_fewer_places_than_all_others_is_said_to_be() -> None:

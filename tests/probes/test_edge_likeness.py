@@ -28,7 +28,7 @@ def test_the_value_is_the_rank_correlation_of_strength_and_edges_in_the_field():
     measure = edges(pictured)
     assert measure.value == pytest.approx(expected, abs=1e-6)
     image = pictured.image
-    assert dict(measure.numbers)["correlation with the image"] == pytest.approx(
+    assert dict(measure.details)["correlation with the image"] == pytest.approx(
         np.corrcoef(pictured.own.ravel(), image.ravel())[0, 1], abs=1e-6
     )
 

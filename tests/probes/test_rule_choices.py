@@ -11,10 +11,15 @@ from deconvnet.probes.rule_choices import masks_and_switches, other_readings
 from deconvnet.probes.similarity import spearman
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
 def test_each_of_the_eight_ways_is_compared_with_the_picture():
     pictured = of_unit()
     measure = masks_and_switches(pictured)
-    numbers = dict(measure.numbers)
+    numbers = dict(measure.details)
     assert len(numbers) == 16
     assert numbers["no mask, switches, rectified: rank"] == pytest.approx(1)
     guided = spearman(pictured.own, pictured.under(RuleSet(forward_mask=True)))
@@ -31,12 +36,14 @@ def test_without_a_max_pool_nothing_is_owed_to_switches():
 
 def test_a_guided_picture_is_compared_with_ways_that_differ_from_its_own():
     net = pooled_net().with_rules("guided")
-    numbers = dict(masks_and_switches(of_unit(net=net)).numbers)
+    numbers = dict(masks_and_switches(of_unit(net=net)).details)
     assert numbers["mask, switches, rectified: rank"] == pytest.approx(1)
 
 
 def test_a_picture_that_is_the_same_all_over_cannot_be_compared():
-    net = DeconvNet(nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU()), images(1, 1))
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU())
+    nn.init.ones_(model[0].weight)
+    net = DeconvNet(model, images(1, 1))
     assert "the same all over" in masks_and_switches(of_unit("1", net=net, x=images(1, 1))).why_not
 
 
@@ -47,7 +54,7 @@ def test_windows_that_overlap_may_add_up_or_compete():
     measure = other_readings(pictured)
     other = spearman(pictured.own, pictured.under(RuleSet(overlap="max")))
     assert measure.value == pytest.approx(other) and measure.value < 1
-    assert [name for name, _ in measure.numbers] == [
+    assert [name for name, _ in measure.details] == [
         "max of overlapping windows: rank", "max of overlapping windows: cosine",
     ]  # fmt: skip
 
@@ -56,7 +63,7 @@ def test_contrast_normalisation_may_be_passed_over_undone_or_differentiated():
     torch.manual_seed(0)
     norm = nn.LocalResponseNorm(5, alpha=5.0)
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), norm, nn.Conv2d(8, 6, 3), nn.ReLU())
-    numbers = dict(other_readings(of_unit("4", net=DeconvNet(model, images(1)))).numbers)
+    numbers = dict(other_readings(of_unit("4", net=DeconvNet(model, images(1)))).details)
     assert {name.partition(":")[0] for name in numbers} == {
         "divisor for contrast normalisation", "gradient for contrast normalisation",
     }  # fmt: skip

@@ -40,8 +40,8 @@ def test_they_do_not_depend_on_the_memory_budget() -> None:
 
 def test_the_value_is_a_median_over_other_units_and_stands_beside_theirs() -> None:
     measure = convergence(of_unit())
-    assert [name for name, _ in measure.numbers] == ["1", "the pixels"]
-    assert measure.value == dict(measure.numbers)["1"]
+    assert [name for name, _ in measure.details] == ["1", "the pixels"]
+    assert measure.value == dict(measure.details)["1"]
     assert len(measure.nulls[0].draws) == 24
     assert convergence(of_unit()) == measure
 
@@ -56,7 +56,7 @@ def test_where_the_way_down_loses_the_unit_the_cosine_is_one() -> None:
     nn.init.uniform_(model[5].weight)
     measure = convergence(of_unit("5", net=DeconvNet(model.eval(), images(2))))
     assert measure.value == pytest.approx(1, abs=1e-6)
-    assert dict(measure.numbers)["4"] < 0.99
+    assert dict(measure.details)["4"] < 0.99
 
 
 def test_a_unit_unlike_all_others_is_said_to_be() -> None:
@@ -67,13 +67,13 @@ def test_a_unit_unlike_all_others_is_said_to_be() -> None:
         model[3].weight[0] = torch.tensor([1.0, -1, 1, -1, 1, -1]).view(6, 1, 1)
     net = DeconvNet(model, images(2))
     measure = convergence(of_unit("3", net=net, position=(2, 2)))
-    assert measure.nulls[0].places(measure.value or 0) == -1
+    assert measure.nulls[0].side(measure.value or 0) == -1
     assert "less like those of other units" in measure.words and f"{measure.value:.2f}" in measure.words
 
 
 def test_classes_have_it_too() -> None:
     measure = convergence(of_class())
-    assert [name for name, _ in measure.numbers] == ["4", "1", "the pixels"]
+    assert [name for name, _ in measure.details] == ["4", "1", "the pixels"]
     assert measure.words == "" and measure.nulls[0].limits is None  # there are only four other classes
 
 

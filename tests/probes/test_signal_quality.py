@@ -97,7 +97,7 @@ def test_a_map_put_beside_others_keeps_its_filter() -> None:
 
 def test_the_measure_stands_beside_shuffled_weights() -> None:
     measure = signal_quality(of_unit("1"))
-    numbers = dict(measure.numbers)
+    numbers = dict(measure.details)
     assert measure.value is not None and 0 <= measure.value < numbers["S_a"] <= 1
     assert numbers["numbers of a patch"] == 27 and numbers["patches"] == 26 * 24 * 20
     assert len(measure.nulls[0].draws) == 40

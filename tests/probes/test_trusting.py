@@ -64,7 +64,7 @@ def test_the_page_has_each_question_with_its_value_its_nulls_and_its_words_and_t
 def test_a_verdict_is_made_of_sentences_that_lie_outside_their_nulls():
     null = Null("nothing", tuple(i / 20 for i in range(20)))
     measure = Measure("edges", "Edges?", 2.0, nulls=(null,), words="It is an edge map (2.00). It is.")
-    assert null.limits == pytest.approx((0.0475, 0.9025)) and null.places(2.0) == 1 and null.places(0.5) == 0
+    assert null.limits == pytest.approx((0.0475, 0.9025)) and null.side(2.0) == 1 and null.side(0.5) == 0
     result = _trust()
     object.__setattr__(result, "measures", (measure,))
     assert result.verdict == "It is an edge map (2.00)."

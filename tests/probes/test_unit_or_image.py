@@ -34,7 +34,7 @@ def test_other_units_are_compared_by_the_median_of_pictures_made_one_by_one():
         alike.append(spearmanr(pictured.own.ravel(), twin.numpy().ravel()).statistic)
     measure = other_units(pictured)
     assert measure.value == pytest.approx(np.median(alike), abs=1e-5)
-    assert dict(measure.numbers)["unit's share"] == 1 - measure.value
+    assert dict(measure.details)["unit's share"] == 1 - measure.value
     assert [len(null.draws) for null in measure.nulls] == [20, 20, 20]
 
 
@@ -110,7 +110,7 @@ def test_a_layer_of_one_map_has_no_other_unit():
 
 def test_without_other_images_there_is_no_answer_from_them():
     pictured = of_unit(others=0)
-    assert other_images(pictured).why_not == "there are no other images."
+    assert other_images(pictured).why_not == "other images are missing."
     assert [null.name for null in other_units(pictured).nulls] == ["random networks"]
 
 
@@ -152,7 +152,7 @@ def test_few_other_images_are_shifted_and_mirrored_until_there_are_enough():
     assert torch.equal(more.images[:2], pictured.others.images)
     assert torch.allclose(more.images[2].sum((1, 2)), more.images[0].sum((1, 2)), atol=1e-3)
     assert not torch.equal(more.images[2], more.images[4])
-    assert len(in_other_images(pictured)) == 20 and dict(other_images(pictured).numbers)["images"] == 2
+    assert len(in_other_images(pictured)) == 20 and dict(other_images(pictured).details)["images"] == 2
 
 
 def test_a_picture_of_one_pixel_has_no_answer():

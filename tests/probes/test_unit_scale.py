@@ -22,7 +22,7 @@ def test_a_zfnet_unit_has_as_many_switches_as_the_sizes_of_its_cone_say() -> Non
     ).eval()  # fmt: skip
     x = torch.randn(1, 1, 224, 224)
     measure = switches(of_unit("6", net=DeconvNet(stack, x), x=x, position=(6, 6), others=0))
-    assert dict(measure.numbers) == {"switches": 7 * 7 * 256 + 33 * 33 * 96, "bits that name the unit": 8}
+    assert dict(measure.details) == {"switches": 7 * 7 * 256 + 33 * 33 * 96, "bits that name the unit": 8}
     assert measure.value == pytest.approx(117_088 * math.log2(9))
 
 
@@ -30,19 +30,19 @@ def test_windows_beyond_the_border_hold_fewer_pixels_and_those_outside_the_cone_
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.MaxPool2d(3, 2, 1), nn.Conv2d(4, 2, 3, padding=1)).eval()
     measure = switches(of_unit("2", net=DeconvNet(model, images(2)), position=(0, 0), others=0))
-    assert dict(measure.numbers)["switches"] == 2 * 2 * 4  # a corner sees 2x2 pooled units
+    assert dict(measure.details)["switches"] == 2 * 2 * 4  # a corner sees 2x2 pooled units
     assert measure.value == pytest.approx(4 * (2 + 2 * math.log2(6) + math.log2(9)))
 
 
 def test_classes_see_every_switch() -> None:
-    assert dict(switches(of_class()).numbers)["switches"] == 12 * 10 * 8
+    assert dict(switches(of_class()).details)["switches"] == 12 * 10 * 8
 
 
 def test_without_switches_there_are_no_bits() -> None:
     centre = pooled_net().with_rules(RuleSet(unpool="centre"))
     for pictured in (of_unit("1"), of_unit("4", net=centre)):
         measure = switches(pictured)
-        assert measure.value == 0 and dict(measure.numbers)["switches"] == 0
+        assert measure.value == 0 and dict(measure.details)["switches"] == 0
 
 
 def test_the_percentile_is_counted_over_other_images() -> None:
@@ -50,7 +50,7 @@ def test_the_percentile_is_counted_over_other_images() -> None:
     maps = pooled_net().activations(pictured.others.images, "4")["4"][:, 0].flatten(1).amax(1)
     measure = strength(pictured)
     assert measure.value == pytest.approx(100 * float((maps < pictured.activation).float().mean()))
-    assert dict(measure.numbers) == {"activation": pictured.activation, "other photos": 25}
+    assert dict(measure.details) == {"activation": pictured.activation, "other photos": 25}
 
 
 def test_an_atlas_may_know_it() -> None:
@@ -68,12 +68,12 @@ def test_an_atlas_may_know_it() -> None:
 def test_few_other_images_are_not_enough() -> None:
     measure = strength(of_unit(others=19))
     assert measure.value is None and "at least 20 other photos; there are 19" in measure.why_not
-    assert dict(measure.numbers)["activation"] > 0
+    assert dict(measure.details)["activation"] > 0
 
 
 def test_images_with_shuffled_phase_are_not_photos() -> None:
     pictured = of_unit()
-    shuffled = replace(pictured, others=replace(pictured.others, shuffled=True), known={})
+    shuffled = replace(pictured, others=replace(pictured.others, shuffled=True), worked_out={})
     for measure in (strength, photo_likeness, signal_quality):
         assert measure(shuffled).value is None and measure(shuffled).why_not
 

@@ -382,7 +382,6 @@ def _of_trust(net: DeconvNet, x: torch.Tensor) -> dict[str, Call]:
         "probes.Null.places": Call(probes.Null("noise", (0.0, 1.0)).places, {"value": 0.5}),
         "probes.quick_trust": Call(probes.quick_trust, {"net": net, "x": x, "result": result}),
         "probes.QuickTrust": Call(probes.QuickTrust, vars(quick)),
-        "probes.QuickTrust.of": Call(probes.QuickTrust.of, {"units": (), "numbers": []}),
         "probes.QuickTrust.line": Call(quick.line),
         "probes.QuickTrust.facts": Call(quick.facts),
         "probes.QuickTrust.to_frame": Call(quick.to_frame),

@@ -312,7 +312,8 @@ class Captures:
             if before is None or after is None:
                 return False
             for name in graph.outputs:
-                if len(before[name]) != len(x) or not _close(before[name][image], after[name][image]):
+                given, now = before[name], after[name]
+                if not given.ndim or len(given) != len(x) or not _close(given[image], now[image]):
                     return False
         return True
 

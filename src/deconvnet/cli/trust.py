@@ -152,7 +152,7 @@ def _facts(result: "Trust") -> dict[str, Any]:
 def _measure_facts(measure: "Measure") -> dict[str, Any]:
     nulls = [{"name": null.name, "limits": null.limits, "draws": null.draws} for null in measure.nulls]
     return {
-        "name": measure.name, "question": measure.question, "value": measure.value, "numbers": dict(measure.numbers),
+        "name": measure.name, "question": measure.question, "value": measure.value, "details": dict(measure.details),
         "nulls": nulls, "words": measure.words, "why_not": measure.why_not,
     }  # fmt: skip
 

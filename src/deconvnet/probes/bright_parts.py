@@ -16,7 +16,7 @@ from deconvnet.probes.occluders import Occluders, occluders
 from deconvnet.probes.pictured import Pictured
 from deconvnet.probes.similarity import strength_of
 
-_KEPT = (10, 20, 40)  # percent of the field
+_ALONE = (10, 20, 40)  # percent of the field
 _COVERED = (10, 20, 40, 70, 100)
 _HEADLINE = 20
 _SHIFTED = "parts of the same shapes elsewhere"
@@ -27,30 +27,32 @@ _Parts = Sequence[Bool[np.ndarray, "*field"]]
 def sufficiency(pictured: Pictured) -> Measure:
     """The share of its activation that the unit keeps where all is covered but the brightest fifth of its picture.
 
-    The rest of the receptive field is filled with the mean pixel. `numbers` has the share for a tenth, a fifth and two
+    The rest of the receptive field is filled with the mean pixel. `details` has the share for a tenth, a fifth and two
     fifths, and the same where the rest is blurred in place of filled. The value stands beside those of parts of the
     same shapes elsewhere: the brightest fifth shifted within the field at random. A fifth in the centre of the field is
-    in `numbers` as well, because many units see little else.
+    in `details` as well, because many units see little else.
     """
     name, question = "bright parts alone", "How much of the activation is left where only what the picture shows is?"
     strength = strength_of(pictured.own)
     why_not = _why_not(pictured, strength)
     if why_not:
         return Measure(name, question, why_not=why_not)
-    brightest = [_brightest(strength, percent) for percent in _KEPT]
+    brightest = [_brightest(strength, percent) for percent in _ALONE]
     centre = _brightest(gaussian_in_centre(strength.shape), _HEADLINE)
     elsewhere = shifts(pictured, _brightest(strength, _HEADLINE), name, LEAST_DRAWS)
     left = _left(pictured, [~part for part in [*brightest, centre, *elsewhere]])
-    kept = dict(zip(_KEPT, left[: len(_KEPT)].tolist(), strict=True))
+    shares = dict(zip(_ALONE, left[: len(_ALONE)].tolist(), strict=True))
     blurred = [] if pictured.x.ndim > 4 else _left(pictured, [~part for part in brightest], blurs=True).tolist()
-    numbers = [(f"brightest {percent} %", share) for percent, share in kept.items()]
-    numbers += [(f"brightest {percent} %, rest blurred", share) for percent, share in zip(_KEPT, blurred, strict=False)]
-    numbers.append((f"{_HEADLINE} % in the centre", float(left[len(_KEPT)])))
-    null = Null(_SHIFTED, tuple(left[len(_KEPT) + 1 :].tolist()))
-    value = kept[_HEADLINE]
+    details = [(f"brightest {percent} %", share) for percent, share in shares.items()]
+    details += [
+        (f"brightest {percent} %, rest blurred", share) for percent, share in zip(_ALONE, blurred, strict=False)
+    ]
+    details.append((f"{_HEADLINE} % in the centre", float(left[len(_ALONE)])))
+    null = Null(_SHIFTED, tuple(left[len(_ALONE) + 1 :].tolist()))
+    value = shares[_HEADLINE]
     said = "The brightest fifth of the picture, alone, keeps {value} of the activation, {more} than parts of the same "
     words = _words(value, null, said + "shapes elsewhere do")
-    return Measure(name, question, value, tuple(numbers), (null,), words)
+    return Measure(name, question, value, tuple(details), (null,), words)
 
 
 def necessity(pictured: Pictured) -> Measure:
@@ -58,7 +60,7 @@ def necessity(pictured: Pictured) -> Measure:
 
     It is the area under the curve of the share of the activation that is left over the share of the receptive field
     that is filled with the mean pixel, at 0, 10, 20, 40, 70 and 100 percent: low where what is bright is what the unit
-    needs. `numbers` has the curve. The value stands beside those of parts of the same shapes elsewhere, the picture
+    needs. `details` has the curve. The value stands beside those of parts of the same shapes elsewhere, the picture
     shifted within the field at random.
     """
     name, question = "bright parts covered", "How fast does the activation go where what the picture shows is covered?"
@@ -71,11 +73,11 @@ def necessity(pictured: Pictured) -> Measure:
     curves = left.reshape(len(orders), len(_COVERED))
     areas = [_area(curve) for curve in curves]
     null = Null(_SHIFTED, tuple(areas[2:]))
-    numbers = tuple((f"{percent} % covered", float(share)) for percent, share in zip(_COVERED, curves[0], strict=True))
-    numbers = (*numbers, ("area, the centre first", areas[1]))
+    details = tuple((f"{percent} % covered", float(share)) for percent, share in zip(_COVERED, curves[0], strict=True))
+    details = (*details, ("area, the centre first", areas[1]))
     said = "While the picture is covered, its brightest parts first, {value} of the activation is left on average, "
     words = _words(areas[0], null, said + "{more} than while parts of the same shapes elsewhere are")
-    return Measure(name, question, areas[0], numbers, (null,), words)
+    return Measure(name, question, areas[0], details, (null,), words)
 
 
 def _why_not(pictured: Pictured, strength: Float[np.ndarray, "*field"]) -> str:
@@ -110,7 +112,7 @@ def _area(curve: Float[np.ndarray, " covered"]) -> float:
 
 
 def _words(value: float, null: Null, said: str) -> str:
-    side = null.places(value)
+    side = null.side(value)
     if not side or null.limits is None:
         return ""
     low, high = null.limits

@@ -25,7 +25,7 @@ def occlusion_margin(pictured: Pictured) -> Measure:
     pixel. The drop of the unit's activation is compared, by rank correlation over the positions, with how much of the
     picture's magnitude is covered, how much of the image's edges (Sobel), and how much of a Gaussian in the centre of
     the field. The value is the first of them less the larger of the other two, as `Evidence.margin`. It stands beside
-    those of the same picture shifted within the field at random, which keeps its shapes; `numbers` has the share p of
+    those of the same picture shifted within the field at random, which keeps its shapes; `details` has the share p of
     shifted pictures that do as well.
     """
     strength = strength_of(pictured.own)
@@ -38,15 +38,15 @@ def occlusion_margin(pictured: Pictured) -> Measure:
     before, after = covered_activations(pictured, covering)
     pictures = np.stack([strength, *shifts(pictured, strength, _NAME, _SHIFTS)])
     drops = np.repeat((before - after)[:, None], len(pictures), 1)
-    found, *shifted = evidence(drops, pictures, pictured.image, covering)
-    if found.picture is None or found.margin is None:
+    of_picture, *shifted = evidence(drops, pictures, pictured.image, covering)
+    if of_picture.picture is None or of_picture.margin is None:
         return Measure(_NAME, _QUESTION, why_not="the unit's activation is the same whichever part is covered.")
     draws = tuple(each.margin for each in shifted if each.margin is not None)
     null = Null("the picture shifted within the field", draws)
-    p = (1 + sum(draw >= found.margin for draw in draws)) / (1 + len(draws))
-    named = (("picture", found.picture), ("edges", found.edges), ("centre", found.centre), ("p", p))
-    numbers = tuple((name, value) for name, value in named if value is not None)
-    return Measure(_NAME, _QUESTION, found.margin, numbers, (null,), _words(found, null))
+    p = (1 + sum(draw >= of_picture.margin for draw in draws)) / (1 + len(draws))
+    named = (("picture", of_picture.picture), ("edges", of_picture.edges), ("centre", of_picture.centre), ("p", p))
+    details = tuple((name, value) for name, value in named if value is not None)
+    return Measure(_NAME, _QUESTION, of_picture.margin, details, (null,), _words(of_picture, null))
 
 
 def squares(field: tuple[int, ...]) -> Occluders:
@@ -71,15 +71,15 @@ def shifts(
     return [np.roll(values, distance, axes) for distance in zip(*distances, strict=True)]
 
 
-def _words(found: Evidence, null: Null) -> str:
-    margin = found.margin or 0.0
-    side = null.places(margin)
+def _words(of_picture: Evidence, null: Null) -> str:
+    margin = of_picture.margin or 0.0
+    side = null.side(margin)
     if not side or null.limits is None:
         return ""
     low, high = null.limits
-    numbers = f"margin {margin:.2f}; the same picture shifted, {low:.2f} to {high:.2f}"
+    between = f"margin {margin:.2f}; the same picture shifted, {low:.2f} to {high:.2f}"
     if side > 0 and margin > 0:
-        return f"Covering what the picture shows reduces this unit more than covering edges or the centre ({numbers})."
+        return f"Covering what the picture shows reduces this unit more than covering edges or the centre ({between})."
     if side > 0:
-        return f"The picture tells where this unit is hurt, but edges or the centre tell it as well ({numbers})."
-    return f"Covering what the picture shows reduces this unit less than covering other parts ({numbers})."
+        return f"The picture tells where this unit is hurt, but edges or the centre tell it as well ({between})."
+    return f"Covering what the picture shows reduces this unit less than covering other parts ({between})."

@@ -29,19 +29,19 @@ class Covered:
         filled: what stands in the covered parts.
         given: the parts.
         wanted: by name, the values that are noted, and which maps of them; None for all.
-        known: by name, what the image gives as it is, as far as that is known.
+        before: by name, what the image gives as it is, as far as that has been computed.
         route: which steps run in windows.
     """
 
     def __init__(
         self, engine: Attachment, graph: Graph, x: Tensor, filled: Tensor, given: Occluders,
-        wanted: Mapping[str, Tensor | None], known: Mapping[str, Tensor], route: RouteName = "auto",
+        wanted: Mapping[str, Tensor | None], before: Mapping[str, Tensor], route: RouteName = "auto",
     ) -> None:  # fmt: skip
         size, boxes = np.array(given.size), given.boxes.numpy()
         low, high = boxes[:, 0].clip(0), np.minimum(boxes[:, 1], size)
         self._changes = Changes(graph, engine.operations.rows, wanted, low, high, route)
         self._model, self._x, self._filled, self._given = engine.model, x, filled, given
-        self._source, self._known = graph.input.name, known
+        self._source, self._before = graph.input.name, before
 
     def values(self, budget: int) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
         """Indices of positions, and what is asked for of each.
@@ -51,7 +51,7 @@ class Covered:
         """
         changes = self._changes
         batches = changes.batches(min(budget, _CHUNK) // self._x.element_size())
-        unchanged = changes.unchanged(self._model, self._x, batches, self._known)
+        unchanged = changes.unchanged(self._model, self._x, batches, self._before)
         for batch in batches:
             start = self._covered(batch.indices, batch.windows[self._source])
             values = changes.run(batch, self._model, start, unchanged)

@@ -34,11 +34,11 @@ def covered_activations(
         at: tuple[slice | int, ...] = (slice(None), *(unit.position or ()))
         filled, _ = filling(fill, image, None)
         wanted = {maps.name: torch.tensor([unit.channel])}
-        known = finite_forward(graph, engine.model, image, frozenset(wanted), engine.rules, {}).values
-        covered = Covered(engine, graph, image, filled, covering.within(low, size), wanted, known)
-        before, after = known[maps.name][:, unit.channel], np.empty(len(covering))
-        for indices, values in covered.values(engine.budget(pictured.memory)):
-            after[indices] = values[maps.name][:, 0][at].double().cpu().numpy()
+        values = finite_forward(graph, engine.model, image, frozenset(wanted), engine.rules, {}).values
+        covered = Covered(engine, graph, image, filled, covering.within(low, size), wanted, values)
+        before, after = values[maps.name][:, unit.channel], np.empty(len(covering))
+        for indices, part in covered.values(engine.budget(pictured.memory)):
+            after[indices] = part[maps.name][:, 0][at].double().cpu().numpy()
         return float(before[at]), after
 
 

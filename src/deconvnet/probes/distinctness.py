@@ -23,7 +23,7 @@ SHARE, PICTURE, MAP, MARGIN = "strongest tenth", "entropy of the picture", "entr
 def distinction(pictured: Pictured) -> Measure:
     """The share of the picture's energy that lies in the strongest tenth of its pixels, 0.1 to 1.
 
-    It stands beside that of other units' pictures at this place. `numbers` has what else tells whether there is a
+    It stands beside that of other units' pictures at this place. `details` has what else tells whether there is a
     clear distinction: the entropy of the picture's energy over its pixels and of the feature map over its positions,
     0 where all lies in one of them and 1 where it is the same everywhere; and the margin of the class, the probability
     of the class (of a unit, of the network's answer) less that of the most probable other class.
@@ -41,8 +41,8 @@ def distinction(pictured: Pictured) -> Measure:
     null = Null("other units at this place", tuple(strongest_tenth(each) for each in pictures if each.any()))
     value = strongest_tenth(energy)
     named = ((SHARE, value), (PICTURE, entropy(energy)), (MAP, _entropy_of_map(pictured)), (MARGIN, margin(pictured)))
-    numbers = tuple((name, number) for name, number in named if number is not None)
-    return Measure(_NAME, _QUESTION, value, numbers, (null,), _words(value, null))
+    details = tuple((name, each) for name, each in named if each is not None)
+    return Measure(_NAME, _QUESTION, value, details, (null,), _words(value, null))
 
 
 def energy_of(picture: Float[np.ndarray, "c *field"]) -> Float[np.ndarray, "*field"]:
@@ -93,7 +93,7 @@ def _entropy_of_map(pictured: Pictured) -> float | None:
 
 
 def _words(value: float, null: Null) -> str:
-    side = null.places(value)
+    side = null.side(value)
     if not side or null.limits is None:
         return ""
     low, high = null.limits

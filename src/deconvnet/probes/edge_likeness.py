@@ -20,7 +20,7 @@ _BLUR = 3.0  # pixels: standard deviation of the neighbourhood that a pixel is n
 def edges(pictured: Pictured) -> Measure:
     """The rank correlation of the picture's strength with the image's edges (Sobel), where the picture lies.
 
-    `numbers` has the correlation of the signed picture with the image, and with the image whose pixels are normalised
+    `details` has the correlation of the signed picture with the image, and with the image whose pixels are normalised
     by the mean and deviation around them. The value stands beside that of random networks' pictures, which do not know
     more than edges, and of this picture with the edges of other places in the image and of other images.
     """
@@ -32,7 +32,7 @@ def edges(pictured: Pictured) -> Measure:
         what = "the image" if np.ptp(strength) else "the strength of the picture"
         return Measure(_NAME, _QUESTION, why_not=f"{what} is the same all over, or too small.")
     normalised = pictured.inside(_normalised(array_of(pictured.x[0])))
-    numbers = (
+    correlations = (
         ("correlation with the image", pearson(pictured.own, pictured.image)),
         ("correlation with the normalised image", pearson(pictured.own, normalised)),
     )
@@ -41,8 +41,8 @@ def edges(pictured: Pictured) -> Measure:
         *null_of("other places in the image", _elsewhere(pictured, strength, all_edges)),
         *null_of("other images", (draw.edges for draw in in_other_images(pictured))),
     )
-    known = tuple((name, number) for name, number in numbers if number is not None)
-    return Measure(_NAME, _QUESTION, value, known, nulls, _words(value, nulls))
+    details = tuple((name, each) for name, each in correlations if each is not None)
+    return Measure(_NAME, _QUESTION, value, details, nulls, _words(value, nulls))
 
 
 def _elsewhere(

@@ -137,7 +137,7 @@ def first_filters(net: DeconvNet) -> tuple[str, Float[Tensor, "maps c *kernel"]]
     """The first convolution, with the norm that follows it: its name, and its filters as they come down to the pixels.
 
     Raises:
-        ArgumentError: there is no convolution, or its filters depend on the image, or on all of it.
+        ArgumentError: it lacks a convolution, or its filters depend on the image, or on all of it.
     """
     layer, _ = _layers(net, None)
     return layer, _filters(net, layer)[1]

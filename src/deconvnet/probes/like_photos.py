@@ -11,9 +11,10 @@ from torch import Tensor
 from deconvnet.core.down import Way
 from deconvnet.engine.main_layers import main_layers
 from deconvnet.network import attached
+from deconvnet.probes.in_batches import watch_in_batches
 from deconvnet.probes.measure import LEAST_DRAWS, Measure, Null, outside
 from deconvnet.probes.pictured import Pictured
-from deconvnet.probes.unit_scale import strongest_in_others, strongest_of_map, watch_in_batches
+from deconvnet.probes.unit_scale import strongest_in_others, strongest_of_map
 from deconvnet.windows.receptive_field import Fields, box, fields
 
 _NAME = "like photos"
@@ -32,7 +33,7 @@ def photo_likeness(pictured: Pictured, liked: Float[Tensor, "n c *size"] | None 
     activations of each map are averaged over the positions that the unit sees (in photos: that the strongest unit of
     the map sees). The rank correlation of these averages over the maps is taken between the picture and each photo that
     the unit likes; the value is its mean over these photos and the layers. Beside it stands the same of photos that the
-    unit does not like, in the picture's place. `numbers` has each layer, and the photos that the unit likes among each
+    unit does not like, in the picture's place. `details` has each layer, and the photos that the unit likes among each
     other.
 
     Args:
@@ -55,33 +56,33 @@ def photo_likeness(pictured: Pictured, liked: Float[Tensor, "n c *size"] | None 
         order = np.arange(len(images))
         positions = np.concatenate([strongest_of_map(pictured, images[:count])[1], positions])
     likes, dislikes = order[:count], order[count:]
-    places = [pictured.unit.position or (), *map(tuple, positions.tolist())]
-    profiles = _profiles(pictured, torch.cat([as_image(pictured), images]), places)
+    where = [pictured.unit.position or (), *map(tuple, positions.tolist())]
+    profiles = _profiles(pictured, torch.cat([as_image(pictured), images]), where)
     alike = {layer: _correlations(values) for layer, values in profiles.items()}
     alike = {layer: matrix for layer, matrix in alike.items() if not np.isnan(matrix[0, 1 + likes]).all()}
     if not alike:
-        return Measure(_NAME, _QUESTION, why_not="below the unit there is no layer with several active maps.")
+        return Measure(_NAME, _QUESTION, why_not="the unit lies above layers of a single active map only.")
     of_layers = {layer: float(np.nanmean(matrix[0, 1 + likes])) for layer, matrix in alike.items()}
     draws = [_mean(alike, 1 + i, 1 + likes) for i in dislikes]
     among = [_mean(alike, 1 + i, 1 + likes[likes != i]) for i in likes]
     value = float(np.mean(list(of_layers.values())))
     nulls = (Null("photos that the unit does not like", tuple(draw for draw in draws if not np.isnan(draw))),)
-    numbers = (*of_layers.items(), ("photos it likes, among each other", float(np.nanmean(among))))
-    return Measure(_NAME, _QUESTION, value, numbers, nulls, _words(value, nulls))
+    details = (*of_layers.items(), ("photos it likes, among each other", float(np.nanmean(among))))
+    return Measure(_NAME, _QUESTION, value, details, nulls, _words(value, nulls))
 
 
 def as_image(pictured: Pictured) -> Float[Tensor, "1 c *size"]:
     """The picture as an image for the network: as strong as the image is in that part, and zero around it."""
     image, own = pictured.image, pictured.own
     scale = (image.std() or 1.0) / own.std()
-    shown = torch.zeros_like(pictured.x)
+    full = torch.zeros_like(pictured.x)
     here, _ = pictured.box.overlap(pictured.x.shape[2:])
-    shown[0][here] = torch.from_numpy(own * scale).to(shown)
-    return shown
+    full[0][here] = torch.from_numpy(own * scale).to(full)
+    return full
 
 
-def _profiles(pictured: Pictured, images: Tensor, places: Sequence[tuple[int, ...]]) -> _Profiles:
-    """At each layer the mean activation of each map, over what the unit at each image's place sees of it."""
+def _profiles(pictured: Pictured, images: Tensor, positions: Sequence[tuple[int, ...]]) -> _Profiles:
+    """At each layer the mean activation of each map, over what the unit at each image's position sees of it."""
     engine = attached(pictured.net)
     way = engine.costs(engine.graph(pictured.x), pictured.unit.layer).way
     seen = _seen(way, pictured.unit.layer)
@@ -90,9 +91,9 @@ def _profiles(pictured: Pictured, images: Tensor, places: Sequence[tuple[int, ..
     def look(layer: str, maps: Tensor) -> None:
         done = sum(map(len, values[layer]))
         rows = []
-        for one, place in zip(maps, places[done:], strict=False):
-            part, _ = box(seen[layer], place, one.shape[1:]).overlap(one.shape[1:])
-            rows.append(one[part].double().reshape(len(one), -1).mean(1).cpu().numpy())
+        for of_image, position in zip(maps, positions[done:], strict=False):
+            part, _ = box(seen[layer], position, of_image.shape[1:]).overlap(of_image.shape[1:])
+            rows.append(of_image[part].double().reshape(len(of_image), -1).mean(1).cpu().numpy())
         values[layer].append(np.stack(rows))
 
     watch_in_batches(pictured, images, list(seen), look)

@@ -29,7 +29,7 @@ class Null:
         low, high = np.quantile(self.draws, (1 - QUANTILE, QUANTILE)).tolist()
         return low, high
 
-    def places(self, value: float) -> int | None:
+    def side(self, value: float) -> int | None:
         """-1, 0 or 1 for a value below, between or above the limits; None where there are too few draws."""
         limits = self.limits
         return None if limits is None else int(value > limits[1]) - int(value < limits[0])
@@ -43,7 +43,7 @@ class Measure:
         name: short, such as "other units"; how the measure is chosen.
         question: in words.
         value: the number that answers it; None if it was not measured.
-        numbers: others that belong to it, by name.
+        details: other numbers that belong to it, by name.
         nulls: what the value is compared with.
         words: what the value says, in plain language, with the numbers; "" if it lies within its null, or has none.
         why_not: why it was not measured; "" if it was.
@@ -52,7 +52,7 @@ class Measure:
     name: str
     question: str
     value: float | None = None
-    numbers: tuple[tuple[str, float], ...] = ()
+    details: tuple[tuple[str, float], ...] = ()
     nulls: tuple[Null, ...] = ()
     words: str = ""
     why_not: str = ""
@@ -61,6 +61,6 @@ class Measure:
 def outside(value: float, nulls: Iterable[Null]) -> Iterator[tuple[Null, str, str]]:
     """The nulls that a value lies outside of: each with "more" or "less", and its limits in words."""
     for null in nulls:
-        side, limits = null.places(value), null.limits
+        side, limits = null.side(value), null.limits
         if side and limits is not None:
             yield null, "more" if side > 0 else "less", f"{limits[0]:.2f} to {limits[1]:.2f}"

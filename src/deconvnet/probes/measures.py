@@ -25,19 +25,19 @@ from deconvnet.probes.weight_randomisation import one_layer_random, random_from_
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class FromCaller:
     """What only the caller can know of a unit.
 
     Attributes:
         liked: images that the unit likes, such as an atlas's top activations, as the model takes them.
-        percentile: of a unit and its activation, 0 to 100; None where it is not known.
+        percentile: of a unit and its activation, 0 to 100; None where it is not given.
     """
 
     liked: Float[Tensor, "n c *size"] | None = None
     percentile: Callable[[Unit, float], float | None] | None = None
 
 
-MEASURES: dict[str, Callable[[Pictured, Known], Measure]] = {
+MEASURES: dict[str, Callable[[Pictured, FromCaller], Measure]] = {
     "other units": lambda pictured, _: other_units(pictured),
     "noise": lambda pictured, _: noise(pictured),
     "other images": lambda pictured, _: other_images(pictured),
@@ -51,11 +51,11 @@ MEASURES: dict[str, Callable[[Pictured, Known], Measure]] = {
     "one layer random": lambda pictured, _: one_layer_random(pictured),
     "random networks": lambda pictured, _: against_random_networks(pictured),
     "signal": lambda pictured, _: signal_quality(pictured),
-    "strength": lambda pictured, known: strength(pictured, known.percentile),
+    "strength": lambda pictured, given: strength(pictured, given.percentile),
     "switches": lambda pictured, _: switches(pictured),
     "other readings": lambda pictured, _: other_readings(pictured),
     "on the way down": lambda pictured, _: convergence(pictured),
-    "like photos": lambda pictured, known: photo_likeness(pictured, known.liked),
+    "like photos": lambda pictured, given: photo_likeness(pictured, given.liked),
     "distinctness": lambda pictured, _: distinction(pictured),
 }
 """By name; each is `Measure.name` of what it gives."""

@@ -66,7 +66,7 @@ def neighbours(pictured: Pictured) -> Neighbours:
 
 
 def in_random_networks(pictured: Pictured) -> tuple[Draw, ...]:
-    """What random networks give; none where there are no weights to draw."""
+    """What random networks give; none where nothing can be drawn."""
     return pictured.once("random networks", lambda: tuple(_in_random_networks(pictured)))
 
 

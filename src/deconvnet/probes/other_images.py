@@ -66,10 +66,10 @@ def other_images(
     if given is not None:
         check_images("others", given, x)
         return _others(given, own, count, generator, "other images given") or _shuffled(own, count, generator)
-    found = _others(x, own, count, generator, "other photos of the call")
-    if found is None and preprocess is not None:
-        found = _samples(own, count, generator, preprocess)
-    return found or _shuffled(own, count, generator)
+    others = _others(x, own, count, generator, "other photos of the call")
+    if others is None and preprocess is not None:
+        others = _samples(own, count, generator, preprocess)
+    return others or _shuffled(own, count, generator)
 
 
 def shuffled_phase(

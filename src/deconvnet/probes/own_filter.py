@@ -18,9 +18,9 @@ from deconvnet.core.rules import Call, RuleSet
 from deconvnet.core.up import Trace
 from deconvnet.engine.layers import maps_of
 from deconvnet.network import attached
+from deconvnet.probes.in_batches import images_at_once
 from deconvnet.probes.pictured import Pictured
 
-_AT_ONCE = 8  # images
 _NO_RULES = RuleSet()  # nothing goes down here
 
 
@@ -42,7 +42,7 @@ class OwnFilter:
         return self.step.signals[0]
 
     @property
-    def numbers(self) -> int:
+    def length(self) -> int:
         """How many it has."""
         _, *rest = self.step.arguments["weight"].sizes(1)
         return math.prod(rest)
@@ -114,8 +114,9 @@ def patches(pictured: Pictured, own: OwnFilter, images: Tensor, most: int) -> Pa
     on: list[Tensor] = []
     which: list[int] = []
     filters = torch.empty(0)
-    for first in range(0, len(images), _AT_ONCE):
-        part = images[first : first + _AT_ONCE]
+    at_once = images_at_once(pictured)
+    for first in range(0, len(images), at_once):
+        part = images[first : first + at_once]
         graph = engine.graph(part)
         with engine.computing():
             maps = maps_of(graph, unit.layer)

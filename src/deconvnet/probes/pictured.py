@@ -42,7 +42,7 @@ class Pictured:
         seed: of all that is drawn at random.
         memory: budget for what is worked on at a time.
         draws: how many random networks, and other images, numbers are compared with.
-        known: what several measures need, by name.
+        worked_out: what several measures need, by name.
     """
 
     net: DeconvNet
@@ -55,7 +55,7 @@ class Pictured:
     seed: int = 0
     memory: str | int | None = None
     draws: int = LEAST_DRAWS
-    known: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+    worked_out: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     @staticmethod
     def of(
@@ -113,10 +113,10 @@ class Pictured:
 
     def once(self, name: Hashable, make: Callable[[], T]) -> T:
         """What several measures need, made when it is needed first."""
-        if name not in self.known:
-            self.known[name] = make()
-        made: T = self.known[name]
-        return made
+        if name not in self.worked_out:
+            self.worked_out[name] = make()
+        result: T = self.worked_out[name]
+        return result
 
     def generator(self, name: str) -> torch.Generator:
         """Random numbers for what is named; the same whatever else is drawn."""

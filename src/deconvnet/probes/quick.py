@@ -18,7 +18,7 @@ from deconvnet.probes.arguments import check_activation
 from deconvnet.probes.draws import generator, other_channels
 from deconvnet.probes.edges import edges_of
 from deconvnet.probes.other_images import Others, other_images
-from deconvnet.probes.quick_numbers import Numbers, QuickTrust
+from deconvnet.probes.quick_numbers import Alike, QuickTrust, quick_trust_of
 from deconvnet.probes.similarity import array_of, cosine, spearman, strength_of
 from deconvnet.results.reconstruction import Reconstruction
 
@@ -72,14 +72,14 @@ def quick_trust(
     used.graph(x)  # checks the images
     if any(not 0 <= unit.image < len(x) for unit in result.units):
         raise ArgumentError(f"the result is of images that x, which holds {len(x)}, has not: pass the images of it.")
-    rows = [Numbers(why_not=_why_not(result, i, tuple(x.shape[2:]))) for i in range(len(result))]
+    rows = [Alike(why_not=_why_not(result, i, tuple(x.shape[2:]))) for i in range(len(result))]
     drawing = _Drawing(replace(used, rules=result.rules), x, others, preprocess, seed, memory)
     for layer in dict.fromkeys(unit.layer for unit in result.units):
         indices = [i for i, unit in enumerate(result.units) if unit.layer == layer and not rows[i].why_not]
         for part in (indices[first : first + _AT_ONCE] for first in range(0, len(indices), _AT_ONCE)):
-            for i, numbers in zip(part, drawing.numbers(result, part), strict=True):
-                rows[i] = numbers
-    return QuickTrust.of(result.units, rows)
+            for i, alike in zip(part, drawing.compared(result, part), strict=True):
+                rows[i] = alike
+    return quick_trust_of(result.units, rows)
 
 
 def _why_not(result: Reconstruction, i: int, size: tuple[int, ...]) -> str:
@@ -103,25 +103,25 @@ class _Drawing:
     seed: int
     memory: str | int | None
 
-    def numbers(self, result: Reconstruction, indices: Sequence[int]) -> Iterator[Numbers]:
+    def compared(self, result: Reconstruction, indices: Sequence[int]) -> Iterator[Alike]:
         """Of some units of one layer.
 
         Raises:
             ArgumentError: their activations in `x` are others.
         """
         units = [result.units[i] for i in indices]
-        shown = list(dict.fromkeys(unit.image for unit in units))
-        others = {image: self._other(image) for image in shown}
-        images = torch.cat([self.x[shown], *(other.images for other in others.values())])
+        images_of_units = list(dict.fromkeys(unit.image for unit in units))
+        others = {image: self._other(image) for image in images_of_units}
+        images = torch.cat([self.x[images_of_units], *(other.images for other in others.values())])
         maps = self.engine.costs_from(self.engine.graph(images), units[0].layer).way.start.maps
         starts = [
-            replace(unit, image=shown.index(unit.image) + len(shown) * (row == _OTHER_IMAGE))
+            replace(unit, image=images_of_units.index(unit.image) + len(images_of_units) * (row == _OTHER_IMAGE))
             for unit in units
             for row in range(_TWINS)
         ]
         profiles = torch.cat([self._profiles(unit, maps) for unit in units])
         drawn = project_profiles(self.engine, images, starts, profiles, memory=self.memory)
-        edges = {image: edges_of(array_of(self.x[image])) for image in shown}
+        edges = {image: edges_of(array_of(self.x[image])) for image in images_of_units}
         for i, first in zip(indices, range(0, len(starts), _TWINS), strict=True):
             unit = result.units[i]
             check_activation(self.engine, self.x, unit, float(result.activations[i]), float(drawn.activations[first]))
@@ -133,7 +133,7 @@ class _Drawing:
             ]
             edge = spearman(strength_of(own), edges[unit.image][inside])
             cosines, ranks = zip(*alike, strict=True)
-            yield Numbers(cosines, ranks, edge, others[unit.image].words)
+            yield Alike(cosines, ranks, edge, others[unit.image].words)
 
     def _other(self, image: int) -> Others:
         random = generator(self.seed, "other image", image)

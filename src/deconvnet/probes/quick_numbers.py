@@ -20,7 +20,7 @@ _TWINS = ("other_unit", "second_other_unit", "noise", "other_image")
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Alike:
     """Of one picture: cosine and rank correlation with each of its twins, rank correlation with the image's edges.
 
     Attributes:
@@ -41,7 +41,7 @@ class Numbers:
 class QuickTrust(Savable):
     """How alike pictures are to what they should differ from: 1 if the same, about 0 if unrelated.
 
-    NaN where it is not defined: the layer has no other unit, the image has no edges, or the picture was not looked at.
+    NaN where it is not defined: the layer has a single map, the image lacks edges, or the picture was left out.
 
     Attributes:
         units: whose pictures they are.
@@ -63,21 +63,6 @@ class QuickTrust(Savable):
     edges: Float[Tensor, " m"]
     others: tuple[str, ...]
     why_not: tuple[str, ...]
-
-    @staticmethod
-    def of(units: tuple[Unit, ...], numbers: Sequence[Numbers]) -> "QuickTrust":
-        """The numbers of some units."""
-        cosines = _tensor([row.cosines for row in numbers])
-        return QuickTrust(
-            units=units,
-            other_units=cosines[:, :2],
-            noise=cosines[:, 2],
-            other_image=cosines[:, 3],
-            ranks=_tensor([row.ranks for row in numbers]),
-            edges=_tensor([(row.edges,) for row in numbers])[:, 0],
-            others=tuple(row.others for row in numbers),
-            why_not=tuple(row.why_not for row in numbers),
-        )
 
     def __len__(self) -> int:
         return len(self.units)
@@ -101,11 +86,11 @@ class QuickTrust(Savable):
         units = " and ".join(f"{value:.2f}" for value in self.other_units[i].tolist() if not isnan(value))
         cosines = [
             ("other units here", units),
-            ("noise here", _number(self.noise[i])),
-            (f"the unit under another image's switches (from {self.others[i]})", _number(self.other_image[i])),
+            ("noise here", _rounded(self.noise[i])),
+            (f"the unit under another image's switches (from {self.others[i]})", _rounded(self.other_image[i])),
         ]
         said = ", ".join(f"{name} {value or 'not defined'}" for name, value in cosines)
-        return f"cosine with {said}; rank correlation with edges {_number(self.edges[i]) or 'not defined'}"
+        return f"cosine with {said}; rank correlation with edges {_rounded(self.edges[i]) or 'not defined'}"
 
     def facts(self, i: int = 0) -> dict[str, Any]:
         """What was measured of unit i, by name; None where it is not defined.
@@ -144,13 +129,29 @@ class QuickTrust(Savable):
         return frame({**columns, "edges_spearman": self.edges.tolist(), "others": others, "why_not": why_not})
 
 
-def _tensor(numbers: Sequence[Sequence[float | None]]) -> Tensor:
-    return torch.tensor([[_NAN if value is None else value for value in row] for row in numbers], dtype=torch.float64)
+def quick_trust_of(units: tuple[Unit, ...], rows: Sequence[Alike]) -> QuickTrust:
+    """The numbers of some units, together."""
+    cosines = _tensor([row.cosines for row in rows], len(_TWINS))
+    return QuickTrust(
+        units=units,
+        other_units=cosines[:, :2],
+        noise=cosines[:, 2],
+        other_image=cosines[:, 3],
+        ranks=_tensor([row.ranks for row in rows], len(_TWINS)),
+        edges=_tensor([(row.edges,) for row in rows], 1)[:, 0],
+        others=tuple(row.others for row in rows),
+        why_not=tuple(row.why_not for row in rows),
+    )
+
+
+def _tensor(values: Sequence[Sequence[float | None]], columns: int) -> Float[Tensor, "m columns"]:
+    defined = [[_NAN if value is None else value for value in row] for row in values]
+    return torch.tensor(defined, dtype=torch.float64, device="cpu").reshape(len(values), columns)
 
 
 def _defined(value: float) -> float | None:
     return None if isnan(value) else value
 
 
-def _number(value: Tensor) -> str:
+def _rounded(value: Tensor) -> str:
     return "" if isnan(float(value)) else f"{float(value):.2f}"

@@ -20,14 +20,14 @@ def against_random_networks(pictured: Pictured) -> Measure:
     """The median rank correlation of the picture with those of random twins of the network.
 
     It stands beside how alike each twin's picture is to those of the other twins: the network is one of many such if
-    what it has learned does not matter. `numbers` has the same of the strengths, and what other units, noise, another
+    what it has learned does not matter. `details` has the same of the strengths, and what other units, noise, another
     image and edges come to in the network and, as medians, in its twins.
     """
     if not np.ptp(pictured.own):
         return Measure(_NAME, _QUESTION, why_not="the picture is the same all over.")
     draws = in_random_networks(pictured)
     if not draws:
-        return Measure(_NAME, _QUESTION, why_not="there are no filters below the unit that could be drawn at random.")
+        return Measure(_NAME, _QUESTION, why_not="nothing below the unit has filters that could be drawn at random.")
     pictures = [pictured.own, *(draw.own for draw in draws)]
     value, *twins = _medians(pictures)
     if value is None:
@@ -41,14 +41,14 @@ def against_random_networks(pictured: Pictured) -> Measure:
         "noise": (median(spearmans(pictured.own, beside.noise)), median(draw.noise for draw in draws)),
         "edges": (spearman(strength_of(pictured.own), edges), median(draw.edges for draw in draws)),
     }
-    numbers = [
-        (name, number)
+    beside_twins = [
+        (name, of_both)
         for what, pair in pairs.items()
-        for name, number in zip((what, f"{what}, random networks"), pair, strict=True)
-        if number is not None
+        for name, of_both in zip((what, f"{what}, random networks"), pair, strict=True)
+        if of_both is not None
     ]
     nulls = null_of("two random networks", twins)
-    return Measure(_NAME, _QUESTION, value, tuple(numbers), nulls, _words(value, nulls))
+    return Measure(_NAME, _QUESTION, value, tuple(beside_twins), nulls, _words(value, nulls))
 
 
 def _medians(pictures: Sequence[Float[np.ndarray, "*shape"]]) -> list[float | None]:

@@ -48,7 +48,7 @@ def random_twin(net: DeconvNet, seed: int = 0, *, layer: str | None = None) -> D
         layer: draw only the weights on the way up to this layer, which is quicker.
 
     Raises:
-        ArgumentError: there are no filters to draw.
+        ArgumentError: it lacks filters to draw.
         LayerNotFoundError: no such layer.
     """
     return randomised(net, stages(net, layer), seed)
@@ -75,7 +75,7 @@ def stages(net: DeconvNet, layer: str | None = None) -> tuple[Stage, ...]:
     with attachment.computing():
         graph = attachment.own_graph()
         steps = graph.steps if layer is None else towards(graph.steps, {value_of(graph, layer).name})
-    found: dict[str, Stage] = {}
+    listed: dict[str, Stage] = {}
     makers: dict[str, str] = {}  # the name of the stage that made a value
     for step in steps:
         row = row_of(step, attachment.operations.rows)
@@ -85,16 +85,16 @@ def stages(net: DeconvNet, layer: str | None = None) -> tuple[Stage, ...]:
         below = next((makers[value.name] for value in step.signals if value.name in makers), None)
         name = below if row.norms and below is not None else part.name
         makers[step.output.name] = name
-        before = found.get(name, Stage(name))
-        found[name] = Stage(
+        before = listed.get(name, Stage(name))
+        listed[name] = Stage(
             name,
             tuple(dict.fromkeys(before.filters + part.filters)),
             tuple(dict.fromkeys(before.constants + part.constants)),
         )
-    if not any(stage.filters for stage in found.values()):
+    if not any(stage.filters for stage in listed.values()):
         where = "the network" if layer is None else f"the way up to {layer!r}"
         raise ArgumentError(f"{where} does not have filters that are parameters, so there is nothing to draw.")
-    return tuple(found.values())
+    return tuple(listed.values())
 
 
 def randomised(net: DeconvNet, chosen: Sequence[Stage], seed: int | str = 0) -> DeconvNet:
@@ -107,7 +107,7 @@ def randomised(net: DeconvNet, chosen: Sequence[Stage], seed: int | str = 0) -> 
     """
     model = attached(net).model
     drawn, filled = (
-        {id(attrgetter(name)(model)): (name, number) for stage in chosen for name, number in part(stage)}
+        {id(attrgetter(name)(model)): (name, value) for stage in chosen for name, value in part(stage)}
         for part in (attrgetter("filters"), attrgetter("constants"))
     )
 
@@ -131,8 +131,8 @@ def _part(graph: Graph, model: nn.Module, step: Step, row: Operation) -> Stage |
     """What can be drawn of a step; None if there is nothing."""
     if row.norms:
         own = [
-            (graph.weights[value.name], number)
-            for name, number in _NORM.items()
+            (graph.weights[value.name], filling)
+            for name, filling in _NORM.items()
             if isinstance(value := step.arguments.get(name), Value) and value.name in graph.weights
         ]
         return Stage(_owner(own[0][0]), constants=tuple(own)) if own else None

@@ -23,7 +23,7 @@ def masks_and_switches(pictured: Pictured) -> Measure:
 
     A ReLU lets the signal through where it was active, or everywhere; unpooling uses the switches, or the middle of
     each window; the signal is rectified, or not. `value` is the rank correlation with the picture that differs in the
-    switches alone: exactly 1 where no max-pool lies below. `numbers` has it for all eight, and the cosine.
+    switches alone: exactly 1 where no max-pool lies below. `details` has it for all eight, and the cosine.
     """
     rules = pictured.net.rules
     ways = {
@@ -32,19 +32,19 @@ def masks_and_switches(pictured: Pictured) -> Measure:
         )
         for mask, unpool, rectify in product((False, True), _UNPOOLINGS, (True, False))
     }
-    found = {name: similarity(pictured.own, pictured.under(way)) for name, way in ways.items()}
+    alike = {name: similarity(pictured.own, pictured.under(way)) for name, way in ways.items()}
     without = replace(rules, unpool="switches" if rules.unpool == "centre" else "centre")
-    value = next(found[name].spearman for name, way in ways.items() if way == without)
+    value = next(alike[name].spearman for name, way in ways.items() if way == without)
     if not np.ptp(pictured.own) or value is None:
         return Measure(*_GRID, why_not=_NOTHING)
-    return Measure(*_GRID, value, _numbers(found))
+    return Measure(*_GRID, value, _named(alike))
 
 
 def other_readings(pictured: Pictured) -> Measure:
     """How alike the picture stays under the other readings of what the paper does not say.
 
     Where pooling windows share a switch, their values add up, or the largest stays; contrast normalisation is passed
-    over, undone by its divisor, or differentiated. `value` is the least rank correlation; `numbers` has them all, and
+    over, undone by its divisor, or differentiated. `value` is the least rank correlation; `details` has them all, and
     the cosine.
     """
     rules = pictured.net.rules
@@ -53,31 +53,31 @@ def other_readings(pictured: Pictured) -> Measure:
         choices[f"{overlap} of overlapping windows"] = replace(rules, overlap=overlap)
     for lrn in ("identity", "divisor", "gradient"):
         choices[f"{lrn} for contrast normalisation"] = replace(rules, lrn=lrn)
-    found = {}
+    alike = {}
     for name, other in choices.items():
         picture = pictured.own if other == rules else pictured.under(other)
         if other != rules and not _same(picture, pictured.own):
-            found[name] = similarity(pictured.own, picture)
-    if not found:
+            alike[name] = similarity(pictured.own, picture)
+    if not alike:
         return Measure(
             *_READINGS, why_not="below the unit no pooling windows share a switch, and no contrast is normalised."
         )
-    known = [each.spearman for each in found.values() if each.spearman is not None]
-    if not np.ptp(pictured.own) or not known:
+    ranks = [each.spearman for each in alike.values() if each.spearman is not None]
+    if not np.ptp(pictured.own) or not ranks:
         return Measure(*_READINGS, why_not=_NOTHING)
-    return Measure(*_READINGS, min(known), _numbers(found))
+    return Measure(*_READINGS, min(ranks), _named(alike))
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two pictures are the same up to a factor and rounding."""
-    alike = float(np.linalg.norm(a)), float(np.linalg.norm(b))
-    return 0 in alike or bool(np.abs(a / alike[0] - b / alike[1]).max() < 1e-6)
+    lengths = float(np.linalg.norm(a)), float(np.linalg.norm(b))
+    return 0 in lengths or bool(np.abs(a / lengths[0] - b / lengths[1]).max() < 1e-6)
 
 
-def _numbers(found: Mapping[str, Similarity]) -> tuple[tuple[str, float], ...]:
+def _named(alike: Mapping[str, Similarity]) -> tuple[tuple[str, float], ...]:
     return tuple(
-        (f"{name}: {what}", number)
-        for name, alike in found.items()
-        for what, number in (("rank", alike.spearman), ("cosine", alike.cosine))
-        if number is not None
+        (f"{name}: {what}", value)
+        for name, each in alike.items()
+        for what, value in (("rank", each.spearman), ("cosine", each.cosine))
+        if value is not None
     )

@@ -23,7 +23,7 @@ def convergence(pictured: Pictured) -> Measure:
     """How alike the signals of this unit and of others at its place are when they come to the first rectified maps.
 
     After Sixt, Granz and Landgraf (2020). A cosine of 1 says that what lies below shows the same for every unit: the
-    signal no longer knows where it started. `numbers` has the median cosine at each layer on the way, the highest
+    signal no longer knows where it started. `details` has the median cosine at each layer on the way, the highest
     first. Beside it stands what it would be if another of these units had been asked for.
     """
     channels = pictured.other_channels(_OTHERS, _NAME)
@@ -35,12 +35,12 @@ def convergence(pictured: Pictured) -> Measure:
     units = [pictured.unit, *(Unit(pictured.unit.layer, c, pictured.unit.position, 0) for c in channels)]
     cosines = signal_cosines(pictured, units, layers)
     last = layers[-1] if layers[-1] != PIXELS or len(layers) == 1 else layers[-2]
-    numbers = tuple((layer, medians(cosines[layer])[0]) for layer in layers)
+    details = tuple((layer, medians(cosines[layer])[0]) for layer in layers)
     value, *draws = medians(cosines[last])
     if np.isnan(value):
         return Measure(_NAME, _QUESTION, why_not=f"no signal of the unit comes to {last!r}, or none of any other.")
     nulls = (Null("another unit in its place", tuple(draw for draw in draws if not np.isnan(draw))),)
-    return Measure(_NAME, _QUESTION, value, _defined(numbers), nulls, _words(value, nulls, last))
+    return Measure(_NAME, _QUESTION, value, _defined(details), nulls, _words(value, nulls, last))
 
 
 def signal_cosines(
@@ -148,8 +148,8 @@ def _layers_down(pictured: Pictured) -> list[str]:
     return [*below[::-1], PIXELS] if way.down else []
 
 
-def _defined(numbers: tuple[tuple[str, float], ...]) -> tuple[tuple[str, float], ...]:
-    return tuple((name, value) for name, value in numbers if not np.isnan(value))
+def _defined(details: tuple[tuple[str, float], ...]) -> tuple[tuple[str, float], ...]:
+    return tuple((name, value) for name, value in details if not np.isnan(value))
 
 
 def _words(value: float, nulls: Sequence[Null], layer: str) -> str:

@@ -20,7 +20,7 @@ from deconvnet.probes.pictured import Pictured
 
 _NAME = "signal"
 _QUESTION = "Is the filter, which a deconvnet draws, a fair stand-in for what the unit responds to?"
-_MOST, _NUMBERS = 20_000, 2**26  # patches, and numbers in all of them
+_MOST, _ROOM = 20_000, 2**26  # patches, and numbers in all of them
 _LEAST = 100  # patches in each half
 _PENALTIES = (1e-6, 1e-4, 1e-2, 1.0)  # of the fit, as parts of the mean variance of a patch's numbers
 _SHUFFLED = 40
@@ -29,7 +29,7 @@ _SHUFFLED = 40
 def signal_quality(pictured: Pictured) -> Measure:
     """The quality of the estimator that a step of a deconvnet draws, S_w(x) = w (w x) / (w w), about 0 to 1.
 
-    It is 1 where nothing of what the unit computes can be read from the rest of the patch. `numbers` has the same for
+    It is 1 where nothing of what the unit computes can be read from the rest of the patch. `details` has the same for
     the direction in which patches vary with y, S_a, and for that with one direction where the unit is on and one where
     it is off, S_a+-. Patches are of the image and the other photos, at most 20,000. v is fitted by ridge regression on
     every other image and tried on the rest, with the best of four penalties; half of the images must have as many
@@ -40,22 +40,22 @@ def signal_quality(pictured: Pictured) -> Measure:
         why_not = "the unit's map is not made by a filter of its own: choose a layer right behind a convolution."
         return Measure(_NAME, _QUESTION, why_not=why_not)
     images = torch.cat([pictured.x, pictured.others.photos.to(pictured.x)])
-    given = patches(pictured, own, images, min(_MOST, max(1, _NUMBERS // own.numbers)))
+    given = patches(pictured, own, images, min(_MOST, max(1, _ROOM // own.length)))
     halves = [given.of(given.images % 2 == half) for half in (0, 1)]
     fewest = min(len(half.values) for half in halves)
-    if fewest < max(_LEAST, own.numbers):
-        why_not = f"there are too few patches: {fewest} in half of the images, of {own.numbers} numbers each."
+    if fewest < max(_LEAST, own.length):
+        why_not = f"there are too few patches: {fewest} in half of the images, of {own.length} numbers each."
         return Measure(_NAME, _QUESTION, why_not=why_not)
     if any(np.ptp(half.values @ half.filter) == 0 for half in halves):
         return Measure(_NAME, _QUESTION, why_not="the filter gives the same everywhere.")
     generator = pictured.generator(_NAME)
     order = [torch.randperm(len(given.filter), generator=generator).numpy() for _ in range(_SHUFFLED)]
     estimators = [_of_filter(given.filter), *_of_patterns(halves[0]), *(_of_filter(given.filter[o]) for o in order)]
-    found = qualities(halves[0], halves[1], estimators)
-    null = Null("its own weights, shuffled", tuple(found[-_SHUFFLED:]))
-    patterns = zip(("S_a", "S_a+-"), found[1 : len(found) - _SHUFFLED], strict=False)
-    numbers = (*patterns, ("patches", float(len(given.values))), ("numbers of a patch", float(len(given.filter))))
-    return Measure(_NAME, _QUESTION, found[0], numbers, (null,), _words(found[0], null))
+    values = qualities(halves[0], halves[1], estimators)
+    null = Null("its own weights, shuffled", tuple(values[-_SHUFFLED:]))
+    patterns = zip(("S_a", "S_a+-"), values[1 : len(values) - _SHUFFLED], strict=False)
+    details = (*patterns, ("patches", float(len(given.values))), ("numbers of a patch", float(len(given.filter))))
+    return Measure(_NAME, _QUESTION, values[0], details, (null,), _words(values[0], null))
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +155,7 @@ def _pattern(x: np.ndarray, y: np.ndarray, mean: float, weights: np.ndarray) -> 
 
 
 def _words(value: float, null: Null) -> str:
-    side = null.places(value)
+    side = null.side(value)
     if not side or null.limits is None:
         return ""
     low, high = null.limits

@@ -55,8 +55,8 @@ def similarity(a: Float[np.ndarray, "c *size"], b: Float[np.ndarray, "c *size"])
 
 def array_of(values: Tensor) -> np.ndarray:
     """A signal as pictures are compared: in float64 on the CPU."""
-    numbers: np.ndarray = values.detach().cpu().double().numpy()
-    return numbers
+    array: np.ndarray = values.detach().cpu().double().numpy()
+    return array
 
 
 def strength_of(picture: Float[np.ndarray, "c *size"]) -> Float[np.ndarray, "*size"]:

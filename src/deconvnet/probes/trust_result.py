@@ -10,6 +10,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from deconvnet._checks import text
 from deconvnet._errors import ArgumentError
 from deconvnet._frames import frame
 from deconvnet._types import Box, Unit
@@ -87,10 +88,11 @@ class Trust(Savable):
         Raises:
             ArgumentError: it was not asked for.
         """
+        wanted = text("name", name)
         for measure in self.measures:
-            if measure.name == name:
+            if measure.name == wanted:
                 return measure
-        raise ArgumentError(f"no measure {name!r}; there are {', '.join(repr(each.name) for each in self.measures)}.")
+        raise ArgumentError(f"no measure {wanted!r}; there are {', '.join(repr(each.name) for each in self.measures)}.")
 
     def __repr__(self) -> str:
         return f"<Trust: {len(self)} measures of {self.title}>"
@@ -173,13 +175,13 @@ class Trust(Savable):
         first, *names = self.beside.names
         alike = [(cosine(own, other), spearman(own, other)) for other in others]
         return [first] + [
-            f"{name}: cosine {_number(of[0])}, rank correlation {_number(of[1])}"
+            f"{name}: cosine {_rounded(of[0])}, rank correlation {_rounded(of[1])}"
             for name, of in zip(names, alike, strict=True)
         ]
 
     def _edges_caption(self) -> str:
         alike = spearman(strength_of(array_of(self.beside.pictures[0])), array_of(self.beside.edges))
-        return f"the image's edges: rank correlation with the picture's strength {_number(alike)}"
+        return f"the image's edges: rank correlation with the picture's strength {_rounded(alike)}"
 
     def _drawn(self, *, pixels: bool, **layout: Unpack[LayoutOptions]) -> Figure:
         return self.figure(**layout)
@@ -190,12 +192,12 @@ _TILE = 176
 
 def _lines(measure: Measure) -> list[str]:
     """What a measure came to, for people."""
-    numbers = ", ".join(f"{name} {significant(value)}" for name, value in measure.numbers)
+    details = ", ".join(f"{name} {significant(value)}" for name, value in measure.details)
     if measure.value is None:
-        return [f"{measure.name}: not measured: {measure.why_not}", *([numbers] if numbers else [])]
+        return [f"{measure.name}: not measured: {measure.why_not}", *([details] if details else [])]
     nulls = "; ".join(map(_null_words, measure.nulls))
     value = f"{measure.name}: {significant(measure.value)}"
-    return list(filter(None, [f"{value} ({nulls})" if nulls else value, numbers, measure.words]))
+    return list(filter(None, [f"{value} ({nulls})" if nulls else value, details, measure.words]))
 
 
 def _null_words(null: Null) -> str:
@@ -209,7 +211,7 @@ def _first_sentence(words: str) -> str:
     return first + "." if end else words
 
 
-def _number(value: float | None) -> str:
+def _rounded(value: float | None) -> str:
     return "not defined" if value is None else f"{value:.2f}"
 
 

@@ -17,7 +17,7 @@ from deconvnet.probes.arguments import check_activation
 from deconvnet.probes.draws import generator
 from deconvnet.probes.edges import edges_of
 from deconvnet.probes.measure import LEAST_DRAWS
-from deconvnet.probes.measures import MEASURES, Known
+from deconvnet.probes.measures import MEASURES, FromCaller
 from deconvnet.probes.neighbours import neighbours, pictures_of_others
 from deconvnet.probes.other_images import check_images, other_images
 from deconvnet.probes.pictured import Pictured
@@ -79,7 +79,7 @@ def trust(
         >>> [measure.name for measure in trust]
         ['other units', 'edges']
     """
-    names, known = _names(measures), Known(liked, callback("percentile", percentile))
+    names, given = _names(measures), FromCaller(liked, callback("percentile", percentile))
     draws, report = whole_number("draws", draws, most=_MOST_DRAWS), callback("progress", progress)
     whole_number("seed", seed, least=0)
     pictured = _pictured(net, x, result, others, preprocess, draws, seed, memory)
@@ -87,7 +87,7 @@ def trust(
         check_images("liked", liked, x)
     done = []
     for name in names:
-        done.append(MEASURES[name](pictured, known))
+        done.append(MEASURES[name](pictured, given))
         if report is not None:
             report(len(done), len(names))
     low, high = (np.clip(corner, 0, x.shape[2:]) for corner in (pictured.box.low, pictured.box.high))
@@ -161,8 +161,8 @@ def _pictured(
     image = result.units[0].image if len(result) else 0
     random = generator(seed, "other images")
     count = max(draws, LEAST_DRAWS) if others is None else len(check_images("others", others, x))
-    found = other_images(x, image, count, random, given=others, preprocess=preprocess)
-    pictured = Pictured.of(net, x, result, found, seed=seed, memory=memory, draws=draws)
+    beside = other_images(x, image, count, random, given=others, preprocess=preprocess)
+    pictured = Pictured.of(net, x, result, beside, seed=seed, memory=memory, draws=draws)
     check_activation(replace(engine, rules=result.rules), x, result.units[0], pictured.activation)
     return pictured
 

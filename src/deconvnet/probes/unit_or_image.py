@@ -26,7 +26,7 @@ _SAME = 1 - 1e-6
 def other_units(pictured: Pictured) -> Measure:
     """The median rank correlation of the picture with those of 20 other units at its place.
 
-    `numbers` has the medians of the other measures, and the unit's share: 1 less the value, near 0 where the picture
+    `details` has the medians of the other measures, and the unit's share: 1 less the value, near 0 where the picture
     says nothing about its unit. The value stands beside those of a few units in random networks and in other images;
     and beside the unit's own picture with the switches of other images: if other units' pictures are more like it, then
     where the image's maxima fell decides more of it than the unit does.
@@ -36,12 +36,12 @@ def other_units(pictured: Pictured) -> Measure:
     if pictured.maps == 1:
         return Measure(*_UNITS, why_not="the layer has a single feature map.")
     alike = [similarity(pictured.own, picture) for picture in neighbours(pictured).units]
-    value, numbers = _medians(alike)
+    value, details = _medians(alike)
     if value is None:
         return Measure(*_UNITS, why_not="the pictures are too small, or the same all over.")
     nulls = _nulls(pictured, "other_units")
-    numbers = (("unit's share", 1 - value), *numbers)
-    return Measure(*_UNITS, value, numbers, nulls, _units_words(value, nulls))
+    details = (("unit's share", 1 - value), *details)
+    return Measure(*_UNITS, value, details, nulls, _units_words(value, nulls))
 
 
 def noise(pictured: Pictured) -> Measure:
@@ -55,12 +55,12 @@ def noise(pictured: Pictured) -> Measure:
     if pictured.maps == 1:
         return Measure(*_NOISE, why_not="the layer has a single feature map, so that noise there is the unit.")
     beside = neighbours(pictured)
-    value, numbers = _medians([similarity(pictured.own, picture) for picture in beside.noise])
+    value, details = _medians([similarity(pictured.own, picture) for picture in beside.noise])
     if value is None:
         return Measure(*_NOISE, why_not="the pictures are too small, or the same all over.")
     units = null_of("other units here", spearmans(pictured.own, beside.units))
     nulls = (*units, *_nulls(pictured, "noise"))
-    return Measure(*_NOISE, value, numbers, nulls, _noise_words(value, nulls))
+    return Measure(*_NOISE, value, details, nulls, _noise_words(value, nulls))
 
 
 def other_images(pictured: Pictured) -> Measure:
@@ -71,21 +71,21 @@ def other_images(pictured: Pictured) -> Measure:
     if not pictured.own.any():
         return Measure(*_IMAGES, why_not="the picture is zero everywhere.")
     if not len(pictured.others):
-        return Measure(*_IMAGES, why_not="there are no other images.")
+        return Measure(*_IMAGES, why_not="other images are missing.")
     pictures = pictures_of_others(pictured)
-    value, numbers = _medians([similarity(pictured.own, picture) for picture in pictures])
+    value, details = _medians([similarity(pictured.own, picture) for picture in pictures])
     if value is None:
         return Measure(*_IMAGES, why_not="the pictures are too small, or the same all over.")
     nulls = null_of(_RANDOM, (draw.other_image for draw in in_random_networks(pictured)))
-    numbers = (*numbers, ("images", float(len(pictures))))
-    return Measure(*_IMAGES, value, numbers, nulls, _images_words(value, nulls))
+    details = (*details, ("images", float(len(pictures))))
+    return Measure(*_IMAGES, value, details, nulls, _images_words(value, nulls))
 
 
 def _medians(alike: Sequence[Similarity]) -> tuple[float | None, tuple[tuple[str, float], ...]]:
     """The median rank correlation, and the medians of the other measures of similarity."""
     values = {field.name: median(getattr(each, field.name) for each in alike) for field in fields(Similarity)}
     value = values.pop("spearman")
-    return value, tuple((NAMES[name], number) for name, number in values.items() if number is not None)
+    return value, tuple((NAMES[name], each) for name, each in values.items() if each is not None)
 
 
 def _nulls(pictured: Pictured, what: str) -> tuple[Null, ...]:

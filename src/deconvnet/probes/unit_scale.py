@@ -1,11 +1,9 @@
 """How strong a unit is beside other images, and how much its switches can say beside the choice of the unit."""
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -14,14 +12,13 @@ from deconvnet.core.graph import Step
 from deconvnet.core.operations import row_of
 from deconvnet.core.pooling import windows_of
 from deconvnet.core.rules import Call
-from deconvnet.network import attached, watch_activations
+from deconvnet.network import attached
+from deconvnet.probes.in_batches import watch_in_batches
 from deconvnet.probes.measure import LEAST_DRAWS, Measure
 from deconvnet.probes.pictured import Pictured
 from deconvnet.windows.receptive_field import box, fields
 
 Percentile = Callable[[Unit, float], float | None]
-
-_AT_ONCE = 8  # images: always as many, so that the last bits of what they give are the same
 
 
 def strength(pictured: Pictured, percentile: Percentile | None = None) -> Measure:
@@ -33,17 +30,17 @@ def strength(pictured: Pictured, percentile: Percentile | None = None) -> Measur
             it is counted over the other photos, of which there must be 20.
     """
     name, question = "strength", "How strong is the unit beside the strongest of its map in other images?"
-    numbers = (("activation", pictured.activation),)
+    details = (("activation", pictured.activation),)
     given = None if percentile is None else percentile(pictured.unit, pictured.activation)
     if given is not None:
-        return Measure(name, question, float(given), numbers)
+        return Measure(name, question, float(given), details)
     count = len(pictured.others.photos)
     if count < LEAST_DRAWS:
         why_not = f"it needs an atlas or at least {LEAST_DRAWS} other photos; there are {count}."
-        return Measure(name, question, numbers=numbers, why_not=why_not)
+        return Measure(name, question, details=details, why_not=why_not)
     strongest, _ = strongest_in_others(pictured)
     below = (strongest < pictured.activation).mean() + (strongest == pictured.activation).mean() / 2
-    return Measure(name, question, float(100 * below), (*numbers, ("other photos", float(count))))
+    return Measure(name, question, float(100 * below), (*details, ("other photos", float(count))))
 
 
 def switches(pictured: Pictured) -> Measure:
@@ -53,9 +50,9 @@ def switches(pictured: Pictured) -> Measure:
     overlap share pixels, so that it is a bound.
     """
     count, bits = switches_below(pictured)
-    numbers = (("switches", float(count)), ("bits that name the unit", math.log2(pictured.maps)))
+    details = (("switches", float(count)), ("bits that name the unit", math.log2(pictured.maps)))
     question = "How much can the picture know from where the image's maxima fell, in bits at most?"
-    return Measure("switches", question, bits, numbers)
+    return Measure("switches", question, bits, details)
 
 
 def switches_below(pictured: Pictured) -> tuple[int, float]:
@@ -104,19 +101,6 @@ def strongest_of_map(
     at = flat.argmax(1)
     positions = np.stack(np.unravel_index(at, of_map.shape[1:]), 1) if of_map.ndim > 1 else np.zeros((len(flat), 0))
     return flat[np.arange(len(flat)), at], positions.astype(np.int64)
-
-
-def watch_in_batches(
-    pictured: Pictured, images: Tensor, layers: Sequence[str], watch: Callable[[str, Tensor], object]
-) -> None:
-    """Call `watch` with each layer, of a few images at a time: always as many, the last ones filled up with zeros."""
-    for part in torch.split(images, _AT_ONCE):
-        filled = torch.cat([part, part.new_zeros(_AT_ONCE - len(part), *part.shape[1:])])
-        watch_activations(pictured.net, filled, layers, partial(_look, watch, len(part)))
-
-
-def _look(watch: Callable[[str, Tensor], object], count: int, layer: str, maps: Tensor) -> None:
-    watch(layer, maps[:count])
 
 
 def _bits(step: Step, pictured: Pictured) -> Float[np.ndarray, "*pooled"]:

@@ -24,7 +24,7 @@ def cascade(pictured: Pictured) -> dict[str, Similarity]:
         By the name of the lowest layer that is random, the unit's own first; at most 16, the last with all random.
 
     Raises:
-        ArgumentError: there are no weights to draw below the unit.
+        ArgumentError: nothing below the unit has weights to draw.
     """
     steps = _steps(stages(pictured.net, pictured.named_layer))[::-1]
     chosen: tuple[Stage, ...] = ()
@@ -44,8 +44,8 @@ def one_by_one(pictured: Pictured) -> dict[str, Similarity]:
 def random_from_above(pictured: Pictured) -> Measure:
     """The mean height of the curve of `cascade`, which starts at 1: 1 for a picture that never changes.
 
-    `value` is of the rank correlation; `numbers` has the mean heights of the other measures of similarity, and the
-    curve itself. Where the rules of the way down stop signals at silent units, the unit may have no picture at some of
+    `value` is of the rank correlation; `details` has the mean heights of the other measures of similarity, and the
+    curve itself. Where the rules of the way down stop signals at silent units, the unit may lack a picture at some of
     the steps, which are left out.
     """
     try:
@@ -56,15 +56,15 @@ def random_from_above(pictured: Pictured) -> Measure:
     value = heights.pop("spearman")
     if value is None:
         return Measure(*_CASCADE, why_not=_SILENT)
-    numbers = {f"{NAMES[name]}, mean": height for name, height in heights.items()}
-    numbers |= {f"down to {layer}": alike.spearman for layer, alike in curve.items()}
-    return Measure(*_CASCADE, value, _defined(numbers))
+    values = {f"{NAMES[name]}, mean": height for name, height in heights.items()}
+    values |= {f"down to {layer}": alike.spearman for layer, alike in curve.items()}
+    return Measure(*_CASCADE, value, _defined(values))
 
 
 def one_layer_random(pictured: Pictured) -> Measure:
     """The mean rank correlation of `one_by_one`.
 
-    `numbers` has each layer, all measures of similarity of the first layer, and what becomes of the picture when all
+    `details` has each layer, all measures of similarity of the first layer, and what becomes of the picture when all
     layers above the unit are random: exactly 1, for it does not use them. Layers are left out as in
     `random_from_above`.
     """
@@ -72,15 +72,15 @@ def one_layer_random(pictured: Pictured) -> Measure:
         curve, above = one_by_one(pictured), _above(pictured)
     except ArgumentError as reason:
         return Measure(*_ALONE, why_not=str(reason))
-    found = [alike.spearman for alike in curve.values() if alike.spearman is not None]
-    if not found:
+    ranks = [alike.spearman for alike in curve.values() if alike.spearman is not None]
+    if not ranks:
         return Measure(*_ALONE, why_not=_SILENT)
-    numbers = {f"{layer} alone": alike.spearman for layer, alike in curve.items()}
+    values = {f"{layer} alone": alike.spearman for layer, alike in curve.items()}
     first = list(curve)[-1]
-    numbers |= {f"{first} alone, {NAMES[name]}": getattr(curve[first], name) for name in NAMES if name != "spearman"}
+    values |= {f"{first} alone, {NAMES[name]}": getattr(curve[first], name) for name in NAMES if name != "spearman"}
     if above is not None:
-        numbers["layers above the unit"] = above.spearman
-    return Measure(*_ALONE, float(np.mean(found)), _defined(numbers))
+        values["layers above the unit"] = above.spearman
+    return Measure(*_ALONE, float(np.mean(ranks)), _defined(values))
 
 
 def _above(pictured: Pictured) -> Similarity | None:
@@ -110,5 +110,5 @@ def _height(curve: Sequence[float | None]) -> float | None:
     return float(np.trapezoid(heights, at)) / at[-1] if at[-1] else None
 
 
-def _defined(numbers: dict[str, float | None]) -> tuple[tuple[str, float], ...]:
-    return tuple((name, number) for name, number in numbers.items() if number is not None)
+def _defined(values: dict[str, float | None]) -> tuple[tuple[str, float], ...]:
+    return tuple((name, value) for name, value in values.items() if value is not None)
