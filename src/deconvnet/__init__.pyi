@@ -29,7 +29,6 @@ from deconvnet.models.load import load_model as load_model
 from deconvnet.models.zfnet import zfnet as zfnet
 from deconvnet.models.zfnet import zfnet_mini as zfnet_mini
 from deconvnet.network import DeconvNet as DeconvNet
-from deconvnet.network import watch_activations as watch_activations
 from deconvnet.opening import open as open
 from deconvnet.over_photos import responsible_maps as responsible_maps
 from deconvnet.photos.photo import load_photo as load_photo
@@ -51,6 +50,7 @@ from deconvnet.viewer.report import report as report
 from deconvnet.viewer.site import Site as Site
 from deconvnet.viewer.site import write_site as write_site
 from deconvnet.ways import costs as costs
+from deconvnet.ways import watch_activations as watch_activations
 from deconvnet.ways import way_down as way_down
 
 __all__: list[str]

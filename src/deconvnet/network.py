@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import wraps
-from typing import Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -20,9 +20,9 @@ from deconvnet.core.replays import replays_if
 from deconvnet.core.rules import RuleSet, Smooth, rule_set
 from deconvnet.engine import activations as engine_activations
 from deconvnet.engine import classes as engine_classes
+from deconvnet.engine import directions as engine_directions
 from deconvnet.engine import responsible as engine_responsible
 from deconvnet.engine import steps as engine_steps
-from deconvnet.engine.activations import WatchActivations
 from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.layers import Layer, html_table, layer_infos, output_name, table, value_of
 from deconvnet.engine.passes import passes_of
@@ -141,6 +141,39 @@ class DeconvNet:
         other._attached = replace(self._attached, rules=other.rules)
         return other
 
+    @computing()
+    def with_directions(
+        self, layer: Layer, weight: Any, bias: Any = None, *, rectify: bool = True, name: str = "directions"
+    ) -> "DeconvNet":
+        """The same capture with one more layer: directions in the feature maps of a layer, as maps of their own.
+
+        At each position a direction is a weighted sum of the layer's maps: a feature of a sparse autoencoder, a concept
+        vector, a row of NMF or PCA, the weights of a probe. All that works on feature maps works on these.
+
+        Args:
+            layer: name or module.
+            weight: (k, c) for k directions and the layer's c maps.
+            bias: (k,) added to each.
+            rectify: whether what lies against a direction counts as 0, as in a sparse autoencoder's code.
+            name: of the new layer.
+
+        Raises:
+            ArgumentError: not a weight for each map, not finite numbers, or the network has a layer of that name.
+            LayerNotFoundError: no such layer.
+
+        Example:
+            >>> from torch import nn, randn
+            >>> model = nn.Sequential(nn.Conv2d(3, 8, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 4, 3))
+            >>> net = DeconvNet(model, randn(1, 3, 16, 16)).with_directions("1", randn(2, 8), name="found")
+            >>> net.project(randn(1, 3, 16, 16), "found", channel=1).units[0].layer
+            'found'
+        """
+        hung_on = self._attached.layer_name(layer)
+        checked = engine_directions.checked(self._attached.own_graph(), hung_on, weight, bias, rectify, name)
+        other = copy(self)
+        other._attached = replace(self._attached, directions=(*self._attached.directions, checked))
+        return other
+
     @property
     @computing()
     def layers(self) -> Mapping[str, LayerInfo]:
@@ -210,7 +243,7 @@ class DeconvNet:
         x: Float[Tensor, "n c *spatial"],
         layer: Layer,
         *,
-        channel: Channel | None = None,
+        channel: Channel | Mapping[int, float] | None = None,
         position: tuple[int, ...] | int | Literal["all"] | None = None,
         units: Sequence[Unit] | None = None,
         start: Start | Tensor = "activation",
@@ -224,7 +257,8 @@ class DeconvNet:
         Args:
             x: images, as the model takes them.
             layer: name or module; see `layers`.
-            channel: a feature map, several, "all", or "top:16" for those of strongest activation.
+            channel: a feature map, several, "all", or "top:16" for those of strongest activation; {3: 0.5, 7: -1.0}
+                for the weighted sum of maps 3 and 7, as one.
             position: index per spatial axis; None for each map's strongest; "all" keeps the whole map.
             units: single units of the layer, of any maps, positions and images, in place of channel and
                 position.
@@ -252,6 +286,11 @@ class DeconvNet:
             MemoryBudgetError: a single image or unit does not fit the budget, or the result the free memory.
         """
         check_route(route)
+        if isinstance(channel, Mapping):
+            row, name = engine_directions.weighted(self._attached.graph(x), self._attached.layer_name(layer), channel)
+            hung = self.with_directions(layer, row, rectify=False, name=name)
+            return hung.project(x, name, channel=0, position=position, units=units, start=start, to=to, memory=memory,
+                                route=route, watch=watch)  # fmt: skip
         costs = self._attached.costs(self._attached.graph(x), layer, to)
         budget = self._attached.budget(memory)
         passes = passes_of(costs, self.model, x, Choice(channel, position, units, start), budget, route)
@@ -393,21 +432,3 @@ def with_model(net: DeconvNet, model: nn.Module) -> DeconvNet:
 def layers_of(net: DeconvNet, x: Float[Tensor, "n c *spatial"]) -> Mapping[str, LayerInfo]:
     """As `DeconvNet.layers`, for images of another size than the example's."""
     return layer_infos(net._attached.graph(x), net.rules, net._attached.operations.rows)
-
-
-def watch_activations(
-    net: DeconvNet, x: Float[Tensor, "n c *spatial"], layers: Sequence[Layer], watch: WatchActivations
-) -> None:
-    """Run a forward pass and call `watch` with each layer as soon as it is computed, keeping none.
-
-    Args:
-        net: the network.
-        x: images, as the model takes them.
-        layers: names or modules.
-        watch: called as watch(name, values); the values are lent for the call only, and are not looked through for
-            NaN and infinity.
-
-    Raises:
-        LayerNotFoundError: no layer of that name.
-    """
-    engine_activations.watch_activations(attached(net), x, layers, watch)

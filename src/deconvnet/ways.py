@@ -1,11 +1,15 @@
-"""Ways down of a network: what they cost, and what is undone on them."""
+"""Ways of a network: what the ways down cost, what is undone on them, and what is seen on the way up."""
+
+from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor
 
 from deconvnet.capture.untouched import computing
+from deconvnet.engine import activations as engine_activations
 from deconvnet.engine import main_layers as engine_main_layers
 from deconvnet.engine import steps as engine_steps
+from deconvnet.engine.activations import WatchActivations
 from deconvnet.engine.costs import Costs
 from deconvnet.engine.layers import Layer
 from deconvnet.engine.steps import Undoing
@@ -61,3 +65,21 @@ def main_layers(net: DeconvNet, x: Float[Tensor, "n c *spatial"]) -> tuple[str, 
     """The layers on the way to the classes that are shown where none are named: see `engine.main_layers`."""
     engine = attached(net)
     return engine_main_layers.main_layers(engine.costs_of_classes(engine.graph(x))[0].way)
+
+
+def watch_activations(
+    net: DeconvNet, x: Float[Tensor, "n c *spatial"], layers: Sequence[Layer], watch: WatchActivations
+) -> None:
+    """Run a forward pass and call `watch` with each layer as soon as it is computed, keeping none.
+
+    Args:
+        net: the network.
+        x: images, as the model takes them.
+        layers: names or modules.
+        watch: called as watch(name, values); the values are lent for the call only, and are not looked through for
+            NaN and infinity.
+
+    Raises:
+        LayerNotFoundError: no layer of that name.
+    """
+    engine_activations.watch_activations(attached(net), x, layers, watch)

@@ -120,7 +120,7 @@ def _of_networks() -> dict[str, tuple[Callable[..., Any], Usual]]:
     x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     layers, memory = ("1", "3", "0", net.model[3]), (None, "1GB", 10**9)
     project: Usual = {
-        "x": (x, x[:1]), "layer": layers, "channel": (None, 0, [0, 1], "all", "top:1"),
+        "x": (x, x[:1]), "layer": layers, "channel": (None, 0, [0, 1], "all", "top:1", {0: 1.0, 1: -0.5}),
         "position": (None, (1, 1), "all"), "units": (None,), "start": ("activation", "one"), "to": (None, "0"),
         "memory": memory, "route": ("auto", "dense", "windowed"), "watch": (None, print),
     }  # fmt: skip
@@ -138,6 +138,10 @@ def _of_networks() -> dict[str, tuple[Callable[..., Any], Usual]]:
             "deterministic": (False, True), "cuda_graphs": (False,),
         }),
         "with_rules": (net.with_rules, {"rules": ("guided", RuleSet()), "smooth": (None, "gradient")}),
+        "with_directions": (net.with_directions, {
+            "layer": ("1",), "weight": (torch.ones(2, 4),), "bias": (None, [0.5, 1]), "rectify": (True, False),
+            "name": ("d",),
+        }),
         "layer": (net.layer, {"layer": layers}),
         "activations": (net.activations, {"x": (x,), "layers": (["1", "3"], "1")}),
         "scores": (net.scores, {"x": (x,)}),

@@ -178,6 +178,7 @@ def _of_networks(
         "OperationTable.remove": Call(_removing, {"names": "aten.x"}),
         "rule": Call(OperationTable().rule, {"names": "aten.x"}),  # that of the shared table would stay
         "DeconvNet": Call(DeconvNet, {"model": nn.Conv2d(3, 2, 3), "example_input": x}),
+        "DeconvNet.with_directions": Call(net.with_directions, {"layer": "1", "weight": torch.ones(2, 4)}),
         "DeconvNet.with_rules": Call(net.with_rules, {"rules": "guided"}),
         "DeconvNet.layer": Call(net.layer, {"layer": "0"}),
         "DeconvNet.activations": Call(net.activations, {"x": x, "layers": ["0"]}),

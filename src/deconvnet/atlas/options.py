@@ -123,7 +123,7 @@ class Build:
         """
         return Manifest(
             deconvnet=__version__,
-            model=_model_source(self.loaded, self.attached.model),
+            model=_model_source(self.loaded, self.attached),
             rules=asdict(self.attached.rules),
             precision=self.attached.precision,
             layers=_atlas_layers(self.attached, self.layers),
@@ -255,20 +255,38 @@ def _atlas_layers(attached: Attachment, layers: Sequence[LayerInfo]) -> tuple[At
     )  # fmt: skip
 
 
-def _model_source(loaded: LoadedModel, model: torch.nn.Module) -> ModelSource:
+def _model_source(loaded: LoadedModel, attached: Attachment) -> ModelSource:
     options: dict[str, Plain] = {name: _plain(value) for name, value in loaded.options.items()}
+<<<<<<< HEAD
     spec = Path(loaded.spec).name if loaded.spec else type(model).__name__
     return ModelSource(spec, options, weights_hash(model))
 
 
 def weights_hash(model: torch.nn.Module) -> str:
     """Tells one state of a network from another: a hash of all parameters and buffers, by name."""
+=======
+    spec = Path(loaded.spec).name if loaded.spec else type(attached.model).__name__
+    return ModelSource(spec, options, _weights_hash(attached))
+
+
+def _weights_hash(attached: Attachment) -> str:
+    """Tells one state of a network from another: a hash of all parameters and buffers, by name, and of directions."""
+>>>>>>> main
     digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
+    for name, tensor in attached.model.state_dict().items():
         if isinstance(tensor, torch.Tensor):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor_content(tensor.detach().cpu()))
+            _add(digest, name, tensor)
+    for each in attached.directions:
+        digest.update(f"{each.name} in {each.layer}, rectified: {each.rectify}\n".encode())
+        _add(digest, "weight", each.weight)
+        if each.bias is not None:
+            _add(digest, "bias", each.bias)
     return digest.hexdigest()
+
+
+def _add(digest: "hashlib._Hash", name: str, tensor: torch.Tensor) -> None:
+    digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+    digest.update(tensor_content(tensor.detach().cpu()))
 
 
 def _libraries() -> dict[str, str]:

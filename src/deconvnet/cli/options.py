@@ -130,6 +130,15 @@ class ModelFlags:
     memory: Annotated[
         str | None, _flag(help="Memory budget, such as 2GB.", show_default="a quarter of what is free")
     ] = None
+    directions: Annotated[
+        Path | None,
+        _flag(
+            help="File of directions in the maps of the layer --at, safetensors with weight and bias: they become the "
+            "feature maps of a layer called directions.",
+            show_default="none",
+        ),
+    ] = None
+    at: Annotated[str | None, _flag("--at", help="Layer that the directions are of.", show_default="none")] = None
 
     def load(self) -> "LoadedModel":
         """The model that the flags name."""
@@ -148,10 +157,17 @@ class ModelFlags:
         )
 
     def attach(self, loaded: "LoadedModel") -> "DeconvNet":
-        """A deconvnet on the loaded model."""
+        """A deconvnet on the loaded model, with the directions if there are any.
+
+        Raises:
+            ArgumentError: one of --directions and --at without the other, or directions that are not the layer's.
+        """
+        from deconvnet.models.direction_file import read_directions
         from deconvnet.network import DeconvNet
 
-        return DeconvNet(
+        if (self.directions is None) != (self.at is None):
+            raise ArgumentError("--directions and --at go together: a file, and the layer that they are of.")
+        net = DeconvNet(
             loaded.model,
             loaded.example_input,
             rules=self.rules,
@@ -162,6 +178,10 @@ class ModelFlags:
             precision=self.precision,
             deterministic=self.deterministic,
         )
+        if self.directions is None or self.at is None:
+            return net
+        weight, bias = read_directions(self.directions)
+        return net.with_directions(self.at, weight, bias)
 
 
 def with_flags(command: Callable[..., None]) -> Callable[..., None]:

@@ -19,6 +19,7 @@ from deconvnet.core.graph import Graph, Value
 from deconvnet.core.operations import OperationTable
 from deconvnet.core.rules import RuleSet
 from deconvnet.engine.costs import Costs
+from deconvnet.engine.directions import Directions, with_directions
 from deconvnet.engine.layers import ClassScores, Layer, class_scores, layer_name, maps_of
 from deconvnet.models.class_names import check_label_count
 
@@ -35,6 +36,7 @@ class Attachment:
         memory: budget in bytes; a quarter of what is free where None.
         labels: names of the classes, where they are known.
         arithmetic: how it is computed.
+        directions: layers that hang on the network's own.
     """
 
     captures: Captures
@@ -44,6 +46,7 @@ class Attachment:
     memory: int | None
     labels: tuple[str, ...] | None = None
     arithmetic: Arithmetic = AS_THE_WEIGHTS
+    directions: tuple[Directions, ...] = ()
 
     @contextmanager
     def computing(self) -> Iterator[None]:
@@ -64,11 +67,11 @@ class Attachment:
 
     def own_graph(self) -> Graph:
         """The capture for images of the example's size, in the type and on the device of the weights."""
-        return self.captures.graph(self.captures.like_model())
+        return self.graph(self.captures.like_model())
 
     def graph(self, x: Float[Tensor, "n c *spatial"], *, look_for_nan: bool = True) -> Graph:
-        """The capture for these images; as `Captures.graph`."""
-        return self.captures.graph(x, look_for_nan=look_for_nan)
+        """The capture for these images, as `Captures.graph`, with the directions."""
+        return with_directions(self.captures.graph(x, look_for_nan=look_for_nan), self.directions)
 
     def layer_name(self, layer: Layer) -> str:
         """A layer's name."""

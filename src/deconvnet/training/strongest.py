@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from deconvnet._errors import NotFiniteError
-from deconvnet.network import DeconvNet, watch_activations
+from deconvnet.network import DeconvNet
 from deconvnet.training.images import Images
+from deconvnet.ways import watch_activations
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,13 +54,17 @@ def setup(net: DeconvNet, loaded: LoadedModel) -> str:
     names = "DeconvNet, load_model" if name else "DeconvNet, RuleSet, load_model"
     arithmetic = "".join(f", {name}={value!r}" for name, value in _arithmetic(net))
     attach = f"net = DeconvNet(loaded.model, loaded.example_input{rules}{output}{arithmetic})"
-    return f"from deconvnet import {names}\n{load}\n{attach}"
+    hung = "".join(
+        f"\nnet = net.with_directions({each.layer!r}, weight, bias, rectify={each.rectify}, name={each.name!r})"
+        for each in attached(net).directions
+    )
+    return f"from deconvnet import {names}\n{load}\n{attach}{hung}"
 
 
 def flags(net: DeconvNet, loaded: LoadedModel) -> str | None:
     """The command-line flags for the network and the rules; None where there are none that could name them."""
     rules, labels = _rules_name(net.rules), loaded.options.get("labels", "")
-    if rules is None or not loaded.spec or not isinstance(labels, str | Path):
+    if rules is None or not loaded.spec or not isinstance(labels, str | Path) or attached(net).directions:
         return None
     return shlex.join(_flags(net, loaded, rules))
 
