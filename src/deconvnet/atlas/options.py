@@ -257,21 +257,12 @@ def _atlas_layers(attached: Attachment, layers: Sequence[LayerInfo]) -> tuple[At
 
 def _model_source(loaded: LoadedModel, attached: Attachment) -> ModelSource:
     options: dict[str, Plain] = {name: _plain(value) for name, value in loaded.options.items()}
-<<<<<<< HEAD
-    spec = Path(loaded.spec).name if loaded.spec else type(model).__name__
-    return ModelSource(spec, options, weights_hash(model))
-
-
-def weights_hash(model: torch.nn.Module) -> str:
-    """Tells one state of a network from another: a hash of all parameters and buffers, by name."""
-=======
     spec = Path(loaded.spec).name if loaded.spec else type(attached.model).__name__
-    return ModelSource(spec, options, _weights_hash(attached))
+    return ModelSource(spec, options, weights_hash(attached))
 
 
-def _weights_hash(attached: Attachment) -> str:
+def weights_hash(attached: Attachment) -> str:
     """Tells one state of a network from another: a hash of all parameters and buffers, by name, and of directions."""
->>>>>>> main
     digest = hashlib.sha256()
     for name, tensor in attached.model.state_dict().items():
         if isinstance(tensor, torch.Tensor):

@@ -108,10 +108,11 @@ def _atlas_of(network: Network, folder: Path) -> "Atlas":
         ArgumentError: it is of another network, or of other weights.
     """
     from deconvnet.atlas.options import weights_hash
+    from deconvnet.network import attached
     from deconvnet.atlas.reader import Atlas
 
     opened = Atlas.open(folder)
-    if opened.manifest.model.weights != weights_hash(network.net.model):
+    if opened.manifest.model.weights != weights_hash(attached(network.net)):
         raise ArgumentError(
             f"the atlas in {str(folder)!r} is of {opened.manifest.model.spec} with other weights than {network.name}: "
             "give the atlas of this network."
