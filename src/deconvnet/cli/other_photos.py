@@ -108,8 +108,8 @@ def _atlas_of(network: Network, folder: Path) -> "Atlas":
         ArgumentError: it is of another network, or of other weights.
     """
     from deconvnet.atlas.options import weights_hash
-    from deconvnet.network import attached
     from deconvnet.atlas.reader import Atlas
+    from deconvnet.network import attached
 
     opened = Atlas.open(folder)
     if opened.manifest.model.weights != weights_hash(attached(network.net)):

@@ -6,8 +6,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from deconvnet.network import attached, watch_activations
+from deconvnet.network import attached
 from deconvnet.probes.pictured import Pictured
+from deconvnet.ways import watch_activations
 
 _MOST = 8
 
