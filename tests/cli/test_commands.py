@@ -519,7 +519,8 @@ def test_an_exported_program_is_a_model(deconvnet, spec, tmp_path):
     told(deconvnet("explain", "sample:coffee", "-m", "net.pt2"), "--mean, --std")
     flags = ["--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25"]
     done = deconvnet("explain", "sample:coffee", "-m", "net.pt2", *flags)
-    assert re.fullmatch(r"sample:coffee: class \d, \d+ % -> coffee\.explain\.png\n", done.out), done.err
+    lines = r"sample:coffee: class \d, \d+ % -> coffee\.explain\.png\n  trust: cosine with .*\n"
+    assert re.fullmatch(lines, done.out), done.err
 
 
 def test_a_model_of_several_outputs_is_asked_for_one(deconvnet, spec):

@@ -30,12 +30,14 @@ EXAMPLES = {
     "EffectiveFields": "<EffectiveFields: 4 15 pixels wide>",
     "Invariance": "<Invariance: 3 photos, translation, scale, rotation at '1', '4'>",
     "Occlusion": "<Occlusion: 8x8 at 3x3 positions on 28x28, 1 map of layer '4', 1 class>",
+    "QuickTrust": "<QuickTrust: 4 units of layer '4'>",
     "Reconstruction": "<Reconstruction: 4 units of layer '1' on 1x8x8, rules: deconvnet>",
     "Responsible": "<Responsible: 4 units of layer '1' that the classes of 2 images rest on, rules: deconvnet>",
     "ResponsibleMaps": "<ResponsibleMaps: 4 maps of '1' over 2 photos>",
     "Snapshot": "<Snapshot after epoch 1: 2 maps of '1'>",
     "Snapshots": "<Snapshots of '1' after epochs 1, 2>",
     "Steps": "<Steps of map 1 at row 0, column 1: activation 1.47 of '2', 4 of them>",
+    "Trust": "<Trust: 3 measures of map 9 at row 5, column 6 of 4, deconvnet>",
 }  # what the stored results say of themselves
 every_kind = pytest.mark.parametrize("kind", ["Reconstruction", "Responsible", "Steps", "Comparison"])
 
