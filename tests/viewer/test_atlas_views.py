@@ -161,3 +161,8 @@ def test_a_site_is_written_without_torch(atlas, tmp_path):
         f"write_site(Atlas.open({str(atlas.folder)!r}), {str(tmp_path / 'site')!r}); print('torch' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+
+
+def test_photos_that_rank_anywhere_come_in_the_order_of_the_set(atlas):
+    photos = {top.index: top.image for feature_map in atlas for top in feature_map.top}
+    assert atlas.photos() == tuple(photos[index] for index in sorted(photos))
