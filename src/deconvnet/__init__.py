@@ -47,6 +47,7 @@ _MODULES = {
     "results.responsible_maps": ("ResponsibleMaps",),
     "core.operations": ("OperationTable", "operations", "rule"),
     "core.rules": ("RuleSet",),
+    "viewer.notebook": ("bench",),
     "viewer.report": ("Report", "report"),
     "viewer.site": ("Site", "write_site"),
 }

@@ -44,6 +44,7 @@ from deconvnet.results.responsible import Responsible as Responsible
 from deconvnet.results.responsible_maps import ResponsibleMaps as ResponsibleMaps
 from deconvnet.results.steps import StepDown as StepDown
 from deconvnet.results.steps import Steps as Steps
+from deconvnet.viewer.notebook import bench as bench
 from deconvnet.viewer.report import Report as Report
 from deconvnet.viewer.report import report as report
 from deconvnet.viewer.site import Site as Site

@@ -250,7 +250,7 @@ def test_every_command_that_takes_a_model_takes_all_of_its_flags():
     assert taken - {"spec"} <= shared
     for command in app.registered_commands:
         flags = set(inspect.signature(command.callback).parameters)
-        assert flags >= shared or name_of(command) in ("demo", "sheet", "learn", "learned", "evolution")
+        assert flags >= shared or name_of(command) in ("demo", "sheet", "site", "learn", "learned", "evolution")
 
 
 def test_a_flag_has_the_same_other_spellings_on_every_command():

@@ -278,6 +278,7 @@ def _of_results() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "responsible beside": (
             answer.beside, {"photo": (photos[0],), "preprocess": preprocess, "image": (None, 0), **layouts}
         ),
+        "bench": (deconvnet.bench, {"net": (net,), "photos": (None, photos[:1], photos[0]), "loaded": (loaded,)}),
         "report": (deconvnet.report, {
             "net": (net,), "photos": (photos[:1], photos[0]), "path": ("r.html",), "loaded": (loaded,),
             "layers": (None, ["1"]), "maps": (1, 2), "page_size": ("10MB",), "force": (True,), "progress": (None,),

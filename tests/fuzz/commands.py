@@ -140,7 +140,8 @@ def run(line: list[str]) -> tuple[int, str, str]:
 
 @cache
 def _commands() -> dict[str, Any]:
-    return dict(get_command(app).commands)  # type: ignore[attr-defined]
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    return {name: command for name, command in commands.items() if name != "serve"}  # it would serve until Ctrl-C
 
 
 def command_line(random: Random) -> list[str]:

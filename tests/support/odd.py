@@ -291,6 +291,7 @@ def _of_results(
         "Steps.save": Call(steps.save, save),
         "render": Call(deconvnet.render, {"signal": x[0]}),
         "Report": Call(Report, {"html": "", "path": None}),
+        "bench": Call(deconvnet.bench, {"net": net, "photos": photo, "loaded": loaded}),
         "report": Call(deconvnet.report, {"net": net, "photos": photo, "loaded": loaded, "maps": 1, "layers": ["0"]}),
     }
 

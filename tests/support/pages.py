@@ -8,7 +8,6 @@ import re
 import shutil
 from collections import OrderedDict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,17 +80,18 @@ def browser() -> Iterator[Any]:
 
 
 class Visit:
-    """A page, or the folder of a site, as a visitor opens it, and what went wrong.
+    """A page, the folder of a site, or a server, as a visitor opens it, and what went wrong.
 
     Args:
         running: a browser.
-        file: the page or the folder; nothing else may be asked for.
+        source: the path of the page or the folder, or the server's address; nothing else may be asked for.
         ready: what is there when a page is ready to be used.
         options: of the browser.
     """
 
-    def __init__(self, running: Any, file: Path, *, ready: str = "#classes button", **options: Any) -> None:
-        self.file, self.ready, self.faults, self.asked = file, ready, list[str](), list[str]()
+    def __init__(self, running: Any, source: Any, *, ready: str = "#classes button", **options: Any) -> None:
+        self.file, self.source = source, source if isinstance(source, str) else source.as_uri()
+        self.ready, self.faults, self.asked = ready, list[str](), list[str]()
         self.context = running.new_context(**options)
         self.page = self.context.new_page()
         self.page.on("pageerror", lambda fault: self.faults.append(str(fault)))
@@ -103,12 +103,12 @@ class Visit:
         self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         self.page.set_viewport_size({"width": width, "height": height})
         self.page.goto("about:blank")
-        self.page.goto(self.file.as_uri() + address)
+        self.page.goto(self.source + address)
         self.page.wait_for_selector(self.ready)
         return self.page
 
     def check(self) -> None:
         """Raise unless all went well and nothing was asked of any server."""
         assert not self.faults
-        others = [url for url in self.asked if not url.startswith(("data:", "about:", self.file.as_uri()))]
+        others = [url for url in self.asked if not url.startswith(("data:", "about:", "blob:", self.source))]
         assert not others

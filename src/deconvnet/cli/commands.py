@@ -22,6 +22,7 @@ from deconvnet.cli import (
     project,
     report,
     responsible,
+    serve,
     sheet,
     site,
     steps,
@@ -69,7 +70,7 @@ def _says_interrupted(command: Callable[..., None]) -> Callable[..., None]:
 
 
 for command in (
-    explain.explain, responsible.responsible, report.report, project.project, steps.steps, trust.trust,
+    explain.explain, responsible.responsible, report.report, serve.serve, project.project, steps.steps, trust.trust,
     compare.compare, occlude.occlude, invariance.invariance, correspondence.correspondence, diagnose.diagnose,
     atlas.atlas, atlas.atlas_merge, sheet.sheet, site.site, learn.learn, learn.learned, evolution.evolution,
     layers.layers, demo.demo,

@@ -42,6 +42,12 @@ deconvnet responsible sample:chelsea
 deconvnet responsible holiday/*.jpg --layer relu3 -k 4 -o units
 deconvnet responsible sample:rocket --target "golf ball" --rules gradient -o rocket.png
 """,
+    "serve": """\
+deconvnet serve
+deconvnet serve --model torchvision:squeezenet1_1 --open-browser
+deconvnet serve atlas --model torchvision:vgg16
+deconvnet serve atlas --pages-only --host 0.0.0.0 --port 9000
+""",
     "report": """\
 deconvnet report sample:chelsea
 deconvnet report holiday/*.jpg -o holiday.html --maps 16 --page-size 20MB

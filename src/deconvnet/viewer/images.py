@@ -90,5 +90,7 @@ def webp(image: Image.Image, *, lossless: bool = False, quality: int = 80) -> st
     """An image as base64 of WebP, `quality` 0 to 100; a very small one, such as a filter, is stored exactly."""
     lossless = lossless or image.width * image.height <= _EXACT
     file = io.BytesIO()
-    image.save(file, "WEBP", lossless=lossless, quality=quality, method=0 if lossless else 3)
+    image.save(
+        file, "WEBP", lossless=lossless, quality=quality, method=0 if lossless else 2
+    )  # more takes twice as long, for 2 % less
     return base64.b64encode(file.getvalue()).decode("ascii")

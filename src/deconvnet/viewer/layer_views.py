@@ -52,7 +52,7 @@ class LayerUnits:
             self._view = replace(self._view, notes=result.notes)
             self._costs = [length([self._view])]
         for i, unit in enumerate(batch):
-            cell, channel = _cell_view(result, i, passing, names), unit.channel or 0
+            cell, channel = cell_view(result, i, passing, names), unit.channel or 0
             new = channel not in self._images
             if new:
                 self._images[channel] = map_image(look.maps[self._name][channel])
@@ -112,7 +112,8 @@ def extra_bytes(layers: Mapping[str, LayerUnits], count: int) -> int:
     )
 
 
-def _cell_view(result: Reconstruction, i: int, passing: Passing, names: Sequence[str]) -> CellView:
+def cell_view(result: Reconstruction, i: int, passing: Passing, names: Sequence[str]) -> CellView:
+    """A unit of a result, with what `passing` noted of it on the layers of these names."""
     box, activation = result.box(i), float(f"{float(result.activations[i]):.6g}")
     return CellView(
         position=result.units[i].position or (),

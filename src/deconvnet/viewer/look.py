@@ -77,7 +77,7 @@ class Look:
 
 
 def look(net: DeconvNet, loaded: LoadedModel, photo: PhotoLike, layers: Sequence[str], *, named: bool) -> Look:
-    """Run the network on a photo, and keep the maps of the layers to show.
+    """Read a photo, run the network on it, and keep the maps of the layers to show.
 
     Args:
         net: the network.
@@ -90,17 +90,42 @@ def look(net: DeconvNet, loaded: LoadedModel, photo: PhotoLike, layers: Sequence
         PhotoError, NotFiniteError: the photo cannot be used.
     """
     loaded_photo = loaded.preprocess.read(photo)
-    name = name_of(photo) if isinstance(photo, str | Path) else loaded_photo.name
-    if not name.startswith("sample:"):
-        name = Path(name).name  # folders are the user's own business
     x = loaded.preprocess.images(loaded_photo).to(loaded.example_input)
+    seen = Seen(loaded_photo, short_name(photo, loaded_photo), source(photo), x)
+    return look_at(net, loaded, seen, layers, named=named)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A photo as a network gets it.
+
+    Attributes:
+        photo: the photo.
+        name, source, x: as in `Look`.
+    """
+
+    photo: Photo
+    name: str
+    source: str
+    x: Tensor
+
+
+def look_at(net: DeconvNet, loaded: LoadedModel, seen: Seen, layers: Sequence[str], *, named: bool = False) -> Look:
+    """As `look`, of a photo that is read.
+
+    Raises:
+        NotFiniteError: the network gives NaN or infinity for it.
+    """
+    x = seen.x
     classes = likeliest(net.probabilities(x)[0])
     steps = net.steps(x, target=classes[0].target)
     infos = layers_of(net, x)
     activations = net.activations(x, layers)
     maps = {layer: activations[layer][0] for layer in infos if layer in activations and activations[layer].ndim > 1}
     passed = _passed(maps, steps)
-    return Look(net, loaded, loaded_photo, name, source(photo), x, classes, steps, infos, maps, passed, named=named)
+    return Look(
+        net, loaded, seen.photo, seen.name, seen.source, x, classes, steps, infos, maps, passed, named=named
+    )  # fmt: skip
 
 
 def _passed(maps: Mapping[str, Tensor], steps: Steps) -> dict[str, Tensor]:
@@ -118,6 +143,12 @@ def _passed(maps: Mapping[str, Tensor], steps: Steps) -> dict[str, Tensor]:
             way[step.layer] = step.forward
             flat = step.layer if step.signal.ndim == 1 and step.layer not in maps else ""
     return {**{name: values for name, values in reversed(list(maps.items())) if name not in way}, **way}
+
+
+def short_name(photo: PhotoLike, loaded_photo: Photo) -> str:
+    """A photo's name for other people: folders are the user's own business."""
+    name = name_of(photo) if isinstance(photo, str | Path) else loaded_photo.name
+    return name if name.startswith("sample:") else Path(name).name
 
 
 def name_of(photo: PhotoLike) -> str:

@@ -1,7 +1,7 @@
 """Typed values → one self-contained page of HTML. Nothing in it is loaded from anywhere, and no torch is imported."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,9 @@ from deconvnet.viewer.rendering import render, static_text
 STYLES = ("base.css", "report.css")
 SCRIPTS = ("words", "dom", "source", "state", "lists", "photo", "pictures", "steps", "repeat", "page", "embedded")
 """The page's JavaScript, in the order in which it is read; each file says what it needs of those before it."""
+_BENCH = (*SCRIPTS[:-1], "live", "compare", "brush", "marks", "bench")
+BENCH_SCRIPTS = tuple(f"{name}.js" for name in (*_BENCH, "served"))
+BENCH_STYLES = (*STYLES, "bench.css")
 
 
 @dataclass(frozen=True)
@@ -245,10 +248,29 @@ def page_html(page: PageView) -> str:
     text = render(
         "report.html",
         page=page,
+        bench=False,
         style=Markup("".join(map(static_text, STYLES))),
         script=Markup("\n".join(static_text(f"{name}.js") for name in SCRIPTS)),
         data=Markup(as_json(page)),
     )
+    return escaped(text)
+
+
+def bench_html(title: str, about: Mapping[str, object], *, beside: str = "", framed: bool = False) -> str:
+    """The bench's page, which asks for what it shows.
+
+    Args:
+        title: the network's name.
+        about: what the page is told of the network.
+        beside: address of an atlas; "" for none.
+        framed: a page that needs nothing else and asks what is around its frame; otherwise it asks its server.
+    """
+    style = Markup("".join(map(static_text, BENCH_STYLES))) if framed else ""
+    script = Markup("\n".join(static_text(f"{name}.js") for name in (*_BENCH, "framed"))) if framed else ""
+    text = render(
+        "bench.html", bench=True, beside=beside, framed=framed, title=title, data=Markup(as_json(about)),
+        scripts=BENCH_SCRIPTS, styles=BENCH_STYLES, style=style, script=script,
+    )  # fmt: skip
     return escaped(text)
 
 

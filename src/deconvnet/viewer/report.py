@@ -108,7 +108,7 @@ def report(
         check_writable(page_path, SUFFIXES, force=flag("force", force))
     callback("progress", progress)
     maps = whole_number("maps", maps, most=_MOST_MAPS)
-    photo_list, named = _listed(photos), _checked_layers(net, loaded, layers)
+    photo_list, named = listed(photos), _checked_layers(net, loaded, layers)
     loaded.preprocess.check_images("a report page")
     names = shown_layers(net, loaded, named)
     page = PageView(
@@ -200,7 +200,12 @@ def _size_notes(parts: Sequence[PhotoPart], size: int, page_size: str | int) -> 
     )
 
 
-def _listed(photos: PhotoLike | Iterable[PhotoLike]) -> list[PhotoLike]:
+def listed(photos: PhotoLike | Iterable[PhotoLike]) -> list[PhotoLike]:
+    """One photo or several, as a list.
+
+    Raises:
+        ArgumentError: there are none, or too many.
+    """
     if isinstance(photos, _PHOTO_TYPES):
         return [photos]
     if not isinstance(photos, Iterable):

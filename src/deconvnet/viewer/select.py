@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deconvnet._types import LayerInfo
+from deconvnet.windows.receptive_field import Fields
 
 _CLASSES = 5
 _LAYERS = 16
@@ -96,6 +97,40 @@ def contributing(
         if best[channel] > 0:
             position = np.unravel_index(int(at[channel]), maps.shape[1:]) if maps.ndim > 1 else ()
             units.append((channel, tuple(map(int, position)), float(best[channel]) / total))
+    return units
+
+
+def units_seeing(
+    maps: Float[Tensor, "c *size"], fields: Fields, pixel: tuple[int, int], most: int
+) -> list[tuple[int, tuple[int, ...]]]:
+    """The strongest unit of each map among those that see a pixel, above zero, the strongest first.
+
+    Args:
+        maps: a layer's activations.
+        fields: what a unit of the layer sees.
+        pixel: row and column of the network's input.
+        most: number of units.
+    """
+    size = tuple(maps.shape[1:])
+    if fields is None or len(fields) != len(size):
+        sees = [list(range(length)) for length in size]
+    else:
+        spans = ([axis.span(y) for y in range(length)] for axis, length in zip(fields, size, strict=True))
+        sees = [
+            [y for y, (first, last) in enumerate(axis) if first <= at <= last]
+            for axis, at in zip(spans, pixel, strict=True)
+        ]
+    if not all(sees):
+        return []
+    values = maps.double().cpu()
+    for axis, positions in enumerate(sees, 1):
+        values = values.index_select(axis, torch.tensor(positions))
+    peaks, at = values.reshape(len(maps), -1).max(1)
+    units = []
+    for channel in torch.sort(peaks, descending=True, stable=True).indices[:most].tolist():
+        if peaks[channel] > 0:
+            part = np.unravel_index(int(at[channel]), [len(axis) for axis in sees]) if sees else ()
+            units.append((channel, tuple(axis[int(i)] for axis, i in zip(sees, part, strict=True))))
     return units
 
 

@@ -73,7 +73,7 @@ def photo_part(
         ArgumentError: the room does not suffice, or nothing of a layer that the user named is above zero.
     """
     words: Words = {}
-    classes, rests_on = zip(*(_class_view(look, likely, words) for likely in look.classes), strict=True)
+    classes, rests_on = zip(*(class_view(look, likely, words) for likely in look.classes), strict=True)
     layers, notes = _layers(look, maps, rests_on, elsewhere, words)
     indexed = zip(classes, rests_on, strict=True)
     classes = tuple(replace(view, responsible=_responsible(of, list(layers))) for view, of in indexed)
@@ -153,7 +153,7 @@ def _too_small(layers: Mapping[str, LayerUnits], photos: int, around: int, room:
     )
 
 
-def _class_view(look: Look, likely: Likely, words: Words) -> tuple[ClassView, Contributions]:
+def class_view(look: Look, likely: Likely, words: Words) -> tuple[ClassView, Contributions]:
     """A class, without the units that it rests on, and these."""
     passing, rests_on = Passing(look.passed, look.unpooled), dict[str, list[tuple[int, tuple[int, ...], float]]]()
 

@@ -21,7 +21,7 @@ class Lists {
     const cells = layer === null ? [] : layer.maps[map].cells;
     $("cells").hidden = cells.length < 2;
     showButtons($("cells"), cells.slice(0, Math.max(12, cell + 1)), cell,
-      (one) => [`${one.position.join(",")}: ${number(one.activation)}`],
+      (one) => [one.position.join(",") + (one.activation === null ? "" : `: ${number(one.activation)}`)],
       (i) => choose({ position: cells[i].position }));
   }
 
@@ -31,8 +31,8 @@ class Lists {
     const rest = few ? `${layer.maps.length} of the ${layer.alive} that respond` : "all that respond";
     const left = layer.left_out ? `; ${layer.left_out} of its units were left out for the page's size` : "";
     $("list-note").textContent = `${rest}, the strongest first, of ${layerWords(layer)}${left}`;
-    showButtons($("maps"), layer.maps, chosen, ({ channel, cells: [strongest] }) => [
-      picture(webp(strongest.picture)),
+    showButtons($("maps"), layer.maps, chosen, ({ channel, image: map, cells: [strongest] }) => [
+      ...[strongest.picture ?? map].filter(Boolean).map((data) => picture(webp(data))),
       element("span", `${mapWord(layer)} ${channel}`),
       element("span", number(strongest.activation)),
     ], (i) => this.choose({ channel: layer.maps[i].channel, position: layer.maps[i].cells[0].position }));

@@ -6,8 +6,10 @@ class Page {
   #lastKey = null;
   #asked = null; // the row and column that units were asked for
 
-  constructor(source) {
+  // `whenShown` is called with what has come to be shown.
+  constructor(source, whenShown = () => {}) {
     this.source = source;
+    this.whenShown = whenShown;
     const choose = (change) => this.choose(change);
     this.lists = new Lists(choose);
     this.pictures = new Pictures(choose);
@@ -23,11 +25,17 @@ class Page {
     }
   }
 
-  async start() {
+  // Shows what the address names, or else a photo's likeliest class.
+  async start(photo = 0) {
     this.about = await this.source.about();
-    const first = { photo: 0, klass: 0, layer: null, channel: null, position: [] };
+    const first = { photo, klass: 0, layer: null, channel: null, position: [] };
     this.state = (await this.#stateOf(this.#history.address)) ?? first;
     this.wanted = this.state;
+    await this.#show({ replace: true });
+  }
+
+  // Shows the same again, of a source that has changed.
+  async refresh() {
     await this.#show({ replace: true });
   }
 
@@ -40,8 +48,8 @@ class Page {
     if (!onlyPhoto) this.wanted = next;
     this.state = next;
     if ("photo" in change || "klass" in change || "layer" in change) this.#asked = null;
-    await this.#show({ replace: walked });
-    if (!("position" in change) || "channel" in change) bringIntoView("layer" in change && change.layer !== null);
+    const into = !("position" in change) || "channel" in change;
+    await this.#show({ replace: walked, into: into ? { list: "layer" in change && change.layer !== null } : null });
   }
 
   async #stateOf(address) {
@@ -56,27 +64,55 @@ class Page {
     await this.#show({ replace: true });
   }
 
-  async #show({ replace }) {
-    const turn = ++this.#turn, { state, source, about } = this;
+  // Shows the state: first what there is to choose from, then the picture, then its steps and what it rests on.
+  async #show({ replace, into = null }) {
+    const turn = ++this.#turn;
+    this.source.begin();
+    try {
+      for await (const stage of this.#stages(replace, into)) if (turn !== this.#turn) return;
+    } catch (fault) {
+      if (turn !== this.#turn) return;
+      if (!(fault instanceof SourceError)) throw fault;
+      $("missing").textContent = fault.message;
+      $("missing").hidden = false;
+    }
+  }
+
+  // Stops after everything that it waits for, where it may be left.
+  async *#stages(replace, into) {
+    const { state, source } = this, missing = [];
+    this.about = await source.about();
     const photo = await source.photo(state.photo);
     let index = photo.layers.findIndex(({ name }) => name === state.layer);
-    const missing = [];
     if (state.layer !== null && index < 0) {
       missing.push(`${state.layer} is not shown of ${photo.name}: here is the layer nearest to the classes`);
       index = photo.layers.length - 1;
     }
-    const layer = index < 0 ? null : await source.layer(state.photo, index);
-    const rests = layer === null ? await source.responsible(state.photo, state.klass ?? 0) : null;
-    if (turn !== this.#turn) return;
+    const layer = index < 0 ? null : await source.layer(state.photo, index, state.channel);
+    yield "layer";
     const { map, cell } = layer === null ? {} : this.#unit(layer, photo, missing);
+    const chosen = layer && layer.maps[map], unit = chosen && chosen.cells[cell];
     this.state = layer === null ? { ...state, klass: state.klass ?? 0, layer: null }
-      : { ...state, klass: null, layer: layer.name, channel: layer.maps[map].channel, position: layer.maps[map].cells[cell].position };
-    this.lists.show({ about, photo, layer, state: this.state, map, cell });
-    const klass = layer === null ? photo.classes[this.state.klass] : null;
-    this.#showDetail(photo, layer, layer && layer.maps[map], layer && layer.maps[map].cells[cell], klass, missing);
+      : { ...state, klass: null, layer: layer.name, channel: chosen.channel, position: unit.position };
+    this.lists.show({ about: this.about, photo, layer, state: this.state, map, cell });
+    this.#history.remember(addressOf(this.state, photo), { replace });
+    const shown = layer === null ? await source.klass(state.photo, this.state.klass)
+      : await source.unit(state.photo, layer, chosen, unit);
+    yield "picture";
+    this.#showDetail(photo, layer, chosen, shown, missing);
+    this.#showRests(photo, null);
+    this.#showTrust("");
+    if (into) bringIntoView(into.list);
+    const drawn = await source.steps(state.photo, shown, layer);
+    yield "steps";
+    this.steps.show(drawn.photo, drawn.shown, drawn.way, layer === null ? shown.label : undefined, this.about.lesson);
+    const trust = await source.trust(state.photo, shown, layer);
+    yield "trust";
+    this.#showTrust(trust);
+    const rests = layer === null ? await source.responsible(state.photo, this.state.klass) : null;
+    yield "rests";
     this.#showRests(photo, rests);
     await this.#showSeeing(photo);
-    this.#history.remember(addressOf(this.state, photo), { replace });
   }
 
   // The unit of the state, or the nearest to it that the layer has.
@@ -87,24 +123,30 @@ class Page {
       missing.push(`${mapWord(layer)} ${channel} of ${layer.name} is not among those shown of ${photo.name}: here is the strongest`);
       map = 0;
     }
-    const cell = layer.maps[map].cells.findIndex((one) => one.position.join() === position.join());
-    return { map, cell: Math.max(cell, 0) };
+    const { cells } = layer.maps[map], same = (one) => one.position.join() === position.join();
+    if (layer.every && map >= 0 && !cells.some(same) && isPosition(position, layer.size)) cells.push({ position, activation: null });
+    return { map, cell: Math.max(cells.findIndex(same), 0) };
   }
 
-  #showDetail(photo, layer, map, cell, klass, missing) {
-    const [height, width] = photo.input_size, shown = cell ?? klass, { box } = shown;
-    const part = cell !== null || klass.position.length > 0;
-    const title = cell ? `${layer.name}, ${mapWord(layer)} ${map.channel}${at(cell.position)}` : klass.label;
+  // A unit, or a class where there is no layer.
+  #showDetail(photo, layer, map, shown, missing) {
+    const [height, width] = photo.input_size, { box } = shown;
+    const part = layer !== null || shown.position.length > 0;
+    const title = layer ? `${layer.name}, ${mapWord(layer)} ${map.channel}${at(shown.position)}` : shown.label;
     $("title").textContent = title;
-    $("subtitle").textContent = cell
-      ? `activation ${number(cell.activation)}; the picture shows rows ${box[0]} to ${box[2]} and columns ${box[1]} to ${box[3]} of ${height}×${width}`
-      : `class ${klass.index}, ${percent(klass.probability)}${at(klass.position)}`;
+    $("subtitle").textContent = layer
+      ? `activation ${number(shown.activation)}${shown.activation === 0 ? ", so that its picture is all grey" : ""}; the picture shows rows ${box[0]} to ${box[2]} and columns ${box[1]} to ${box[3]} of ${height}×${width}`
+      : `class ${shown.index}, ${percent(shown.probability)}${at(shown.position)}`;
     $("missing").textContent = missing.join("; ");
     $("missing").hidden = !missing.length;
     this.photo.show(photo, shown, part, title);
-    this.pictures.show(photo, shown, part, title, layer, map, cell);
-    this.steps.show(photo, shown, layer ?? klass, klass?.label, this.about.lesson);
-    this.repeat.show(this.about, photo, layer, map, cell, klass);
+    this.pictures.show(photo, shown, part, title, layer, map);
+    this.repeat.show(this.about, photo, layer, map, shown);
+    this.whenShown({ about: this.about, photo, shown, part, title, layer, map });
+  }
+
+  #showTrust(words) {
+    $("trust").textContent = words && `how far to trust it: ${words}`;
   }
 
   #showRests(photo, groups) {
@@ -125,7 +167,7 @@ class Page {
     this.photo.mark(asked);
     $("seeing").hidden = asked === null;
     if (asked === null) return;
-    const groups = await this.source.seeing(this.state.photo, ...asked);
+    const groups = await this.source.seeing(this.state.photo, ...asked, this.state.layer);
     const own = (group) => photo.layers[group.layer].name === this.state.layer;
     const ordered = [...groups.filter(own), ...groups.filter((group) => !own(group)).reverse()];
     const some = ordered.map((group) => ({ ...group, units: group.units.slice(0, own(group) ? 12 : 4) }));
@@ -139,6 +181,9 @@ class Page {
     if (asked) await this.#ask(asked);
   }
 }
+
+const isPosition = (position, size) =>
+  position.length === size.length && position.every((index, axis) => Number.isInteger(index) && index >= 0 && index < size[axis]);
 
 // Only where what was chosen is out of view, as on a phone.
 function bringIntoView(list) {

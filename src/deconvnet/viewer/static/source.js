@@ -3,11 +3,21 @@
 // Components are given a source with these methods, each of which returns a promise, and never read the document:
 //   about()                 the network, the rules, and the names of the photos
 //   photo(index)            a photo, its classes, its layers (what they are), the layers that signals pass
-//   layer(photo, index)     a layer with its maps and their units
-//   seeing(photo, row, column)   the units whose pictures hold a pixel: groups of {layer, units}, strongest first
+//   layer(photo, index, channel)   a layer with its maps and their units; `every` if all units can be shown, not only
+//                           those that are listed; then the map of that channel is among its maps if there is one
+//   unit(photo, layer, map, cell)  a unit with its box and picture
+//   klass(photo, index)     a class with its box and picture
+//   steps(photo, shown, layer)     what `Steps` shows of a unit or class that came from these: {photo, shown, way}
+//   trust(photo, shown, layer)     what the picture rests on, in a line; "" where nobody has looked
+//   seeing(photo, row, column, layer)   the units whose pictures hold a pixel: groups of {layer, units}, strongest
+//                           first; more of them of the layer of that name, if it is not null
 //   responsible(photo, index)    the units that a class rests on: the same, those of largest share first
 // A unit in a group is {map, cell, channel, position, activation, picture} and perhaps its share; `map` and `cell` are
 // indices into its layer's maps and their cells.
+// `begin()` says that something else was chosen: what was asked for before is not waited for any more. What fails for a
+// reason that the visitor should read is a SourceError.
+
+class SourceError extends Error {}
 
 class EmbeddedSource {
   #page;
@@ -15,6 +25,8 @@ class EmbeddedSource {
   constructor(page) {
     this.#page = page;
   }
+
+  begin() {}
 
   async about() {
     const { model, rules, setup, flags, lesson, photos } = this.#page;
@@ -27,6 +39,22 @@ class EmbeddedSource {
 
   async layer(photo, index) {
     return this.#page.photos[photo].layers[index];
+  }
+
+  async unit(photo, layer, map, cell) {
+    return cell;
+  }
+
+  async klass(photo, index) {
+    return this.#page.photos[photo].classes[index];
+  }
+
+  async steps(photo, shown, layer) {
+    return { photo: this.#page.photos[photo], shown, way: layer ?? shown };
+  }
+
+  async trust() {
+    return "";
   }
 
   async seeing(photo, row, column) {

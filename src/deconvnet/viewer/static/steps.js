@@ -1,21 +1,44 @@
 // The way down, step by step: the signal before and after each operation, the switches, and a closer look at a step.
 // Needs words.js and dom.js.
 
+const SECONDS = 1.5; // that each step is shown while they play
+
 const OPERATIONS = { unpool: "Unpool", rectify: "Rectify", filter: "Filter" };
 
 class Steps {
   constructor() {
     this.steps = [];
     moveByArrows($("steps"), { press: false });
-    $("step").addEventListener("close", () => $("steps").children[this.index]?.focus());
+    $("step").addEventListener("close", () => {
+      this.#play(false);
+      $("steps").children[this.index]?.focus();
+    });
     $("step").addEventListener("click", (event) => event.target === $("step") && $("step").close());
     $("step").addEventListener("keydown", (event) => {
       const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (move && this.steps[this.index + move]) this.#enlarge(this.index + move);
     });
     $("step-close").addEventListener("click", () => $("step").close());
-    $("step-back").addEventListener("click", () => this.#enlarge(this.index - 1));
-    $("step-on").addEventListener("click", () => this.#enlarge(this.index + 1));
+    $("step-play").addEventListener("click", () => this.#play(this.playing === undefined));
+    for (const [id, move] of [["step-back", -1], ["step-on", 1]]) {
+      $(id).addEventListener("click", () => {
+        this.#play(false);
+        this.#enlarge(this.index + move);
+      });
+    }
+  }
+
+  // Goes on by itself, from the start if it is at the end; or stops.
+  #play(on) {
+    clearInterval(this.playing);
+    this.playing = undefined;
+    $("step-play").textContent = on ? "pause" : "play";
+    if (!on) return;
+    if (this.index === this.steps.length - 1) this.#enlarge(0);
+    this.playing = setInterval(() => {
+      this.#enlarge(this.index + 1);
+      if (this.index === this.steps.length - 1) this.#play(false);
+    }, SECONDS * 1000);
   }
 
   // `shown` is a unit or a class, `way` its layer or the class: the layers passed and what is undone between them.
