@@ -25,8 +25,10 @@ def calls(tmp_path_factory) -> Iterator[dict[str, Call]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("written"))
         patch.setattr(trace, "capture", captured_once(trace.capture))
-        yield good_calls(tmp_path_factory.mktemp("read"))
-    jaxtyping.config.update("jaxtyping_disable", False)
+        try:
+            yield good_calls(tmp_path_factory.mktemp("read"))
+        finally:
+            jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def captured_once(capture: Callable[..., Graph]) -> Callable[..., Graph]:

@@ -220,6 +220,7 @@ def test_another_order_in_memory_is_no_reason_for_a_failure():
     torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.slow
 def test_the_largest_of_more_maps_than_a_byte_counts_is_found_again():
     conv = nn.Conv2d(3, 300, 1, bias=False)
     nn.init.normal_(conv.weight, generator=torch.Generator().manual_seed(0))

@@ -340,11 +340,14 @@ def test_json_of_every_command_has_the_keys_that_are_documented(deconvnet, spec,
     unit, made = ["set", "-l", "4", "-c", "1"], ["-l", "4", "-k", "1", "-q", "--workers", "0"]
     learned = ["--maps", "2", "--filter", "3", "--pool", "none", "--size", "24", "--iterations", "1", "-q"]
     lines: dict[str, list[str]] = {
-        "explain": ["set"], "responsible": ["set", "-k", "2"], "responsible --sum": ["set", "--sum", "-o", "maps.png"],
+        "explain": ["set", "--trust"], "responsible": ["set", "-k", "2"],
+        "responsible --sum": ["set", "--sum", "-o", "maps.png"],
         "report": ["set", "--maps", "1", "-l", "4"],
         "invariance": ["set", "--angles", "none", "--scales", "none"],
         "correspondence": ["set", "sample:chelsea", "--parts", "parts.csv"],
-        "project": unit, "steps": unit, "compare": ["deconvnet", "guided", *unit], "layers": [], "demo": [],
+        "project": [*unit, "--trust"], "steps": unit,
+        "trust": ["set/a.png", "-l", "4", "--measures", "edges"], "compare": ["deconvnet", "guided", *unit],
+        "layers": [], "demo": [],
         "atlas": ["set", "-o", "atlas", *made], "atlas --shard": ["set", "--shard", "0/1", "-o", "part", *made],
         "atlas-merge": ["part", "--photos", "set", "-o", "merged", "-q"], "sheet": ["atlas", "-l", "4"],
         "site": ["atlas", "-o", "site"],

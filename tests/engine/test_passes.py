@@ -200,7 +200,10 @@ def test_a_pass_over_what_a_unit_sees_goes_through_steps_that_enlarge(kind: str,
 @pytest.mark.parametrize("size", [127, *(pytest.param(size, marks=pytest.mark.slow) for size in (128, 150))])
 @pytest.mark.parametrize(
     ("spec", "layer"),
-    [("torchvision:squeezenet1_1@random", "features.7"), (f"{EXAMPLES / 'googlenet.py'}:googlenet", "i4a")],
+    [
+        ("torchvision:squeezenet1_1@random", "features.7"),
+        pytest.param(f"{EXAMPLES / 'googlenet.py'}:googlenet", "i4a", marks=pytest.mark.slow),
+    ],
 )
 def test_networks_with_pools_in_ceil_mode_see_the_same_at_any_size(spec: str, layer: str, size: int, monkeypatch):
     torch.manual_seed(0)

@@ -4,6 +4,7 @@ import io
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -662,7 +663,9 @@ def dies_at_the_end(i: int) -> Any:
 
 
 def children() -> list[int]:
-    return [child.pid for child in psutil.Process().children() if "resource_tracker" not in " ".join(child.cmdline())]
+    """Processes that were begun from here, but for Python's own and the browser of other tests."""
+    others = re.compile("resource_tracker|playwright")
+    return [child.pid for child in psutil.Process().children() if not others.search(" ".join(child.cmdline()))]
 
 
 def test_a_killed_worker_is_told_and_the_batches_before_it_are_kept() -> None:

@@ -381,7 +381,7 @@ def _of_trust(net: DeconvNet, x: torch.Tensor) -> dict[str, Call]:
         "probes.Trust.save": Call(trusted.save, {"path": "trust", "force": True}),
         "probes.Measure": Call(probes.Measure, vars(trusted["edges"])),
         "probes.Null": Call(probes.Null, {"name": "noise", "draws": (0.5, 1.0)}),
-        "probes.Null.places": Call(probes.Null("noise", (0.0, 1.0)).places, {"value": 0.5}),
+        "probes.Null.side": Call(probes.Null("noise", (0.0, 1.0)).side, {"value": 0.5}),
         "probes.quick_trust": Call(probes.quick_trust, {"net": net, "x": x, "result": result}),
         "probes.QuickTrust": Call(probes.QuickTrust, vars(quick)),
         "probes.QuickTrust.line": Call(quick.line),

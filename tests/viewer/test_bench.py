@@ -179,6 +179,7 @@ def test_steps_play_pause_and_go_on_by_hand(visit):
     assert page.locator("#step-title").inner_text() == paused
     page.locator("#step-play").click()
     page.keyboard.press("Escape")
+    page.locator("#step").wait_for(state="hidden")
     page.clock.run_for(5000)
     assert page.locator("#step").is_hidden()
 

@@ -140,7 +140,7 @@ def test_a_page_that_is_too_small_for_all_units_shows_as_many_of_each_layer_and_
     whole = report(net, "sample:chelsea", loaded=loaded)
     assert whole.units_left_out == 0 and not any("page size" in note for note in whole.notes)
     shown = []
-    for page_size in (180_000, 300_000):
+    for page_size in (190_000, 300_000):
         made = report(net, "sample:chelsea", loaded=loaded, page_size=page_size)
         assert len(made.html.encode()) <= page_size
         assert made.units + made.units_left_out == whole.units

@@ -31,7 +31,7 @@ from deconvnet.windows.frames import whole_maps
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 WAYS = [DECONVNET, GUIDED, GRADIENT, WayDown(overlap="max"), WayDown(forward_mask=True, overlap="max")]
 few = settings(
-    max_examples=6, deadline=None,
+    max_examples=4, deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )  # fmt: skip
 

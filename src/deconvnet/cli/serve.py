@@ -1,6 +1,6 @@
 """`deconvnet serve`: a bench in the browser, to try a network on photos, and an atlas."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,10 +56,9 @@ def serve(
             if open_browser:
                 typer.launch(address)
 
-        try:
+        with suppress(KeyboardInterrupt):  # where Ctrl-C is ignored, as in the background, the server ends without one
             serve_routes(routes, host=host, port=port, ready=ready)
-        except KeyboardInterrupt:
-            say("the server has ended.")
+        say("the server has ended.")
 
 
 def _routes(

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from deconvnet._checks import file_path
 from deconvnet.cli import options as o
 from deconvnet.cli.progress import progress
 from deconvnet.cli.result import Result, counted, print_result
@@ -33,10 +34,11 @@ def site(
     from deconvnet.atlas.reader import Atlas
     from deconvnet.viewer.site import write_site
 
+    folder = file_path("-o", output)
     opened = Atlas.open(atlas)
     with progress() as report_progress:
         written = write_site(
-            opened, output, force=force, progress=lambda share: report_progress("site", float(share), 1.0, "")
+            opened, folder, force=force, progress=lambda share: report_progress("site", float(share), 1.0, "")
         )
     size = f"{significant(written.bytes / 1e6)} MB"
     words = f"{atlas} -> {written.folder / 'index.html'} ({counted(written.pages, 'page')}, {size})"

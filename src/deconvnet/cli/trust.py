@@ -150,9 +150,10 @@ def _facts(result: "Trust") -> dict[str, Any]:
 
 
 def _measure_facts(measure: "Measure") -> dict[str, Any]:
+    details = [{"name": name, "value": value} for name, value in measure.details]
     nulls = [{"name": null.name, "limits": null.limits, "draws": null.draws} for null in measure.nulls]
     return {
-        "name": measure.name, "question": measure.question, "value": measure.value, "details": dict(measure.details),
+        "name": measure.name, "question": measure.question, "value": measure.value, "details": details,
         "nulls": nulls, "words": measure.words, "why_not": measure.why_not,
     }  # fmt: skip
 
