@@ -112,6 +112,8 @@ def test_weighted_maps_are_one_direction():
         ours = net.project(x, "4", channel={3: 0.5, -1: -1.0}, **options)
         assert_same(ours, hung.project(x, "directions", channel=0, **options))
     assert ours.units[0].layer == "4: 0.5*3 -1*7"
+    twice, once = (net.project(x, "4", channel=channels) for channels in ({7: 1.0, -1: 2.0}, {7: 3.0}))
+    assert torch.equal(twice.activations, once.activations)
     for channels, match in (
         ({}, "empty"),
         ({8: 1.0}, "8"),

@@ -45,10 +45,10 @@ def checked(graph: Graph, layer: str, weight: Any, bias: Any, rectify: Any, name
         LayerNotFoundError: no such layer.
     """
     maps = maps_of(graph, layer)
-    if text("name", name) in graph.layers or not name:
-        raise ArgumentError(
-            f"name={name!r} is a layer of the network already: choose another name." if name else "name is empty."
-        )
+    if not text("name", name):
+        raise ArgumentError("name is empty: the new layer needs one.")
+    if name in graph.layers:
+        raise ArgumentError(f"name={name!r} is a layer of the network already: choose another name.")
     rows = _matrix("weight", weight, 2)
     if rows.shape[1] != maps.maps:
         raise ArgumentError(
@@ -77,7 +77,8 @@ def weighted(graph: Graph, layer: str, channels: Mapping[Any, Any]) -> tuple[Ten
     indices = checked_indices(list(channels), maps, f"feature maps in {layer!r}", ArgumentError)
     weights = [real_number("a weight in channel", weight) for weight in channels.values()]
     row = torch.zeros(1, maps, dtype=torch.float64)
-    row[0, indices] = torch.tensor(weights, dtype=torch.float64)
+    for index, weight in zip(indices, weights, strict=True):  # 7 and -1 may be one map
+        row[0, index] += weight
     words = " ".join(f"{weight:+.3g}*{index}" for index, weight in zip(indices, weights, strict=True))
     return row, f"{layer}: {words.removeprefix('+')}"
 
