@@ -12,18 +12,6 @@ def product(values: Tensor) -> Tensor:
     return (values[:, 2] * values[:, 1]).sum((1, 2))
 
 
-@pytest.fixture(scope="module")
-def model() -> nn.Module:
-    torch.manual_seed(0)
-    first, second = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 8, 3)
-    return nn.Sequential(first, nn.ReLU(), nn.MaxPool2d(2), second, nn.ReLU(), nn.Flatten(), nn.Linear(128, 5)).eval()
-
-
-@pytest.fixture(scope="module")
-def x() -> Tensor:
-    return torch.randn(3, 3, 14, 14, generator=torch.Generator().manual_seed(1))
-
-
 @pytest.mark.sampled(every=5)
 @pytest.mark.filterwarnings("ignore:Setting backward hooks")
 @pytest.mark.parametrize("name", ["NeuronDeconvolution", "NeuronGuidedBackprop"])
