@@ -71,7 +71,7 @@ class Attachment:
 
     def graph(self, x: Float[Tensor, "n c *spatial"], *, look_for_nan: bool = True) -> Graph:
         """The capture for these images, as `Captures.graph`, with the directions."""
-        return with_directions(self.captures.graph(x, look_for_nan=look_for_nan), self.directions)
+        return with_directions(self.captures.graph(x, look_for_nan=look_for_nan), self.directions, x.device)
 
     def layer_name(self, layer: Layer) -> str:
         """A layer's name."""

@@ -83,26 +83,26 @@ def weighted(graph: Graph, layer: str, channels: Mapping[Any, Any]) -> tuple[Ten
     return row, f"{layer}: {words.removeprefix('+')}"
 
 
-def with_directions(graph: Graph, directions: tuple[Directions, ...]) -> Graph:
-    """The graph with a step or two more for each of these layers, worked out once."""
+def with_directions(graph: Graph, directions: tuple[Directions, ...], device: torch.device) -> Graph:
+    """The graph of images on a device with a step or two more for each of these layers, worked out once."""
     for each in directions:
-        graph = _once_with(graph, each)
+        graph = _once_with(graph, each, device)
     return graph
 
 
-def _once_with(graph: Graph, directions: Directions) -> Graph:
-    result: Graph = once(graph.ways, directions, lambda: _with(graph, directions))
+def _once_with(graph: Graph, directions: Directions, device: torch.device) -> Graph:
+    result: Graph = once(graph.ways, directions, lambda: _with(graph, directions, device))
     return result
 
 
-def _with(graph: Graph, directions: Directions) -> Graph:
+def _with(graph: Graph, directions: Directions, device: torch.device) -> Graph:
     below, count = maps_of(graph, directions.layer), len(directions.weight)
     name, axes = f"directions {directions.name}", len(below.map_size)
     shape = (below.shape[0], replace(below.shape[1], fixed=count), *below.shape[2:])
     before = Value(name, shape, signal=True, varies=True, dtype=below.dtype)
     weight = directions.weight.reshape(*directions.weight.shape, *[1] * axes)
     tensors = {f"{name} weight": weight, **({} if directions.bias is None else {f"{name} bias": directions.bias})}
-    tensors = {key: tensor.to(torch.device(graph.device), below.dtype) for key, tensor in tensors.items()}
+    tensors = {key: tensor.to(device, below.dtype) for key, tensor in tensors.items()}
     arguments: dict[str, Any] = {"input": below, **_values(name, tensors)}
     if axes:
         arguments |= {"stride": [1] * axes, "padding": [0] * axes, "dilation": [1] * axes, "groups": 1}
