@@ -12,22 +12,34 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from deconvnet._types import Unit
+    from deconvnet.models.detector_answers import DetectorAnswers
     from deconvnet.models.load import LoadedModel
 
-Target: TypeAlias = int | tuple[int, int, int] | None
-"""A class by index; a class and a position in a map; None for the predicted class."""
+Target: TypeAlias = int | str | tuple[int, int, int] | None
+"""A class by index, of a detector by name; a class and a position in a map; None for the predicted class."""
 
 
-def class_target(loaded: "LoadedModel", text: str) -> int | tuple[int, int, int]:
-    """A class, or a class and a position in a map.
+def class_target(loaded: "LoadedModel", text: str) -> int | str | tuple[int, int, int]:
+    """A class, or a class and a position in a map; of a detector one answer, or the strongest of several.
 
     Raises:
         TargetError: not a class of the network.
     """
+    answers = detector_answers(loaded)
+    if answers is not None:
+        indices = answers.chosen(text)
+        return int(indices) if len(indices) == 1 else text
     parts = re.fullmatch(r"(.+?),(\d+),(\d+)", text)
     if parts is None or text in (loaded.labels or ()):
         return loaded.class_index(text)
     return loaded.class_index(parts[1]), int(parts[2]), int(parts[3])
+
+
+def detector_answers(loaded: "LoadedModel") -> "DetectorAnswers | None":
+    """What a network can answer if it is a detector."""
+    from deconvnet.models.detector_answers import DetectorAnswers
+
+    return loaded.labels if isinstance(loaded.labels, DetectorAnswers) else None
 
 
 def check_single(targets: Sequence[str] | None) -> None:
@@ -53,7 +65,7 @@ def check_targets(targets: Sequence[Target], size: tuple[int, ...]) -> None:
 def class_facts(
     loaded: "LoadedModel", probabilities: "Tensor", units: Sequence["Unit"], *, alone: bool = False
 ) -> dict[str, Any]:
-    """Classes and the predicted one, each with its label and probability, for `--json`.
+    """Classes and the predicted one, each with its label and probability, for `--json`; of a detector also where it is.
 
     A class of a map without a position has the number of positions where it wins in place of a probability.
 
@@ -63,10 +75,12 @@ def class_facts(
         units: the classes, at a position if there are positions; the predicted class is that of the first one's.
         alone: whether the classes of a map do not compete for its positions.
     """
-    wins = _wins(probabilities, alone)
+    wins, answers = _wins(probabilities, alone), detector_answers(loaded)
 
     def facts(index: int, position: tuple[int, ...] | None) -> dict[str, Any]:
         named = {"class": index, "label": loaded.label(index)}
+        if answers is not None:
+            named["detection"] = _detection(answers, index)
         if position is None:
             return {**named, "positions": int(wins[index]), "of_positions": math.prod(probabilities.shape[1:])}
         return {**named, "probability": float(probabilities[(index, *position)].squeeze())}
@@ -75,6 +89,13 @@ def class_facts(
     there: tuple[slice | int, ...] = (slice(None), *(first or ()))
     answer = int((wins if first is None else probabilities[there].flatten()).argmax())
     return {"classes": [facts(unit.channel or 0, unit.position) for unit in units], "answer": facts(answer, first)}
+
+
+def _detection(answers: "DetectorAnswers", index: int) -> dict[str, Any]:
+    """Which answer of a detector it is, and where in its input."""
+    answer = answers.at(index)
+    return {"class": answer.channel, "name": answers.class_name(answer.channel), "level": answer.level,
+            "anchor": answer.anchor, "position": answer.position, "centre": answer.centre}  # fmt: skip
 
 
 def _wins(probabilities: "Tensor", alone: bool) -> "Tensor":

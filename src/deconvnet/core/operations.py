@@ -245,6 +245,7 @@ _row("mul multiply", rows.multiplication, selects=True, **_LINEAR)
 _row("div divide true_divide", rows.division, selects=True, **_LINEAR)
 _row("clone alias _to_copy type_as", rows.linear, copies=True, **_LINEAR)
 _row("detach", rows.detached, copies=True, **_LINEAR)
+_row("=deconvnet.rated", rows.rated, copies=True, own_storage=True, **_HERE)
 _row("=batch_norm", rows.batch_norm, sees=geometry.same_position, windowed=geometry.map_by_map, norms=True,
      own_storage=True, any_layout=True)  # fmt: skip
 
@@ -258,7 +259,7 @@ _row("stack", rows.linear, stacks=True, **_MAPS)
 _row("cat concat concatenate", rows.concatenation, concatenates=True, windowed=geometry.among_maps,
      any_layout=True, **_MAPS)  # fmt: skip
 _row("split split_with_sizes", rows.linear, windowed=geometry.among_maps, **_MAPS)
-_row("slice", rows.linear, sees=geometry.sliced, windowed=geometry.sliced_in_windows)
+_row("slice", rows.linear, copies=True, sees=geometry.sliced, windowed=geometry.sliced_in_windows)
 _row("t", rows.linear, copies=True)
 _row("copy", rows.copied)
 _row("repeat tile repeat_interleave slice_scatter select_scatter roll rot90 diagonal tril triu index_select",

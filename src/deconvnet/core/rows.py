@@ -73,6 +73,16 @@ def detached(step: Step, rules: RuleSet) -> Rule:
     return Rule("the same signal", lambda call, signal: signal, unchanged=True)
 
 
+def rated(step: Step, rules: RuleSet) -> Rule:
+    """The same signal to the scores, and nothing to what they are compared by; see `deconvnet.core.rated`."""
+    blocked = frozenset(i for i, value in enumerate(step.signals) if value != step.arguments["scores"])
+
+    def down(call: Call, signal: Tensor) -> tuple[Tensor | None, ...]:
+        return tuple(None if i in blocked else signal for i in range(len(step.signals)))
+
+    return Rule("the same signal", down, blocked=blocked, unchanged=True)
+
+
 def concatenation(step: Step, rules: RuleSet) -> Rule:
     """To each branch its own part."""
     if len(step.arguments["tensors"]) > len(step.signals):

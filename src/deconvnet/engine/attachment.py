@@ -44,7 +44,7 @@ class Attachment:
     operations: OperationTable
     output: str | None
     memory: int | None
-    labels: tuple[str, ...] | None = None
+    labels: Sequence[str] | None = None
     arithmetic: Arithmetic = AS_THE_WEIGHTS
     directions: tuple[Directions, ...] = ()
 

@@ -142,7 +142,7 @@ def class_seeds(
         for each in classes:
             channel = each.channel
             if channel is None and each.mask is None:
-                channel = _answer(wins[row] if is_map else scores[row])
+                channel = strongest(wins[row] if is_map else scores[row], each)
             mask = each.mask
             if is_map and mask is None and each.position is None and channel is not None:
                 mask = _of_class(wins[row], channel)
@@ -162,9 +162,18 @@ def class_seeds(
     return Seeds(tuple(units), torch.stack(activations), start, values, rows, masks)
 
 
-def _answer(scores: Tensor) -> int:
-    """The likeliest class of an image; of a map, given where each wins, the one that wins most positions."""
-    return int(scores.flatten(1).sum(1).argmax() if scores.dtype == torch.bool else scores.flatten().argmax())
+def strongest(scores: Tensor, chosen: Chosen) -> int:
+    """The likeliest class of an image, or of those it is among; of a map, given where each wins, the one that wins most.
+
+    Args:
+        scores: (classes,) for one image, or (classes, *size) of a map.
+        chosen: it does not name a single class.
+    """
+    of_classes = scores.flatten(1).sum(1) if scores.dtype == torch.bool else scores.flatten()
+    if chosen.among is None:
+        return int(of_classes.argmax())
+    among = chosen.among.to(of_classes.device)
+    return int(among[of_classes[among].argmax()])
 
 
 def _of_class(wins: Bool[Tensor, "classes *size"], channel: int) -> Bool[Tensor, "classes *size"]:

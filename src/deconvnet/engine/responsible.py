@@ -1,7 +1,7 @@
 """The units that a class rests on: a layer's activations times the signal of the class, the largest first."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,8 @@ from deconvnet._checks import whole_number
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Unit
 from deconvnet.core.down import Way
+from deconvnet.core.graph import Step, Value
+from deconvnet.core.operations import row_of
 from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.classes import ClassesDown, output_of
 from deconvnet.engine.layers import Layer, has_rows, maps_of, rectified_values, value_of
@@ -219,7 +221,8 @@ def last_maps(way: Way) -> str:
     """The layer whose units are taken where none is named: the last rectified maps on the way to the class.
 
     Smooth activations that the rules admit count as rectifiers. Branches of a block that are rectified
-    one by one and then joined count as one. Maps have more than one position, and there is not just one
+    one by one and then joined count as one. Where scores of several levels are laid side by side, as in a detector,
+    it lies below all of them. Maps have more than one position, and there is not just one
     for each class. Where there are none, the last maps of any kind; else the last rectified layer.
 
     Args:
@@ -228,11 +231,12 @@ def last_maps(way: Way) -> str:
     Raises:
         ArgumentError: the way down does not pass such a layer.
     """
-    classes = way.start.sizes(1)[1:2]
+    classes, below = way.start.sizes(1)[1:2], _below_all_parts(way)
     candidates = [
         (layer, value)
         for layer, value in way.graph.layers.items()
         if value.name in way.chosen
+        and value.name in below
         and has_rows(way.graph, value)
         and len(value.shape) > 1
         and value.sizes(1)[1:2] != classes
@@ -244,3 +248,32 @@ def last_maps(way: Way) -> str:
         if choice:
             return next(layer for layer, value in choice if value == choice[-1][1])
     raise ArgumentError("no layer on the way to the class has feature maps of its own: name a layer (layer=, --layer).")
+
+
+def _below_all_parts(way: Way) -> frozenset[str]:
+    """The names of the values that every part of the class scores is made of.
+
+    Parts are what scores are joined of before they are only moved about, such as the levels of a detector.
+    """
+    opened = {step.output.name: (step, rule.open_signals(step)) for step, rule in way.down}
+    parts, todo = list[str](), [way.start.name]
+    while todo:
+        name = todo.pop()
+        step, signals = opened.get(name, (None, ()))
+        row = None if step is None else row_of(step, way.rows)
+        if row is not None and (row.copies or row.concatenates or row.stacks):
+            todo += [value.name for value in signals]
+        else:
+            parts.append(name)
+    return frozenset.intersection(*(_below(part, opened) for part in parts))
+
+
+def _below(name: str, opened: Mapping[str, tuple[Step, tuple[Value, ...]]]) -> frozenset[str]:
+    """The names of a value and of all to which its signal goes."""
+    below, todo = {name}, [name]
+    while todo:
+        _, signals = opened.get(todo.pop(), (None, ()))
+        new = {value.name for value in signals} - below
+        below |= new
+        todo += new
+    return frozenset(below)

@@ -13,6 +13,7 @@ from deconvnet._checks import as_index, as_list, index_of, short
 from deconvnet._errors import TargetError
 from deconvnet.engine.seeds import checked_position
 from deconvnet.models._names import class_index
+from deconvnet.models.detector_answers import DetectorAnswers
 
 Class: TypeAlias = int | str | tuple[Any, ...] | Tensor | None
 Target: TypeAlias = Class | Sequence[Class]
@@ -27,11 +28,13 @@ class Chosen:
         channel: index of the class.
         position: index per spatial axis of an output that is a map.
         mask: shaped like the output of one image.
+        among: indices of classes of which the strongest is meant, such as the answers of a detector of one kind.
     """
 
     channel: int | None = None
     position: tuple[int, ...] | None = None
     mask: Tensor | None = None
+    among: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,14 @@ class Output:
     size: tuple[int, ...]
     images: int
     labels: Sequence[str] | None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.labels, DetectorAnswers) and (self.classes, self.size) != (len(self.labels), ()):
+            height, width = self.labels.input_size
+            raise TargetError(
+                f"the names of the detector's answers are for images of {height}x{width}, {len(self.labels)} answers, "
+                f"and for these images it gives {self.classes}: load it for their size (size=, --size)."
+            )
 
     @property
     def is_map(self) -> bool:
@@ -83,6 +94,10 @@ class Output:
 
     def _lists(self, targets: Any) -> list[list[Chosen]]:
         if isinstance(targets, str) and targets == "all":
+            if isinstance(self.labels, DetectorAnswers):
+                raise TargetError(
+                    f"a detector has {len(self.labels):,} answers, too many for 'all': name some of them."
+                )
             if self.is_map:
                 raise TargetError(f'{self._words()} "all" does not say where: name the classes, targets=[0, 1].')
             return [[Chosen(c) for c in range(self.classes)]] * self.images
@@ -115,12 +130,15 @@ class Output:
         mask = as_mask(given)
         if mask is not None and self.size:
             return Chosen(mask=self._checked(mask))
+        if isinstance(self.labels, DetectorAnswers) and isinstance(given, str | tuple):
+            return _among(self.labels.chosen(given))
         if not isinstance(given, tuple):
             return Chosen(self._index(given))
         if not self.size:
             raise TargetError(
                 f"a tuple is a class at a position of a map, and the output is not a map; got {short(given)}. For one "
-                "class of each image give a list, for several classes targets=[...]."
+                "class of each image give a list, for several classes targets=[...]; the answers of a detector have "
+                "names with DeconvNet(..., labels=loaded.labels)."
             )
         if len(given) != 1 + len(self.size):
             raise TargetError(f"{self._words()} a tuple is {self._position_words()}; got {short(given)}.")
@@ -154,9 +172,15 @@ class Output:
         return f"(class, {', '.join('zyx'[-len(self.size) :])})"
 
     def _position_hint(self, listed: Sequence[Any]) -> str:
+        if isinstance(self.labels, DetectorAnswers):
+            return " One answer of a detector is a tuple: (level, anchor, class, y, x)."
         if not self.is_map or len(listed) != 1 + len(self.size):
             return ""
         return f" A class at a position is a tuple: {self._position_words()}."
+
+
+def _among(indices: Tensor) -> Chosen:
+    return Chosen(int(indices)) if len(indices) == 1 else Chosen(among=indices)
 
 
 def as_mask(target: object) -> Tensor | None:

@@ -1,7 +1,7 @@
 """Networks of torchvision and timm, with the weights, preprocessing and class names of their own."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from inspect import signature
 from types import ModuleType
@@ -18,15 +18,16 @@ _INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 
 
 def from_torchvision(name: str, spec: str, *, pretrained: bool) -> Source:
-    """A classifier or segmentation network of torchvision, as its default weights would have it.
+    """A classifier, segmentation network or detector of torchvision, as its default weights would have it.
 
     Raises:
         ModelLoadError: torchvision is missing, or does not have this network or its weights.
     """
     models = _library("torchvision.models", spec)
-    names = models.list_models(module=models) + models.list_models(module=models.segmentation)
+    detectors = models.list_models(module=models.detection)
+    names = [*models.list_models(module=models), *models.list_models(module=models.segmentation), *detectors]
     if name not in names:
-        raise ModelLoadError(f"torchvision has no network {name!r} for photos.{did_you_mean(name, names)}")
+        raise ModelLoadError(_not_there(name, names, models))
     entry = models.get_model_weights(name).DEFAULT
     options = _without_weights(models.get_model_builder(name))
 
@@ -39,8 +40,17 @@ def from_torchvision(name: str, spec: str, *, pretrained: bool) -> Source:
         model = _fetched(lambda: models.get_model(name, weights=entry), spec)
     else:
         model = models.get_model(name, weights=None, **options)
-    photos = _torchvision_photos(entry.transforms())
+    photos = {} if name in detectors else _torchvision_photos(entry.transforms())  # which a detector does itself
     return Source(model, photos, labels, labels and len(labels), remade, _TRAINING_HEADS)
+
+
+def _not_there(name: str, names: Sequence[str], models: Any) -> str:
+    if name in models.list_models(module=models.video):
+        return (
+            f"torchvision's {name!r} takes clips, (3, frames, height, width), and not photos. Build it yourself, and "
+            "attach DeconvNet(model, clips); see docs/models.md."
+        )
+    return f"torchvision has no network {name!r} for photos.{did_you_mean(name, names)}"
 
 
 def _without_weights(builder: Callable[..., Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from deconvnet._checks import as_list, escaped, short
 from deconvnet._errors import ArgumentError
 from deconvnet._files import file_and_key, is_file
 from deconvnet._text import cells, decoded
+from deconvnet.models.detector_answers import DetectorAnswers
 
 LABELS = ("imagenet", "imagenette")
 
@@ -28,7 +29,7 @@ _WHOLE = re.compile(r"-?\d{1,18}")
 _SYNSET = re.compile(r"n\d{8}")  # WordNet's name for a class of ImageNet
 
 
-def read_class_names(labels: object) -> tuple[str, ...]:
+def read_class_names(labels: object) -> Sequence[str]:
     """The names of classes, in order.
 
     Args:
@@ -49,12 +50,14 @@ def read_class_names(labels: object) -> tuple[str, ...]:
         raise ArgumentError(f"cannot read labels={str(labels)!r}: {str(fault).rstrip('.')}. {_REMEDY}") from fault
 
 
-def class_names(labels: object) -> tuple[str, ...]:
-    """The names of classes, checked to be a list of texts.
+def class_names(labels: object) -> Sequence[str]:
+    """The names of classes, checked to be a list of texts; those of a detector's answers are never listed.
 
     Raises:
         ArgumentError: they are not.
     """
+    if isinstance(labels, DetectorAnswers):
+        return labels
     names = as_list(labels)
     if not names or not all(isinstance(name, str) for name in names):
         raise ArgumentError(

@@ -17,6 +17,7 @@ from deconvnet._checks import file_path, instance, short, whole_number
 from deconvnet._errors import ArgumentError, ModelLoadError
 from deconvnet._memory import check_fits
 from deconvnet.models._classes import class_counts
+from deconvnet.models._detectors import DetectorScores, is_detector, photos_of
 from deconvnet.models._functions import from_file, from_module, names_a_function
 from deconvnet.models._names import class_index
 from deconvnet.models._preparation import overrides_of, prepared
@@ -45,7 +46,8 @@ class LoadedModel:
     Attributes:
         model: in eval mode.
         preprocess: how photos become its input.
-        labels: names of the classes, in order, one for each; None if it has none.
+        labels: names of the classes, in order, one for each; None if it has none. Those of a detector are
+            `DetectorAnswers`.
         spec: what it was loaded from.
         device: where the model is.
         options: what `load_model` was given besides the spec, so that the call can be repeated.
@@ -56,7 +58,7 @@ class LoadedModel:
 
     model: nn.Module = field(repr=False)
     preprocess: Preprocess
-    labels: tuple[str, ...] | None = field(default=None, repr=False)
+    labels: Sequence[str] | None = field(default=None, repr=False)
     spec: str = ""
     device: torch.device = _CPU
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -71,9 +73,7 @@ class LoadedModel:
     @property
     def example_input(self) -> Float[Tensor, "1 c *size"]:
         """Zeros of the shape, dtype and device that the model takes."""
-        shape = (1, self.preprocess.channels, *self.preprocess.size)
-        dtypes = (weight.dtype for weight in self.model.parameters() if weight.is_floating_point())
-        return torch.zeros(shape, dtype=next(dtypes, None), device=self.device)
+        return _zeros(self.model, self.preprocess, self.device)
 
     def label(self, index: int) -> str:
         """The name of a class; "class 3" where it has none.
@@ -108,7 +108,7 @@ class LoadedModel:
 
 
 def load_model(
-    spec: str | Path = "zfnet-mini",
+    spec: str | Path | nn.Module = "zfnet-mini",
     *,
     weights: str | Path | None = None,
     size: int | Sequence[int] | str | None = None,
@@ -130,7 +130,8 @@ def load_model(
             random weights or "?num_classes=11" for weights of your own; "FILE.pt2" as written by
             torch.export.save; or "FILE.py:FUNCTION" or "PACKAGE.MODULE:FUNCTION", which names a function or class
             that takes nothing and returns a module or a `LoadedModel`, or a module itself. These can import from the
-            current folder.
+            current folder. Or a module of your own, which stays as it is. Detectors of torchvision (RetinaNet, FCOS,
+            SSD) come as their class scores, see docs/models.md.
         weights: a file, safetensors or a checkpoint of torch.save, used in place of the spec's own. What all names in
             it begin with beyond the network's is left out ("module.", "model.", "_orig_mod." ...), and the weights
             may lie under keys ("state_dict", "ema" ...); where several sets would do, "FILE:KEY" names one. A network
@@ -160,18 +161,20 @@ def load_model(
         >>> loaded.preprocess.size, loaded.label(285)
         ((224, 224), 'Egyptian cat')
     """
-    if not isinstance(spec, str | Path):
-        raise ModelLoadError(f"{short(spec)} is not a model spec. {_FORMS}")
-    spec = str(spec)
+    own, name = _own_module(spec, weights, device)
     weights_file = None if weights is None else file_path("weights", weights)
     overrides = overrides_of(size=size, mean=mean, std=std, channels=channels, value_range=value_range)
     names = None if labels is None else read_class_names(labels)
     target = None if device is None else usable_device(device)
     with _own_random_state():
-        source = _source_of(spec, fetch=weights is None)
+        source = _source_of(name, fetch=weights is None) if own is None else _own(own, name)
         if weights_file is not None:
-            source = with_weights(source, weights_file, spec)
-    preprocess = prepared(source.photos, overrides, spec)
+            source = with_weights(source, weights_file, name)
+    if is_detector(source.model):
+        source = replace(
+            source, model=DetectorScores(source.model, name), photos=photos_of(source.model) | source.photos
+        )
+    preprocess = prepared(source.photos, overrides, name)
     if names is None and source.labels is not None:
         names = read_class_names(source.labels)
     model = source.model if target is None else source.model.to(target)
@@ -179,9 +182,28 @@ def load_model(
     row = 2 * 4 * preprocess.channels * math.prod(width)  # of the input and what the network makes of it first
     pixels = " x ".join(map(str, width)) + (" pixels" if len(width) == 1 else " voxels")
     check_fits("the first number in size", height, f"row of {pixels}", row, _device_of(model))
+    if isinstance(model, DetectorScores):
+        names = model.named(_zeros(model, preprocess, "meta"), names, name)
     arguments = {"weights": weights, **overrides, "labels": labels, "device": device}
     options = {name: value for name, value in arguments.items() if value is not None}
-    return LoadedModel(model, preprocess, names, spec, _device_of(model), options)
+    return LoadedModel(model, preprocess, names, "" if own is not None else name, _device_of(model), options)
+
+
+def _own_module(spec: object, weights: object, device: object) -> tuple[nn.Module | None, str]:
+    """The module where a spec is one, and what it is called.
+
+    Raises:
+        ModelLoadError: neither a spec nor a module.
+        ArgumentError: what changes the module.
+    """
+    if isinstance(spec, str | Path):
+        return None, str(spec)
+    if not isinstance(spec, nn.Module):
+        raise ModelLoadError(f"{short(spec)} is not a model spec. {_FORMS}")
+    given = [option for option, value in (("weights", weights), ("device", device)) if value is not None]
+    if given:
+        raise ArgumentError(f"{given[0]}= would change the module that was given: change it before, and drop it here.")
+    return spec, type(spec).__name__
 
 
 def _source_of(spec: str, *, fetch: bool) -> Source:
@@ -275,6 +297,12 @@ def usable_device(device: str | torch.device) -> torch.device:
         reason = str(fault).splitlines()[0].rstrip(" .")
         raise ArgumentError(f"device={str(device)!r} cannot be used here: {reason}. Try 'cpu'.") from fault
     return usable
+
+
+def _zeros(model: nn.Module, preprocess: Preprocess, device: torch.device | str) -> Float[Tensor, "1 c *size"]:
+    dtypes = (weight.dtype for weight in model.parameters() if weight.is_floating_point())
+    shape = (1, preprocess.channels, *preprocess.size)
+    return torch.zeros(shape, dtype=next(dtypes, None), device=device)
 
 
 def _device_of(model: nn.Module) -> torch.device:

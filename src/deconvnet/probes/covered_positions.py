@@ -15,11 +15,12 @@ from deconvnet.core.finite import finite_forward
 from deconvnet.core.graph import Graph, Value
 from deconvnet.engine.activations import as_probabilities
 from deconvnet.engine.attachment import Attachment
+from deconvnet.engine.classes import output_of, strongest
 from deconvnet.engine.layers import ClassScores, Layer, class_scores, maps_of
 from deconvnet.engine.project import check_route
 from deconvnet.engine.responsible import layer_of
 from deconvnet.engine.seeds import checked_indices
-from deconvnet.engine.targets import Output, Targets
+from deconvnet.engine.targets import Targets
 from deconvnet.network import DeconvNet, attached
 from deconvnet.photos.preprocess import Preprocess
 from deconvnet.probes.covered_images import Covered
@@ -135,7 +136,7 @@ class _Asked:
     channels: tuple[int, ...]
     scores: ClassScores
     classes: tuple[int, ...]
-    labels: tuple[str, ...] | None
+    labels: Sequence[str] | None
     values: Mapping[str, Tensor]
 
     @property
@@ -185,20 +186,19 @@ def _asked(engine: Attachment, graph: Graph, x: Tensor, layer: Layer | None, cha
             f"{name!r} does not have positions to sum over. Choose feature maps; classes are named by targets=."
         )
     scores = class_scores(graph, engine.output, engine.operations.rows)
-    classes, *positions = scores.value.sizes(1)[1:] or (1,)
-    output = Output(classes, tuple(positions), 1, engine.labels)
+    output = output_of(engine, graph, 1)
     if output.is_map:
         raise TargetError("the network's output is a map, not one score for each class: occlusion needs a classifier.")
     (chosen,) = output.chosen(None, targets)
     names = frozenset({maps.name, scores.value.name, scores.output.name})
     values = finite_forward(graph, engine.model, x, names, engine.rules, {}).values
-    answer, sums = int(_by_class(values[scores.value.name]).argmax()), values[maps.name][0].double().flatten(1).sum(1)
+    of_classes, sums = _by_class(values[scores.value.name])[0], values[maps.name][0].double().flatten(1).sum(1)
     channels = (
         [int(sums.argmax())]
         if channel is None
         else checked_indices(channel, maps.maps, f"feature maps in {name!r}", ArgumentError)
     )
-    named = [answer if each.channel is None else each.channel for each in chosen]
+    named = [strongest(of_classes, each) if each.channel is None else each.channel for each in chosen]
     return _Asked(
         name, maps, tuple(dict.fromkeys(channels)), scores, tuple(dict.fromkeys(named)), engine.labels, values
     )

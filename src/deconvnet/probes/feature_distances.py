@@ -13,7 +13,7 @@ from deconvnet._errors import TargetError
 from deconvnet.core.graph import Graph
 from deconvnet.engine.activations import with_probabilities
 from deconvnet.engine.attachment import Attachment
-from deconvnet.engine.classes import output_of
+from deconvnet.engine.classes import output_of, strongest
 from deconvnet.engine.layers import Layer, value_of
 from deconvnet.engine.targets import Chosen, Target
 from deconvnet.engine.usual_layers import low_and_high
@@ -141,7 +141,7 @@ class _Measuring:
         image, step = self.x[i : i + 1], self.batch - 1
         other = self.x[(i + 1) % len(self.x)][None]
         activations, first = with_probabilities(self.engine, torch.cat([image, other]), self.layers)
-        channel = target.channel if target.channel is not None else int(mean_probabilities(first)[0].argmax())
+        channel = strongest(mean_probabilities(first)[0], target) if target.channel is None else target.channel
         position = target.position
         norms = torch.stack([values[0].double().norm().cpu() for values in activations.values()])
         others = self._distances(activations)[:, 0] if len(self.x) > 1 else torch.full_like(norms, torch.nan)

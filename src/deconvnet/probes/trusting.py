@@ -90,10 +90,11 @@ def trust(
         done.append(MEASURES[name](pictured, given))
         if report is not None:
             report(len(done), len(names))
+    labels = _labels(pictured)
     low, high = (np.clip(corner, 0, x.shape[2:]) for corner in (pictured.box.low, pictured.box.high))
     return Trust(
         unit=result.units[0],
-        label=dict(enumerate(_labels(pictured))).get(pictured.unit.channel or 0, ""),
+        label=labels[pictured.unit.channel or 0] if labels else "",
         activation=pictured.activation,
         box=Box(tuple(low.tolist()), tuple(high.tolist())),
         rules=result.rules,
