@@ -163,10 +163,10 @@ def class_seeds(
 
 
 def strongest(scores: Tensor, chosen: Chosen) -> int:
-    """The likeliest class of an image, or of those it is among; of a map, given where each wins, the one that wins most.
+    """The likeliest class of an image, of all or of those it is among; of a map the one that wins most positions.
 
     Args:
-        scores: (classes,) for one image, or (classes, *size) of a map.
+        scores: (classes, *size) for one image; of a map where each class wins, as `winning`.
         chosen: it does not name a single class.
     """
     of_classes = scores.flatten(1).sum(1) if scores.dtype == torch.bool else scores.flatten()

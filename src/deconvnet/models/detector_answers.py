@@ -42,10 +42,9 @@ class Answer:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DetectorAnswers(Sequence[str]):
-    """The names of all answers of a detector, such as "dog, level 2, anchor 4, at (12, 20)", in the order of its scores.
+    """The names of a detector's answers, such as "dog, level 2, anchor 4, at (12, 20)", in the order of its scores.
 
-    A sequence of texts that makes each when it is asked for, because there can be millions. One answer is an index of
-    it, or a tuple (level, anchor, class, y, x).
+    It makes each name when it is asked for, because there can be millions.
 
     Attributes:
         sizes: height and width of the map of each level.
