@@ -237,6 +237,22 @@ def test_a_way_without_branches_has_blocks_of_one_step(small):
     assert steps.figure().image().tobytes() == steps.figure(whole=True).image().tobytes()
 
 
+def test_maps_that_are_put_into_other_axes_stand_in_the_figure_of_an_image():
+    class Folded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.maps, self.last = nn.Conv2d(1, 4, 3), nn.Linear(16, 2)
+
+        def forward(self, x):
+            maps = torch.relu(self.maps(x)).view(len(x), 2, 2, 4, 4)
+            return self.last((2 * maps).permute(0, 3, 4, 1, 2).reshape(len(x), 4, 16)).mean(1)
+
+    x = torch.randn(1, 1, 6, 6)
+    steps = DeconvNet(Folded(), x).steps(x, target=1)
+    assert any(step.signal.ndim == 4 for step in steps.changing)
+    assert steps.figure(Image.new("RGB", (6, 6))).image().width > 100
+
+
 def test_maps_of_one_axis_have_steps_but_no_figure():
     model = nn.Sequential(nn.Conv1d(1, 3, 3), nn.ReLU(), nn.MaxPool1d(2))
     steps = DeconvNet(model, torch.zeros(1, 1, 16)).steps(torch.randn(1, 1, 16), "2")

@@ -5,7 +5,9 @@ import pytest
 import torch
 from support.pages import small, stack
 
-from deconvnet.viewer.select import contributing, positions_of, strongest_of, units_of, with_wanted
+from deconvnet.models.detector_answers import DetectorAnswers
+from deconvnet.viewer.images import TILE, tiles
+from deconvnet.viewer.select import contributing, likeliest, positions_of, strongest_of, units_of, with_wanted
 
 
 @pytest.mark.parametrize("most", [1, 7, 48])
@@ -50,3 +52,15 @@ def test_a_class_rests_on_the_units_of_largest_activation_times_signal_one_of_ea
     assert products[channel, *position] == products.max()
     assert share == pytest.approx(float(products.max() / products.sum()))
     assert len({channel for channel, _, _ in others}) == len(others) == 3
+
+
+def test_the_likeliest_answers_of_a_detector_are_of_different_classes():
+    answers = DetectorAnswers(((2, 2),), (2,), ("cat", "dog", "elk"), 3, 0, (8, 8))
+    probabilities = torch.linspace(0, 0.2, 24)
+    probabilities[[4, 7]] = torch.tensor([0.9, 0.8])  # two dogs
+    assert [(of.index, of.target) for of in likeliest(probabilities, answers)] == [(4, 4), (23, 23), (21, 21)]
+
+
+def test_maps_of_other_axes_than_two_have_tiles_too():
+    for size in ((5,), (4, 4), (2, 3, 4), (2, 2, 3, 4)):
+        assert tiles(torch.randn(3, *size)).shape == (3, TILE, TILE)

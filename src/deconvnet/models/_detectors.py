@@ -1,7 +1,7 @@
 """Detectors of torchvision as networks that can be captured: body and class head, before anchors and suppression."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -72,7 +72,7 @@ class DetectorScores(nn.Module):
         maps = self.backbone(F.pad(x, (0, width, 0, height)) if height or width else x)
         return [maps] if isinstance(maps, Tensor) else list(maps.values())
 
-    def named(self, example: Float[Tensor, "1 c h w"], classes: tuple[str, ...] | None, spec: str) -> DetectorAnswers:
+    def named(self, example: Float[Tensor, "1 c h w"], classes: Sequence[str] | None, spec: str) -> DetectorAnswers:
         """The names of its answers for images of the example's size.
 
         Raises:
@@ -104,7 +104,9 @@ class DetectorScores(nn.Module):
                 f"in which the detector counts them.{background}"
             )
         height, width = (math.ceil(n / self._divisor) * self._divisor for n in example.shape[2:])
-        return DetectorAnswers(sizes, anchors, classes, int(count), self.first, (height, width))
+        return DetectorAnswers(
+            sizes, anchors, None if classes is None else tuple(classes), int(count), self.first, (height, width)
+        )
 
 
 class _Maps(nn.Module):

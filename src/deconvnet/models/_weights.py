@@ -185,16 +185,19 @@ def _classes(source: Source, weights: Mapping[str, Tensor]) -> int:
 def _head(source: Source, weights: Mapping[str, Tensor]) -> dict[str, int]:
     """The weights of the network's head that are for another number of classes, all for the same.
 
+    A head has one row for each class, or as many for each, as that of a detector for its anchors.
+
     Returns:
         By name, how many classes.
     """
     own = {name: value for name, value in _own(source.model).items() if isinstance(value, Tensor)}
     forms = [(name, value.shape, weights[name].shape) for name, value in own.items() if name in weights]
-    head = {
-        name: there[0]
-        for name, here, there in forms
-        if len(here) == len(there) > 0 and here[0] == source.classes != there[0] and here[1:] == there[1:]
-    }
+    head = {}
+    for name, here, there in forms:
+        if len(here) == len(there) > 0 and here[0] != there[0] and here[1:] == there[1:] and source.classes:
+            each, over = divmod(here[0], source.classes)
+            if each and not over and there[0] % each == 0:
+                head[name] = there[0] // each
     return head if len(set(head.values())) == 1 and all(head.values()) else {}
 
 

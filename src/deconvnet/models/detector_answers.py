@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import Any, overload
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from deconvnet._checks import as_index, index_of, short
@@ -129,6 +129,11 @@ class DetectorAnswers(Sequence[str]):
         centre = (y + 0.5) * rows / height, (x + 0.5) * columns / width
         return Answer(level, anchor, channel + self.first, (y, x), centre)
 
+    def strongest_of_classes(self, scores: Shaped[Tensor, " answers"]) -> Int[Tensor, " classes"]:
+        """The index of the strongest answer of each class, of equals the first."""
+        rows = scores.view(-1, self._width).argmax(0)
+        return rows * self._width + torch.arange(self._width, device=rows.device)
+
     def chosen(self, target: str | tuple[Any, ...]) -> Int[Tensor, " m"]:
         """The indices of the answers that a target speaks of, in order.
 
@@ -140,7 +145,8 @@ class DetectorAnswers(Sequence[str]):
         Raises:
             TargetError: no such answer.
         """
-        level, anchor, named, y, x = _parts(target)
+        is_name = target in (self.classes or ())
+        level, anchor, named, y, x = (None, None, target, None, None) if is_name else _parts(target)
         channel = None if named is None else self._channel(named)
         levels = _one(level, len(self.sizes), "levels")
         found = [self._of_level(each, anchor, channel, y, x, several=level is None) for each in levels]
@@ -149,6 +155,22 @@ class DetectorAnswers(Sequence[str]):
             sizes = ", ".join(f"{h}x{w} with {a}" for (h, w), a in zip(self.sizes, self.anchors, strict=True))
             raise TargetError(f"no level has an answer at {short(target)}: maps and anchors of the levels are {sizes}.")
         return indices
+
+    def one(self, target: str | int) -> int:
+        """The index of one answer, by itself, by its name or as a text such as "2,4,dog,12,20".
+
+        Raises:
+            TargetError: no such answer, or several.
+        """
+        if not isinstance(target, str):
+            return index_of(target, len(self), "answers", TargetError)
+        indices = self.chosen(target)
+        if len(indices) > 1:
+            raise TargetError(
+                f"{target!r} is {len(indices):,} answers: give it to explain() for the strongest, or name one: "
+                f"(level, anchor, {target!r}, y, x)."
+            )
+        return int(indices)
 
     def _of_level(
         self, level: int, anchor: Any, channel: int | None, y: Any, x: Any, *, several: bool
@@ -215,6 +237,11 @@ def _parts(target: str | tuple[Any, ...]) -> tuple[Any, ...]:
     if written := _WRITTEN.fullmatch(target.strip()):
         level, anchor, channel, y, x = (None if part == "*" else part for part in written.groups())
         return *(part and int(part) for part in (level, anchor)), channel, *(part and int(part) for part in (y, x))
+    if target.count(",") > 1:
+        raise TargetError(
+            f"one answer of a detector is LEVEL,ANCHOR,CLASS,Y,X, such as 2,4,dog,12,20, and * stands for any; got "
+            f"{short(target)}."
+        )
     return None, None, target, None, None
 
 

@@ -26,6 +26,7 @@ from deconvnet.models._sources import Source
 from deconvnet.models._weights import with_weights
 from deconvnet.models._zoo import from_timm, from_torchvision
 from deconvnet.models.class_names import check_label_count, class_names, read_class_names
+from deconvnet.models.detector_answers import DetectorAnswers
 from deconvnet.models.zfnet import zfnet_mini
 from deconvnet.photos.preprocess import Preprocess
 
@@ -91,7 +92,7 @@ class LoadedModel:
 
         Args:
             name_or_index: its index, also written as a string; its name, in upper or lower case; or
-                any part of its name that no other name has.
+                any part of its name that no other name has. Of a detector one answer, see `DetectorAnswers.one`.
 
         Raises:
             TargetError: no class has that name or index, or several have.
@@ -104,6 +105,8 @@ class LoadedModel:
             >>> LoadedModel(model, photos, ("tabby cat", "golden retriever")).class_index("golden")
             1
         """
+        if isinstance(self.labels, DetectorAnswers):
+            return self.labels.one(name_or_index)
         return class_index(self.labels, name_or_index)
 
 
@@ -183,6 +186,7 @@ def load_model(
     pixels = " x ".join(map(str, width)) + (" pixels" if len(width) == 1 else " voxels")
     check_fits("the first number in size", height, f"row of {pixels}", row, _device_of(model))
     if isinstance(model, DetectorScores):
+        names = names.classes if isinstance(names, DetectorAnswers) else names
         names = model.named(_zeros(model, preprocess, "meta"), names, name)
     arguments = {"weights": weights, **overrides, "labels": labels, "device": device}
     options = {name: value for name, value in arguments.items() if value is not None}

@@ -22,7 +22,7 @@ from deconvnet.probes.occluders import Occluders
 _PANEL = 2.3  # inches
 _LEGEND = 1.45  # inches for the words below a row of panels
 _NAMED = len(COLOURS) - 1  # classes that have a colour of their own; the rest are grey together
-_LONGEST = 22  # letters of a class in the legend
+_LONGEST = 36  # letters of a class in the legend
 _NOWHERE = "#e4e4e4"  # where nothing was covered
 
 

@@ -190,15 +190,10 @@ class Steps(Savable):
         if photo is not None and not all(instance("photo", photo, Image.Image).size):
             raise ArgumentError(f"the photo is empty: {photo.width} x {photo.height} pixels.")
         groups = [(step,) for step in self.changing] if flag("whole", whole) else self.blocks
-        for *_, step in groups:
-            if step.signal.ndim not in (1, 3, 4):
-                raise ArgumentError(
-                    f"layer {step.layer!r} has maps of {step.signal.ndim - 1} axes, and only images and volumes can be "
-                    "drawn: take the tensors, .signal and .forward of each step."
-                )
-            if step.signal.ndim == 4 and photo is not None:
-                raise ArgumentError("the steps are of a volume, and a photo cannot stand beside it: leave it out.")
-        drawn = [_flat(step) for *_, step in groups]
+        axes = self.steps[-1].signal.ndim
+        if axes == 4 and photo is not None:
+            raise ArgumentError("the steps are of a volume, and a photo cannot stand beside it: leave it out.")
+        drawn = [_flat(step, axes) for *_, step in groups]
         wide = 3 + any(step.switches is not None for step, _ in drawn)
         side = chosen.tile or chosen.pixels(_CELL)
         cells = [
@@ -232,9 +227,24 @@ class Steps(Savable):
         return self.figure(whole=whole, **layout)
 
 
-def _flat(step: StepDown) -> tuple[StepDown, str]:
-    """A step as it is drawn, and which plane that shows; of a volume the one where the signal is strongest."""
-    if step.signal.ndim < 4:
+def _flat(step: StepDown, axes: int) -> tuple[StepDown, str]:
+    """A step as it is drawn, and which plane that shows; of a volume the one where the signal is strongest.
+
+    Args:
+        step: what is rearranged into other axes than the input's is drawn as a square.
+        axes: of the signal that came to the end.
+
+    Raises:
+        ArgumentError: neither of an image nor of a volume.
+    """
+    if axes not in (1, 3, 4):
+        raise ArgumentError(
+            f"layer {step.layer!r} has maps of {step.signal.ndim - 1} axes, and only images and volumes can be drawn: "
+            "take the tensors, .signal and .forward of each step."
+        )
+    if step.signal.ndim != axes:
+        return replace(step, signal=step.signal.flatten(), forward=step.forward.flatten(), switches=None), ""
+    if axes < 4:
         return step, ""
     view = views(step.signal)[0]
     flat = replace(step, signal=view.plane(step.signal), forward=view.plane(step.forward), switches=None, windows=None)

@@ -163,7 +163,7 @@ class Bench:
             NotFiniteError: the network gives NaN or infinity for it.
         """
         seen = arrived.seen
-        classes = likeliest(self.net.probabilities(seen.x)[0])
+        classes = likeliest(self.net.probabilities(seen.x)[0], self.loaded.labels)
         view = {"name": seen.name, "source": seen.source, "input_size": tuple(seen.x.shape[2:]),
                 "classes": [self.class_facts(likely) for likely in classes], **arrived.pictures}  # fmt: skip
         photo = BenchPhoto(seen, view, classes)

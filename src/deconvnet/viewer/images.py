@@ -35,8 +35,9 @@ def strength(maps: Tensor, axis: int) -> Tensor:
 
 
 def tiles(values: Float[Tensor, "m *size"]) -> Integer[Tensor, "m side side"]:
-    """Maps as small grey squares, zero in mid-grey, each on its own scale; layers without spatial axes row by row."""
-    if values.ndim == 2:
+    """Maps as small grey squares, zero in mid-grey, each on its own scale; what does not have two axes row by row."""
+    if values.ndim != 3:
+        values = values.flatten(1)
         side = math.isqrt(max(values.shape[1] - 1, 0)) + 1
         values = pad(values, (0, side * side - values.shape[1])).view(len(values), side, side)
     largest = values.abs().flatten(1).amax(1).clamp(min=torch.finfo(values.dtype).tiny)

@@ -117,7 +117,7 @@ def look_at(net: DeconvNet, loaded: LoadedModel, seen: Seen, layers: Sequence[st
         NotFiniteError: the network gives NaN or infinity for it.
     """
     x = seen.x
-    classes = likeliest(net.probabilities(x)[0])
+    classes = likeliest(net.probabilities(x)[0], loaded.labels)
     steps = net.steps(x, target=classes[0].target)
     infos = layers_of(net, x)
     activations = net.activations(x, layers)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 import numpy as np
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deconvnet._types import LayerInfo
+from deconvnet.models.detector_answers import DetectorAnswers
 from deconvnet.windows.receptive_field import Fields
 
 _CLASSES = 5
@@ -41,8 +42,16 @@ class Likely:
         return (self.index, *self.position) if self.position else self.index
 
 
-def likeliest(probabilities: Float[Tensor, "*classes"]) -> list[Likely]:
-    """The likeliest classes; of a map, those that win most of its positions."""
+def likeliest(probabilities: Float[Tensor, "*classes"], labels: Sequence[str] | None) -> list[Likely]:
+    """The likeliest classes; of a map, those that win most of its positions; of a detector, each where it is strongest.
+
+    Args:
+        probabilities: of one photo.
+        labels: names of the classes, where they are known.
+    """
+    if isinstance(labels, DetectorAnswers):
+        strongest = labels.strongest_of_classes(probabilities)
+        return [replace(of, index=int(strongest[of.index])) for of in likeliest(probabilities[strongest], None)]
     positions = math.prod(probabilities.shape[1:])
     size = tuple(probabilities.shape[1:]) if positions > 1 else ()
     flat = probabilities.reshape(-1, positions).double().cpu()

@@ -8,6 +8,8 @@ import torch
 from support.networks.zoo import Wired, network
 from torch import Tensor, nn
 
+from deconvnet.core.rated import rated
+
 
 class Scores(NamedTuple):
     logits: Tensor
@@ -61,3 +63,18 @@ def _ended(head: Callable[[], nn.Module], name: str) -> None:
 _ended(lambda: nn.Softmax(dim=1), "softmax")
 _ended(lambda: nn.LogSoftmax(dim=1), "log-softmax")
 _ended(nn.Sigmoid, "sigmoid")
+
+
+@network("scores that are compared by something else", (2, 9, 9), "first", "scores", repeats=True)
+def _(p: Any) -> nn.Module:
+    def wiring(m: Any, x: Tensor) -> Tensor:
+        scores = m.scores(m.pool(m.relu(m.first(x))).flatten(1))
+        return rated(scores, scores.softmax(1).log1p())
+
+    return Wired(
+        wiring,
+        first=nn.Conv2d(2, 3, 2),
+        relu=p.relu(),
+        pool=p.max_pool(2, 3, 2),
+        scores=nn.Linear(27, 4),
+    )

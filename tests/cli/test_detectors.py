@@ -1,0 +1,84 @@
+"""Commands on a detector: which answer is meant, and what is said of it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.commands import captured_once, ran
+
+from deconvnet.capture import trace
+
+NETWORK = """
+from support.detectors import NAMES, small_detector
+from deconvnet import load_model
+
+def detector():
+    return load_model(small_detector("SSD"), labels=NAMES)
+
+def bare():
+    return small_detector("RetinaNet")
+"""
+MODEL = ("-m", "net.py:detector")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trace, "capture", captured_once)
+    (tmp_path / "net.py").write_text(NETWORK)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save("a.png")
+
+
+def test_explain_takes_one_answer_or_the_strongest_of_a_class(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    targets = ("-t", "dog", "-t", "1,2,elk,3,1", "-t", "1,*,cat,*,*")
+    code, printed = ran(monkeypatch, capsys, "explain", "a.png", *MODEL, *targets, "--json")
+    assert code == 0, printed
+    (row,) = json.loads(printed)["photos"]
+    dog, elk, cat = row["classes"]
+    assert elk["label"] == "elk, level 1, anchor 2, at (3, 1)"
+    assert elk["detection"] == {
+        "class": 3, "name": "elk", "level": 1, "anchor": 2, "position": [3, 1], "centre": [28.0, 12.0],
+    }  # fmt: skip
+    assert (dog["detection"]["name"], cat["detection"]["name"], cat["detection"]["level"]) == ("dog", "cat", 1)
+    assert 0 < elk["probability"] <= row["answer"]["probability"] <= 1
+    assert Path("a.explain.png").is_file()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("responsible", "-k", "2", "-t", "dog"),
+        ("steps", "-t", "0,1,dog,2,3", "-o", "a.steps.png"),
+        ("occlude", "-t", "dog"),
+    ],
+)
+def test_commands_name_the_answer(monkeypatch: pytest.MonkeyPatch, capsys: Any, arguments: tuple[str, ...]) -> None:
+    command, *flags = arguments
+    code, printed = ran(monkeypatch, capsys, command, "a.png", *MODEL, *flags)
+    assert code == 0, printed
+    assert "dog, level " in printed or command == "steps"
+    assert any(Path().glob(f"*.{command}.*"))
+
+
+def test_the_detector_itself_can_be_the_network(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    code, printed = ran(monkeypatch, capsys, "explain", "a.png", "-m", "net.py:bare")
+    assert code == 0, printed
+    assert printed.startswith("a.png: class ") and ", level " in printed
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("0,dog,1,1", "one answer of a detector is LEVEL,ANCHOR,CLASS,Y,X"),
+        ("2,0,dog,1,1", "there are 2 levels"),
+        ("nothing", "stands for what is not an object"),
+        ("emu", "no class 'emu' among the 4"),
+    ],
+)
+def test_other_answers_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: Any, target: str, words: str) -> None:
+    code, printed = ran(monkeypatch, capsys, "explain", "a.png", *MODEL, "-t", target)
+    assert code == 1 and words in printed
+    assert not Path("a.explain.png").exists()
