@@ -13,10 +13,15 @@ from deconvnet.capture import trace
 
 NETWORK = """
 from support.detectors import NAMES, small_detector
+from support.heads import Levels
+from torch import nn
 from deconvnet import load_model
 
 def detector():
     return load_model(small_detector("SSD"), labels=NAMES)
+
+def numbers():
+    return Levels(lambda: nn.LeakyReLU(0.1))
 
 def bare():
     return small_detector("RetinaNet")
@@ -82,3 +87,17 @@ def test_other_answers_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: Any,
     code, printed = ran(monkeypatch, capsys, "explain", "a.png", *MODEL, "-t", target)
     assert code == 1 and words in printed
     assert not Path("a.explain.png").exists()
+
+
+def test_a_number_of_an_output_of_more_axes_is_named_by_where_it_stands(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    model = ("-m", "net.py:numbers", "--size", "32", "--mean", "0.5,0.5,0.5", "--std", "1,1,1", "--smooth", "rectify")
+    flags = ("--class-output", "1", "-t", "1,2,3,6", "-t", "*,*,*,7", "--json", "--no-trust")
+    code, printed = ran(monkeypatch, capsys, "explain", "a.png", *model, *flags)
+    assert code == 0, printed
+    (row,) = json.loads(printed)["photos"]
+    number, strongest = row["classes"]
+    assert number["label"] == "number (1, 2, 3, 6)"
+    assert strongest["label"].endswith(", 7)") and 0 < strongest["probability"] < 1
+    assert row["answer"] == number

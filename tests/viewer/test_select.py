@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 from support.pages import small, stack
+from torch import nn
 
+from deconvnet import LoadedModel, Preprocess
 from deconvnet.models.detector_answers import DetectorAnswers
 from deconvnet.viewer.images import TILE, tiles
 from deconvnet.viewer.select import contributing, likeliest, positions_of, strongest_of, units_of, with_wanted
@@ -64,3 +66,12 @@ def test_the_likeliest_answers_of_a_detector_are_of_different_classes():
 def test_maps_of_other_axes_than_two_have_tiles_too():
     for size in ((5,), (4, 4), (2, 3, 4), (2, 2, 3, 4)):
         assert tiles(torch.randn(3, *size)).shape == (3, TILE, TILE)
+
+
+def test_of_an_output_of_more_axes_than_a_photo_the_likeliest_numbers_are_shown_by_where_they_stand():
+    probabilities = torch.zeros(2, 3, 3, 4)
+    probabilities[1, 2, 0, 3], probabilities[0, 1, 1, 2] = 0.9, 0.8
+    top = likeliest(probabilities, None)
+    assert [of.target for of in top[:2]] == [(1, 2, 0, 3), (0, 1, 1, 2)]
+    loaded = LoadedModel(nn.Conv2d(3, 2, 1), Preprocess((3, 3), 3, (0.5,) * 3, (0.5,) * 3), ("cat", "dog"))
+    assert top[0].label(loaded) == "number (1, 2, 0, 3)"

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from deconvnet.models.detector_answers import DetectorAnswers
     from deconvnet.models.load import LoadedModel
 
-Target: TypeAlias = int | str | tuple[int, int, int] | None
+Target: TypeAlias = int | str | tuple[int | None, ...] | None
 """A class by index, of a detector by name; a class and a position in a map; None for the predicted class."""
 
 
-def class_target(loaded: "LoadedModel", text: str) -> int | str | tuple[int, int, int]:
-    """A class, or a class and a position in a map; of a detector one answer, or the strongest of several.
+def class_target(loaded: "LoadedModel", text: str) -> int | str | tuple[int | None, ...]:
+    """A class, or a class and a position in a map, where * stands for any; of a detector one answer, or several.
 
     Raises:
         TargetError: not a class of the network.
@@ -29,10 +29,11 @@ def class_target(loaded: "LoadedModel", text: str) -> int | str | tuple[int, int
     if answers is not None:
         indices = answers.chosen(text)
         return int(indices) if len(indices) == 1 else text
-    parts = re.fullmatch(r"(.+?),(\d+),(\d+)", text)
+    parts = re.fullmatch(r"(.+?)((?:,(?:\d{1,9}|\*))+)", text)
     if parts is None or text in (loaded.labels or ()):
         return loaded.class_index(text)
-    return loaded.class_index(parts[1]), int(parts[2]), int(parts[3])
+    position = (None if part == "*" else int(part) for part in parts[2][1:].split(","))
+    return (None if parts[1] == "*" else loaded.class_index(parts[1]), *position)
 
 
 def detector_answers(loaded: "LoadedModel") -> "DetectorAnswers | None":
@@ -67,7 +68,8 @@ def class_facts(
 ) -> dict[str, Any]:
     """Classes and the predicted one, each with its label and probability, for `--json`; of a detector also where it is.
 
-    A class of a map without a position has the number of positions where it wins in place of a probability.
+    A class of a map without a position has the number of positions where it wins in place of a probability. A number of
+    an output of more axes than the photo is called by where it stands, and is an answer of its own.
 
     Args:
         loaded: the network, with its labels.
@@ -76,9 +78,10 @@ def class_facts(
         alone: whether the classes of a map do not compete for its positions.
     """
     wins, answers = _wins(probabilities, alone), detector_answers(loaded)
+    is_array = probabilities.ndim > 1 + len(loaded.preprocess.size)
 
     def facts(index: int, position: tuple[int, ...] | None) -> dict[str, Any]:
-        named = {"class": index, "label": loaded.label(index)}
+        named = {"class": index, "label": f"number {(index, *(position or ()))}" if is_array else loaded.label(index)}
         if answers is not None:
             named["detection"] = _detection(answers, index)
         if position is None:
@@ -88,7 +91,8 @@ def class_facts(
     first = units[0].position
     there: tuple[slice | int, ...] = (slice(None), *(first or ()))
     answer = int((wins if first is None else probabilities[there].flatten()).argmax())
-    return {"classes": [facts(unit.channel or 0, unit.position) for unit in units], "answer": facts(answer, first)}
+    classes = [facts(unit.channel or 0, unit.position) for unit in units]
+    return {"classes": classes, "answer": classes[0] if is_array else facts(answer, first)}
 
 
 def _detection(answers: "DetectorAnswers", index: int) -> dict[str, Any]:

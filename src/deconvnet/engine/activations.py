@@ -110,7 +110,8 @@ def as_probabilities(classes: ClassScores, output: Tensor) -> Tensor:
     """
     if classes.skipped:  # the network says it itself
         return output.exp() if classes.skipped[0] == "log_softmax" else output
-    return output.sigmoid() if output.ndim < 2 or output.shape[1] == 1 else output.softmax(1)
+    alone = output.ndim < 2 or output.shape[1] == 1 or classes.is_array
+    return output.sigmoid() if alone else output.softmax(1)
 
 
 def _finite(attached: Attachment, graph: Graph, x: Tensor, values: Sequence[Value]) -> Trace:

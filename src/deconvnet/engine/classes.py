@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ def output_of(attached: Attachment, graph: Graph, images: int) -> Output:
     """What targets of a network are checked against."""
     scores = class_scores(graph, attached.output, attached.operations.rows).value
     classes, *size = scores.sizes(1)[1:] or (1,)
-    return Output(classes, tuple(size), images, attached.labels)
+    return Output(classes, tuple(size), images, attached.labels, len(graph.input.map_size))
 
 
 def explained(
@@ -139,7 +140,7 @@ def class_seeds(
     activations, masks = [], {}
     for row, classes in enumerate(chosen):
         nowhere: list[int] = []
-        for each in classes:
+        for each in map(partial(_named, scores[row]), classes):
             channel = each.channel
             if channel is None and each.mask is None:
                 channel = strongest(wins[row] if is_map else scores[row], each)
@@ -160,6 +161,16 @@ def class_seeds(
             raise ArgumentError(_nowhere(scores[row], nowhere[0], which))
     rows: Int[np.ndarray, " m"] = np.array([unit.image - first for unit in units])
     return Seeds(tuple(units), torch.stack(activations), start, values, rows, masks)
+
+
+def _named(scores: Tensor, chosen: Chosen) -> Chosen:
+    """The class and position that are meant in an image where some were left open."""
+    if chosen.open is None:
+        return chosen
+    part = scores[tuple(slice(None) if index is None else slice(index, index + 1) for index in chosen.open)]
+    at = np.unravel_index(int(part.argmax()), tuple(part.shape))
+    channel, *position = (int(i) if index is None else index for index, i in zip(chosen.open, at, strict=True))
+    return Chosen(channel, tuple(position))
 
 
 def strongest(scores: Tensor, chosen: Chosen) -> int:

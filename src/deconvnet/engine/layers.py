@@ -1,5 +1,6 @@
 """A network's layers: names, the one that holds the classes, and what is known about each before an image is seen."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -128,12 +129,14 @@ class ClassScores:
         output: what the model returns.
         skipped: what lies between, from the output down: "softmax", "log_softmax" or "sigmoid".
         words: the same operations as people know them from `print(net)`.
+        is_array: the scores have more axes than maps of the images have, so that none need be that of classes.
     """
 
     value: Value
     output: Value
     skipped: tuple[str, ...]
     words: tuple[str, ...]
+    is_array: bool = False
 
 
 def class_scores(graph: Graph, output: str | None, rows: Mapping[str, Operation]) -> ClassScores:
@@ -150,10 +153,12 @@ def class_scores(graph: Graph, output: str | None, rows: Mapping[str, Operation]
     """
     names = list(graph.outputs)
     if output is None and len(names) != 1:
+        if not names:
+            raise ArgumentError("the model returns no tensor.")
         raise ArgumentError(
-            f"the model returns {len(names)} tensors ({', '.join(names)}): say which holds the classes "
-            f"with DeconvNet(..., output={names[0]!r})." if names else "the model returns no tensor."
-        )  # fmt: skip
+            f"the model returns {len(names)} tensors ({', '.join(names)}): say which holds the classes with "
+            f"DeconvNet(..., output={names[0]!r}), --class-output {names[0]}."
+        )
     name = names[0] if output is None else output
     if name not in graph.outputs:
         raise ArgumentError(f"the model returns no {name!r}; it returns {', '.join(names)}.")
@@ -170,7 +175,8 @@ def class_scores(graph: Graph, output: str | None, rows: Mapping[str, Operation]
             "keeps the batch axis first."
         )
     kinds = tuple(row_of(step, rows).scores or "" for step in skipped)
-    return ClassScores(value, graph.outputs[name], kinds, tuple(step.kind for step in skipped))
+    is_array = len(value.shape) > len(graph.input.shape) and math.prod(value.map_size) > 1
+    return ClassScores(value, graph.outputs[name], kinds, tuple(step.kind for step in skipped), is_array)
 
 
 def output_name(output: str | int | None) -> str | None:

@@ -29,12 +29,14 @@ class Chosen:
         position: index per spatial axis of an output that is a map.
         mask: shaped like the output of one image.
         among: indices of classes of which the strongest is meant, such as the answers of a detector of one kind.
+        open: index of the class and per axis of a map, of which the strongest is meant where one is None.
     """
 
     channel: int | None = None
     position: tuple[int, ...] | None = None
     mask: Tensor | None = None
     among: Tensor | None = None
+    open: tuple[int | None, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,14 @@ class Output:
         size: of an output that is a map, per spatial axis; `()` if it is not.
         images: how many there are.
         labels: names of the classes, where they are known.
+        axes: spatial axes of the images.
     """
 
     classes: int
     size: tuple[int, ...]
     images: int
     labels: Sequence[str] | None
+    axes: int
 
     def __post_init__(self) -> None:
         if isinstance(self.labels, DetectorAnswers) and (self.classes, self.size) != (len(self.labels), ()):
@@ -65,6 +69,11 @@ class Output:
     def is_map(self) -> bool:
         """Whether it has more than one position."""
         return math.prod(self.size) > 1
+
+    @property
+    def is_array(self) -> bool:
+        """Whether it has more axes than maps of the images have, so that none need be that of classes."""
+        return self.is_map and len(self.size) > self.axes
 
     def chosen(self, target: Target, targets: Targets = None) -> list[list[Chosen]]:
         """For each image, what is carried down; `DeconvNet.explain` says what may be given.
@@ -99,7 +108,8 @@ class Output:
                     f"a detector has {len(self.labels):,} answers, too many for 'all': name some of them."
                 )
             if self.is_map:
-                raise TargetError(f'{self._words()} "all" does not say where: name the classes, targets=[0, 1].')
+                which = "give a tuple for each" if self.is_array else "name the classes, targets=[0, 1]"
+                raise TargetError(f'{self._words()} "all" does not say where: {which}.')
             return [[Chosen(c) for c in range(self.classes)]] * self.images
         rows = targets.tolist() if getattr(targets, "ndim", 1) == 2 and hasattr(targets, "tolist") else targets
         listed = None if isinstance(rows, tuple) else as_list(rows)
@@ -125,11 +135,13 @@ class Output:
         return [self._class(item) for item in listed]
 
     def _class(self, given: Any) -> Chosen:
-        if given is None:
-            return Chosen()
         mask = as_mask(given)
         if mask is not None and self.size:
             return Chosen(mask=self._checked(mask))
+        if self.is_array and not isinstance(given, tuple):
+            raise TargetError(f"{self._words()} a target is {self._position_words()}, or a mask; got {short(given)}.")
+        if given is None:
+            return Chosen()
         if isinstance(self.labels, DetectorAnswers) and isinstance(given, str | tuple):
             return _among(self.labels.chosen(given))
         if not isinstance(given, tuple):
@@ -141,8 +153,16 @@ class Output:
                 "names with DeconvNet(..., labels=loaded.labels)."
             )
         if len(given) != 1 + len(self.size):
-            raise TargetError(f"{self._words()} a tuple is {self._position_words()}; got {short(given)}.")
+            form = self._position_words().removeprefix("a tuple with ")
+            raise TargetError(f"{self._words()} a tuple is {form}; got {short(given)}.")
+        if None in given:
+            return self._open(given)
         return Chosen(self._index(given[0]), checked_position(list(given[1:]), self.size, "the output"))
+
+    def _open(self, given: tuple[Any, ...]) -> Chosen:
+        position = [0 if part is None else part for part in given[1:]]
+        checked = (self._index(given[0] or 0), *checked_position(position, self.size, "the output"))
+        return Chosen(open=tuple(None if part is None else at for part, at in zip(given, checked, strict=True)))
 
     def _index(self, given: Any) -> int:
         if isinstance(given, str):
@@ -166,9 +186,13 @@ class Output:
         return mask
 
     def _words(self) -> str:
+        if self.is_array:
+            return f"the output has shape {(self.classes, *self.size)} for each image:"
         return f"the output has {self.classes} maps of {'x'.join(map(str, self.size))}:"
 
     def _position_words(self) -> str:
+        if self.is_array:
+            return "a tuple with an index on each of these axes, None for any"
         return f"(class, {', '.join('zyx'[-len(self.size) :])})"
 
     def _position_hint(self, listed: Sequence[Any]) -> str:
@@ -176,6 +200,8 @@ class Output:
             return " One answer of a detector is a tuple: (level, anchor, class, y, x)."
         if not self.is_map or len(listed) != 1 + len(self.size):
             return ""
+        if self.is_array:
+            return " One number of the output is a tuple."
         return f" A class at a position is a tuple: {self._position_words()}."
 
 

@@ -182,7 +182,7 @@ class Bench:
 
     def class_facts(self, likely: Likely) -> dict[str, Any]:
         """What a page is told of a class."""
-        return {"index": likely.index, "label": self.loaded.label(likely.index), "probability": likely.probability,
+        return {"index": likely.index, "label": likely.label(self.loaded), "probability": likely.probability,
                 "position": likely.position, "share": likely.share}  # fmt: skip
 
     def layer_facts(self, name: str) -> dict[str, Any]:

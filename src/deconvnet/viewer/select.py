@@ -12,6 +12,7 @@ from torch import Tensor
 
 from deconvnet._types import LayerInfo
 from deconvnet.models.detector_answers import DetectorAnswers
+from deconvnet.models.load import LoadedModel
 from deconvnet.windows.receptive_field import Fields
 
 _CLASSES = 5
@@ -41,14 +42,26 @@ class Likely:
         """As `DeconvNet.explain` takes it."""
         return (self.index, *self.position) if self.position else self.index
 
+    def label(self, loaded: LoadedModel) -> str:
+        """What it is called; a number of an output that has more axes than the photo, by where it stands."""
+        if len(self.position) > len(loaded.preprocess.size):
+            return f"number {self.target}"
+        return loaded.label(self.index)
+
 
 def likeliest(probabilities: Float[Tensor, "*classes"], labels: Sequence[str] | None) -> list[Likely]:
     """The likeliest classes; of a map, those that win most of its positions; of a detector, each where it is strongest.
+
+    Of an output that has more axes than a photo it is the likeliest numbers.
 
     Args:
         probabilities: of one photo.
         labels: names of the classes, where they are known.
     """
+    if probabilities.ndim > 1 + _MOST_AXES:
+        top = likeliest(probabilities.flatten(), None)
+        at = [tuple(map(int, np.unravel_index(of.index, tuple(probabilities.shape)))) for of in top]
+        return [replace(of, index=index, position=tuple(rest)) for of, (index, *rest) in zip(top, at, strict=True)]
     if isinstance(labels, DetectorAnswers):
         strongest = labels.strongest_of_classes(probabilities)
         return [replace(of, index=int(strongest[of.index])) for of in likeliest(probabilities[strongest], None)]

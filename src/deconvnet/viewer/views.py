@@ -169,7 +169,7 @@ def class_view(look: Look, likely: Likely, words: Words) -> tuple[ClassView, Con
     box = result.box(0, "energy" if likely.position else "none")
     view = ClassView(
         index=likely.index,
-        label=look.loaded.label(likely.index),
+        label=likely.label(look.loaded),
         probability=likely.probability,
         position=likely.position,
         share=likely.share,
