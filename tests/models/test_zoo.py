@@ -34,6 +34,13 @@ def test_segmentation_networks_load_without_fetching_a_backbone(no_fetching):
     assert (loaded.preprocess.size, loaded.labels[8]) == ((520, 520), "cat")
 
 
+def test_networks_of_clips_take_volumes_of_as_many_frames_as_they_were_trained_on():
+    loaded = load_model("torchvision:r3d_18@random")
+    assert (loaded.preprocess.size, loaded.preprocess.channels) == ((16, 112, 112), 3)
+    assert loaded.preprocess.mean == (0.43216, 0.394666, 0.37645)
+    assert loaded.label(1) == "air drumming"
+
+
 def test_timm_brings_photos_and_classes():
     loaded = load_model("timm:resnet10t@random")
     assert loaded.preprocess.size == (176, 176)
@@ -85,7 +92,7 @@ def test_a_weights_file_is_enough_without_fetching(no_fetching, tmp_path):
     ("spec", "words"),
     [
         ("torchvision:vgg61", r"torchvision has no network 'vgg61'.*Did you mean .*vgg16"),
-        ("torchvision:r3d_18", r"no network 'r3d_18' for photos"),
+        ("torchvision:raft_large", r"no network 'raft_large' for photos or clips"),
         ("timm:resnet5", r"timm has no network 'resnet5'\. Did you mean .*resnet50"),
         (
             "timm:resnet18.a1_in1",

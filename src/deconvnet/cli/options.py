@@ -244,7 +244,8 @@ Position = Annotated[
 ]
 _TARGET_HELP = (
     "Class name or index. Where the network outputs a map, it stands for all positions where the class wins, and "
-    "CLASS,Y,X for one position."
+    "CLASS,Y,X for one position. Of a detector it is the strongest answer of that class, and LEVEL,ANCHOR,CLASS,Y,X is "
+    "one; * stands for any."
 )
 _TARGET: dict[str, Any] = {"metavar": "CLASS", "show_default": "the predicted class"}
 Target = Annotated[list[str] | None, typer.Option("--target", "-t", help=_TARGET_HELP, **_TARGET)]

@@ -1,7 +1,8 @@
 """Networks of torchvision and timm, with the weights, preprocessing and class names of their own."""
 
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable
 from importlib import import_module
 from inspect import signature
 from types import ModuleType
@@ -18,16 +19,18 @@ _INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 
 
 def from_torchvision(name: str, spec: str, *, pretrained: bool) -> Source:
-    """A classifier, segmentation network or detector of torchvision, as its default weights would have it.
+    """A classifier of photos or clips, segmentation network or detector of torchvision, as its weights would have it.
 
     Raises:
         ModelLoadError: torchvision is missing, or does not have this network or its weights.
     """
     models = _library("torchvision.models", spec)
     detectors = models.list_models(module=models.detection)
-    names = [*models.list_models(module=models), *models.list_models(module=models.segmentation), *detectors]
+    of_clips = models.list_models(module=models.video)
+    of_photos = [*models.list_models(module=models), *models.list_models(module=models.segmentation), *detectors]
+    names = [*of_photos, *of_clips]
     if name not in names:
-        raise ModelLoadError(_not_there(name, names, models))
+        raise ModelLoadError(f"torchvision has no network {name!r} for photos or clips.{did_you_mean(name, names)}")
     entry = models.get_model_weights(name).DEFAULT
     options = _without_weights(models.get_model_builder(name))
 
@@ -40,17 +43,11 @@ def from_torchvision(name: str, spec: str, *, pretrained: bool) -> Source:
         model = _fetched(lambda: models.get_model(name, weights=entry), spec)
     else:
         model = models.get_model(name, weights=None, **options)
-    photos = {} if name in detectors else _torchvision_photos(entry.transforms())  # which a detector does itself
+    if name in detectors:  # which prepare photos themselves
+        photos: Fields = {}
+    else:
+        photos = _clips(entry) if name in of_clips else _torchvision_photos(entry.transforms())
     return Source(model, photos, labels, labels and len(labels), remade, _TRAINING_HEADS)
-
-
-def _not_there(name: str, names: Sequence[str], models: Any) -> str:
-    if name in models.list_models(module=models.video):
-        return (
-            f"torchvision's {name!r} takes clips, (3, frames, height, width), and not photos. Build it yourself, and "
-            "attach DeconvNet(model, clips); see docs/models.md."
-        )
-    return f"torchvision has no network {name!r} for photos.{did_you_mean(name, names)}"
 
 
 def _without_weights(builder: Callable[..., Any]) -> dict[str, Any]:
@@ -71,6 +68,13 @@ def _torchvision_photos(presets: Any) -> Fields:
         "channels": len(presets.mean),
         "interpolation": presets.interpolation.value,
     }
+
+
+def _clips(entry: Any) -> Fields:
+    """As volumes, whose first axis is time; how many frames it was trained on only its weights' description says."""
+    presets, frames = entry.transforms(), re.search(r"clip_len=(\d{1,3})\b", entry.meta.get("_docs", ""))
+    size = {} if frames is None else {"size": (int(frames[1]), *presets.crop_size)}
+    return {**size, "mean": tuple(presets.mean), "std": tuple(presets.std), "channels": len(presets.mean)}
 
 
 def from_timm(name: str, spec: str, *, pretrained: bool) -> Source:

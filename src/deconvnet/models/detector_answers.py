@@ -57,7 +57,7 @@ class DetectorAnswers(Sequence[str]):
     Example:
         >>> answers = DetectorAnswers(((2, 2), (1, 1)), (3, 3), ("background", "cat", "dog"), 3, 1, (32, 32))
         >>> len(answers), answers[7]
-        (30, 'cat, level 0, anchor 0, at (0, 1)')
+        (30, 'dog, level 0, anchor 0, at (0, 1)')
         >>> answers.index("dog, level 1, anchor 2, at (0, 0)"), answers.chosen((1, 2, "dog", 0, 0))
         (29, tensor([29]))
     """

@@ -165,3 +165,23 @@ def _(p: Any) -> nn.Module:
         leave=nn.Conv2d(10, 3, 3, padding=1),
         last=nn.Conv2d(3, 2, 1),
     )
+
+
+@network("unet of three axes", (1, 8, 8, 12), "down", "deep", "enlarge", "joined", "head")
+def _(p: Any) -> nn.Module:
+    def wiring(m: Any, x: Tensor) -> Tensor:
+        fine = m.relu(m.norm(m.down(x)))
+        deep = m.relu(m.deep(m.pool(fine)))
+        return m.head(m.relu(m.joined(torch.cat([fine, m.enlarge(deep)], 1))))
+
+    return Wired(
+        wiring,
+        down=nn.Conv3d(1, 3, 3, padding=1),
+        norm=nn.BatchNorm3d(3),
+        relu=p.relu(),
+        pool=p.max_pool(3, 2),
+        deep=nn.Conv3d(3, 4, 3, padding=1),
+        enlarge=nn.ConvTranspose3d(4, 3, 2, stride=2),
+        joined=nn.Conv3d(6, 3, 3, padding=1),
+        head=nn.Conv3d(3, 2, 1),
+    )
