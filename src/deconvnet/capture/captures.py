@@ -377,6 +377,11 @@ def checked_images(x: Any) -> Tensor:
         raise ArgumentError(
             "images come as (n, c, *spatial) with one to three spatial axes, none of them empty; got shape "
             f"{tuple(x.shape)}."
+            + (
+                " A network that takes sounds as (n, samples): attach nn.Sequential(nn.Flatten(), model), to x[:, None]."
+                if x.ndim == 2 and x.numel()
+                else ""
+            )
         )
     return x
 
