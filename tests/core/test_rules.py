@@ -81,6 +81,7 @@ def _told(value: object) -> str:
     return ",".join(changed) or "deconvnet"
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(("network", "way"), VARIANTS, ids=_told)
 def test_every_choice_of_a_rule_set_does_what_the_oracle_says(network: Network, way: WayDown):
     smooth = "refuse" if network.exact_gradient or way.gates == "constant" else "gradient"
@@ -92,6 +93,7 @@ def test_every_choice_of_a_rule_set_does_what_the_oracle_says(network: Network, 
         assert_equal(picture, truth.picture(layer, signal))
 
 
+@pytest.mark.sampled(every=2)
 @every_network
 @silent_units_are_fine
 def test_with_start_one_the_rule_set_gradient_is_autograd_of_the_users_model(network: Network):
