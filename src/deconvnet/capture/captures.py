@@ -28,8 +28,9 @@ from deconvnet.capture import trace as tracing
 from deconvnet.capture import untouched
 from deconvnet.capture.agreement import close, gives, outputs_of, outputs_of_model, random_like, unmoved_by_the_rest
 from deconvnet.core.converted import Converted
-from deconvnet.core.finite import all_finite, too_large
-from deconvnet.core.graph import Graph
+from deconvnet.core.finite import all_finite, too_large, without_nan
+from deconvnet.core.graph import Graph, values_in
+from deconvnet.core.operations import operations, row_of
 from deconvnet.core.replays import Replays
 from deconvnet.core.weights import weights_of
 
@@ -321,13 +322,18 @@ class Captures:
             )
 
     def _check_weights(self, graph: Graph) -> None:
-        """Refuse weights with NaN or infinity; looked at again only when one of them has changed."""
+        """Refuse weights with NaN or infinity; looked at again only when one of them has changed.
+
+        A buffer may hold infinity where nothing is filtered or divided by it: a mask of attention, a clamp's bounds.
+        """
         weights = weights_of(self.model, graph.weights, graph.converted)
         state = tuple((name, w.data_ptr(), untouched.version(w)) for name, w in weights.items())
         if state == self._finite.get(graph):
             return
+        open_ended = {name for name, _ in self.model.named_buffers()} - _multiplying(graph)
         for name, weight in weights.items():
-            if weight.is_floating_point() and not all_finite(weight):
+            whole = without_nan if graph.weights[name] in open_ended else all_finite
+            if weight.is_floating_point() and not whole(weight):
                 own, what = weights_of(self.model, graph.weights)[name], f"the weight '{graph.weights[name]}'"
                 if all_finite(own):
                     raise too_large(what, own, weight.dtype)
@@ -359,6 +365,13 @@ def checked_images(x: Any) -> Tensor:
             )
         )
     return x
+
+
+def _multiplying(graph: Graph) -> set[str]:
+    """The weights that filters and norms are made of, under the model's names."""
+    steps = [step for step in graph.steps if (row := row_of(step, operations.rows)).filters or row.norms]
+    read = {value.name for step in steps for value in values_in(step.arguments)}
+    return {dotted for name, dotted in graph.weights.items() if name in read}
 
 
 def _latest(captures: list[_Capture], most: int) -> list[_Capture]:
