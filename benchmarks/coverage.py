@@ -234,10 +234,10 @@ def main() -> None:
         print(page(list(done.values())), end="")
         return
     today = table_of_operations()
-    done = {name: row for name, row in done.items() if row["table"] == today}
     sizes = {name: parameters(name) for name in names() if options.only in name}
     wanted = sorted((name for name in sizes if sizes[name] <= options.most * 1e6), key=lambda name: sizes[name])
-    for row in rows([name for name in wanted if name not in done], time.monotonic() + 60 * options.minutes):
+    stale = [name for name in wanted if name not in done or done[name]["table"] != today]
+    for row in rows(stale, time.monotonic() + 60 * options.minutes):
         done[row["name"]] = row
         print(line(row), flush=True)
         if options.log:

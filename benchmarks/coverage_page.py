@@ -59,7 +59,7 @@ def _word(value: float | str, limit: float) -> str:
 
 
 def page(rows: list[Row]) -> str:
-    """All of the page as Markdown."""
+    """All of the page as Markdown, of rows that were made with one table of operations."""
     ran = sorted((row for row in rows if "unusable" not in row), key=lambda row: row["name"])
     (table,) = {row["table"] for row in rows}
     versions = "; ".join(sorted({row["versions"] for row in ran}))

@@ -254,11 +254,14 @@ def choice(step: Step, rules: RuleSet) -> Rule:
 
 
 def _gate(step: Step) -> int | None:
-    """Which factor has one value per map while the other has a map."""
-    points = [math.prod(value.map_size) for value in step.signals]
-    if len(step.signals[0].shape) != len(step.signals[1].shape) or sorted(points)[0] != 1:
+    """Which factor has one value per map while the other has a map; of maps that are stacked, the last two axes."""
+    if len(step.signals[0].shape) != len(step.signals[1].shape):
         return None
-    return None if points[0] == points[1] else points.index(1)
+    for first in (None, -2):
+        points = [math.prod(value.map_size[first:]) for value in step.signals]
+        if min(points) == 1 != max(points):
+            return points.index(1)
+    return None
 
 
 def _constant_gate(step: Step, gate: int) -> Rule:
