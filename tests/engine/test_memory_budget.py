@@ -67,15 +67,15 @@ def test_a_budget_that_does_not_hold_one_image_is_refused():
         NET.project(X, "7", channel=0, memory=least("7") // 2)
 
 
-class Paired(nn.Module):
-    """Its batch size is written into it."""
+class EachAlone(nn.Module):
+    """A loop over the images, whose number is then part of the steps."""
 
     def forward(self, x):
-        return x.reshape(2, 8, 30, 34) * 2
+        return torch.stack([image * 2 for image in x])
 
 
 def test_a_budget_that_holds_one_image_but_not_all_that_are_taken_at_once_is_refused_in_these_words():
-    net = DeconvNet(nn.Sequential(nn.Conv2d(3, 8, 3), Paired()).double(), X[:2])
+    net = DeconvNet(nn.Sequential(nn.Conv2d(3, 8, 3), EachAlone()).double(), X[:2])
     assert attached(net).graph(X[:2]).images == 2
     words = r"2 images of 32x36, which the network takes at once, need about .* fewer at a time, or images of about"
     with pytest.raises(MemoryBudgetError, match=words):
