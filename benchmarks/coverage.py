@@ -41,18 +41,21 @@ from deconvnet.network import attached as attached_to
 WAYS = {"deconvnet": ("deconvnet", "refuse"), "smooth": ("deconvnet", "gradient"), "gradient": ("gradient", "gradient")}
 WIDE = 1e-5  # above it a network that amplifies float32's last bits is looked at in float64
 EXACT = 1e-8  # random weights amplify even float64's rounding a million times in some
+AIDS = ("copies", "own_storage", "any_layout", "remembers", "filled")  # of a row: what capture and speed need it for
 VERSIONS = ", ".join(f"{library} {version(library)}" for library in ("torch", "torchvision", "timm"))
 
 
 def table_of_operations(table: Mapping[str, Operation] = operations.rows) -> str:
-    """A hash of what the operations are: their names, and what each field of their rows is."""
+    """A hash of what PyTorch's operations are: their names, and the fields of their rows that decide what goes down."""
 
     def words(value: object) -> str:
         return f"{value.__module__}.{value.__qualname__}" if callable(value) else str(value)
 
+    names = [field.name for field in fields(Operation) if field.name not in AIDS]
     rows = (
-        " ".join([name, *(f"{field.name}={words(getattr(row, field.name))}" for field in fields(row))])
-        for name, row in sorted(table.items())
+        " ".join([operation, *(f"{name}={words(getattr(row, name))}" for name in names)])
+        for operation, row in sorted(table.items())
+        if not operation.startswith("deconvnet.")  # which no network of others has
     )
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16]
 
