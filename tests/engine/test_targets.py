@@ -286,6 +286,22 @@ def test_masks_lie_on_the_pixels_nearest_to_their_positions(segmenter: DeconvNet
     assert segmenter.explain(images(1), mask, to="0").masks.shape == (1, 12, 12)
 
 
+def test_none_in_a_tuple_stands_for_any_class_or_position_and_the_strongest_is_taken(segmenter: DeconvNet):
+    x = maps()
+    scores = segmenter.scores(x)
+    for target in ((2, None, None), (None, 3, 1), (1, None, 2), (None, None, None)):
+        result = segmenter.explain(x, target)
+        at = tuple(slice(None) if index is None else index for index in target)
+        for unit in result.units:
+            assert scores[(unit.image, unit.channel, *unit.position)] == scores[unit.image][at].max()
+        again = segmenter.explain(x, [(unit.channel, *unit.position) for unit in result.units])
+        assert close(result.full(), again.full())
+    with pytest.raises(TargetError, match="there are 5 classes|there are . classes"):
+        segmenter.explain(x, (9, None, None))
+    with pytest.raises(ArgumentError, match="lies outside the maps of 'the output'"):
+        segmenter.explain(x, (1, None, 99))
+
+
 def test_names_of_classes_go_with_positions():
     net = DeconvNet(maps(), images(), labels=NAMES)
     assert net.explain(images(), ("cat", 3, 1)).units == net.explain(images(), (2, 3, 1)).units

@@ -109,6 +109,15 @@ def test_millions_of_names_are_never_listed():
         ANSWERS.at(28)
 
 
+def test_classes_that_are_called_alike_have_answers_of_their_own():
+    alike = DetectorAnswers(((1, 2),), (1,), ("N/A", "cat", "N/A"), 3, 0, (8, 8))
+    assert [alike[i] for i in (3, 5)] == ["N/A, level 0, anchor 0, at (0, 1)"] * 2
+    assert alike.index(alike[5]) == 3 and alike[5] in alike
+    assert alike.chosen((0, 0, 2, 0, 1)).tolist() == [5]
+    with pytest.raises(TargetError, match="'N/A' could be 0 'N/A', 2 'N/A'"):
+        alike.chosen("N/A")
+
+
 def test_the_strongest_answer_of_each_class_is_the_first_of_equals():
     scores = torch.zeros(28)
     scores[[5, 9, 11]] = 1.0

@@ -110,6 +110,8 @@ def test_a_map_has_the_mean_probability_of_its_positions_or_that_of_one():
     assert at.before[0] == at["translation"].probabilities[0, 0] == pytest.approx(float(probabilities[2, 1, 3]))
     with pytest.raises(TargetError, match="a mask does not name a class"):
         invariance(net, x, torch.ones_like(probabilities, dtype=torch.bool), layers="1", transforms=still)
+    with pytest.raises(TargetError, match="a tuple with None in it does not name a class"):
+        invariance(net, x, (2, None, 3), layers="1", transforms=still)
 
 
 def test_progress_counts_every_transform_of_every_photo():

@@ -27,8 +27,8 @@ def _(scores: Tensor, rating: Tensor) -> Tensor:
     return torch.empty_like(rating)
 
 
-def _backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
-    return gradient, None
+def _backward(context: Any, signal: Tensor) -> tuple[Tensor, None]:
+    return signal, None
 
 
 rated.register_autograd(_backward)

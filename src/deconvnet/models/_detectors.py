@@ -1,7 +1,7 @@
 """Detectors of torchvision as networks that can be captured: body and class head, before anchors and suppression."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,12 +16,16 @@ from deconvnet.models._sources import Fields, first_line
 from deconvnet.models.detector_answers import DetectorAnswers
 
 _SUREST = -1e-7  # logarithm of a score, which 1 itself has no odds for
+_HOME = "torchvision.models.detection"
+_KINDS = ((f"{_HOME}.retinanet", "RetinaNet"), (f"{_HOME}.fcos", "FCOS"), (f"{_HOME}.ssd", "SSD"))
+_PARTS = ("backbone", "head", "anchor_generator", "transform")
+_METHODS = ("forward", "postprocess_detections")
 _ONE_STAGE = "retinanet_resnet50_fpn_v2, fcos_resnet50_fpn, ssd300_vgg16 and ssdlite320_mobilenet_v3_large"
 
 
 def is_detector(model: nn.Module) -> bool:
     """Whether a model is one of torchvision's detectors, whose photos come as a list."""
-    return any(kind.__module__.startswith("torchvision.models.detection") for kind in type(model).__mro__)
+    return any(kind.__module__.startswith(f"{_HOME}.") for kind in type(model).__mro__)
 
 
 class DetectorScores(nn.Module):
@@ -60,7 +64,8 @@ class DetectorScores(nn.Module):
         outputs = self.head(self.maps(x))
         scores: Tensor = outputs["cls_logits"]
         if self._kind == "FCOS":
-            both = (F.logsigmoid(scores) + F.logsigmoid(outputs["bbox_ctrness"])) / 2
+            centerness = next(outputs[name] for name in outputs if name.endswith("ctrness"))
+            both = (F.logsigmoid(scores) + F.logsigmoid(centerness)) / 2
             scores = rated(scores, _log_odds(both))
         elif self._kind == "SSD":
             scores = rated(scores, _log_odds(scores.log_softmax(-1)))[..., self.first :]
@@ -148,9 +153,6 @@ def _kind(detector: nn.Module, spec: str) -> str:
     Raises:
         ModelLoadError: it is none, or runs in a way of its own.
     """
-    from torchvision.models.detection import FCOS, RetinaNet
-    from torchvision.models.detection.ssd import SSD
-
     if hasattr(detector, "rpn") or hasattr(detector, "roi_heads"):
         raise ModelLoadError(
             f"{spec!r} is a detector of two stages: which boxes its second stage looks into depends on what the first "
@@ -158,25 +160,14 @@ def _kind(detector: nn.Module, spec: str) -> str:
             f"({_ONE_STAGE}), or its body as a network: a function FILE.py:FUNCTION that returns a module with "
             "detector.backbone in it; see docs/models.md."
         )
-    kinds: dict[str, type[nn.Module]] = {"RetinaNet": RetinaNet, "FCOS": FCOS, "SSD": SSD}
-    for name, kind in kinds.items():
-        if isinstance(detector, kind):
-            changed = [method for method in _METHODS if _method(type(detector), method) is not _method(kind, method)]
-            parts = ("backbone", "head", "anchor_generator", "transform")
-            missing = [part for part in parts if not isinstance(getattr(detector, part, None), nn.Module)]
-            if changed or missing:
-                what = f"its class has a {changed[0]} of its own" if changed else f"it lacks {', '.join(missing)}"
-                raise _elsewhere(spec, what)
-            return name
-    raise _elsewhere(spec, f"a {type(detector).__name__} is none of {', '.join(kinds)}")
-
-
-_METHODS = ("forward", "postprocess_detections")
-
-
-def _method(kind: type[nn.Module], name: str) -> Callable[..., Any]:
-    method: Callable[..., Any] = getattr(kind, name)
-    return method
+    kind = next((kind for kind in type(detector).__mro__ if (kind.__module__, kind.__name__) in _KINDS), None)
+    if kind is None:
+        raise _elsewhere(spec, f"a {type(detector).__name__} is none of {', '.join(name for _, name in _KINDS)}")
+    changed = [name for name in _METHODS if getattr(type(detector), name) is not getattr(kind, name)]
+    missing = [part for part in _PARTS if not isinstance(getattr(detector, part, None), nn.Module)]
+    if changed or missing:
+        raise _elsewhere(spec, f"its class has a {changed[0]} of its own" if changed else f"it lacks {missing[0]}")
+    return kind.__name__
 
 
 def _elsewhere(spec: str, what: str) -> ModelLoadError:

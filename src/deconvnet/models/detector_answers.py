@@ -148,15 +148,15 @@ class DetectorAnswers(Sequence[str]):
         is_name = target in (self.classes or ())
         level, anchor, named, y, x = (None, None, target, None, None) if is_name else _parts(target)
         channel = None if named is None else self._channel(named)
-        levels = _one(level, len(self.sizes), "levels")
-        found = [self._of_level(each, anchor, channel, y, x, several=level is None) for each in levels]
-        indices = torch.cat(found)
+        levels = _indices(level, len(self.sizes), "levels")
+        of_levels = [self._of_level(each, anchor, channel, y, x, anywhere=level is None) for each in levels]
+        indices = torch.cat(of_levels)
         if not len(indices):
             sizes = ", ".join(f"{h}x{w} with {a}" for (h, w), a in zip(self.sizes, self.anchors, strict=True))
             raise TargetError(f"no level has an answer at {short(target)}: maps and anchors of the levels are {sizes}.")
         return indices
 
-    def one(self, target: str | int) -> int:
+    def single(self, target: str | int) -> int:
         """The index of one answer, by itself, by its name or as a text such as "2,4,dog,12,20".
 
         Raises:
@@ -173,16 +173,16 @@ class DetectorAnswers(Sequence[str]):
         return int(indices)
 
     def _of_level(
-        self, level: int, anchor: Any, channel: int | None, y: Any, x: Any, *, several: bool
+        self, level: int, anchor: Any, channel: int | None, y: Any, x: Any, *, anywhere: bool
     ) -> Int[Tensor, " m"]:
-        """The indices of one level; of several levels, those that lack the anchor or position have none."""
+        """The indices of one level; where any level will do, one that lacks the anchor or position has none."""
         (height, width), start = self.sizes[level], self._starts[level]
         lengths = {"rows": (y, height), "columns": (x, width), "anchors": (anchor, self.anchors[level])}
         axes = []
         for what, (part, length) in lengths.items():
-            if several and as_index(part) is not None and not 0 <= int(part) < length:
+            if anywhere and as_index(part) is not None and not 0 <= int(part) < length:
                 return torch.empty(0, dtype=torch.int64)
-            axes.append(torch.tensor([*_one(part, length, f"{what} in level {level}")]))
+            axes.append(torch.tensor([*_indices(part, length, f"{what} in level {level}")]))
         classes = range(self._width) if channel is None else [channel - self.first]
         rows, columns, anchors = axes
         cells = (rows[:, None] * width + columns)[..., None] * self.anchors[level] + anchors
@@ -206,13 +206,16 @@ class DetectorAnswers(Sequence[str]):
         return channel
 
     def _of_name(self, name: str) -> int | None:
-        if _NAMED.fullmatch(name) is None:
+        """The index of an answer by its whole name; the first where several classes are called alike."""
+        parts = _NAMED.fullmatch(name)
+        if parts is None:
             return None
+        of_that_name = (c for c in range(self.first, self.channels) if self.class_name(c) == parts[1])
+        level, anchor, y, x = map(int, parts.groups()[1:])
         try:
-            (index,) = self.chosen(name).tolist()
-        except TargetError:
+            return int(self.chosen((level, anchor, next(of_that_name), y, x)))
+        except (TargetError, StopIteration):
             return None
-        return int(index) if self[index] == name else None
 
     @property
     def _width(self) -> int:
@@ -245,6 +248,6 @@ def _parts(target: str | tuple[Any, ...]) -> tuple[Any, ...]:
     return None, None, target, None, None
 
 
-def _one(part: Any, length: int, what: str) -> Sequence[int]:
+def _indices(part: Any, length: int, what: str) -> Sequence[int]:
     """A single index, or all of them for None."""
     return range(length) if part is None else [index_of(part, length, what, TargetError)]

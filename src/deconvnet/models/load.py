@@ -92,7 +92,7 @@ class LoadedModel:
 
         Args:
             name_or_index: its index, also written as a string; its name, in upper or lower case; or
-                any part of its name that no other name has. Of a detector one answer, see `DetectorAnswers.one`.
+                any part of its name that no other name has. Of a detector one answer, see `DetectorAnswers.single`.
 
         Raises:
             TargetError: no class has that name or index, or several have.
@@ -106,7 +106,7 @@ class LoadedModel:
             1
         """
         if isinstance(self.labels, DetectorAnswers):
-            return self.labels.one(name_or_index)
+            return self.labels.single(name_or_index)
         return class_index(self.labels, name_or_index)
 
 

@@ -179,11 +179,12 @@ def single_classes(engine: Attachment, graph: Graph, images: int, target: Target
         TargetError: no such class, not one for each image, or a mask.
     """
     classes = [row[0] for row in output_of(engine, graph, images).chosen(target)]
-    if any(each.mask is not None or each.open is not None for each in classes):
-        raise TargetError(
-            "a mask, or a position that is left open, does not name a class whose probability could be followed: name "
-            "the class."
-        )
+    for each in classes:
+        if each.mask is not None or each.open is not None:
+            what = "a mask" if each.open is None else "a tuple with None in it"
+            raise TargetError(
+                f"{what} does not name a class whose probability could be followed: name the class, or one position."
+            )
     return classes
 
 
