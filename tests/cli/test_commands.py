@@ -471,7 +471,7 @@ def test_a_disk_that_refuses_is_told_and_leaves_nothing_behind(deconvnet, spec, 
     ("model", "words"),
     [
         ("vgg", "'vgg' is not a model spec. A spec is zfnet-mini, torchvision:NAME"),
-        ("torchvision:vgg61", "torchvision has no network 'vgg61' for photos. Did you mean 'vgg"),
+        ("torchvision:vgg61", "torchvision has no network 'vgg61' for photos or clips. Did you mean 'vgg"),
         ("gone.pt2", "the file 'gone.pt2' does not exist"),
         ("gone.py:make", "the file 'gone.py' does not exist"),
         ("NETS:mak", "no function 'mak' in"),
@@ -633,6 +633,60 @@ def test_a_class_of_a_map_alone_stands_for_all_positions_where_it_wins(deconvnet
     photos = ["sample:coffee", "sample:rocket"]
     done = deconvnet("explain", *photos, "-t", never, "--force", *model)
     assert [line.partition(": class")[0] for line in done.err.splitlines()] == [f"deconvnet: {name}" for name in photos]
+
+
+def test_a_class_of_a_map_starts_under_a_mask(deconvnet, spec, tmp_path):
+    model = ["-m", spec("segmenter"), "--no-trust"]
+    white = Image.new("L", (600, 400))
+    white.paste(255, (0, 0, 300, 400))  # the left half of sample:coffee
+    white.save("left.png")
+    done = deconvnet("explain", "sample:coffee", "-t", "owl", "-t", "lamp", "--mask", "left.png", "--json", *model)
+    (row,) = rows_of(done)
+    assert [(each["label"], each["positions"], each["of_positions"]) for each in row["classes"]] == [
+        ("owl", 128, 256), ("lamp", 128, 256),
+    ]  # fmt: skip
+    loaded = load_model(spec("segmenter"))
+    net, x = DeconvNet(loaded.model, loaded.example_input), loaded.preprocess.images("sample:coffee")
+    mask = torch.zeros(5, 16, 16, dtype=torch.bool)
+    mask[2, :, :8] = True
+    words = "owl, carried down (deconvnet)"
+    title = f"owl, at 128 of 256 positions (50 %); {answer_title(row)}"
+    expected = net.explain(x, mask).beside("sample:coffee", loaded.preprocess, words=words, title=title)
+    deconvnet("explain", "sample:coffee", "-t", "owl", "--mask", "left.png", "--force", *model)
+    assert np.array_equal(pixels("coffee.explain.png"), np.asarray(expected.image()))
+
+
+def answer_title(row):
+    answer = row["answer"]
+    share = round(100 * answer["positions"] / answer["of_positions"])
+    return f"the network's answer: {answer['label']}, at {answer['positions']} of 256 positions ({share} %)"
+
+
+@pytest.mark.parametrize(
+    ("target", "mask", "words"),
+    [
+        ("owl", "none.png", "cannot read 'none.png'"),
+        ("owl", "small.png", "the mask 'small.png' is of 20x30 pixels, and the photo of 400x600"),
+        ("owl", "black.png", "nothing of what the network sees lies under the white of the mask 'black.png'"),
+        ("owl,3,3", "white.png", "--mask goes with --target CLASS"),
+        (None, "white.png", "--mask goes with --target CLASS"),
+    ],
+)
+def test_a_mask_that_cannot_be_meant_is_refused(deconvnet, spec, tmp_path, target, mask, words):
+    Image.new("L", (30, 20), 255).save("small.png")
+    Image.new("L", (600, 400), 0).save("black.png")
+    Image.new("L", (600, 400), 255).save("white.png")
+    flags = [] if target is None else ["-t", target]
+    told(deconvnet("explain", "sample:coffee", *flags, "--mask", mask, "-m", spec("segmenter")), words)
+    assert "coffee.explain.png" not in names(tmp_path)
+
+
+def test_a_mask_is_for_one_photo_and_for_maps(deconvnet, spec):
+    Image.new("L", (600, 400), 255).save("white.png")
+    flags = ["-t", "owl", "--mask", "white.png"]
+    told(deconvnet("explain", "sample:coffee", *flags, "-m", spec("colour")), "the network's output is not a map")
+    photos = ["sample:coffee", "sample:rocket"]
+    told(deconvnet("explain", *photos, *flags, "-m", spec("segmenter")), "--mask is for one photo, and there are 2")
 
 
 def test_explain_draws_a_row_for_each_of_several_classes(deconvnet, spec, tmp_path):

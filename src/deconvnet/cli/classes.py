@@ -64,7 +64,12 @@ def check_targets(targets: Sequence[Target], size: tuple[int, ...]) -> None:
 
 
 def class_facts(
-    loaded: "LoadedModel", probabilities: "Tensor", units: Sequence["Unit"], *, alone: bool = False
+    loaded: "LoadedModel",
+    probabilities: "Tensor",
+    units: Sequence["Unit"],
+    *,
+    alone: bool = False,
+    masks: Sequence["Tensor"] | None = None,
 ) -> dict[str, Any]:
     """Classes and the predicted one, each with its label and probability, for `--json`; of a detector also where it is.
 
@@ -76,6 +81,7 @@ def class_facts(
         probabilities: (c, *spatial) for one photo.
         units: the classes, at a position if there are positions; the predicted class is that of the first one's.
         alone: whether the classes of a map do not compete for its positions.
+        masks: where the classes start, each a mask of one class, if they do not where they win.
     """
     wins, answers = _wins(probabilities, alone), detector_answers(loaded)
     is_array = probabilities.ndim > 1 + len(loaded.preprocess.size)
@@ -91,7 +97,11 @@ def class_facts(
     first = units[0].position
     there: tuple[slice | int, ...] = (slice(None), *(first or ()))
     answer = int((wins if first is None else probabilities[there].flatten()).argmax())
-    classes = [facts(unit.channel or 0, unit.position) for unit in units]
+    if masks is None:
+        classes = [facts(unit.channel or 0, unit.position) for unit in units]
+    else:
+        under = [mask.flatten(1).sum(1) for mask in masks]
+        classes = [{**facts(int(each.argmax()), None), "positions": int(each.max())} for each in under]
     return {"classes": classes, "answer": classes[0] if is_array else facts(answer, first)}
 
 
