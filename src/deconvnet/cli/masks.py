@@ -36,7 +36,8 @@ def class_masks(network: Network, mask: Path, photo: "Photo", size: tuple[int, .
 
     if math.prod(size[1:]) == 1:
         raise TargetError("--mask chooses positions of a map of classes, and the network's output is not a map.")
-    if any(type(target) is not int for target in network.targets):
+    classes = [target for target in network.targets if isinstance(target, int)]
+    if len(classes) < len(network.targets):
         raise TargetError("--mask goes with --target CLASS, and the positions are those of the mask.")
     own = network.loaded.preprocess
     plain = replace(own, mean=(0.0,), std=(1.0,), channels=1, scale=1.0, interpolation="nearest", value_range=None)
@@ -48,7 +49,7 @@ def class_masks(network: Network, mask: Path, photo: "Photo", size: tuple[int, .
     white = seen > float(drawn.pixels.max()) / 2
     if not bool(white.any()):
         raise ArgumentError(f"nothing of what the network sees lies under the white of the mask {str(mask)!r}.")
-    masks = torch.zeros(len(network.targets), *size, dtype=torch.bool)
-    for row, target in enumerate(network.targets):
-        masks[row, target] = white
+    masks = torch.zeros(len(classes), *size, dtype=torch.bool)
+    for row, index in enumerate(classes):
+        masks[row, index] = white
     return list(masks)
