@@ -71,7 +71,7 @@ class Looked:
         output = model(x)
         named = "out" if isinstance(output, dict) else len(output) - 1 if isinstance(output, tuple) else None
         self.output = named
-        self.net = DeconvNet(model, x, output=named)
+        self.net = DeconvNet(model, x, output=named, memory="16GB")  # on every machine
         outputs = self._outputs(x)
         self.classes = _chosen(outputs[head])
         self.units = {name: _strongest(outputs[name][0]) for name in self._layers(outputs)}

@@ -40,7 +40,7 @@ TIMM = [
     "xcit_nano_12_p16_224",
 ]  # fmt: skip
 
-SIZES = (64, 96, 128, 224, 240, 256)
+SIZES = (64, 96, 128, 224, 240, 256, 320)
 DETECTORS = [
     f"torchvision:{name}"
     for name in torchvision.models.list_models(torchvision.models.detection)
