@@ -117,10 +117,10 @@ class Twins:
     """How alike a unit's picture is to two that it should differ from: 1 if the same, about 0 if unrelated.
 
     Attributes:
-        other_channel: the feature map whose unit was carried down from the same position; None if there is no other.
-        other_unit: cosine of the two pictures; None if one is zero everywhere, or there is no other map.
-        other_image: cosine with the picture of the unit itself under the switches of another image; None if one is zero
-            everywhere, or there is no other image.
+        other_channel: the feature map whose unit was carried down from the same position; None in a layer of one map.
+        other_unit: cosine of the two pictures; None without another map, or if one of them is zero everywhere.
+        other_image: cosine with the picture of the unit itself under the switches of another image; None without another
+            image, or if one of them is zero everywhere.
     """
 
     other_channel: int | None

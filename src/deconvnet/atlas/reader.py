@@ -196,8 +196,9 @@ class Atlas:
     ) -> Figure:
         """Feature maps of a layer on pages of A4: each one's strongest activations beside their patches.
 
-        Above its index, its strongest activation, and how often it is active, that is, above zero. Dead maps, which
-        never are, are crossed out. A sheet that fits one page is only as high as what is on it.
+        Below them stand its index, its strongest activation, how often it is active, that is, above zero, and what its
+        pictures rest on, if that was measured. Dead maps, which are never active, are crossed out. A sheet that fits
+        one page is only as high as what is on it.
 
         Args:
             layer: of the maps.
@@ -225,7 +226,7 @@ class Atlas:
         cells = []
         for channel in indices:
             blocks = self._blocks(layer, channel, across)
-            words = map_words(stats[channel], has_positions=bool(self.layers[layer].size))
+            words = map_words(stats[channel], self.trust(layer, channel), has_positions=bool(self.layers[layer].size))
             cells.append(Cell(blocks, words))
         _, columns = arranged(cells, indices, arrange, chosen)
         return draw_sheet(cells, self.manifest, self.layers[layer], chosen, columns=columns)

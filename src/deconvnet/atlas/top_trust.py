@@ -74,16 +74,16 @@ def _measured(build: Build, held_folder: Held, scan: Scan, sampled: Sequence[Top
         build.photos, in_slots[done * size :], build.loaded.preprocess, size, workers=build.drawing_workers,
         extents=warned, device=build.loaded.device,
     )  # fmt: skip
+    build.report_progress("trust", done, count, 0)
     with closing(read):
         for batch in read:
-            build.report_progress("trust", done, count, 0)
             _check_same(build, scan, batch)
             _measure(build, sampled, order[done * size : (done + 1) * size].tolist(), batch, columns)
             done += 1
+            build.report_progress("trust", done, count, 0)
             if saves.due:
                 saves.save(partial(unfinished.save_trust, held_folder, columns, done))
     unfinished.save_trust(held_folder, columns, done)
-    build.report_progress("trust", count, count, 0)
     return columns
 
 

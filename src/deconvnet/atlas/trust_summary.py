@@ -12,6 +12,11 @@ MEANING = (
     "unit; the higher the second, the less it says about its photo."
 )
 
+MEDIANS_MEAN = (
+    "Other unit, other photo: cosine of these pictures with that of another unit at the same position, and with their "
+    "own under the switches of another photo; medians."
+)
+
 
 @dataclass(frozen=True)
 class Cosines:
@@ -29,7 +34,7 @@ class Cosines:
 
     def words(self) -> str:
         """The median, and the range where there are several."""
-        median, low, high = (f"{round(value, 2) + 0:.2f}" for value in (self.median, self.low, self.high))  # 0 for -0
+        median, low, high = map(_rounded, (self.median, self.low, self.high))
         return median if self.count == 1 else f"{median} (median of {self.count:,}, {low} to {high})"
 
 
@@ -52,7 +57,12 @@ class AtlasTrust:
     def line(self) -> str:
         """Both in a line."""
         said = "; ".join(self._clauses())
-        return f"cosine of its pictures {said}" if said else "nothing is there to compare its pictures with"
+        return f"cosine {said}" if said else "not measured, because there is nothing to compare them with"
+
+    def medians(self) -> str:
+        """Both in a few words, which `MEDIANS_MEAN` explains."""
+        named = {"other unit": self.other_unit, "other photo": self.other_image}
+        return ", ".join(f"{name} {_rounded(each.median)}" for name, each in named.items() if each is not None)
 
     def facts(self) -> dict[str, Any]:
         """Both by name, as JSON holds them; None where there is nothing to compare with."""
@@ -61,9 +71,9 @@ class AtlasTrust:
 
     def _clauses(self) -> Iterator[str]:
         if self.other_unit is not None:
-            yield f"with that of another unit at the same position {self.other_unit.words()}"
+            yield f"with the picture of another unit at the same position {self.other_unit.words()}"
         if self.other_image is not None:
-            yield f"with its own under the switches of another photo {self.other_image.words()}"
+            yield f"with that of the same unit under the switches of another photo {self.other_image.words()}"
 
 
 def trust_of(rows: pa.Table) -> AtlasTrust | None:
@@ -71,6 +81,10 @@ def trust_of(rows: pa.Table) -> AtlasTrust | None:
     if not len(rows):
         return None
     return AtlasTrust(len(rows), *(_cosines(rows[name]) for name in ("other_unit", "other_image")))
+
+
+def _rounded(value: float) -> str:
+    return f"{round(value, 2) + 0:.2f}"  # 0.00, not -0.00
 
 
 def _cosines(column: pa.ChunkedArray) -> Cosines | None:

@@ -14,6 +14,7 @@ from deconvnet.atlas.manifest import AtlasLayer
 from deconvnet.atlas.reader import Atlas
 from deconvnet.atlas.store import Kind, safe_name
 from deconvnet.atlas.tables import MapStats
+from deconvnet.atlas.trust_summary import MEANING, AtlasTrust
 from deconvnet.pictures.numbers import percent, significant
 from deconvnet.results.facts import SAME_FOR_ALL
 from deconvnet.viewer.addresses import (
@@ -91,6 +92,7 @@ class AtlasViews:
             layer=name,
             words=layer_words(layer, self._input_size) + (f"; {dead} dead" if dead else ""),
             notes=(SAME_FOR_ALL,) if layer.image_free else (),
+            trust=_trust_words(self.atlas.trust(name)),
             field=field_frame(layer, self._input_size),
             input_frame=input_frame(self._input_size),
             before=None if before is None else Link(before, layer_address(before)),
@@ -133,6 +135,7 @@ class AtlasViews:
             spread=of_map,
             ends=(significant(of_map.low), significant(of_map.high)),
             notes=(SAME_FOR_ALL,) if info.image_free else (),
+            trust=_trust_words(self.atlas.trust(layer, channel)),
             input_frame=input_frame(self._input_size),
             before=None if before is None else _map_link(info, before),
             after=None if after is None else _map_link(info, after),
@@ -290,6 +293,11 @@ def _facts(layer: AtlasLayer, stats: MapStats) -> tuple[tuple[str, str], ...]:
         "strongest 1 % of photos": f"above {significant(stats.q99)}",
     }
     return tuple(named.items())
+
+
+def _trust_words(trust: AtlasTrust | None) -> tuple[str, ...]:
+    """What pictures rest on, in numbers, and what these mean; nothing if it was not measured."""
+    return () if trust is None else (f"What the pictures rest on: {trust.line()}.", MEANING)
 
 
 def _tile(layer: AtlasLayer, channel: int, kind: Kind, rank: int, more: str = "") -> TileView:
