@@ -258,7 +258,7 @@ def test_a_function_that_returns_something_else_is_told(build, tmp_path, returne
         ("other_unit", 1.5, "other_unit is not a cosine"), ("other_image", float("nan"), "NaN or infinity"),
         ("other_channel", None, "other_unit is of nothing: other_channel is missing"),
         ("other_channel", 99, "other_channel is not another one"), ("rank", 3, "rank"), ("channel", 1, "sorted|rows"),
-        ("other_photo", None, "lacks its name"),
+        ("other_photo", None, "lacks its name"), ("other_index", 99, "not one of the set's"),
     ],
 )  # fmt: skip
 def test_a_damaged_table_is_told(atlas, tmp_path, column, value, words):

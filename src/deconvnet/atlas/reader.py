@@ -74,8 +74,8 @@ class Atlas:
         top, map_indices = read_top(folder, manifest.layers, manifest.k)
         stats = read_stats(folder, manifest.layers)
         check_together(folder, manifest, top, map_indices, stats)
-        skipped, samples = read_skipped(folder, manifest.counts.skipped), manifest.trust_samples
-        trust = read_trust(folder, manifest.layers, samples, map_indices) if samples else (None, None)
+        skipped = read_skipped(folder, manifest.counts.skipped)
+        trust = read_trust(folder, manifest, map_indices) if manifest.trust_samples else (None, None)
         return cls(folder, manifest, top, map_indices, stats, skipped, *trust)
 
     def __len__(self) -> int:

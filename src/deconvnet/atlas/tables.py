@@ -180,29 +180,29 @@ def read_skipped(folder: Path, count: int) -> tuple[SkippedPhoto, ...]:
     return tuple(SkippedPhoto(**row) for row in table.to_pylist())
 
 
-def read_trust(
-    folder: Path, layers: Sequence[AtlasLayer], samples: int, map_indices: NDArray[np.int64]
-) -> tuple[pa.Table, NDArray[np.int64]]:
+def read_trust(folder: Path, manifest: Manifest, map_indices: NDArray[np.int64]) -> tuple[pa.Table, NDArray[np.int64]]:
     """The table, and for each of its rows the index of its feature map, counted through all layers.
 
     Args:
-        folder, layers: of the atlas.
-        samples: activations of each map, at most.
+        folder: of the atlas.
+        manifest: of the atlas.
         map_indices: from `read_top`.
 
     Raises:
         AtlasError: the file is missing or damaged.
     """
+    layers, samples = manifest.layers, manifest.trust_samples
     maps, ranks = np.unique(map_indices, return_counts=True)
-    expected = np.repeat(maps, np.minimum(ranks, samples))
+    counts = np.minimum(ranks, samples)
+    expected = np.repeat(maps, counts)
 
     def check(table: pa.Table) -> None:
-        _check_trust(table, layers, int(ranks.max(initial=0)))
-        indices = _map_indices(table, layers)
-        _require(np.array_equal(indices, expected), f"its rows are not {samples} of each map, or all that it has")
-        of_map = dict(zip(maps.tolist(), ranks.tolist(), strict=True))
-        most = np.array([of_map[index] for index in indices.tolist()], np.int64)
-        _require(_all(table["rank"].to_numpy() < most), "a rank is not one of its map's")
+        _check_trust(table, layers, manifest.k)
+        in_order = np.array_equal(_map_indices(table, layers), expected)
+        _require(in_order, f"its rows are not {samples} of each map, or all that it has")
+        _require(_all(table["rank"].to_numpy() < np.repeat(ranks, counts)), "a rank is not one of its map's")
+        index = table["other_index"].drop_null().to_numpy()
+        _require(_all((index >= 0) & (index < manifest.photos.count)), "a photo is not one of the set's")
 
     table = _read(folder, "trust", range(len(expected), len(expected) + 1), check)
     return table, expected

@@ -56,9 +56,9 @@ def twins(
         True
     """
     engine, seed = attached(net), whole_number("seed", seed, least=0)
-    listed, images = _checked(engine, x, units, others)
+    listed, maps_of_units, images = _checked(engine, x, units, others)
+    channels = [_other_channel(unit, maps, seed) for unit, maps in zip(listed, maps_of_units, strict=True)]
     pictures: list[list[Unit]] = []  # of each unit its own, then those that it is compared with
-    channels = [_other_channel(engine, x, unit, seed) for unit in listed]
     for unit, channel, image in zip(listed, channels, images, strict=True):
         pictures.append([unit, *([] if channel is None else [replace(unit, channel=channel)])])
         pictures[-1] += [] if image is None else [replace(unit, image=image)]
@@ -71,8 +71,8 @@ def twins(
 
 def _checked(
     engine: Attachment, x: Tensor, units: Sequence[Unit], others: Sequence[int | None]
-) -> tuple[list[Unit], list[int | None]]:
-    """Units with all indices counted from zero, and of each the index of the other image.
+) -> tuple[list[Unit], list[int], list[int | None]]:
+    """Units with all indices counted from zero; of each how many maps its layer has, and the index of the other image.
 
     Raises:
         ArgumentError: a unit or an image that does not exist; or not one image for each unit.
@@ -82,14 +82,15 @@ def _checked(
         raise ArgumentError(f"units is a list of Unit(layer, channel, position, image), not empty; got {short(units)}.")
     if images is None or len(images) != len(listed):
         raise ArgumentError(f"others is a list of {len(listed)} images, one for each unit; got {short(others)}.")
-    shapes = {layer: engine.costs(graph, layer).way.start.sizes(1)[1:] for layer in {unit.layer for unit in listed}}
+    starts = {layer: engine.costs(graph, layer).way.start for layer in {unit.layer for unit in listed}}
+    shapes = {layer: start.sizes(1)[1:] for layer, start in starts.items()}
     in_range = [checked_units([unit], unit.layer, shapes[unit.layer], len(x))[0] for unit in listed]
-    return in_range, [None if image is None else index_of(image, len(x), "images") for image in images]
+    maps = [starts[unit.layer].maps for unit in in_range]
+    return in_range, maps, [None if image is None else index_of(image, len(x), "images") for image in images]
 
 
-def _other_channel(engine: Attachment, x: Tensor, unit: Unit, seed: int) -> int | None:
+def _other_channel(unit: Unit, maps: int, seed: int) -> int | None:
     """The first of the other feature maps that `quick_trust` draws of a unit for its image alone."""
-    maps = engine.costs(engine.graph(x), unit.layer).way.start.maps
     return next(iter(other_channels(maps, unit.channel, 1, generator(seed, replace(unit, image=0)))), None)
 
 
