@@ -59,8 +59,7 @@ class Atlas:
     _map_indices: NDArray[np.int64]  # of each row's feature map, counted through all layers; they never fall
     _stats: pa.Table
     _skipped: tuple[SkippedPhoto, ...]
-    _trust: pa.Table | None = None
-    _trust_indices: NDArray[np.int64] | None = None  # as `_map_indices`, of its rows
+    _trust: tuple[pa.Table, NDArray[np.int64]] | None = None  # and of each row the index of its map
 
     @classmethod
     def open(cls, folder: str | Path) -> "Atlas":
@@ -75,8 +74,8 @@ class Atlas:
         stats = read_stats(folder, manifest.layers)
         check_together(folder, manifest, top, map_indices, stats)
         skipped = read_skipped(folder, manifest.counts.skipped)
-        trust = read_trust(folder, manifest, map_indices) if manifest.trust_samples else (None, None)
-        return cls(folder, manifest, top, map_indices, stats, skipped, *trust)
+        trust = read_trust(folder, manifest, map_indices) if manifest.trust_samples else None
+        return cls(folder, manifest, top, map_indices, stats, skipped, trust)
 
     def __len__(self) -> int:
         """How many feature maps it has."""
@@ -324,8 +323,9 @@ class Atlas:
         """Of so many feature maps from one on, what was measured of their pictures; None if nothing was."""
         if self._trust is None:
             return None
-        first, last = np.searchsorted(self._trust_indices, [index, index + count])
-        return self._trust.slice(first, last - first)
+        rows, indices = self._trust
+        first, last = np.searchsorted(indices, [index, index + count])
+        return rows.slice(first, last - first)
 
     def _index(self, layer: str, channel: int) -> int:
         """Index of a feature map, counted through all layers."""

@@ -266,9 +266,13 @@ def _array(field: pa.Field, column: ArrayLike) -> pa.Array:
 
 def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Where a column that may lack values lacks one: NaN, a whole number below zero, or None."""
+    missing: NDArray[np.bool_]
     if values.dtype.kind == "f":
-        return np.isnan(values)
-    missing: NDArray[np.bool_] = values < 0 if values.dtype.kind in "iu" else np.equal(values, None)
+        missing = np.isnan(values)
+    elif values.dtype.kind in "iu":
+        missing = values < 0
+    else:
+        missing = np.array([value is None for value in values.tolist()])
     return missing
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from deconvnet._checks import as_list, index_of, short, whole_number
 from deconvnet._errors import ArgumentError
-from deconvnet._types import Twins, Unit
+from deconvnet._types import Twins as Twins
+from deconvnet._types import Unit
 from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.project import project_units
 from deconvnet.engine.seeds import checked_units
