@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo site test test-all fuzz browser lint format clean
+.PHONY: demo site test test-all fuzz coverage browser lint format clean
 
 demo: .venv/.installed
 	$(BIN)/deconvnet demo
@@ -26,6 +26,11 @@ MINUTES ?= 5
 JOBS ?= 1
 fuzz: .venv/.installed-dev
 	PYTHONPATH=tests $(BIN)/python -m fuzz --minutes $(MINUTES) --jobs $(JOBS)
+
+# docs/coverage.md: rows that were made with another table of operations are made again, which takes an hour.
+coverage: .venv/.installed-dev
+	$(BIN)/python benchmarks/coverage.py --log benchmarks/coverage.jsonl
+	$(BIN)/python benchmarks/coverage.py --log benchmarks/coverage.jsonl --page > docs/coverage.md
 
 # The tests of pages use a Chromium that is there already; this installs Debian's where there is none.
 browser:

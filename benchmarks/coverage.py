@@ -1,274 +1,187 @@
-"""Every network of torchvision and of timm's families: right, refused with a sentence, or a fault.
+"""Every network of torchvision and of timm's families, and some of other packages: right, refused, or a fault.
 
     python benchmarks/coverage.py [--only WORDS] [--log coverage.jsonl] [--most 30] [--minutes 60]
 
-Each network has random weights and statistics that fit them, and two random images. The rule set `gradient` is compared
-with the network's own autograd, `deconvnet` with autograd that has the paper's way down in its backward, which knows
-nothing of captured steps. In float32 up to 1e-5, else in float64 up to 1e-10. A fault is a wrong signal, or an error
-that is not a `DeconvNetError`. With `--log` each row is added to a file as it is known, and networks that are in the
-file already are left out.
+Each network of torchvision and timm has random weights and statistics that fit them, the others their own weights. Of
+two random images a unit of an early, a middle and a late layer and a class are carried down, under DeconvNet's rules,
+under these with `smooth="gradient"`, and under the rule set `gradient`. They are compared with the network's own
+autograd, in the first two cases with the paper's way down in its backward, which knows nothing of captured steps: in
+float32 up to 1e-5, else in float64 up to 1e-8. A fault is a wrong signal, or an error that is not a `DeconvNetError`.
+
+With `--log` each row is added to a file as it is known, and networks are left out whose rows were made with today's
+table of operations. `--page` prints docs/coverage.md from the rows of that file, and measures nothing.
 """
 
 import argparse
 import gc
+import hashlib
 import json
+import math
 import sys
 import time
-import warnings
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-import torch.nn.functional as F
-import torchvision
+from coverage_networks import names, network_of, parameters
+from coverage_page import page, verdict
+from paper_way_down import PaperWayDown
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from deconvnet import DeconvNet, DeconvNetError
+from deconvnet._files import write_whole
+from deconvnet.core.operations import Operation, operations
 from deconvnet.network import attached as attached_to
 
-TIMM = [
-    "resnet10t", "resnetblur50", "ecaresnet50t", "seresnext26t_32x4d", "skresnet18", "resnest14d", "res2net50_14w_8s",
-    "regnety_002", "mobilenetv2_050", "mobilenetv3_small_050", "efficientnet_lite0", "ghostnet_050", "repvgg_a0",
-    "mobileone_s0", "ese_vovnet19b_slim", "dla46_c", "hrnet_w18_small", "dpn48b", "cspdarknet53", "resnetv2_50",
-    "convnext_atto", "selecsls42b", "tf_efficientnet_b0", "starnet_s1", "xception41", "inception_v4", "nf_regnet_b0",
-    "hgnetv2_b0", "lcnet_050", "tresnet_m",
-    # a small one of every other family
-    "beit_base_patch16_224", "halonet_h1", "mobileone_s1", "cait_xxs24_224", "coat_tiny", "convit_tiny",
-    "convmixer_768_32", "cpubone_nano", "crossvit_tiny_240", "csatv2", "cs3darknet_focus_s", "cspnext_tiny",
-    "davit_tiny", "deepseek_vit_412m", "deit_tiny_patch16_224", "densenet121", "dla34", "edgenext_xx_small",
-    "efficientformer_l1", "efficientformerv2_s0", "tinynet_d", "efficientvim_m1", "efficientvit_b0",
-    "efficientvit_m0", "eva02_base_patch14_224", "fasternet_t0", "fastvit_t8", "focalnet_tiny_srf", "gcvit_xxtiny",
-    "gemma4_vit_167m", "hardcorenas_b", "hiera_tiny_224", "sam2_hiera_tiny", "iformer_t", "inception_next_atto",
-    "inception_resnet_v2", "inception_v3", "lcnetv2_small", "levit_128", "lowformer_b0", "mambaout_femto",
-    "coatnet_0_224", "poolformer_s12", "gmlp_ti16_224", "lcnet_035", "mobilenetv5_base", "mobilevit_xxs",
-    "mvitv2_tiny", "naflexvit_base_patch16_siglip", "nasnetalarge", "nest_tiny", "nextvit_small", "pit_ti_224",
-    "pnasnet5large", "pvt_v2_b0", "qwen3_vit_88m", "rdnet_tiny", "regnetx_002", "repghostnet_050", "repvit_m1",
-    "res2next50", "resnetv2_18", "rexnet_100", "selecsls42", "legacy_seresnet18", "sequencer2d_s", "shvit_s1",
-    "starnet_s050", "swiftformer_xs", "swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256", "swinv2_cr_tiny_224",
-    "tiny_vit_5m_224", "tnt_s_legacy_patch16_224", "twins_svt_small", "vgg11", "visformer_tiny", "flexivit_small",
-    "vit_base_r50_s16_224", "samvit_base_patch16_224", "vitamin_small_224", "volo_d1_224", "ese_vovnet19b_slim_dw",
-    "legacy_xception", "xception41p", "xcit_nano_12_p8_224", "halonet26t", "vovnet39a", "xception",
-    "xcit_nano_12_p16_224",
-]  # fmt: skip
-SIZES = (64, 96, 128, 224, 240, 256)
+WAYS = {"deconvnet": ("deconvnet", "refuse"), "smooth": ("deconvnet", "gradient"), "gradient": ("gradient", "gradient")}
 WIDE = 1e-5  # above it a network that amplifies float32's last bits is looked at in float64
+EXACT = 1e-8  # random weights amplify even float64's rounding a million times in some
+AIDS = ("copies", "own_storage", "any_layout", "remembers", "filled")  # of a row: what capture and speed need it for
+VERSIONS = ", ".join(f"{library} {version(library)}" for library in ("torch", "torchvision", "timm"))
 
 
-def names() -> list[str]:
-    """All of torchvision's networks for photos, clips and maps of classes, and one or more of every family of timm."""
-    models = torchvision.models
-    parts = (models, models.segmentation, models.video)
-    return [f"torchvision:{name}" for part in parts for name in models.list_models(part)] + [f"timm:{n}" for n in TIMM]
+def table_of_operations(table: Mapping[str, Operation] = operations.rows) -> str:
+    """A hash of what PyTorch's operations are: their names, and the fields of their rows that decide what goes down."""
+
+    def words(value: object) -> str:
+        return f"{value.__module__}.{value.__qualname__}" if callable(value) else str(value)
+
+    names = [field.name for field in fields(Operation) if field.name not in AIDS]
+    rows = (
+        " ".join([operation, *(f"{name}={words(getattr(row, name))}" for name in names)])
+        for operation, row in sorted(table.items())
+        if not operation.startswith("deconvnet.")  # which no network of others has
+    )
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16]
 
 
-def parameters(name: str) -> int:
-    """How many weights a network has, without making them."""
-    try:
-        with torch.device("meta"):
-            return sum(weight.numel() for weight in made(name).parameters())
-    except Exception:  # some read numbers from their weights as they are made
-        return 10**9
+# what is carried down, and what it has to be ---------------------------------------------------------
 
 
-def made(name: str) -> nn.Module:
-    """A network with random weights."""
-    library, _, model = name.partition(":")
-    options = {"init_weights": True} if model in ("googlenet", "inception_v3") else {}
-    if model in torchvision.models.list_models(torchvision.models.segmentation):
-        options["weights_backbone"] = None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if library == "torchvision":
-            return torchvision.models.get_model(model, weights=None, **options)
-        return timm.create_model(model, pretrained=False)
+class Looked:
+    """A network, two images, and what is carried down from them: units of three layers, and a class of each image."""
+
+    def __init__(self, model: nn.Module, x: Tensor, head: str) -> None:
+        self.model, self.x, self.head = model, x, head
+        output = model(x)
+        named = "out" if isinstance(output, dict) else len(output) - 1 if isinstance(output, tuple) else None
+        self.output = named
+        self.net = DeconvNet(model, x, output=named)
+        outputs = self._outputs(x)
+        self.classes = _chosen(outputs[head])
+        self.units = {name: _strongest(outputs[name][0]) for name in self._layers(outputs)}
+
+    def _outputs(self, x: Tensor) -> dict[str, Tensor]:
+        """What the modules that run once return, by name, and under "" the network's own scores."""
+        outputs: dict[str, list[Any]] = {}
+
+        def keeper(name: str) -> Callable[..., Any]:
+            def keep(module: nn.Module, given: Any, output: Any) -> Any:
+                outputs.setdefault(name, []).append(output)
+                return output + 0 if isinstance(output, Tensor) else None  # what comes next may work in place
+
+            return keep
+
+        hooks = [module.register_forward_hook(keeper(name)) for name, module in self.model.named_modules() if name]
+        try:
+            output = self.model(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        once = {name: found[0] for name, found in outputs.items() if len(found) == 1 and isinstance(found[0], Tensor)}
+        return once | {"": output if self.output is None else output[self.output]}
+
+    def _layers(self, outputs: Mapping[str, Tensor]) -> list[str]:
+        """An early, a middle and a late layer of those with maps of more than one position."""
+        maps = [
+            name
+            for name, layer in self.net.layers.items()
+            if name in outputs and outputs[name].shape == (len(self.x), layer.channels, *layer.size)
+            if math.prod(layer.size) > 1
+        ]
+        return list(dict.fromkeys(maps[len(maps) * part // 6] for part in (1, 3, 5))) if maps else []
+
+    def errors(self) -> dict[str, dict[str, float | str]]:
+        """By way, and by what is carried down, how far it is off, or the sentence with which it was refused."""
+        truths = {paper: self._truths(paper=paper) for paper in (True, False)}
+        found: dict[str, dict[str, float | str]] = {}
+        for way, (rules, smooth) in WAYS.items():
+            net = self.net.with_rules(rules, smooth=smooth)
+            found[way] = {}
+            for name, truth in truths[rules == "deconvnet"].items():
+                try:
+                    off = error(self._picture(net, name), truth)
+                except Exception as trouble:
+                    found[way][name] = words(trouble)
+                else:
+                    if off is not None:
+                        found[way][name] = off
+        return found
+
+    def _picture(self, net: DeconvNet, name: str) -> Tensor:
+        if name == "class":
+            targets = [target if target[1:] else target[0] for target in self.classes]
+            return net.explain(self.x, targets, start="one").full()
+        channel, *position = self.units[name]
+        return net.project(self.x, name, channel=channel, position=tuple(position), start="one").full()
+
+    def _truths(self, *, paper: bool) -> dict[str, Tensor]:
+        """What autograd brings down to the input from each, with the paper's way down in its backward or its own."""
+        leaf = self.x.clone().requires_grad_()
+        with PaperWayDown() if paper else nullcontext():
+            outputs = self._outputs(leaf + 0)
+        totals = {name: outputs[name][(slice(None), *unit)].sum() for name, unit in self.units.items()}
+        scores = outputs[self.head]
+        totals["class"] = torch.stack([scores[(image, *target)] for image, target in enumerate(self.classes)]).sum()
+        return {name: torch.autograd.grad(total, leaf, retain_graph=True)[0] for name, total in totals.items()}
 
 
-# the independent way down ---------------------------------------------------------------------------
-
-
-class _Rectified(torch.autograd.Function):
-    """A rectifier whose backward rectifies the signal and knows nothing of the way up."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, value: Tensor) -> Tensor:
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, signal: Tensor) -> tuple[Tensor, None]:
-        return signal.clamp(min=0), None
-
-
-class PaperWayDown(TorchFunctionMode):
-    """While it is on, autograd goes down as DeconvNet does; only the input may require a gradient."""
-
-    IN_PLACE = (torch.relu_, Tensor.relu_, F.relu_)
-    RELUS = (F.relu, torch.relu, Tensor.relu, *IN_PLACE)
-    CLAMPS = (F.relu6, F.hardtanh, F.hardtanh_, torch.clamp, Tensor.clamp, Tensor.clamp_)
-    LARGER = (torch.max, torch.maximum, torch.fmax, Tensor.max, Tensor.maximum, Tensor.fmax)
-    PRODUCTS = (torch.mul, Tensor.mul, Tensor.__mul__, Tensor.__rmul__, Tensor.mul_, Tensor.__imul__)
-
-    def __torch_function__(self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if function in self.RELUS or (function in self.CLAMPS and self._from_zero(function, args, kwargs)):
-            return self._rectified(function, args, kwargs)
-        if function is F.local_response_norm:
-            return args[0] + (function(args[0].detach(), *args[1:], **kwargs) - args[0]).detach()
-        if function in self.LARGER and len(args) == 2 and all(isinstance(a, Tensor) for a in args):
-            first = args[0].detach() >= args[1].detach()
-            return args[0] * first + args[1] * ~first
-        if function in self.PRODUCTS and len(args) == 2 and all(isinstance(a, Tensor) for a in args):
-            args = self._gated(*args)
-        return function(*args, **kwargs)
-
-    @staticmethod
-    def _from_zero(function: Callable[..., Any], args: Any, kwargs: Any) -> bool:
-        if function is F.relu6:
-            return True
-        low = args[1] if len(args) > 1 else kwargs.get("min", kwargs.get("min_val"))
-        return isinstance(low, int | float) and low == 0
-
-    def _rectified(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Tensor:
-        x = args[0] if args else kwargs.pop("input")
-        in_place = function in (*self.IN_PLACE, F.hardtanh_, Tensor.clamp_) or kwargs.get("inplace")
-        with torch.no_grad():
-            value = function(x.detach().clone(), *args[1:], **kwargs)
-        if not in_place:
-            return _Rectified.apply(x, value)
-        return x.copy_(_Rectified.apply(x.clone(), value))
-
-    @staticmethod
-    def _gated(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        """A factor with one value per map, expanded or not, is a constant if the other is a map."""
-        if a.requires_grad and b.requires_grad and a.ndim == b.ndim > 2:
-            single = [
-                all(n == 1 or step == 0 for n, step in zip(one.shape[2:], one.stride()[2:], strict=True))
-                for one in (a, b)
-            ]
-            if single[0] != single[1]:
-                return (a.detach(), b) if single[0] else (a, b.detach())
-        return a, b
-
-
-# the networks ---------------------------------------------------------------------------------------
-
-
-def network_of(name: str) -> tuple[nn.Module, Tensor]:
-    """A network in eval with random weights and statistics that fit them, and two images or clips for it."""
-    torch.manual_seed(zlib.crc32(name.encode()))
-    model = made(name).requires_grad_(False).eval()
-    for weight in model.parameters():
-        if weight.ndim > 1 and not weight.any():  # a head that begins at zero lets no signal down
-            nn.init.normal_(weight, std=0.02)
-    shapes = [(3, size, size) for size in SIZES] + [(3, 16, 112, 112), (3, 16, 224, 224)]
-    shape = next((shape for shape in shapes if _runs(model, shape)), None)
-    if shape is None:
-        raise RuntimeError("it runs on none of the shapes that were tried")
-    _settle(model, torch.randn(4, *shape))
-    return model, torch.randn(2, *shape)
-
-
-def _runs(model: nn.Module, shape: tuple[int, ...]) -> bool:
-    try:
-        model(torch.zeros(1, *shape))
-    except Exception:  # too small, or of the wrong rank: each library says it in its own way
-        return False
-    return True
-
-
-def _settle(model: nn.Module, images: Tensor) -> None:
-    """Batch norm's statistics from images, its scales and shifts of all sizes, so that no layer is idle."""
-    for norm in (m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)):
-        norm.momentum = 1.0
-        norm.train()
-        if norm.affine:
-            norm.weight.uniform_(0.5, 1.5)
-            norm.bias.uniform_(-0.5, 0.5)
-    model(images)
-    model.eval()
-
-
-def scores_of(model: nn.Module, x: Tensor) -> Tensor:
-    """Class scores, also of a model that returns several tensors by name."""
-    output = model(x)
-    return output["out"] if isinstance(output, dict) else output
-
-
-def chosen(scores: Tensor) -> list[tuple[int, ...]]:
+def _chosen(scores: Tensor) -> list[tuple[int, ...]]:
     """One score of each image: of the most likely class, in maps of classes in the middle."""
     middle = tuple(length // 2 for length in scores.shape[2:])
     return [(int(image[(slice(None), *middle)].argmax()), *middle) for image in scores]
 
 
-def signal_at_input(model: nn.Module, x: Tensor, targets: list[tuple[int, ...]], *, paper: bool) -> Tensor:
-    """What autograd brings down to the input from one score of each image."""
-    leaf = x.clone().requires_grad_()
-    if paper:
-        with PaperWayDown():
-            scores = scores_of(model, leaf + 0)
-    else:
-        scores = scores_of(model, leaf + 0)
-    total = sum(scores[(image, *target)] for image, target in enumerate(targets))
-    assert isinstance(total, Tensor)
-    (signal,) = torch.autograd.grad(total, leaf)
-    return signal
+def _strongest(maps: Tensor) -> tuple[int, ...]:
+    return tuple(int(index) for index in torch.unravel_index(maps.argmax(), maps.shape))
 
 
-def error(ours: Tensor, truth: Tensor) -> float:
-    """`max|a - b| / max|b|`."""
+def error(ours: Tensor, truth: Tensor) -> float | None:
+    """`max|a - b| / max|b|`; None where both are zero everywhere, which proves nothing."""
     assert ours.shape == truth.shape
     size = truth.abs().max().item()
-    assert size > 0, "a signal that is zero everywhere proves nothing"
+    if size == 0:
+        return None if not ours.any() else float("inf")
     return (ours - truth).abs().max().item() / size
 
 
+# rows ------------------------------------------------------------------------------------------------
+
+
 def row_of(name: str) -> dict[str, Any]:
-    """What became of a network: by rule set how far it is off, or the sentence with which it was refused."""
-    model, x = network_of(name)
-    facts: dict[str, Any] = {"name": name, "size": tuple(x.shape[1:]), "weights": parameters(name)}
+    """What became of a network."""
+    model, x, head = network_of(name)
+    row: dict[str, Any] = {"name": name, "size": tuple(x.shape[1:]), "weights": parameters(name)}
+    row |= {"versions": VERSIONS, "table": table_of_operations()}
     began = time.perf_counter()
     try:
-        net = _attached(model, x)
-        facts |= {
-            "seconds": round(time.perf_counter() - began, 2),
-            "steps": len(attached_to(net).captures.graph(x).steps),
-        }
+        looked = Looked(model, x, head)
     except Exception as trouble:
-        return {**facts, "capture": words(trouble)}
-    facts |= _errors(net, model, x)
-    if any(isinstance(value, float) and value > WIDE for value in (facts["gradient"], facts["deconvnet"])):
-        model, x = model.double(), x.double()
+        return {**row, "capture": words(trouble)}
+    row["seconds"] = round(time.perf_counter() - began, 2)
+    row |= {"steps": len(attached_to(looked.net).captures.graph(x).steps), "limit": WIDE, **looked.errors()}
+    offs = [off for way in WAYS for off in row[way].values() if isinstance(off, float)]
+    if any(off > WIDE for off in offs):
         try:
-            found = _errors(_attached(model, x), model, x)
+            row |= {"limit": EXACT, **Looked(model.double(), x.double(), head).errors()}
         except Exception as trouble:
-            return {**facts, "capture": words(trouble)}
-        facts |= {f"{rules} in float64": value for rules, value in found.items()}
-    return facts
-
-
-def _attached(model: nn.Module, x: Tensor) -> DeconvNet:
-    named = isinstance(model(x), dict)
-    return DeconvNet(model, x, rules="gradient", smooth="gradient", output="out" if named else None)
-
-
-def _errors(net: DeconvNet, model: nn.Module, x: Tensor) -> dict[str, float | str]:
-    targets = chosen(scores_of(model, x))
-    errors: dict[str, float | str] = {}
-    for rules, smooth in (("gradient", "gradient"), ("deconvnet", "refuse")):
-        try:
-            explain = net.with_rules(rules, smooth=smooth).explain
-            pictures = [
-                explain(x, target if target[1:] else target[0], start="one").full()[i]
-                for i, target in enumerate(targets)
-            ]
-            errors[rules] = error(torch.stack(pictures), signal_at_input(model, x, targets, paper=rules == "deconvnet"))
-        except Exception as trouble:
-            errors[rules] = words(trouble)
-    return errors
+            return {**row, "capture": words(trouble)}
+    return row
 
 
 def words(trouble: Exception) -> str:
@@ -277,67 +190,65 @@ def words(trouble: Exception) -> str:
     return f"{kind}: {' '.join(str(trouble).split())}"
 
 
-def verdict(row: dict[str, Any], rules: str) -> str:
-    """In one word what became of a network under a rule set."""
-    value = row.get("capture", row.get(rules))
-    if isinstance(value, str):
-        return "FOREIGN" if value.startswith("FOREIGN") else "refused"
-    wide = row.get(f"{rules} in float64", 0.0)
-    return "right" if value <= WIDE or (isinstance(wide, float) and wide <= 1e-10) else "WRONG"
-
-
 def line(row: dict[str, Any]) -> str:
-    """A row for people: the verdicts, and the sentences behind those that are not right."""
-    verdicts = [verdict(row, rules) for rules in ("gradient", "deconvnet")]
-    said = dict.fromkeys(str(row[key]) for key in ("capture", "gradient", "deconvnet") if isinstance(row.get(key), str))
-    if "WRONG" in verdicts:
-        said |= dict.fromkeys(f"{key} {value}" for key, value in row.items() if key.startswith(("grad", "deco")))
-    size, seconds = "x".join(map(str, row.get("size", ()))), row.get("seconds", 0)
-    return f"{row['name']:48} {size:14} {seconds:6.1f}s {verdicts[0]:8} {verdicts[1]:8} {'; '.join(said)[:300]}"
+    """A row for people: the verdicts, and what is behind those that are not right."""
+    if "unusable" in row:
+        return f"{row['name']:48} {row['unusable'][:200]}"
+    verdicts = [verdict(row, way) for way in WAYS]
+    said = [row["capture"]] if "capture" in row else [text for way in WAYS for text in map(str, row[way].values())]
+    sentences = dict.fromkeys(text for text in said if text[0] in "rF")
+    wrong = " ".join(f"{way} {row[way]}" for way, word in zip(WAYS, verdicts, strict=True) if word == "WRONG")
+    size = "x".join(map(str, row["size"]))
+    return (
+        f"{row['name']:48} {size:14} {row.get('seconds', 0):6.1f}s {' '.join(f'{v:8}' for v in verdicts)} "
+        f"{wrong}{'; '.join(sentences)[:300]}"
+    )
 
 
-def rows(wanted: list[str], done: set[str], until: float) -> Iterator[dict[str, Any]]:
-    """The rows of the networks that are not done, one after the other, until the time is over."""
+def rows(wanted: list[str], until: float) -> Iterator[dict[str, Any]]:
+    """The rows of networks, one after the other, until the time is over."""
     for name in wanted:
-        if name in done:
-            continue
         if time.monotonic() > until:
             return
         try:
             yield row_of(name)
         except Exception as trouble:  # the network itself cannot be made or run
-            yield {"name": name, "unusable": f"{type(trouble).__name__}: {trouble}"}
+            yield {"name": name, "table": table_of_operations(), "unusable": f"{type(trouble).__name__}: {trouble}"}
         gc.collect()
 
 
+def read(log: Path) -> dict[str, dict[str, Any]]:
+    """The rows of a file by name; of several of one network the last."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    return {row["name"]: row for row in map(json.loads, lines)}
+
+
 def main() -> None:
-    """Print the table and what there is of each verdict; exit code 1 if anything is a fault."""
+    """Print the rows; exit code 1 if anything is a fault."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="only networks with this in their name")
     parser.add_argument("--log", type=Path, help="file of rows as JSON, one a line, that is added to")
+    parser.add_argument("--page", action="store_true", help="print the page of the file's rows")
     parser.add_argument("--most", type=float, default=float("inf"), help="only up to this many million weights")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no other network after that")
     options = parser.parse_args()
+    done = read(options.log) if options.log else {}
+    if options.page:
+        print(page(list(done.values())), end="")
+        return
+    today = table_of_operations()
     sizes = {name: parameters(name) for name in names() if options.only in name}
     wanted = sorted((name for name in sizes if sizes[name] <= options.most * 1e6), key=lambda name: sizes[name])
-    known = (
-        [json.loads(text) for text in options.log.read_text().splitlines()]
-        if options.log and options.log.exists()
-        else []
-    )
-    all_rows = list(known)
-    for row in rows(wanted, {row["name"] for row in known}, time.monotonic() + 60 * options.minutes):
-        all_rows.append(row)
-        print(f"{row['name']:48} {row['unusable'][:200]}" if "unusable" in row else line(row), flush=True)
+    stale = [name for name in wanted if name not in done or done[name]["table"] != today]
+    for row in rows(stale, time.monotonic() + 60 * options.minutes):
+        done[row["name"]] = row
+        print(line(row), flush=True)
         if options.log:
-            with options.log.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-    usable = [row for row in all_rows if "unusable" not in row]
-    counts = Counter((rules, verdict(row, rules)) for row in usable for rules in ("gradient", "deconvnet"))
-    print(f"{len(usable)} of {len(wanted)} networks")
-    for (rules, word), count in sorted(counts.items()):
-        print(f"{rules:10} {word:8} {count}")
-    sys.exit(any(word in ("WRONG", "FOREIGN") for _, word in counts))
+            content = "".join(json.dumps(done[name]) + "\n" for name in sorted(done)).encode()
+            write_whole(options.log, lambda file, content=content: file.write(content))  # type: ignore[misc]
+    counts = Counter(verdict(row, way) for row in done.values() if "unusable" not in row for way in WAYS)
+    print(f"{len(done)} networks, each in three ways: {', '.join(f'{n} {word}' for word, n in counts.items())}")
+    sys.exit(bool(counts["WRONG"] or counts["FOREIGN"]))
 
 
 if __name__ == "__main__":
