@@ -174,6 +174,10 @@ def test_what_pictures_rest_on_is_said_where_it_was_measured(views, tmp_path):
     atlas = Atlas.open(made)
     numbers, meaning = AtlasViews(atlas).feature_map("fc", 2).trust
     assert numbers == f"What the pictures rest on: {atlas.trust('fc', 2).line()}." and "same picture" in meaning
+    cosines = [each.trust.other_unit.median for each in atlas["fc"]]
+    assert AtlasViews(atlas).layer_table("fc")["otherUnit"] == pytest.approx(cosines, abs=1e-4)
+    assert AtlasViews(atlas).layer_table("conv")["otherUnit"] == [None]
+    assert "otherUnit" not in views.layer_table("conv")
     single = AtlasViews(atlas).layer("conv").trust[0]  # a single map has no other unit
     assert single.startswith(
         "What the pictures rest on: cosine with that of the same unit under the switches of another"

@@ -87,6 +87,16 @@ def test_maps_and_layers_say_what_their_pictures_rest_on_and_what_that_means(vis
     assert visit.open(f"/maps/{layer}/{channel}.html").locator(".rests-on").count() == 0
 
 
+def test_maps_are_sorted_by_how_unlike_other_units_their_pictures_are_where_that_was_measured(visit, atlas):
+    page = visit.open("/layers/conv1.html")
+    page.locator("#sort").select_option(label="unlike other units")
+    medians = {each.channel: each.trust.other_unit.median for each in atlas["conv1"] if each.trust}
+    ordered = sorted(medians, key=lambda channel: medians[channel])
+    assert names(page) == [f"map {channel}" for channel in (*ordered, DEAD[1])]
+    words = page.locator("#grid small").all_inner_texts()
+    assert words == [*(f"other unit {medians[channel]:.2f}" for channel in ordered), "dead"]
+
+
 def test_every_tile_shows_its_own_picture_of_the_strip(visit, atlas):
     page = visit.open("/maps/conv1/3.html")
     for kind, block in (("signal", 0), ("patch", 1)):

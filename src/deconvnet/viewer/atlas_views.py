@@ -107,12 +107,16 @@ class AtlasViews:
             LayerNotFoundError: an unknown layer.
         """
         stats = self.atlas.stats(name)
-        return {
+        table = {
             "layers": [_as_row(self.atlas.layers[name])],
             "max": [_shortened(each.max) for each in stats],
             "active": [_shortened(each.active) for each in stats],
             "dead": [each.channel for each in stats if each.dead],
         }
+        if self.atlas.trust(name) is None:
+            return table
+        medians = (trust and trust.other_unit for trust in (each.trust for each in self.atlas[name]))
+        return {**table, "otherUnit": [each and _shortened(each.median) for each in medians]}
 
     def feature_map(self, layer: str, channel: int) -> MapPage:
         """A feature map's page.
