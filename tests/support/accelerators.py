@@ -90,11 +90,11 @@ class CudaFunctions:
 
         self.graph, self.CUDAGraph = Capture, CUDAGraph
 
-    def Stream(self) -> "Stream":
+    def Stream(self, device: torch.device | None = None) -> "Stream":
         self._next = self._next % self.COUNT + 1
         return Stream(self.calls, self._next)
 
-    def current_stream(self) -> "Stream":
+    def current_stream(self, device: torch.device | None = None) -> "Stream":
         return self._now
 
     @contextmanager

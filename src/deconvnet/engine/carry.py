@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from deconvnet._devices import sent
 from deconvnet._types import Box, Unit
 from deconvnet.core.down import Way, carry_down
 from deconvnet.core.folding import Fold, with_filters
@@ -59,7 +60,7 @@ def carry_seeds(
         for part, signal, frames in carrier.carried(carrier.started(indices)):
             if costs.size:
                 signal = moved(signal, frames, Frames(lows[part], boxes[0].size))
-            windows[pass_.indices[part]] = signal
+            windows[sent(pass_.indices[part], windows.device)] = signal
 
 
 def boxes_of(costs: Costs, units: Sequence[Unit]) -> list[Box]:

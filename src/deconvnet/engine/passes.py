@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from deconvnet._devices import sent
 from deconvnet._errors import MemoryBudgetError
 from deconvnet._types import Unit
 from deconvnet.capture.untouched import ordinary
@@ -138,7 +139,7 @@ def by_units(
         return
     at_once = _images_at_once(costs, x, budget)
     for batch_images in (images[first : first + at_once] for first in range(0, len(images), at_once)):
-        trace = _over_images(way, model, x[batch_images])
+        trace = _over_images(way, model, x[sent(batch_images, x.device)])
         indices = np.array([index for index in order if units[index].image in batch_images])
         batch = [units[index] for index in indices]
         rows = np.searchsorted(batch_images, [unit.image for unit in batch])

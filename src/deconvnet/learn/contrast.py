@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deconvnet._checks import instance, is_one_of, short
+from deconvnet._devices import knows_float64
 from deconvnet._errors import ArgumentError
 from deconvnet.learn.convolve import check_images
 
@@ -83,7 +84,7 @@ class LocalContrastNorm(nn.Module):
                 f"images of {images.shape[2]}x{images.shape[3]} are smaller than the window of contrast normalisation, "
                 f"{len(self.window)} pixels. Use larger images."
             )
-        wide = images if images.device.type == "mps" else images.double()  # squares cancel
+        wide = images.double() if knows_float64(images.device) else images  # squares cancel
         mean = self._around(wide)
         scale = (self._around(wide**2) - mean**2).clamp(min=0).sqrt()
         scale = torch.where(scale <= _FLAT * wide.abs().amax((2, 3), keepdim=True), 0, scale)

@@ -38,7 +38,7 @@ def covered_activations(
         covered = Covered(engine, graph, image, filled, covering.within(low, size), wanted, values)
         before, after = values[maps.name][:, unit.channel], np.empty(len(covering))
         for indices, part in covered.values(engine.budget(pictured.memory)):
-            after[indices] = part[maps.name][:, 0][at].double().cpu().numpy()
+            after[indices] = part[maps.name][:, 0][at].cpu().double().numpy()
         return float(before[at]), after
 
 

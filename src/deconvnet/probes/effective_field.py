@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from deconvnet._checks import index_of, instance, keywords, whole_number
+from deconvnet._devices import in_float64
 from deconvnet._errors import ArgumentError
 from deconvnet._frames import frame
 from deconvnet._types import Unit
@@ -260,7 +261,7 @@ class _Drawn:
     def add(self, windows: Float[Tensor, "m c *window"]) -> None:
         """Add pictures."""
         for window in windows:  # one after the other, because those of deep layers are large
-            energy = window.double().square().sum(0)
+            energy = in_float64(window).square().sum(0)
             total = energy.sum()
             if bool(total > 0):
                 share = (energy / total).cpu()

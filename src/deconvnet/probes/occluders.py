@@ -133,7 +133,7 @@ def filling(
         if fill == "mean":
             return torch.zeros_like(x), "the mean pixel (0 in the network's input)"
         sigma = [_BLUR * length for length in x.shape[2:]]
-        blurred = gaussian(x[0].double().cpu().numpy(), sigma, channel_axis=0)  # type: ignore[no-untyped-call]  # scikit-image ships no types
+        blurred = gaussian(x[0].cpu().double().numpy(), sigma, channel_axis=0)  # type: ignore[no-untyped-call]  # scikit-image ships no types
         return torch.from_numpy(blurred)[None].to(x), "the image, blurred"
     channels, words = x.shape[1], f"{fill}"
     if is_one_of(fill, ("grey",)):

@@ -127,10 +127,10 @@ def patches(pictured: Pictured, own: OwnFilter, images: Tensor, most: int) -> Pa
         for i in range(len(part)):
             chosen = torch.randperm(rows.shape[1], generator=pictured.generator(f"patches {first + i}"))[:of_image]
             chosen = chosen.to(rows.device)
-            values.append(rows[i, chosen].double().cpu())
+            values.append(rows[i, chosen].cpu().double())
             on.append(active[i, chosen].cpu())
             which += [first + i] * len(chosen)
-    return Patches(filters.double().cpu().numpy(), torch.cat(values).numpy(), torch.cat(on).numpy(), np.array(which))
+    return Patches(filters.cpu().double().numpy(), torch.cat(values).numpy(), torch.cat(on).numpy(), np.array(which))
 
 
 def _cut(graph: Graph, trace: Trace, own: OwnFilter) -> tuple[Float[Tensor, " d"], Float[Tensor, "n positions d"]]:

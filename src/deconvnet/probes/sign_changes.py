@@ -29,7 +29,7 @@ def hamming(signs: Int8[Tensor, "m d"]) -> Float[np.ndarray, "m m"]:
     for part in torch.split(signs, _CHUNK, 1):  # sums of so few ones are exact in float32
         for value in (-1, 0, 1):
             ones = (part == value).float()
-            agree += (ones @ ones.T).double().cpu()
+            agree += (ones @ ones.T).cpu().double()
     result: Float[np.ndarray, "m m"] = 1 - agree.numpy() / d
     return result
 

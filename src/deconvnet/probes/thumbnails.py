@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deconvnet._checks import instance
+from deconvnet._devices import in_float64
 from deconvnet._errors import ArgumentError
 from deconvnet.photos.preprocess import Preprocess
 from deconvnet.probes.transforms import Kind, transformed
@@ -65,7 +66,7 @@ def evenly(values: Sequence[float]) -> list[float]:
 
 def rgb(picture: Float[Tensor, "c h w"]) -> Float[np.ndarray, "h w 3"]:
     """A picture with three channels; of other than 1 and 3 their mean, grey."""
-    levels = picture.double().clamp(0, 1)
+    levels = in_float64(picture).clamp(0, 1)
     if len(levels) != 3:
         levels = levels.mean(0, keepdim=True).expand(3, -1, -1)
     array: Float[np.ndarray, "h w 3"] = levels.movedim(0, -1).cpu().numpy()
@@ -80,7 +81,7 @@ def pictures_of(
     Raises:
         ArgumentError: `preprocess` is not one, or is of inputs with another number of channels.
     """
-    values = x.detach().double().cpu()
+    values = x.detach().cpu().double()
     across = (1, -1, *[1] * (x.ndim - 2))
     around = torch.tensor(fills, dtype=torch.float64)
     if preprocess is None:

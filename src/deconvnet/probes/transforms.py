@@ -149,7 +149,7 @@ def transformed(
     """
     size = x.shape[1:]
     matrix, offset = _inverse(kind, value, size, axis)
-    channels = x.detach().double().cpu().numpy()
+    channels = x.detach().cpu().double().numpy()
     moved = np.stack([
         ndimage.affine_transform(channel, matrix, offset, order=1, mode="grid-constant", cval=around)
         for channel, around in zip(channels, fill, strict=True)

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from deconvnet._devices import sent
 from deconvnet._errors import DeconvNetWarning
 from deconvnet.windows.arrivals import Part
 from deconvnet.windows.frames import Frames, whole_maps
@@ -148,7 +149,7 @@ def _gather(
 ) -> tuple[Tensor, Bool[Tensor, "m 1 *after"]]:
     """What is gathered, and where it is what was asked for: elsewhere there is none."""
     device, axes = source.device, range(len(to.size))
-    row = torch.arange(len(to.low), device=device) if rows is None else torch.from_numpy(rows).to(device)
+    row = torch.arange(len(to.low), device=device) if rows is None else sent(rows, device)
     shift = to.low_on(device) - (at.low_on(device) if rows is None else at.low_on(device)[row])
     indices, inside = [row.view(-1, *[1] * (len(axes) + 1))], torch.ones((), dtype=torch.bool, device=device)
     indices.append(torch.arange(source.shape[1], device=device).view(-1, *[1] * len(axes)))
