@@ -1,5 +1,6 @@
 """Networks on another device than the CPU: the CPU's numbers, nothing mixed, and the device not waited for in vain."""
 
+import ast
 import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ from PIL import Image
 from support.pretended import Device, on, pretended
 from torch import Tensor, nn
 
-from deconvnet import DeconvNet, LoadedModel, Preprocess, Unit, build_atlas, probes
+import deconvnet
+from deconvnet import DeconvNet, LoadedModel, Preprocess, Unit, build_atlas, learn, probes
 from deconvnet._devices import in_float64, sent
 from deconvnet._memory import free_bytes
 
@@ -103,6 +105,22 @@ def test_a_position_that_is_covered_is_not_sent_to_the_device_alone(model, x, de
     assert max(waits) < 25
 
 
+@pytest.fixture
+def by_default(device: Device) -> Iterator[Device]:
+    torch.set_default_device(DEVICE)
+    yield device
+    torch.set_default_device(None)
+
+
+def test_probes_and_learning_work_where_the_device_is_the_default(model, x, by_default: Device):
+    net, images = DeconvNet(on(DEVICE, model), x.to(DEVICE)), x.to(DEVICE)
+    assert probes.occlude(net, images[:1], size=9, stride=9, fill=0.0).activities.device.type == "cpu"
+    assert probes.effective_fields(net, images, "5", units=1)[0].width > 0
+    learned = on(DEVICE, learn.AdaptiveDeconvNet.of([2], kernel=3, pool=None))
+    learn.fit(learned, [torch.randn(2, 1, 12, 12)], max_iter=2)
+    assert learned.layers[0].filters.device == torch.device(DEVICE)
+
+
 def test_an_atlas_of_a_network_on_a_device_is_that_of_the_cpu(model, tmp_path: Path, device: Device):
     photos, preprocess = tmp_path / "photos", Preprocess((25, 25), 25, (0.5,) * 3, (0.25,) * 3)
     photos.mkdir()
@@ -118,6 +136,20 @@ def test_an_atlas_of_a_network_on_a_device_is_that_of_the_cpu(model, tmp_path: P
         )  # fmt: skip
         tops.append([(top.index, top.position) for top in atlas.top("5", 1)])
     assert tops[0] == tops[1] and len(tops[0]) == 2
+
+
+def test_every_tensor_that_is_made_says_on_which_device_whatever_the_default_device_is():
+    makers = {"arange", "empty", "eye", "fftfreq", "full", "linspace", "ones", "rand", "randint", "randn", "randperm",
+              "rfftfreq", "tensor", "zeros"}  # fmt: skip
+    silent = [
+        f"{path}:{call.lineno}"
+        for path in sorted(Path(deconvnet.__file__).parent.rglob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in makers
+        if ast.unparse(call.func.value) in ("torch", "torch.fft")
+        if not any(keyword.arg in ("device", None) for keyword in call.keywords)
+    ]
+    assert not silent
 
 
 def test_what_is_sent_to_another_device_than_a_gpu_is_copied():

@@ -92,6 +92,8 @@ class Device(TorchDispatchMode):
         if asked is not None:
             kwargs["device"] = torch.device("cpu")
         kwargs.pop("pin_memory", None)
+        if asked is not None and to_device and kwargs.get("generator") is not None:
+            raise RuntimeError(f"Expected a '{self.device.type}' device type for generator but found 'cpu'")
         self._check(function, name, args, tensors, here)
         self._count(name, tensors, here, to_device, kwargs)
         if name in ("_pin_memory", "is_pinned"):

@@ -205,7 +205,8 @@ def _compared(
     boxes, examples = (tuple(listed[mask] for listed in region.boxes.values()) for mask in (0, 1))
     return PartChanges(
         region.part, tuple(used.index(i) for i in region.boxes), boxes, examples, torch.stack(distances),
-        torch.stack(random), part_changed.clone(), random_changed.clone(), torch.tensor(p_values, dtype=torch.float64),
+        torch.stack(random), part_changed.clone(), random_changed.clone(),
+        torch.tensor(p_values, dtype=torch.float64, device="cpu"),
     )  # fmt: skip
 
 

@@ -143,7 +143,7 @@ class _Asked:
     def wanted(self) -> dict[str, Int[Tensor, " maps"] | None]:
         """By name, the values that are needed, and which maps of them."""
         return {
-            self.maps.name: torch.tensor(self.channels),
+            self.maps.name: torch.tensor(self.channels, device="cpu"),
             self.scores.value.name: None,
             self.scores.output.name: None,
         }

@@ -33,7 +33,7 @@ def covered_activations(
         image = ordinary(pictured.x, graph.input.dtype)
         at: tuple[slice | int, ...] = (slice(None), *(unit.position or ()))
         filled, _ = filling(fill, image, None)
-        wanted = {maps.name: torch.tensor([unit.channel])}
+        wanted = {maps.name: torch.tensor([unit.channel], device="cpu")}
         values = finite_forward(graph, engine.model, image, frozenset(wanted), engine.rules, {}).values
         covered = Covered(engine, graph, image, filled, covering.within(low, size), wanted, values)
         before, after = values[maps.name][:, unit.channel], np.empty(len(covering))

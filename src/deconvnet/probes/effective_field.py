@@ -246,7 +246,7 @@ class _Drawn:
     def __init__(self, layer: str, units: list[Unit], *, cut: bool) -> None:
         self.units = units
         self._layer, self._cut = layer, cut
-        self._total, self._count = torch.zeros(0), 0
+        self._total, self._count = torch.zeros(0, device="cpu"), 0
 
     @staticmethod
     def of(
@@ -324,7 +324,7 @@ def _units(
             f"all units in the middle of {layer!r} are zero, so nothing comes down. Give other images, or leave the "
             "layer out."
         )
-    chosen = among[torch.randperm(len(among), generator=generator)[:count]].sort().values
+    chosen = among[torch.randperm(len(among), generator=generator, device="cpu")[:count]].sort().values
     at = torch.stack(torch.unravel_index(chosen, part.shape), 1).tolist()
     return [
         Unit(layer, channel, tuple(listed[i] for listed, i in zip(positions, index, strict=True)), image)

@@ -97,7 +97,8 @@ def invariance(
     labels = tuple(label_of(engine, channel) for channel in classes)
     norms = torch.stack([each.norms for each in measured])
     return Invariance(
-        photos, tuple(listed), classes, labels, torch.tensor([each.before for each in measured], dtype=torch.float64),
+        photos, tuple(listed), classes, labels,
+        torch.tensor([each.before for each in measured], dtype=torch.float64, device="cpu"),
         norms, torch.stack([each.others for each in measured]), tuple(_responses(kinds, measured)), chosen, pictures,
         around, tuple(_notes(graph, kinds, chosen, listed, norms)),
     )  # fmt: skip
@@ -169,7 +170,7 @@ def _responses(kinds: dict[Kind, tuple[float, ...]], measured: Sequence[_OfImage
     for kind, values in kinds.items():
         rows = slice(low, low + len(values))
         low = rows.stop
-        of_kind = torch.tensor(values, dtype=torch.float64)
+        of_kind = torch.tensor(values, dtype=torch.float64, device="cpu")
         yield Responses(kind, of_kind, distances[..., rows].clone(), probabilities[..., rows].clone())
 
 

@@ -83,7 +83,7 @@ def pictures_of(
     """
     values = x.detach().cpu().double()
     across = (1, -1, *[1] * (x.ndim - 2))
-    around = torch.tensor(fills, dtype=torch.float64)
+    around = torch.tensor(fills, dtype=torch.float64, device="cpu")
     if preprocess is None:
         flat = torch.cat([values.movedim(1, 0).flatten(1), around[:, None]], 1)
         low, scale = flat.amin(1), (flat.amax(1) - flat.amin(1)).clamp(min=torch.finfo(torch.float64).tiny)
@@ -93,7 +93,7 @@ def pictures_of(
         )
         if len(mean) != len(around):
             raise ArgumentError(f"preprocess is of {len(mean)} channels, and the images have {len(around)}.")
-        std = torch.tensor(std, dtype=torch.float64)
-        low, scale = -torch.tensor(mean, dtype=torch.float64) / std, white / std
+        std = torch.tensor(std, dtype=torch.float64, device="cpu")
+        low, scale = -torch.tensor(mean, dtype=torch.float64, device="cpu") / std, white / std
     drawn = ((values - low.view(across)) / scale.view(across)).clamp(0, 1).float()
     return drawn, tuple(((around - low) / scale).clamp(0, 1).tolist())

@@ -126,7 +126,7 @@ def units_seeing(
         return []
     values = maps.cpu().double()
     for axis, positions in enumerate(sees, 1):
-        values = values.index_select(axis, torch.tensor(positions))
+        values = values.index_select(axis, torch.tensor(positions, device="cpu"))
     peaks, at = values.reshape(len(maps), -1).max(1)
     units = []
     for channel in torch.sort(peaks, descending=True, stable=True).indices[:most].tolist():
