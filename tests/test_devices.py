@@ -15,6 +15,7 @@ import deconvnet
 from deconvnet import DeconvNet, LoadedModel, Preprocess, Unit, build_atlas, learn, probes
 from deconvnet._devices import in_float64, sent
 from deconvnet._memory import free_bytes
+from deconvnet.engine import carry
 
 DEVICE = "cuda:0"
 CALLS: dict[str, Callable[[DeconvNet, Tensor], Tensor]] = {
@@ -74,6 +75,19 @@ def test_a_network_on_a_device_gives_the_cpu_s_numbers_and_the_cpu_waits_for_no_
         assert not device.waits, name
         assert result.device == there[1].device, name
         torch.testing.assert_close(result.cpu(), call(*here), atol=1e-6, rtol=1e-5, msg=name)
+
+
+def test_a_device_is_given_many_units_at_once_where_a_cpu_takes_few(device: Device, monkeypatch):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 12, 3), nn.ReLU())
+    batches: list[int] = []
+    real = carry.carry_down
+    monkeypatch.setattr(carry, "carry_down", lambda *args: batches.append(len(args[2])) or real(*args))
+    x = torch.randn(1, 3, 256, 256)
+    for net, images in both(model.eval(), x):
+        batches.append(-1)
+        net.project(images, "4", channel="top:12", route="dense")
+    on_cpu, on_device = batches[1 : batches.index(-1, 1)], batches[batches.index(-1, 1) + 1 :]
+    assert len(on_device) == 1 < len(on_cpu)
 
 
 def test_pictures_of_a_result_on_a_device_are_those_of_one_on_the_cpu(model, x, without_float64: Device):

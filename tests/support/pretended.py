@@ -18,6 +18,7 @@ from deconvnet.windows import kernels
 _READS = ("_local_scalar_dense", "equal", "nonzero", "item", "is_nonzero")
 _INDEXING = ("index", "index_put", "index_put_", "_unsafe_index")
 _BETWEEN = ("copy_", "_to_copy", "set_")  # devices
+_from_numpy = torch.from_numpy
 _ON_CPU = {"cudnn_batch_norm": lambda *args: (*torch.ops.aten.native_batch_norm.default(*args), None)}
 
 
@@ -176,7 +177,10 @@ def _by_way_of_the_cpu(make: Any, data: Any, *, device: Any = None, **options: A
     """What `make` gives, and then copied, which PyTorch does where a mode does not see it."""
     if isinstance(data, Pretended):
         return data if device is None else data.to(device)
-    tensor: Tensor = make(data, **options)
+    with torch.device("cpu"):
+        tensor: Tensor = make(data, **options)
+    if device is None and make is not _from_numpy:
+        device = torch.get_default_device()
     return tensor if device is None else tensor.to(device)
 
 
