@@ -27,7 +27,7 @@ JOBS ?= 1
 fuzz: .venv/.installed-dev
 	PYTHONPATH=tests $(BIN)/python -m fuzz --minutes $(MINUTES) --jobs $(JOBS)
 
-# docs/coverage.md: rows that were made with another table of operations are made again, which takes half an hour.
+# docs/coverage.md: rows that were made with another table of operations are made again, which takes an hour.
 coverage: .venv/.installed-dev
 	$(BIN)/python benchmarks/coverage.py --log benchmarks/coverage.jsonl
 	$(BIN)/python benchmarks/coverage.py --log benchmarks/coverage.jsonl --page > docs/coverage.md

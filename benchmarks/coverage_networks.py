@@ -85,11 +85,15 @@ PACKAGES: dict[str, Callable[[], tuple[nn.Module, tuple[int, ...], str]]] = {
 
 
 def names() -> list[str]:
-    """All of torchvision's networks for photos, clips and maps of classes, one or more of every family of timm."""
+    """All of torchvision's networks for photos, clips and maps of classes, one or more of every family of timm, others.
+
+    Of the others, those whose packages are installed.
+    """
     models = torchvision.models
     parts = (models, models.segmentation, models.video)
     torchvisions = [f"torchvision:{name}" for part in parts for name in models.list_models(part)]
-    return torchvisions + [f"timm:{name}" for name in TIMM] + list(PACKAGES)
+    others = [name for name in PACKAGES if importlib.util.find_spec(name.partition(":")[0].replace("-", "_"))]
+    return torchvisions + [f"timm:{name}" for name in TIMM] + others
 
 
 def parameters(name: str) -> int:

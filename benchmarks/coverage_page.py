@@ -19,7 +19,7 @@ norm that fit them, the others the weights that come with their package. From tw
 middle and of a late layer and a class are carried down, and compared with the network's own autograd, which for
 DeconvNet's rules has the paper's way down in its backward and knows nothing of this package.
 
-*Right*: all four are within 1e-5 of the largest value in float32, or within 1e-10 in float64 where the network
+*Right*: all four are within 1e-5 of the largest value in float32, or within 1e-8 in float64 where the network
 amplifies float32's rounding. *Refused*: an error says what stands in the way. Any other outcome would be a fault.
 """
 _REASONS = """
@@ -59,7 +59,7 @@ def _word(value: float | str, limit: float) -> str:
 
 
 def page(rows: list[Row]) -> str:
-    """All of the page as Markdown."""
+    """All of the page as Markdown, of rows that were made with one table of operations."""
     ran = sorted((row for row in rows if "unusable" not in row), key=lambda row: row["name"])
     (table,) = {row["table"] for row in rows}
     versions = "; ".join(sorted({row["versions"] for row in ran}))

@@ -61,12 +61,16 @@ class PaperWayDown(TorchFunctionMode):
 
     @staticmethod
     def _gated(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        """A factor with one value per map, expanded or not, is a constant if the other is a map."""
+        """A factor with one value per map, expanded or not, is a constant if the other is a map.
+
+        The axes of a map are the last two where maps are stacked.
+        """
         if a.requires_grad and b.requires_grad and a.ndim == b.ndim > 2:
-            single = [
-                all(n == 1 or step == 0 for n, step in zip(one.shape[2:], one.stride()[2:], strict=True))
-                for one in (a, b)
-            ]
-            if single[0] != single[1]:
-                return (a.detach(), b) if single[0] else (a, b.detach())
+            for first in (2, max(2, a.ndim - 2)):
+                single = [
+                    all(n == 1 or step == 0 for n, step in zip(one.shape[first:], one.stride()[first:], strict=True))
+                    for one in (a, b)
+                ]
+                if single[0] != single[1]:
+                    return (a.detach(), b) if single[0] else (a, b.detach())
         return a, b

@@ -235,6 +235,24 @@ def test_narrow_floating_point_types_give_the_same_picture_less_exactly(dtype: A
     assert torch.isfinite(whole.full()).all()
 
 
+def test_a_network_of_plain_samples_is_attached_as_the_refusal_says():
+    class Sounds(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv1d(1, 4, 9, stride=2), nn.Linear(4 * 28, 3)
+
+        def forward(self, samples):
+            return self.head(self.conv(samples[:, None]).relu().flatten(1))
+
+    model, samples = Sounds(), torch.randn(2, 64)
+    with pytest.raises(ArgumentError, match=r"attach nn\.Sequential\(nn\.Flatten\(\), model\) to x\[:, None\]"):
+        DeconvNet(model, samples)
+    net = DeconvNet(nn.Sequential(nn.Flatten(), model), samples[:, None], rules="gradient")
+    leaf = samples.clone().requires_grad_()
+    (signal,) = torch.autograd.grad(model(leaf)[:, 1].sum(), leaf)
+    assert close(net.explain(samples[:, None], 1).full()[:, 0], signal)
+
+
 # wrong input ----------------------------------------------------------------------------------------
 
 

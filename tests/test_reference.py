@@ -238,6 +238,7 @@ def test_the_twin_of_the_gradient_is_autograd_of_the_network_itself(network: Net
         assert_equal(twin.picture(layer, signal), own.picture(layer, signal))
 
 
+@pytest.mark.sampled(every=2)
 @every_sequential
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_autograd_with_the_papers_way_down_is_the_paper(network: Network, way: WayDown):

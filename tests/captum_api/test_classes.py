@@ -89,6 +89,36 @@ def test_further_arguments_are_those_of_each_call():
     assert torch.equal(once[0], again[0])
 
 
+class Settings:
+    factor = 1.0
+
+
+@pytest.mark.filterwarnings("ignore:the network has operations that are not piecewise linear")
+@pytest.mark.parametrize("kind", ["tensor", "whole numbers", "list", "object"])
+def test_a_further_argument_that_is_changed_in_place_is_seen(kind):
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 5, 8)
+
+        def forward(self, image, by):
+            by = by[0] if isinstance(by, list) else by.factor if isinstance(by, Settings) else by
+            by = by[:, None] if isinstance(by, Tensor) and by.ndim else by
+            return self.conv(image).flatten(1) * by
+
+    torch.manual_seed(0)
+    ours, x = captum_api.Deconvolution(Scaled()), torch.randn(2, 3, 8, 8)
+    by = {"tensor": torch.tensor(1.0), "whole numbers": torch.tensor([1, 1]), "list": [1.0], "object": Settings()}[kind]
+    before = ours.attribute(x, 1, by)
+    if isinstance(by, Settings):
+        by.factor = 3.0
+    elif isinstance(by, list):
+        by[0] = 3.0
+    else:
+        by.fill_(3)
+    torch.testing.assert_close(ours.attribute(x, 1, by), 3 * before)
+
+
 class Reused(nn.Module):
     """One ReLU used twice, and a functional one: what Captum's hooks miss or refuse."""
 

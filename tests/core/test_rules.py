@@ -1,5 +1,7 @@
 """Every rule set against the oracle, on the whole zoo, and what is no rectifier."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from reference.autograd_oracle import (
@@ -15,6 +17,7 @@ from support.choosing import GATED, NORMED, POOLED, every_network
 from support.comparing import assert_equal
 from support.networks import ACTIVATIONS, BY_NAME, SMOOTH_NETWORKS, Network
 from support.signals import start_on
+from torch import Tensor, nn
 
 from deconvnet import DeconvNet, UnsupportedOperationError
 
@@ -81,6 +84,7 @@ def _told(value: object) -> str:
     return ",".join(changed) or "deconvnet"
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(("network", "way"), VARIANTS, ids=_told)
 def test_every_choice_of_a_rule_set_does_what_the_oracle_says(network: Network, way: WayDown):
     smooth = "refuse" if network.exact_gradient or way.gates == "constant" else "gradient"
@@ -92,6 +96,7 @@ def test_every_choice_of_a_rule_set_does_what_the_oracle_says(network: Network, 
         assert_equal(picture, truth.picture(layer, signal))
 
 
+@pytest.mark.sampled(every=2)
 @every_network
 @silent_units_are_fine
 def test_with_start_one_the_rule_set_gradient_is_autograd_of_the_users_model(network: Network):
@@ -147,3 +152,48 @@ def test_with_smooth_rectify_an_activation_is_a_rectifier_on_the_way_down(name: 
     result = net.project(x, top_of(network), start=signal)
     assert_equal(result.full(), truth.picture(top_of(network), signal))
     assert result.rules.smooth == "rectify"
+
+
+class Shaded(nn.Module):
+    """Pixels times a constant, which is written for one image or repeated for each."""
+
+    def __init__(self, shade: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.second, self.shade = nn.Conv2d(2, 4, 3), nn.Conv2d(4, 3, 3), shade
+        self.register_buffer("of_one", torch.linspace(0.5, 1.5, 12 * 12).view(1, 1, 12, 12))
+
+    def forward(self, x):
+        maps = self.first(x * self.shade(x, self.of_one)).relu()
+        return self.second(nn.functional.max_pool2d(maps, 2))
+
+
+@pytest.mark.parametrize(
+    "shade",
+    [
+        lambda x, of_one: of_one.expand(x.shape[0], 2, 12, 12),
+        lambda x, of_one: of_one.repeat(x.shape[0], 1, 1, 1),
+        lambda x, of_one: of_one * x.new_ones(x.shape[0], 1, 1, 1),
+        lambda x, of_one: of_one * torch.ones_like(x),
+    ],
+    ids=["expanded", "repeated", "times ones", "times ones of its shape"],
+)
+def test_a_constant_that_is_repeated_for_each_image_is_a_constant(shade: Callable[[Tensor, Tensor], Tensor]):
+    torch.manual_seed(0)
+    x = torch.randn(2, 2, 12, 12, dtype=torch.float64)
+    plain = Shaded(lambda x, of_one: of_one).double()
+    repeated = Shaded(shade).double()
+    repeated.load_state_dict(plain.state_dict())
+    for route in ("dense", "windowed"):
+        ours, truth = (
+            DeconvNet(model, x).project(x, "second", channel=1, position=(1, 2), route=route)
+            for model in (repeated, plain)
+        )
+        assert_equal(ours.full(), truth.full())
+        assert not ours.notes
+
+
+def test_a_factor_that_is_computed_from_the_image_is_refused_though_no_signal_goes_down_to_it():
+    model = Shaded(lambda x, of_one: of_one * (x > 0.3)).double()
+    x = torch.randn(2, 2, 12, 12, dtype=torch.float64)
+    with pytest.raises(UnsupportedOperationError, match="a product of two signals"):
+        DeconvNet(model, x).project(x, "second", channel=1)

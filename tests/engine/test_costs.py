@@ -109,7 +109,7 @@ def test_chunks_of_a_signal_or_a_mask_of_ones_own(segmenter: DeconvNet):
 def test_too_small_a_budget_is_refused_with_a_size_that_fits():
     x = images(1, size=64)
     net = DeconvNet(maps(), x, memory="200KB")
-    with pytest.raises(MemoryBudgetError, match=r"of 64x64 needs about .* is 0\.2 MB: give more") as refusal:
+    with pytest.raises(MemoryBudgetError, match=r"of 64x64 needs about .* is 200\.0 kB: give more") as refusal:
         net.project(x, "3", channel=0)
     words = str(refusal.value).rstrip(".").split()
     height, width = map(int, words[words.index("about", words.index("images")) + 1].split("x"))

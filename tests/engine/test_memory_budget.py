@@ -67,9 +67,24 @@ def test_a_budget_that_does_not_hold_one_image_is_refused():
         NET.project(X, "7", channel=0, memory=least("7") // 2)
 
 
+class EachAlone(nn.Module):
+    """A loop over the images, whose number is then part of the steps."""
+
+    def forward(self, x):
+        return torch.stack([image * 2 for image in x])
+
+
+def test_a_budget_that_holds_one_image_but_not_all_that_are_taken_at_once_is_refused_in_these_words():
+    net = DeconvNet(nn.Sequential(nn.Conv2d(3, 8, 3), EachAlone()).double(), X[:2])
+    assert attached(net).graph(X[:2]).images == 2
+    words = r"2 images of 32x36, which the network takes at once, need about .* fewer at a time, or images of about"
+    with pytest.raises(MemoryBudgetError, match=words):
+        net.project(X[:2], "0", channel=0, memory=100_000)
+
+
 def test_a_result_larger_than_the_free_memory_is_refused_before_it_is_made(monkeypatch):
     monkeypatch.setattr("deconvnet.engine.project.free_bytes", lambda device: 1000)
-    with pytest.raises(MemoryBudgetError, match=r"reconstructions are .* MB are free: project\s+fewer units"):
+    with pytest.raises(MemoryBudgetError, match=r"reconstructions are .* are free: project\s+fewer units"):
         NET.project(X, "7", channel="all")
 
 

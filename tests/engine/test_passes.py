@@ -75,6 +75,40 @@ def test_a_weight_that_is_not_finite_and_hidden_by_a_rectifier_is_named():
         net.explain(images(), 1)
 
 
+class Bounded(nn.Module):
+    """Bounds that are infinite until they are set, and a mask of attention: buffers that hold infinity by design."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.query, self.key, self.last = nn.Conv2d(3, 8, 7, 7), *(nn.Linear(8, 8) for _ in range(3))
+        self.norm = nn.BatchNorm2d(8)
+        self.register_buffer("high", torch.tensor(torch.inf))
+        self.register_buffer("mask", torch.full((4, 4), -torch.inf).triu(1))
+
+    def forward(self, x):
+        tokens = torch.clamp(self.norm(self.patches(x)), -self.high, self.high).flatten(2).transpose(1, 2)
+        shares = (self.query(tokens) @ self.key(tokens).transpose(1, 2) + self.mask).softmax(-1)
+        return self.last(shares @ tokens).mean(1)
+
+
+def test_buffers_that_bound_and_mask_may_hold_infinity():
+    torch.manual_seed(0)
+    model, x = Bounded().double().eval(), images()
+    net = DeconvNet(model, x, rules="gradient", smooth="gradient")
+    leaf = x.clone().requires_grad_()
+    (signal,) = torch.autograd.grad(model(leaf)[:, 1].sum(), leaf)
+    assert_equal(net.explain(x, 1).full(), signal)
+
+
+@pytest.mark.parametrize(("name", "value"), [("mask", float("nan")), ("norm.running_var", float("inf"))])
+def test_a_buffer_that_is_not_finite_and_should_be_is_named(name: str, value: float):
+    model = Bounded().double().eval()
+    net = DeconvNet(model, images(), rules="gradient")
+    model.get_buffer(name).view(-1)[1] = value
+    with pytest.raises(NotFiniteError, match=rf"the weight '{name}' holds NaN or infinity"):
+        net.explain(images(), 1)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_an_overflow_on_the_way_up_names_its_layer(dtype: torch.dtype):
     model = maps().to(dtype)

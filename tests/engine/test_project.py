@@ -35,6 +35,7 @@ def test_the_strongest_unit_of_a_map_goes_down_as_the_oracle_says(network: Netwo
             assert_equal(result.full(), truth.picture(layer, signal))
 
 
+@pytest.mark.sampled(every=2)
 @every_network
 @silent_units_are_fine
 def test_units_at_the_corners_go_down_as_the_oracle_says(network: Network):

@@ -107,7 +107,7 @@ def test_in_an_untrained_zfnet_switches_decide_and_not_the_unit():
     units, noise, other_image, overlap = medians(untrained(net, photos(224), "conv5"))
     assert units == pytest.approx(0.82, abs=0.05) and noise == pytest.approx(0.83, abs=0.05)
     assert other_image == pytest.approx(0.15, abs=0.05)
-    assert overlap == pytest.approx(0.9, abs=0.05)
+    assert overlap == pytest.approx(0.94, abs=0.03)  # where a later window writes over an earlier one, .83 to .88
 
 
 def test_in_a_small_untrained_network_switches_decide_and_not_the_unit():

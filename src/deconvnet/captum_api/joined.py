@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from deconvnet._checks import instance, short
 from deconvnet._errors import ArgumentError
@@ -14,6 +15,7 @@ from deconvnet.network import DeconvNet
 
 Inputs = Tensor | tuple[Tensor, ...]
 _PREFIX = "model."
+_PLAIN = Tensor | bool | int | float | str | None | torch.dtype | torch.device
 _MOST_NETS = 4  # that a model keeps for different inputs
 
 
@@ -166,7 +168,7 @@ def _slot(argument: Any, images: int) -> Any:
             f"additional_forward_args holds a tensor of type {argument.dtype} whose rows differ from image to image, "
             "and what is captured takes floating-point numbers: pass one image at a time."
         )
-    return _Repeated(argument[0])
+    return _Repeated(argument[0].clone())  # as it is now: it may be changed in place
 
 
 def _is_input(tensor: Tensor) -> bool:
@@ -182,4 +184,6 @@ def _is_same(a: Any, b: Any) -> bool:
     """Whether two slots are one and the same to the model."""
     if isinstance(a, _Repeated) and isinstance(b, _Repeated):
         return torch.equal(a.row, b.row)
-    return a is b or (type(a) is type(b) and isinstance(a, bool | int | float | str | _OfImages) and a == b)
+    if a is b:  # a capture sees what has become of tensors, numbers and texts, not inside of other objects
+        return all(isinstance(leaf, _PLAIN) for leaf in tree_leaves(a))
+    return type(a) is type(b) and isinstance(a, bool | int | float | str | _OfImages) and a == b

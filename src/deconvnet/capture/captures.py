@@ -20,19 +20,18 @@ from weakref import WeakKeyDictionary, ref
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor
 
 from deconvnet._errors import ArgumentError, CaptureError, NotFiniteError
 from deconvnet._precision import AS_THE_WEIGHTS, Arithmetic
 from deconvnet._stand_in import in_type, stand_in, with_own
 from deconvnet.capture import trace as tracing
 from deconvnet.capture import untouched
+from deconvnet.capture.agreement import close, gives, outputs_of, outputs_of_model, random_like, unmoved_by_the_rest
 from deconvnet.core.converted import Converted
-from deconvnet.core.finite import all_finite, too_large
-from deconvnet.core.graph import Graph
+from deconvnet.core.finite import all_finite, too_large, without_nan
+from deconvnet.core.graph import Graph, values_in
+from deconvnet.core.operations import operations, row_of
 from deconvnet.core.replays import Replays
-from deconvnet.core.rules import RuleSet
-from deconvnet.core.up import forward
 from deconvnet.core.weights import weights_of
 
 _CHECKED_UP_TO = 16  # images; for more, `Graph.holds_for` says whether they take the same way
@@ -90,7 +89,7 @@ class Captures:
         replays: Replays | None = None,
     ) -> None:
         self.model = untouched.unwrap(model)
-        self.example = _random_like(checked_images(example)[:1])
+        self.example = random_like(checked_images(example)[:1])
         self.arithmetic = arithmetic
         self.replays = replays
         self._begin()
@@ -219,7 +218,7 @@ class Captures:
                 "a model keeps a state or draws random numbers in eval: give a model that computes the same "
                 "every time."
             )
-        if len(x) > 1 and not self._unmoved_by_the_rest(graph, x):
+        if len(x) > 1 and not unmoved_by_the_rest(graph, self.model, x):
             raise CaptureError(
                 "the model mixes the images of a batch (a mean, a sum or a softmax over images), so no image has "
                 "a picture of its own: pass one image at a time."
@@ -248,7 +247,7 @@ class Captures:
         if capture.attributes == attributes and len(x) in capture.checked:
             return True
         at_once = max((n for n in range(1, _CHECKED_UP_TO + 1) if graph.holds_for(n)), default=len(x))
-        images = _random_like(x if graph.images is not None else x[:at_once])
+        images = random_like(x if graph.images is not None else x[:at_once])
         if not self._agrees(graph, images):
             return False
         if capture.attributes != attributes:
@@ -267,32 +266,24 @@ class Captures:
     def _agrees(self, graph: Graph, x: Tensor, truth: Mapping[str, Tensor] | None = None) -> bool:
         """Whether the steps give what the model gives, or gave."""
         copy = self._stand_in()
-        if self._gives(graph, copy, x, self._noted_run(copy, x) if truth is None else truth):
+        if gives(graph, copy, x, self._noted_run(copy, x) if truth is None else truth):
             return True
         # the weights may have changed in between, if another thread trains the model
         copy = with_own(self._stand_in(), "_parameters", "_buffers")
-        return self._gives(graph, copy, x, self._noted_run(copy, x))
+        return gives(graph, copy, x, self._noted_run(copy, x))
 
     def _noted_run(self, copy: nn.Module, x: Tensor) -> Mapping[str, Tensor]:
         """What a stand-in gives; the attributes that it writes are noted."""
         before = untouched.attributes(copy)
-        truth = _run(copy, x)
+        truth = outputs_of_model(copy, x)
         self._written |= untouched.changed(before, untouched.attributes(copy))
         return truth
 
-    @staticmethod
-    def _gives(graph: Graph, copy: nn.Module, x: Tensor, truth: Mapping[str, Tensor]) -> bool:
-        """Whether the steps give this, with a stand-in's weights."""
-        outputs = _outputs(graph, copy, x)
-        if outputs is None or truth.keys() != graph.outputs.keys():
-            return False
-        return all(_close(outputs[name], truth[name]) for name in graph.outputs)
-
     def _keeps_images_apart(self, graph: Graph, x: Tensor) -> bool:
         """Whether an image in a batch gives the same as alone, in the steps and in the model."""
-        others = _random_like(x[:1].expand(3, *x.shape[1:]))
-        alone = _outputs(graph, self.model, x[:1])
-        among = _outputs(graph, self.model, torch.cat([others[:1], x[:1], others[1:]]))
+        others = random_like(x[:1].expand(3, *x.shape[1:]))
+        alone = outputs_of(graph, self.model, x[:1])
+        among = outputs_of(graph, self.model, torch.cat([others[:1], x[:1], others[1:]]))
         if alone is None or among is None:
             return False
         try:
@@ -300,29 +291,14 @@ class Captures:
         except CaptureError:  # the model fails on a single image: its steps hold for its number of images only
             return False
         leads = all(value.image_first for value in graph.outputs.values())
-        return agrees and leads and all(_close(among[name][1:2], alone[name]) for name in graph.outputs)
-
-    def _unmoved_by_the_rest(self, graph: Graph, x: Tensor) -> bool:
-        """Whether the first and the last image give the same when all the others are changed."""
-        before, rest = _outputs(graph, self.model, x), x.flip(0) + 1
-        for image in (0, -1):
-            changed = rest.clone()
-            changed[image] = x[image]
-            after = _outputs(graph, self.model, changed)
-            if before is None or after is None:
-                return False
-            for name in graph.outputs:
-                given, now = before[name], after[name]
-                if not given.ndim or len(given) != len(x) or not _close(given[image], now[image]):
-                    return False
-        return True
+        return agrees and leads and all(close(among[name][1:2], alone[name]) for name in graph.outputs)
 
     def _refuse_hooks_that_matter(self, graph: Graph, x: Tensor, hooked: list[str]) -> None:
         if not hooked:
             return
-        with_hooks = _run(self._stand_in(hooks=True), x)
-        without = _run(self._stand_in(), x)
-        if not all(_close(with_hooks[name], without[name]) for name in without):
+        with_hooks = outputs_of_model(self._stand_in(hooks=True), x)
+        without = outputs_of_model(self._stand_in(), x)
+        if not all(close(with_hooks[name], without[name]) for name in without):
             raise CaptureError(
                 f"the hooks on {', '.join(map(repr, hooked[:3]))} change what the model computes, and hooks are "
                 "left out of a capture: move that into the model's forward, or remove them."
@@ -346,13 +322,18 @@ class Captures:
             )
 
     def _check_weights(self, graph: Graph) -> None:
-        """Refuse weights with NaN or infinity; looked at again only when one of them has changed."""
+        """Refuse weights with NaN or infinity; looked at again only when one of them has changed.
+
+        A buffer may hold infinity where nothing is filtered or divided by it: a mask of attention, a clamp's bounds.
+        """
         weights = weights_of(self.model, graph.weights, graph.converted)
         state = tuple((name, w.data_ptr(), untouched.version(w)) for name, w in weights.items())
         if state == self._finite.get(graph):
             return
+        open_ended = {name for name, _ in self.model.named_buffers()} - _multiplying(graph)
         for name, weight in weights.items():
-            if weight.is_floating_point() and not all_finite(weight):
+            whole = without_nan if graph.weights[name] in open_ended else all_finite
+            if weight.is_floating_point() and not whole(weight):
                 own, what = weights_of(self.model, graph.weights)[name], f"the weight '{graph.weights[name]}'"
                 if all_finite(own):
                     raise too_large(what, own, weight.dtype)
@@ -378,7 +359,7 @@ def checked_images(x: Any) -> Tensor:
             "images come as (n, c, *spatial) with one to three spatial axes, none of them empty; got shape "
             f"{tuple(x.shape)}."
             + (
-                " A network that takes sounds as (n, samples): attach nn.Sequential(nn.Flatten(), model), to x[:, None]."
+                " For sounds that come as (n, samples), attach nn.Sequential(nn.Flatten(), model) to x[:, None]."
                 if x.ndim == 2 and x.numel()
                 else ""
             )
@@ -386,57 +367,18 @@ def checked_images(x: Any) -> Tensor:
     return x
 
 
-def _outputs(graph: Graph, model: nn.Module, x: Tensor) -> Mapping[str, Tensor] | None:
-    """What the steps give, by output name; None if they do not run on these images."""
-    wanted = frozenset(value.name for value in graph.outputs.values())
-    try:
-        trace = forward(graph, model, x, wanted, RuleSet(), {}, as_in_model=True)
-    except (RuntimeError, IndexError, ValueError):
-        return None
-    return {name: trace.values[value.name] for name, value in graph.outputs.items()}
-
-
-def _random_like(x: Tensor) -> Tensor:
-    """Random numbers of the same shape, type and device, the same every time."""
-    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32, device="cpu")
-    return noise.to(x.device, x.dtype)
+def _multiplying(graph: Graph) -> set[str]:
+    """The weights that filters and norms are made of, under the model's names."""
+    steps = [step for step in graph.steps if (row := row_of(step, operations.rows)).filters or row.norms]
+    read = {value.name for step in steps for value in values_in(step.arguments)}
+    return {dotted for name, dotted in graph.weights.items() if name in read}
 
 
 def _latest(captures: list[_Capture], most: int) -> list[_Capture]:
     return sorted(captures, key=lambda capture: capture.used)[-most:]
 
 
-def _run(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """What a model returns for images, by output name.
-
-    Raises:
-        CaptureError: it fails on them, or returns what it kept of being traced.
-    """
-    try:
-        outputs = dict(tracing.named_outputs(model(x.clone())))
-    except Exception as reason:
-        raise CaptureError(
-            f"the model can be traced, but fails on images of shape {tuple(x.shape)}: {type(reason).__name__}: {reason}"
-        ) from reason
-    if any(isinstance(output, FakeTensor) for output in outputs.values()):
-        raise CaptureError(
-            "the model keeps tensors outside its modules, and kept one of a trace: make what it keeps before it is "
-            "attached, or hold it in a module."
-        )
-    return outputs
-
-
 def _assumptions_hold(graph: Graph, model: nn.Module) -> bool:
     """Whether the buffers by which a rectifier was recognised still hold the number they did."""
     assumed = {name: graph.weights[name] for name in graph.assumed}
     return all(bool((tensor == graph.assumed[name]).all()) for name, tensor in weights_of(model, assumed).items())
-
-
-def _close(a: Tensor, b: Tensor) -> bool:
-    """Whether two results agree up to the rounding of sums in another order."""
-    if a.shape != b.shape:
-        return False
-    loose = 1e-2 if a.element_size() < 4 else 1e-4 if a.element_size() == 4 else 1e-9
-    finite = b[torch.isfinite(b)]
-    scale = float(finite.abs().max()) if finite.numel() else 0.0
-    return torch.allclose(a, b, rtol=loose, atol=loose * scale, equal_nan=True)

@@ -138,7 +138,8 @@ class ProgramReader:
             isinstance(size, torch.SymInt) for size in node.meta["val"].shape
         )
         signal = any(value.signal for value in step.inputs) and filled is None
-        self.values[node] = value = self._value(node, signal=signal, varies=varies)
+        of_images = any(value.of_images for value in step.inputs) and filled is None
+        self.values[node] = value = replace(self._value(node, signal=signal, varies=varies), of_images=of_images)
         step = replace(step, output=value, inputs=tuple(v for v in step.inputs if v.varies))
         if filled is not None:
             content = step.arguments.get(filled) if isinstance(filled, str) else filled
@@ -151,9 +152,9 @@ class ProgramReader:
     def _value(self, node: Node, *, signal: bool, varies: bool) -> Value:
         tensor = node.meta["val"]
         if not isinstance(tensor, Tensor):
-            return Value(node.name, (), False, varies)
+            return Value(node.name, (), False, varies, of_images=varies)
         real = tensor.is_floating_point() or tensor.is_complex()
-        return Value(node.name, tuple(map(self._size, tensor.shape)), signal and real, varies, tensor.dtype)
+        return Value(node.name, tuple(map(self._size, tensor.shape)), signal and real, varies, tensor.dtype, varies)
 
     def _size(self, length: int | torch.SymInt) -> Size:
         if isinstance(length, int):

@@ -68,6 +68,12 @@ def all_finite(tensor: Tensor) -> bool:
     return not parts.numel() or bool(torch.isfinite(torch.stack(parts.aminmax())).all())
 
 
+def without_nan(tensor: Tensor) -> bool:
+    """Whether a tensor is free of NaN; infinity may be in it."""
+    parts = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    return not parts.numel() or not bool(torch.isnan(torch.stack(parts.aminmax())).any())
+
+
 def check_finite(graph: Graph, model: nn.Module, x: Tensor, wanted: frozenset[str]) -> None:
     """Raise where NaN or infinity first appears on the way to the wanted values, from finite input and weights.
 

@@ -41,8 +41,9 @@ class Value:
         shape: one `Size` per axis; empty for numbers.
         signal: whether it is a real-valued tensor computed from the input, so that a signal can
             travel down to it.
-        varies: whether it is computed from the input at all.
+        varies: whether it is computed from the input at all, and be it from the number of images.
         dtype: of its numbers; None for what is not a tensor.
+        of_images: whether it is computed from what is in the images; a constant that is repeated for each is not.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Value:
     signal: bool
     varies: bool
     dtype: torch.dtype | None = None
+    of_images: bool = True
 
     def sizes(self, images: int) -> tuple[int, ...]:
         """The shape for a batch of that many images."""

@@ -200,7 +200,8 @@ def _extreme_of_maps(step: Step, rules: RuleSet, pick: Callable[..., Tensor]) ->
 
 def product(step: Step, rules: RuleSet) -> Rule:
     """A product of two signals."""
-    return by_adjoint(step) if len(step.inputs) == 1 else if_smooth_is_admitted(step, rules, TWO_SIGNALS)
+    factors = [value for value in step.inputs if value.of_images]
+    return by_adjoint(step) if len(factors) == 1 else if_smooth_is_admitted(step, rules, TWO_SIGNALS)
 
 
 def multiplication(step: Step, rules: RuleSet) -> Rule:
@@ -221,18 +222,18 @@ def division(step: Step, rules: RuleSet) -> Rule:
 
 def blend(step: Step, rules: RuleSet) -> Rule:
     """Linear in the two that are blended, not in their shares."""
-    return if_smooth_is_admitted(step, rules, TWO_SIGNALS) if _varies(step, "weight") else by_adjoint(step)
+    return if_smooth_is_admitted(step, rules, TWO_SIGNALS) if _of_images(step, "weight") else by_adjoint(step)
 
 
 def added_product(step: Step, rules: RuleSet) -> Rule:
     """Linear, unless both factors of what is added depend on the image."""
-    both = _varies(step, "tensor1") and _varies(step, "tensor2")
+    both = _of_images(step, "tensor1") and _of_images(step, "tensor2")
     return if_smooth_is_admitted(step, rules, TWO_SIGNALS) if both else by_adjoint(step)
 
 
 def added_quotient(step: Step, rules: RuleSet) -> Rule:
     """Linear, unless what is divided by depends on the image."""
-    return if_smooth_is_admitted(step, rules, TWO_SIGNALS) if _varies(step, "tensor2") else by_adjoint(step)
+    return if_smooth_is_admitted(step, rules, TWO_SIGNALS) if _of_images(step, "tensor2") else by_adjoint(step)
 
 
 def sampled(step: Step, rules: RuleSet) -> Rule:
@@ -242,9 +243,9 @@ def sampled(step: Step, rules: RuleSet) -> Rule:
     return by_adjoint(step)
 
 
-def _varies(step: Step, argument: str) -> bool:
+def _of_images(step: Step, argument: str) -> bool:
     value = step.arguments[argument]
-    return isinstance(value, Value) and value.varies
+    return isinstance(value, Value) and value.of_images
 
 
 def choice(step: Step, rules: RuleSet) -> Rule:
@@ -253,11 +254,14 @@ def choice(step: Step, rules: RuleSet) -> Rule:
 
 
 def _gate(step: Step) -> int | None:
-    """Which factor has one value per map while the other has a map."""
-    points = [math.prod(value.map_size) for value in step.signals]
-    if len(step.signals[0].shape) != len(step.signals[1].shape) or sorted(points)[0] != 1:
+    """Which factor has one value per map while the other has a map; of maps that are stacked, the last two axes."""
+    if len(step.signals[0].shape) != len(step.signals[1].shape):
         return None
-    return None if points[0] == points[1] else points.index(1)
+    for first in (None, -2):
+        points = [math.prod(value.map_size[first:]) for value in step.signals]
+        if min(points) == 1 != max(points):
+            return points.index(1)
+    return None
 
 
 def _constant_gate(step: Step, gate: int) -> Rule:

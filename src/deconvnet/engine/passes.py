@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
+from rich.filesize import decimal
 from torch import Tensor, nn
 
 from deconvnet._devices import sent
@@ -161,14 +162,17 @@ def _over_images(way: Way, model: nn.Module, x: Tensor, keep: frozenset[str] = f
 def _images_at_once(costs: Costs, x: Tensor, budget: int, more: int = 0) -> int:
     width = costs.width
     up, down = costs.bytes_up(width) + width * more, costs.bytes_down(width)
-    need = up + down
     images = costs.way.graph.images
-    if need * (images or 1) > budget:
-        share = (budget / (need * (images or 1))) ** (1 / max(x.ndim - 2, 1))
-        fits = "x".join(str(int(length * share)) for length in x.shape[2:])
+    need = (up + down) * (images or 1)
+    if need > budget:
+        share = (budget / need) ** (1 / max(x.ndim - 2, 1))
+        size, fits = ("x".join(str(int(length * part)) for length in x.shape[2:]) for part in (1, share))
+        what, fewer = f"one image of {size} needs", ""
+        if images is not None and images > 1:
+            what, fewer = f"{images} images of {size}, which the network takes at once, need", "fewer at a time, "
         raise MemoryBudgetError(
-            f"one image of {'x'.join(map(str, x.shape[2:]))} needs about {need / 1e6:.3g} MB, and the "
-            f"budget is {budget / 1e6:.3g} MB: give more with memory=, or images of about {fits} or less."
+            f"{what} about {decimal(need)}, and the budget is {decimal(budget)}: give more with memory=, "
+            f"{fewer}or images of about {fits} or less."
         )
     if images is not None:
         return images

@@ -8,6 +8,7 @@ from typing import get_args
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from rich.filesize import decimal
 from torch import Tensor
 
 from deconvnet._checks import callback, is_one_of, short
@@ -219,8 +220,8 @@ def _room(way: Way, pass_: Pass, box: Box) -> Tensor:
     free = 4 * free_bytes(like.device)
     if need > free:
         raise MemoryBudgetError(
-            f"{pass_.units} reconstructions are {need / 1e6:.3g} MB, and {free / 1e6:.3g} MB are free: project "
-            "fewer units at a time."
+            f"{pass_.units} reconstructions are {decimal(need)}, and {decimal(free)} are free: project fewer units at "
+            "a time."
         )
     return like.new_zeros(shape)
 

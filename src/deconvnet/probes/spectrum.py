@@ -115,8 +115,8 @@ def mean_spectrum_of_filters(filters: Float[Tensor, "m c *kernel"], size: Sequen
     mean = torch.einsum("m,m...->...", weights, power) / max(int((weights > 0).sum()), 1)
     products = torch.fft.ifftn(mean).real
     for axis, (length, count) in enumerate(zip(size, shifts, strict=True)):
-        shifts = torch.arange(count, device="cpu")
-        at = (shifts + count // 2) % count - count // 2  # in the order of a transform
+        index = torch.arange(count, device="cpu")
+        at = (index + count // 2) % count - count // 2  # the shifts, in the order of a transform
         shape = list(products.shape)
         shape[axis] = length
         products = torch.zeros(shape, dtype=torch.float64, device="cpu").index_add_(axis, at % length, products)

@@ -1,8 +1,9 @@
-"""Squeeze and excite: maps that are multiplied by a gate."""
+"""Maps that are multiplied by gates: squeeze and excite, selective kernels."""
 
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from support.networks.zoo import Wired, network
 from torch import Tensor, nn
 
@@ -58,4 +59,29 @@ def _(p: Any) -> nn.Module:
         excite=nn.Linear(3, 4),
         gate=p.gate(),
         head=nn.Linear(64, 3),
+    )
+
+
+@network("stacked branches, a gate for each map of each", (3, 10, 10), "stem", "fine", "head",
+         exact_gradient=False, gated=True)  # fmt: skip
+def _(p: Any) -> nn.Module:
+    def wiring(m: Any, x: Tensor) -> Tensor:
+        x = m.relu(m.stem(x))
+        branches = torch.stack([m.relu_fine(m.fine(x)), m.relu_coarse(m.coarse(x))], 1)
+        shares = m.excite(m.small(m.squeeze(branches.sum(1).mean((2, 3), keepdim=True))))
+        return m.head(m.gate(branches, shares.view(-1, 2, 4, 1, 1).softmax(1)).sum(1))
+
+    return Wired(
+        wiring,
+        stem=nn.Conv2d(3, 4, 3),
+        relu=p.relu(),
+        fine=nn.Conv2d(4, 4, 3, padding=1),
+        relu_fine=p.relu(),
+        coarse=nn.Conv2d(4, 4, 3, padding=2, dilation=2),
+        relu_coarse=p.relu(),
+        squeeze=nn.Conv2d(4, 3, 1),
+        small=p.relu(),
+        excite=nn.Conv2d(3, 8, 1),
+        gate=p.gate(),
+        head=nn.Conv2d(4, 3, 3),
     )
