@@ -66,8 +66,8 @@ class Seeds:
         """The signals of single units, each on its own position alone."""
         axes = self.values.ndim - 2
         if self.profiles is not None:
-            some = sent(torch.tensor(indices, device="cpu"), self.profiles.device)
-            return self.profiles[some].reshape(len(indices), -1, *[1] * axes)
+            index = sent(torch.tensor(indices, device="cpu"), self.profiles.device)
+            return self.profiles[index].reshape(len(indices), -1, *[1] * axes)
         alone = self.values.new_zeros(len(indices), self.values.shape[1], *[1] * axes)
         return self._set(alone, indices, [(0,) * axes] * len(indices))
 

@@ -80,14 +80,16 @@ class DeconvLayer(nn.Module):
         positions = 1 if self.pool is None else self.pool[0] * self.pool[1] * self.pool[2]
         size = 4 * channels * kernel**2 + 8 * positions // (1 if self.pool is None else self.pool[2])
         check_fits("maps", maps, "map", max(size, 1), torch.device("cpu"))
-        made = torch.get_default_device() if generator is None else generator.device
-        connected = torch.ones(maps, channels, dtype=torch.bool, device=made) if connectivity is None else connectivity
+        device = torch.get_default_device() if generator is None else generator.device
+        connected = (
+            torch.ones(maps, channels, dtype=torch.bool, device=device) if connectivity is None else connectivity
+        )
         _check_connectivity(connected, (maps, channels))
-        self.filters = nn.Parameter(torch.randn(maps, channels, kernel, kernel, generator=generator, device=made))
-        self.register_buffer("connectivity", connected.to(made, copy=True))
-        self.register_buffer("energy", torch.zeros(maps, device=made))
-        self.register_buffer("updates", torch.tensor(0, device=made))
-        self.register_buffer("usual", torch.zeros(self.pooled_maps, positions, dtype=torch.long, device=made))
+        self.filters = nn.Parameter(torch.randn(maps, channels, kernel, kernel, generator=generator, device=device))
+        self.register_buffer("connectivity", connected.to(device, copy=True))
+        self.register_buffer("energy", torch.zeros(maps, device=device))
+        self.register_buffer("updates", torch.tensor(0, device=device))
+        self.register_buffer("usual", torch.zeros(self.pooled_maps, positions, dtype=torch.long, device=device))
         self.normalise()
 
     @property
