@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from support.windowed import windows_are
 
 from deconvnet._errors import DeconvNetWarning
+from deconvnet.core.up import Trace
 from deconvnet.windows import kernels
 from deconvnet.windows.arrivals import Part
+from deconvnet.windows.down import _Memory
 from deconvnet.windows.frames import Frames, copy_to, united, whole_maps
 
 
@@ -74,6 +76,15 @@ def test_corners_of_windows_are_copied_to_a_device_together_and_once():
     assert all(np.array_equal(low.numpy(), each.low) for low, each in zip(first, some, strict=True))
     copy_to(cpu, some)
     assert all(low is each.low_on(cpu) for low, each in zip(first, some, strict=True))
+
+
+def test_corners_that_calls_share_are_copied_to_a_device_for_each_call_alone():
+    shared, cpu = frames(np.random.default_rng(0), 3, 2), torch.device("cpu")
+    memory = _Memory(Trace(3, {}, {}, {}), {"pool": shared}, np.arange(3), {})
+    assert memory._at("pool").same_as(shared)
+    memory._at("pool").low_on(cpu)
+    memory.of_units("pool").low_on(cpu)
+    assert not shared._copies, "another call may read it on a stream that does not wait for the copy"
 
 
 @pytest.fixture

@@ -162,4 +162,7 @@ class _Memory:
         return sent(self.images, next(iter(self.trace.values.values())).device)
 
     def _at(self, name: str) -> Frames:
-        return self.remembered_at.get(name) or whole_maps(self.trace.images, self.outputs[name].map_size)
+        frames = self.remembered_at.get(name)
+        if frames is None:
+            return whole_maps(self.trace.images, self.outputs[name].map_size)
+        return frames.of(slice(None))  # for other calls, on other streams, share what is remembered
