@@ -13,6 +13,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from deconvnet import load_model
+
 TIMM = [
     "resnet10t", "resnetblur50", "ecaresnet50t", "seresnext26t_32x4d", "skresnet18", "resnest14d", "res2net50_14w_8s",
     "regnety_002", "mobilenetv2_050", "mobilenetv3_small_050", "efficientnet_lite0", "ghostnet_050", "repvgg_a0",
@@ -39,6 +41,11 @@ TIMM = [
 ]  # fmt: skip
 
 SIZES = (64, 96, 128, 224, 240, 256)
+DETECTORS = [
+    f"torchvision:{name}"
+    for name in torchvision.models.list_models(torchvision.models.detection)
+    if "rcnn" not in name  # of two stages, which are refused as they are loaded
+]
 CLIPS = ((3, 16, 112, 112), (3, 16, 224, 224))
 
 
@@ -85,7 +92,7 @@ PACKAGES: dict[str, Callable[[], tuple[nn.Module, tuple[int, ...], str]]] = {
 
 
 def names() -> list[str]:
-    """All of torchvision's networks for photos, clips and maps of classes, one or more of every family of timm, others.
+    """All networks of torchvision, of detectors those of one stage; one or more of every family of timm; others.
 
     Of the others, those whose packages are installed.
     """
@@ -93,14 +100,15 @@ def names() -> list[str]:
     parts = (models, models.segmentation, models.video)
     torchvisions = [f"torchvision:{name}" for part in parts for name in models.list_models(part)]
     others = [name for name in PACKAGES if importlib.util.find_spec(name.partition(":")[0].replace("-", "_"))]
-    return torchvisions + [f"timm:{name}" for name in TIMM] + others
+    return [*torchvisions, *DETECTORS, *(f"timm:{name}" for name in TIMM), *others]
 
 
 def parameters(name: str) -> int:
     """How many weights a network has; those of torchvision and timm are not made for it."""
     try:
-        if name in PACKAGES:
-            return sum(weight.numel() for weight in PACKAGES[name]()[0].parameters())
+        if name in PACKAGES or name in DETECTORS:
+            model = PACKAGES[name]()[0] if name in PACKAGES else made(name)
+            return sum(weight.numel() for weight in model.parameters())
         with torch.device("meta"):
             return sum(weight.numel() for weight in made(name).parameters())
     except Exception:  # some read numbers from their weights as they are made
@@ -115,6 +123,8 @@ def made(name: str) -> nn.Module:
         options["weights_backbone"] = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if name in DETECTORS:
+            return load_model(f"{name}@random").model
         if library == "torchvision":
             return torchvision.models.get_model(model, weights=None, **options)
         return timm.create_model(model, pretrained=False)
@@ -138,7 +148,7 @@ def network_of(name: str) -> tuple[nn.Module, Tensor, str]:
     if shape is None:
         raise RuntimeError("it runs on none of the shapes that were tried")
     _settle(model, torch.randn(4, *shape))
-    return model, torch.randn(2, *shape), ""
+    return model, torch.randn(2, *shape), "answers" if name in DETECTORS else ""
 
 
 def _runs(model: nn.Module, shape: tuple[int, ...]) -> bool:
