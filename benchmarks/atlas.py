@@ -70,7 +70,7 @@ def bare(batches: Iterable[Tensor], forward: Callable[[Tensor], Tensor], device:
 
 def build_of(net: DeconvNet, loaded: LoadedModel, photos: Any, layers: Sequence[str], **options: Any) -> Build:
     """An atlas that is to be scanned."""
-    return prepare(attached(net), photos, layers, 9, loaded, options)  # type: ignore[arg-type]
+    return prepare(net, photos, layers, 9, loaded, options)  # type: ignore[arg-type]
 
 
 def scan(build: Build) -> float:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from coverage_networks import names, network_of, parameters
+from coverage_networks import names, network_of, parameters, weights_of
 from coverage_page import page, verdict
 from paper_way_down import PaperWayDown
 from torch import Tensor, nn
@@ -71,7 +71,7 @@ class Looked:
         output = model(x)
         named = "out" if isinstance(output, dict) else len(output) - 1 if isinstance(output, tuple) else None
         self.output = named
-        self.net = DeconvNet(model, x, output=named)
+        self.net = DeconvNet(model, x, output=named, memory="16GB")  # on every machine
         outputs = self._outputs(x)
         self.classes = _chosen(outputs[head])
         self.units = {name: _strongest(outputs[name][0]) for name in self._layers(outputs)}
@@ -166,7 +166,7 @@ def error(ours: Tensor, truth: Tensor) -> float | None:
 def row_of(name: str) -> dict[str, Any]:
     """What became of a network."""
     model, x, head = network_of(name)
-    row: dict[str, Any] = {"name": name, "size": tuple(x.shape[1:]), "weights": parameters(name)}
+    row: dict[str, Any] = {"name": name, "size": tuple(x.shape[1:]), "weights": weights_of(model)}
     row |= {"versions": VERSIONS, "table": table_of_operations()}
     began = time.perf_counter()
     try:

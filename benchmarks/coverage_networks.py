@@ -40,7 +40,7 @@ TIMM = [
     "xcit_nano_12_p16_224",
 ]  # fmt: skip
 
-SIZES = (64, 96, 128, 224, 240, 256)
+SIZES = (64, 96, 128, 224, 240, 256, 320)
 DETECTORS = [
     f"torchvision:{name}"
     for name in torchvision.models.list_models(torchvision.models.detection)
@@ -104,15 +104,19 @@ def names() -> list[str]:
 
 
 def parameters(name: str) -> int:
-    """How many weights a network has; those of torchvision and timm are not made for it."""
+    """How many weights a network has; if it can be, without making them."""
+    if name in PACKAGES:
+        return weights_of(PACKAGES[name]()[0])
     try:
-        if name in PACKAGES or name in DETECTORS:
-            model = PACKAGES[name]()[0] if name in PACKAGES else made(name)
-            return sum(weight.numel() for weight in model.parameters())
         with torch.device("meta"):
-            return sum(weight.numel() for weight in made(name).parameters())
+            return weights_of(made(name))
     except Exception:  # some read numbers from their weights as they are made
-        return 10**9
+        return weights_of(made(name))
+
+
+def weights_of(model: nn.Module) -> int:
+    """How many weights a network has."""
+    return sum(weight.numel() for weight in model.parameters())
 
 
 def made(name: str) -> nn.Module:

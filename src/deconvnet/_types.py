@@ -110,3 +110,19 @@ class TopActivation:
     index: int
     position: tuple[int, ...]
     box: Box
+
+
+@dataclass(frozen=True)
+class Twins:
+    """How alike a unit's picture is to two that it should differ from: 1 if the same, about 0 if unrelated.
+
+    Attributes:
+        other_channel: the feature map whose unit was carried down from the same position; None in a layer of one map.
+        other_unit: cosine of the two pictures; None without another map, or if one of them is zero everywhere.
+        other_image: cosine with the picture of the unit itself under the switches of another image; None without
+            another image, or if one of them is zero everywhere.
+    """
+
+    other_channel: int | None
+    other_unit: float | None
+    other_image: float | None

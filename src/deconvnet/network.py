@@ -415,6 +415,17 @@ def attached(net: DeconvNet) -> Attachment:
     return instance("net", net, DeconvNet)._attached
 
 
+def repeatable(net: DeconvNet) -> DeconvNet:
+    """The same deconvnet, computed by algorithms alone that give the same bits every time.
+
+    Raises:
+        ArgumentError: it is not a `DeconvNet`.
+    """
+    engine, other = attached(net), copy(net)
+    other._attached = replace(engine, arithmetic=replace(engine.arithmetic, deterministic=True))
+    return other
+
+
 def with_model(net: DeconvNet, model: nn.Module) -> DeconvNet:
     """The same deconvnet on another model with the same modules, without capturing it anew.
 

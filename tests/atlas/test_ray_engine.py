@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from deconvnet import ArgumentError, DeconvNet, LoadedModel, NotFiniteError, Preprocess
+from deconvnet import ArgumentError, DeconvNet, LoadedModel, NotFiniteError, Preprocess, probes
 from deconvnet.atlas.build import build_atlas
 
 pytestmark = [
@@ -49,7 +49,7 @@ def photos(tmp_path_factory) -> Path:
 
 def built(loaded: LoadedModel, photos: object, out: Path, **options) -> Path:
     net = DeconvNet(loaded.model, loaded.example_input)
-    build_atlas(net, photos, out=out, k=3, loaded=loaded, batch=4, keep_signal=True, **options)
+    build_atlas(net, photos, out=out, k=3, loaded=loaded, batch=4, keep_signal=True, trust=probes.twins, **options)
     return out
 
 

@@ -1,5 +1,6 @@
 """Feature maps of an atlas on paper, by function and by command."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import typer
 from PIL import Image
 from support.atlases import DEAD, little_atlas
+from support.coloured_atlas import coloured_atlas
 from typer.testing import CliRunner
 
 from deconvnet import ArgumentError, DeconvNetError, LayerNotFoundError
@@ -76,8 +78,19 @@ def test_captions_say_number_strength_and_how_often(atlas):
     assert words[0] == f"{layer} of {atlas.manifest.model.spec}"
     assert words[-1] == "map 1: dead, active nowhere"
     stats = MapStats("relu2", 7, 14, 0.5, 12.345, 0.0421, 0.0, 1.0, 2.0, 3.0, False)
-    assert map_words(stats, has_positions=True) == "map 7: activation up to 12.3; active at 4.2 % of positions"
-    assert map_words(stats, has_positions=False).endswith("of photos")
+    assert map_words(stats, None, has_positions=True) == "map 7: activation up to 12.3; active at 4.2 % of positions"
+    assert map_words(stats, None, has_positions=False).endswith("of photos")
+
+
+def test_a_sheet_says_what_the_pictures_rest_on_where_it_was_measured(atlas, tmp_path):
+    made = Atlas.open(
+        coloured_atlas(tmp_path / "a", {"a": (3, (4, 4))}, list("abcde"), dead=((0, 1),), trust_samples=2)
+    )
+    words = captions(made.sheet("a"))
+    cosines = made.trust("a", 2).medians()
+    assert re.fullmatch(r"other unit 0\.\d\d, other photo -?0\.\d\d", cosines)
+    assert sum(cosines in text for text in words) == 1 and "cosine of these pictures" in " ".join(words)
+    assert not any("other unit" in text or "cosine" in text for text in captions(atlas.sheet("relu1")))
 
 
 def test_sheets_that_cannot_be_are_refused(atlas):

@@ -134,8 +134,8 @@ def test_an_overflow_on_the_way_down_is_refused():
 
 
 @pytest.mark.filterwarnings("ignore:.*activation 0:deconvnet.DeconvNetWarning")
-@pytest.mark.parametrize("several", [1, 12])
-def test_units_of_several_layers_are_what_project_gives_for_each_layer(several):
+@pytest.mark.parametrize(("several", "start"), [(1, "activation"), (12, "activation"), (1, "one"), (12, "one")])
+def test_units_of_several_layers_are_what_project_gives_for_each_layer(several, start):
     loaded = load_model("zfnet-mini")
     net = DeconvNet(loaded.model, loaded.example_input)
     x = loaded.preprocess.images(["sample:chelsea", "sample:rocket"])
@@ -144,12 +144,12 @@ def test_units_of_several_layers_are_what_project_gives_for_each_layer(several):
         for channel in range(several)
         for layer, position in (("relu3", (channel % 8, 5)), ("relu1", (60, channel)), ("relu6", ()))
     ]
-    groups = list(project_units(attached_to(net), x, listed, most=10**9))
+    groups = list(project_units(attached_to(net), x, listed, most=10**9, start=start))
     assert [listed[indices[0]].layer for indices, _ in groups] == ["relu3", "relu1", "relu6"]
     for indices, result in groups:
         layer, of_layer = listed[indices[0]].layer, [listed[i] for i in indices]
         assert list(result.units) == of_layer == [unit for unit in listed if unit.layer == layer]
-        alone = net.project(x, layer, units=of_layer, route="dense")
+        alone = net.project(x, layer, units=of_layer, route="dense", start=start)
         torch.testing.assert_close(result.activations, alone.activations)
         size = float(alone.full().abs().max())
         torch.testing.assert_close(result.full(), alone.full(), rtol=0, atol=1e-5 * size)

@@ -237,7 +237,14 @@ def _of_trust() -> dict[str, tuple[Callable[..., Any], Usual]]:
         **common, "measures": ("edges", ["noise", "other images"], ["switches"]), "draws": (1, 2), "liked": (None, x),
         "percentile": (None, lambda unit, value: 50.0), "progress": (None, print),
     }  # fmt: skip
-    return {"trust": (probes.trust, asked), "quick_trust": (probes.quick_trust, common)}
+    units = [Unit("3", 0, (1, 1), 0), Unit("1", 1, (0, 2), 1)]
+    pairs: Usual = {
+        "net": (net,), "x": (x,), "units": (units,), "others": ([1, 0], [None, 0]), "seed": (0, 7),
+        "memory": (None, "1GB"),
+    }  # fmt: skip
+    return {
+        "trust": (probes.trust, asked), "quick_trust": (probes.quick_trust, common), "twins": (probes.twins, pairs),
+    }  # fmt: skip
 
 
 def _of_results() -> dict[str, tuple[Callable[..., Any], Usual]]:
@@ -347,7 +354,8 @@ def _of_atlases() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "net": (net,), "photos": (runs.base() / "photos",), "layers": ("all", ["1"]), "k": (1, 2), "out": ("atlas",),
         "loaded": (loaded,), "resume": (False, True), "workers": (0,), "limit": (None, 3), "batch": (None, 2),
         "sample": (None,), "seed": (None,),
-        "memory": ("1GB",), "keep_signal": (True, False), "progress": (None, print),
+        "memory": ("1GB",), "keep_signal": (True, False), "progress": (None, print), "trust": (None, probes.twins),
+        "trust_samples": (None,),
     }  # fmt: skip
     parts = [this / "part0", this / "part1"]
     return {
@@ -356,6 +364,7 @@ def _of_atlases() -> dict[str, tuple[Callable[..., Any], Usual]]:
         "merge_shards": (deconvnet.merge_shards, {
             "net": (net,), "photos": (runs.base() / "photos",), "shards": (parts,), "out": ("merged",),
             "loaded": (loaded,), "workers": (0,), "resume": (False, True), "progress": (None, print),
+            "trust": (None, probes.twins),
         }),
         "Atlas.sheet": (atlas.sheet, {
             "layer": ("1",), "channels": (None, [0]), "arrange": ("grid", "rows"), "dpi": (50,), "columns": (None,),

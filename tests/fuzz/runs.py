@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 import deconvnet
-from deconvnet import Atlas, DeconvNet, LoadedModel, Preprocess
+from deconvnet import Atlas, DeconvNet, LoadedModel, Preprocess, probes
 from deconvnet.learn import AdaptiveDeconvNet, Learned, Prepare, learn_photos
 
 Progress = Callable[..., object] | None
@@ -59,21 +59,24 @@ def write_photos(folder: Path, seed: int) -> Path:
 def build_atlas(photos: Path, out: Path, *, resume: bool = False, progress: Progress = None) -> Atlas:
     net, loaded = network()
     return deconvnet.build_atlas(
-        net, photos, "all", 2, out=out, loaded=loaded, resume=resume, batch=2, keep_signal=True, progress=progress
-    )
+        net, photos, "all", 2, out=out, loaded=loaded, resume=resume, batch=2, keep_signal=True, trust=probes.twins,
+        progress=progress,
+    )  # fmt: skip
 
 
 def scan_part(photos: Path, out: Path, part: int, *, resume: bool = False, progress: Progress = None) -> None:
     net, loaded = network()
     deconvnet.scan_shard(
         net, photos, "all", 2, shard=(part, 2), out=out, loaded=loaded, resume=resume, batch=2, keep_signal=True,
-        progress=progress,
+        trust=probes.twins, progress=progress,
     )  # fmt: skip
 
 
 def merge(photos: Path, parts: list[Path], out: Path, *, resume: bool = False, progress: Progress = None) -> Atlas:
     net, loaded = network()
-    return deconvnet.merge_shards(net, photos, parts, out=out, loaded=loaded, resume=resume, progress=progress)
+    return deconvnet.merge_shards(
+        net, photos, parts, out=out, loaded=loaded, resume=resume, trust=probes.twins, progress=progress
+    )
 
 
 def learn(photos: Path, out: Path, *, resume: bool = False, progress: Progress = None) -> Learned:

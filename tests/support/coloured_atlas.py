@@ -7,7 +7,7 @@ from PIL import Image
 
 from deconvnet.atlas.manifest import AtlasLayer, Counts, Manifest, ModelSource, PhotoSource, write_manifest
 from deconvnet.atlas.store import KINDS, Kind, write_strip
-from deconvnet.atlas.tables import SkippedPhoto, write_skipped, write_stats, write_top
+from deconvnet.atlas.tables import SkippedPhoto, write_skipped, write_stats, write_top, write_trust
 
 SIDE = 64  # of the network's input
 
@@ -26,6 +26,7 @@ def coloured_atlas(
     k: int = 4,
     dead: tuple[tuple[int, int], ...] = (),
     seed: int = 0,
+    trust_samples: int = 0,
     manifest: dict[str, object] | None = None,
 ) -> Path:
     """Write an atlas.
@@ -37,6 +38,7 @@ def coloured_atlas(
         k: top activations of each map.
         dead: indices of layers and channels of dead maps.
         seed: of the activations.
+        trust_samples: of how many of them it says what their pictures rest on.
         manifest: what it says otherwise.
     """
     folder.mkdir(parents=True)
@@ -74,11 +76,23 @@ def coloured_atlas(
             strip = Image.fromarray(tiles.repeat(8, axis=0).repeat(8, axis=1))
             write_strip(folder, of_atlas[i], channel, kind, strip)
     write_skipped(folder, [SkippedPhoto(len(photos), "<b>broken</b>.jpg", "it is empty (0 bytes).")])
+    if trust_samples:
+        ranks = np.arange(min(trust_samples, count))
+        rows = [(i, channel, rank) for i, channel in alive for rank in ranks]
+        several = [of_atlas[i].channels > 1 for i, _, _ in rows]
+        write_trust(folder, of_atlas, k, {
+            "layer": [names[i] for i, _, _ in rows], "channel": [channel for _, channel, _ in rows],
+            "rank": [rank for _, _, rank in rows],
+            "other_channel": np.where(several, [int(channel == 0) for _, channel, _ in rows], -1),
+            "other_unit": np.where(several, random.uniform(0.5, 1, len(rows)), np.nan),
+            "other_photo": [photos[0]] * len(rows), "other_index": [0] * len(rows),
+            "other_image": random.uniform(-0.1, 0.4, len(rows)),
+        })  # fmt: skip
     rest = {
         "deconvnet": "0", "model": ModelSource("net <b>", {}, "sha256:0"), "rules": {}, "precision": "float32",
         "preprocess": {"size": (SIDE, SIDE)}, "batch": 1, "libraries": {},
         "photos": PhotoSource("set & more", len(photos) + 1, "sha256:1"), "counts": Counts(len(photos), 1),
-        **(manifest or {}),
+        "trust_samples": trust_samples, **(manifest or {}),
     }  # fmt: skip
     write_manifest(folder, Manifest(k=k, layers=of_atlas, **rest))
     return folder

@@ -383,6 +383,8 @@ def _of_trust(net: DeconvNet, x: torch.Tensor) -> dict[str, Call]:
         "probes.Null": Call(probes.Null, {"name": "noise", "draws": (0.5, 1.0)}),
         "probes.Null.side": Call(probes.Null("noise", (0.0, 1.0)).side, {"value": 0.5}),
         "probes.quick_trust": Call(probes.quick_trust, {"net": net, "x": x, "result": result}),
+        "probes.twins": Call(probes.twins, {"net": net, "x": x, "units": [result.units[0]], "others": [0]}),
+        "probes.Twins": Call(probes.Twins, {"other_channel": 1, "other_unit": 0.5, "other_image": None}),
         "probes.QuickTrust": Call(probes.QuickTrust, vars(quick)),
         "probes.QuickTrust.line": Call(quick.line),
         "probes.QuickTrust.facts": Call(quick.facts),
@@ -397,7 +399,7 @@ def _of_atlases(net: DeconvNet, loaded: LoadedModel, photo: np.ndarray, folder: 
     common = {**of_photos, "loaded": loaded}
     processes = {"workers": 0, "shard": 0}
     deconvnet.scan_shard(**common, shard=(0, 1), out=folder / "shard")
-    atlas = deconvnet.build_atlas(**common, out=folder / "atlas", keep_signal=True)
+    atlas = deconvnet.build_atlas(**common, out=folder / "atlas", keep_signal=True, trust=probes.twins)
     merged = {"net": net, "photos": [photo], "shards": [folder / "shard"], "loaded": loaded}
     return {
         "build_atlas": Call(deconvnet.build_atlas, common, {"out": lambda: next(out)}, processes),
@@ -407,6 +409,7 @@ def _of_atlases(net: DeconvNet, loaded: LoadedModel, photo: np.ndarray, folder: 
         "Atlas.open": Call(Atlas.open, {"folder": folder / "atlas"}),
         "Atlas.__getitem__": Call(atlas.__getitem__, {"index": 0}),
         "Atlas.to_frame": Call(atlas.to_frame),
+        "Atlas.trust": Call(atlas.trust, {"layer": "0", "channel": 0}),
         "Atlas.top": Call(atlas.top, {"layer": "0", "channel": 0}),
         "Atlas.stats": Call(atlas.stats, {"layer": "0"}),
         "Atlas.picture": Call(atlas.picture, {"layer": "0", "channel": 0}),

@@ -166,3 +166,19 @@ def test_a_site_is_written_without_torch(atlas, tmp_path):
 def test_photos_that_rank_anywhere_come_in_the_order_of_the_set(atlas):
     photos = {top.index: top.image for feature_map in atlas for top in feature_map.top}
     assert atlas.photos() == tuple(photos[index] for index in sorted(photos))
+
+
+def test_what_pictures_rest_on_is_said_where_it_was_measured(views, tmp_path):
+    assert views.layer("conv").trust == views.feature_map("conv", 0).trust == ()
+    made = coloured_atlas(tmp_path / "atlas", {"conv": (1, (4, 4)), "fc": (4, ())}, PHOTOS, trust_samples=2)
+    atlas = Atlas.open(made)
+    numbers, meaning = AtlasViews(atlas).feature_map("fc", 2).trust
+    assert numbers == f"What the pictures rest on: {atlas.trust('fc', 2).line()}." and "same picture" in meaning
+    cosines = [each.trust.other_unit.median for each in atlas["fc"]]
+    assert AtlasViews(atlas).layer_table("fc")["otherUnit"] == pytest.approx(cosines, abs=1e-4)
+    assert AtlasViews(atlas).layer_table("conv")["otherUnit"] == [None]
+    assert "otherUnit" not in views.layer_table("conv")
+    single = AtlasViews(atlas).layer("conv").trust[0]  # a single map has no other unit
+    assert single.startswith(
+        "What the pictures rest on: cosine with that of the same unit under the switches of another"
+    )

@@ -25,7 +25,7 @@ DEAD = (0, 4)
 @pytest.fixture(scope="module")
 def atlas(tmp_path_factory) -> Atlas:
     folder = tmp_path_factory.mktemp("pages") / "atlas"
-    return Atlas.open(coloured_atlas(folder, LAYERS, PHOTOS, dead=(DEAD,)))
+    return Atlas.open(coloured_atlas(folder, LAYERS, PHOTOS, dead=(DEAD,), trust_samples=3))
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,26 @@ def test_a_visitor_walks_from_the_network_to_a_layer_a_map_and_a_photo_and_back(
     page.go_back()
     page.go_back()
     assert page.locator("h1").inner_text() == "Layer conv1"
+
+
+def test_maps_and_layers_say_what_their_pictures_rest_on_and_what_that_means(visit, atlas):
+    for address, trust in (("maps/conv1/0", atlas.trust("conv1", 0)), ("layers/conv1", atlas.trust("conv1"))):
+        numbers, meaning = visit.open(f"/{address}.html").locator(".rests-on p").all_inner_texts()
+        assert numbers == f"What the pictures rest on: {trust.line()}."
+        assert f"{trust.other_unit.median:.2f} (median of {trust.other_unit.count}, " in numbers
+        assert meaning.startswith("1 is the same picture, about 0 an unrelated one.")
+    layer, channel = list(LAYERS)[DEAD[0]], DEAD[1]
+    assert visit.open(f"/maps/{layer}/{channel}.html").locator(".rests-on").count() == 0
+
+
+def test_maps_are_sorted_by_how_unlike_other_units_their_pictures_are_where_that_was_measured(visit, atlas):
+    page = visit.open("/layers/conv1.html")
+    page.locator("#sort").select_option(label="unlike other units")
+    medians = {each.channel: each.trust.other_unit.median for each in atlas["conv1"] if each.trust}
+    ordered = sorted(medians, key=lambda channel: medians[channel])
+    assert names(page) == [f"map {channel}" for channel in (*ordered, DEAD[1])]
+    words = page.locator("#grid small").all_inner_texts()
+    assert words == [*(f"other unit {medians[channel]:.2f}" for channel in ordered), "dead"]
 
 
 def test_every_tile_shows_its_own_picture_of_the_strip(visit, atlas):

@@ -21,10 +21,11 @@ from deconvnet.atlas.store import NAMES, atlas_folder, check_no_atlas, signals_f
 from deconvnet.atlas.tables import SkippedPhoto
 from deconvnet.atlas.top_memory import TopMemory
 from deconvnet.atlas.top_pictures import draw_top_units
+from deconvnet.atlas.top_trust import measure_top_units
 from deconvnet.atlas.unfinished import Unfinished
 from deconvnet.atlas.write import write_atlas
 from deconvnet.models.load import LoadedModel
-from deconvnet.network import DeconvNet, attached
+from deconvnet.network import DeconvNet
 from deconvnet.photos.batches import Job, Skipped, batches
 
 _SAVE_SECONDS = 5
@@ -72,15 +73,19 @@ def build_atlas(
             by default as many as `memory` allows, 8 at most on a CPU and 64 on an accelerator.
         memory: for a batch, such as "2GB" (the default).
         keep_signal: keep the signed signals as well, in half precision.
-        progress: called with a stage ("scan", "project", "write"), how much of how much is done, and in a scan how
-            many photos could not be read.
+        trust: `probes.twins`, to measure what pictures rest on: how alike they are to those of another unit at the same
+            position, and of the same unit under the switches of another photo. `Atlas.trust` has it.
+        trust_samples: top activations of each map that are measured, evenly spaced over their ranks; 3 by default.
+        progress: called with a stage ("scan", "project", "trust", "write"), how much of how much is done, and in a scan
+            how many photos could not be read.
 
     Returns:
         The finished atlas.
 
     Raises:
-        ArgumentError: wrong arguments; `out` holds an atlas or an unfinished one, without `resume` or of other
-            options, or files that are not of an atlas; or another run is at work in it.
+        ArgumentError: wrong arguments, or a `trust` that returns something else; `out` holds an atlas or an unfinished
+            one, without `resume` or of other options, or files that are not of an atlas; or another run is at work in
+            it.
         AtlasError: what an interrupted run left is damaged.
         PhotoError: no photos, or none that can be read; if only some cannot be, the atlas lists them. Or a photo that
             has changed when it is read again, for its pictures or to go on with an interrupted scan.
@@ -89,7 +94,7 @@ def build_atlas(
     """
     keywords("build_atlas", options, Options.__annotations__)
     folder, resume = atlas_folder(out), flag("resume", resume)
-    build = prepare(attached(net), photos, layers, k, loaded, options)
+    build = prepare(net, photos, layers, k, loaded, options)
     if resume and is_atlas(folder):
         return finished_atlas(build, folder, take_over=take_over)
     check_no_atlas(folder)
@@ -179,7 +184,8 @@ def finish_atlas(
     units, unfinished = scan.top_units(), Unfinished(held_folder.folder)
     with unfinished.tiles(held_folder) as tiles:
         draw_top_units(build, scan, units, memory, tiles)
-        write_atlas(build, held_folder, scan, units, skipped, tiles)
+        trust = measure_top_units(build, held_folder, scan, units) if build.trust_samples else None
+        write_atlas(build, held_folder, scan, units, skipped, tiles, trust)
     unfinished.remove(held_folder)
     return Atlas.open(held_folder.folder)
 

@@ -10,12 +10,12 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from deconvnet._checks import as_index, as_list, file_path, flag, keywords, short
+from deconvnet._checks import as_index, as_list, callback, file_path, flag, keywords, short
 from deconvnet._errors import ArgumentError
 from deconvnet._folders import differences, held
 from deconvnet.atlas.build import finish_atlas, finished_atlas, scan_photos
 from deconvnet.atlas.manifest import SHARD, Key, is_atlas
-from deconvnet.atlas.options import Build, Options, ReportProgress, prepare
+from deconvnet.atlas.options import Build, MeasureTwins, Options, ReportProgress, prepare
 from deconvnet.atlas.reader import Atlas
 from deconvnet.atlas.scan import Scan
 from deconvnet.atlas.store import NAMES, atlas_folder, check_no_atlas
@@ -23,7 +23,7 @@ from deconvnet.atlas.tables import SkippedPhoto
 from deconvnet.atlas.top_memory import TopMemory
 from deconvnet.atlas.unfinished import Unfinished
 from deconvnet.models.load import LoadedModel
-from deconvnet.network import DeconvNet, attached
+from deconvnet.network import DeconvNet
 
 _MOST_NAMED = 20  # of parts that are missing
 
@@ -62,7 +62,8 @@ def scan_shard(
         shard: (i, n), part i of n, counted from 0.
         out: a folder for this part alone.
         net, photos, layers, k, loaded, resume, take_over, workers, engine, ray_address, allow_outside, suffix, limit,
-            sample, seed, batch, memory, keep_signal, progress: as in `build_atlas`, the same for all parts.
+            sample, seed, batch, memory, keep_signal, trust, trust_samples, progress: as in `build_atlas`, the same for
+            all parts. What pictures rest on is measured when the parts are merged.
 
     Returns:
         How many photos are in it, and those that are not.
@@ -73,7 +74,7 @@ def scan_shard(
     keywords("scan_shard", options, Options.__annotations__)
     part, parts = checked_shard(shard)
     folder, resume = atlas_folder(out), flag("resume", resume)
-    build = prepare(attached(net), photos, layers, k, loaded, options)
+    build = prepare(net, photos, layers, k, loaded, options)
     check_no_atlas(folder)
     with held(folder, NAMES, take_over=take_over) as held_folder:
         Unfinished(folder).start(held_folder, replace(build.key(), shard=f"{part}/{parts}"), resume=resume)
@@ -94,6 +95,7 @@ def merge_shards(
     suffix: str | None = None,
     resume: bool = False,
     take_over: bool = False,
+    trust: MeasureTwins | None = None,
     progress: ReportProgress | None = None,
 ) -> Atlas:
     """The atlas of photos that `scan_shard` scanned in parts. It has the bytes of one that was scanned at once.
@@ -103,6 +105,7 @@ def merge_shards(
             network and photos as for the parts, because nothing that a folder says is ever loaded.
         shards: the folders of all parts, in any order; they stay as they are.
         out: folder of the atlas.
+        trust: as in `build_atlas`, if the parts were scanned with it; it is not used otherwise.
 
     Raises:
         ArgumentError: parts are missing, listed twice, unfinished, or of something else.
@@ -121,12 +124,14 @@ def merge_shards(
     keys = {shard: _key_of_shard(shard) for shard in folders}
     key = next(iter(keys.values()))
     pick = key.photos.pick
+    if callback("trust", trust) is None and key.trust_samples:
+        raise ArgumentError("the parts were scanned with trust=: give trust=probes.twins here as well.")
     options: Options = {
         "workers": workers, "limit": pick.limit, "sample": pick.sample, "seed": pick.seed if pick.sample else None,
         "batch": key.batch, "keep_signal": key.signals_kept, "progress": progress, "allow_outside": allow_outside,
-        "suffix": suffix,
+        "suffix": suffix, **({"trust": trust, "trust_samples": key.trust_samples} if key.trust_samples else {}),
     }  # fmt: skip
-    build = prepare(attached(net), photos, key.layers, key.k, loaded, options)
+    build = prepare(net, photos, key.layers, key.k, loaded, options)
     _check_parts(build, keys)
     if resume and is_atlas(folder):
         return finished_atlas(build, folder, take_over=take_over)

@@ -101,6 +101,7 @@ class Recipe:
         k: activations kept of each feature map.
         batch: photos in each forward pass.
         libraries: versions of the libraries that the numbers and bytes rest on.
+        trust_samples: activations of each feature map, at most, of which it was measured what their pictures rest on.
     """
 
     deconvnet: str
@@ -111,6 +112,7 @@ class Recipe:
     k: Annotated[int, Meta(ge=1, le=WIDEST)]
     batch: _Positive
     libraries: Mapping[str, str]
+    trust_samples: Annotated[int, Meta(ge=0, le=WIDEST)] = field(default=0, kw_only=True)
 
 
 @dataclass(frozen=True)

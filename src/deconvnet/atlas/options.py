@@ -4,7 +4,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
 
@@ -17,14 +17,26 @@ from deconvnet._arrays import tensor_content
 from deconvnet._checks import callback, flag, instance, is_one_of, short, whole_number
 from deconvnet._errors import ArgumentError
 from deconvnet._memory import check_fits, in_bytes
-from deconvnet._types import LayerInfo
+from deconvnet._types import LayerInfo, Twins, Unit
 from deconvnet._version import __version__
 from deconvnet._workers import MOST_WORKERS
-from deconvnet.atlas.manifest import AtlasLayer, Counts, Key, Manifest, ModelSource, PhotoSource, Plain, check_k, key_of
+from deconvnet.atlas.manifest import (
+    WIDEST,
+    AtlasLayer,
+    Counts,
+    Key,
+    Manifest,
+    ModelSource,
+    PhotoSource,
+    Plain,
+    check_k,
+    key_of,
+)
 from deconvnet.engine.activations import layer_names
 from deconvnet.engine.attachment import Attachment
 from deconvnet.engine.layers import layer_infos, rectifiers, value_of
 from deconvnet.models.load import LoadedModel
+from deconvnet.network import DeconvNet, attached, repeatable
 from deconvnet.photos.pick import Pick
 from deconvnet.photos.sets import PhotoSet, open_photos
 
@@ -33,11 +45,14 @@ MOST_ON_ACCELERATOR = 64  # fewer would leave it waiting for this process
 
 _MEMORY = "2GB"  # for a batch; not what is free, so that all machines choose the same
 _SMALLEST, _LARGEST = 32, 128  # pixels of a tile
+_TRUST_SAMPLES = 3
 _MOST_ACTORS = 10**4  # of Ray: of one core each gets a ten-thousandth at least
 
 Engine = Literal["local", "ray"]
 ReportProgress = Callable[[str, int, int, int], object]
 """The stage, how many are done, out of how many, and how many photos could not be read."""
+MeasureTwins = Callable[[DeconvNet, torch.Tensor, Sequence[Unit], Sequence[int | None]], Sequence[Twins]]
+"""`probes.twins`, which is handed in, because no experiment is imported here."""
 
 
 class Options(TypedDict, total=False):
@@ -54,6 +69,8 @@ class Options(TypedDict, total=False):
     batch: int | None
     memory: str | int | None
     keep_signal: bool
+    trust: MeasureTwins | None
+    trust_samples: int | None
     progress: ReportProgress | None
 
 
@@ -62,7 +79,7 @@ class Build:
     """What is built, with every option decided.
 
     Attributes:
-        attached: the network, and the way down.
+        net: the network, and the way down.
         loaded: its preprocessing, and where it comes from.
         photos: the set.
         photos_name: name of the set.
@@ -74,10 +91,12 @@ class Build:
         engine: what scans.
         ray_address: of a cluster.
         keep_signal: whether the signed signals are kept.
+        trust: measures what pictures rest on.
+        trust_samples: of how many of each feature map's top activations; 0 for none.
         report_progress: called with each step of the work.
     """
 
-    attached: Attachment
+    net: DeconvNet
     loaded: LoadedModel
     photos: PhotoSet
     photos_name: str
@@ -89,7 +108,14 @@ class Build:
     engine: Engine
     ray_address: str | None
     keep_signal: bool
+    trust: MeasureTwins | None
+    trust_samples: int
     report_progress: ReportProgress
+
+    @property
+    def attached(self) -> Attachment:
+        """What the network is attached by."""
+        return attached(self.net)
 
     @property
     def count(self) -> int:
@@ -133,11 +159,12 @@ class Build:
             batch=self.batch,
             counts=Counts(self.count - skipped, skipped),
             libraries=_libraries(),
+            trust_samples=self.trust_samples,
         )
 
 
 def prepare(
-    attached: Attachment, photos: Any, layers: Sequence[str] | str, k: int, loaded: LoadedModel, options: Options
+    net: DeconvNet, photos: Any, layers: Sequence[str] | str, k: int, loaded: LoadedModel, options: Options
 ) -> Build:
     """The arguments of `build_atlas`, checked.
 
@@ -145,11 +172,11 @@ def prepare(
         ArgumentError, PhotoError, LayerNotFoundError, UnsupportedOperationError: as `build_atlas`.
     """
     instance("loaded", loaded, LoadedModel).preprocess.check_images("an atlas")
-    attached = replace(attached, arithmetic=replace(attached.arithmetic, deterministic=True))
-    k, options = whole_number("k", k), checked_options(options)
-    infos = layer_infos(attached.own_graph(), attached.rules, attached.operations.rows)
-    scanned = scan_layers(attached, infos, layers)
-    check_k(k, _atlas_layers(attached, scanned))  # a layer without a way down is refused now, not after the scan
+    net = repeatable(net)
+    engine, k, options = attached(net), whole_number("k", k), checked_options(options)
+    infos = layer_infos(engine.own_graph(), engine.rules, engine.operations.rows)
+    scanned = scan_layers(engine, infos, layers)
+    check_k(k, _atlas_layers(engine, scanned))  # a layer without a way down is refused now, not after the scan
     source = open_photos(photos, allow_outside=options.get("allow_outside", False), suffix=options.get("suffix"))
     source.check_repeatable()
     pick = _pick(options).of_set(len(source))
@@ -161,11 +188,13 @@ def prepare(
     largest = max(info.channels * math.prod(info.size) for info in infos.values())
     check_fits("batch", min(batch, count), "photo", 2 * largest * 4, loaded.device)
     return Build(
-        attached, loaded, source, _name(photos), scanned, k, min(batch, count), pick,
+        net, loaded, source, _name(photos), scanned, k, min(batch, count), pick,
         workers=options.get("workers", 0),
         engine=options.get("engine", "local"),
         ray_address=options.get("ray_address"),
         keep_signal=options.get("keep_signal", False),
+        trust=options.get("trust"),
+        trust_samples=options.get("trust_samples") or 0,
         report_progress=options.get("progress") or _ignore,
     )  # fmt: skip
 
@@ -216,6 +245,7 @@ def checked_options(options: Options) -> Options:
     result["workers"] = whole_number("workers", options.get("workers", 0), least=0, most=most)
     result["keep_signal"] = flag("keep_signal", options.get("keep_signal", False))
     callback("progress", options.get("progress"))
+    result["trust_samples"] = _trust_samples(options)
     engine, address = options.get("engine", "local"), options.get("ray_address")
     of_ray = isinstance(address, str) and is_one_of(engine, ("ray",))
     if not is_one_of(engine, get_args(Engine)) or (address is not None and not of_ray):
@@ -223,6 +253,16 @@ def checked_options(options: Options) -> Options:
             f"engine is one of {get_args(Engine)}, and an address is Ray's; got {short(engine)}, {short(address)}."
         )
     return result
+
+
+def _trust_samples(options: Options) -> int:
+    """Of how many top activations of each map it is measured what their pictures rest on."""
+    trust, samples = callback("trust", options.get("trust")), options.get("trust_samples")
+    if trust is None and samples is not None:
+        raise ArgumentError("trust_samples is of what trust= measures: give trust=probes.twins as well.")
+    if trust is None:
+        return 0
+    return whole_number("trust_samples", _TRUST_SAMPLES if samples is None else samples, most=WIDEST)
 
 
 def _pick(options: Options) -> Pick:

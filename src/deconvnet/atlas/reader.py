@@ -1,6 +1,5 @@
 """`Atlas`: a built atlas, read back. No torch here."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -11,26 +10,35 @@ from typing import Any, Literal, Unpack, get_args, overload
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from deconvnet._checks import as_index, as_list, escaped, file_path, is_one_of, keywords, rows, short, text
 from deconvnet._errors import ArgumentError, LayerNotFoundError
 from deconvnet._frames import frame
 from deconvnet._types import Box, TopActivation
+from deconvnet.atlas.blocks import empty_block, gap, laid_out
 from deconvnet.atlas.manifest import AtlasLayer, Manifest, read_manifest
 from deconvnet.atlas.sheet import draw_sheet, map_words, sheet_title
 from deconvnet.atlas.store import Kind, Signals, read_signals, read_strip
-from deconvnet.atlas.tables import MapStats, SkippedPhoto, check_together, read_skipped, read_stats, read_top
+from deconvnet.atlas.tables import (
+    MapStats,
+    SkippedPhoto,
+    check_together,
+    read_skipped,
+    read_stats,
+    read_top,
+    read_trust,
+)
+from deconvnet.atlas.trust_summary import AtlasTrust, trust_of
 from deconvnet.pictures.arrange import arranged
 from deconvnet.pictures.figure import Figure
 from deconvnet.pictures.layout import Layout, LayoutOptions
 from deconvnet.pictures.sheets import Cell
 
-Table = Literal["top", "stats", "skipped"]
+Table = Literal["top", "stats", "skipped", "trust"]
 
 _CORNERS = {"top": "y0", "left": "x0", "bottom": "y1", "right": "x1"}
 _MOST_NAMED = 20  # layers, in a message
-_PALE, _FAINT = (236, 236, 236), (200, 200, 200)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,6 +59,7 @@ class Atlas:
     _map_indices: NDArray[np.int64]  # of each row's feature map, counted through all layers; they never fall
     _stats: pa.Table
     _skipped: tuple[SkippedPhoto, ...]
+    _trust: tuple[pa.Table, NDArray[np.int64]] | None = None  # and of each row the index of its map
 
     @classmethod
     def open(cls, folder: str | Path) -> "Atlas":
@@ -64,7 +73,9 @@ class Atlas:
         top, map_indices = read_top(folder, manifest.layers, manifest.k)
         stats = read_stats(folder, manifest.layers)
         check_together(folder, manifest, top, map_indices, stats)
-        return cls(folder, manifest, top, map_indices, stats, read_skipped(folder, manifest.counts.skipped))
+        skipped = read_skipped(folder, manifest.counts.skipped)
+        trust = read_trust(folder, manifest, map_indices) if manifest.trust_samples else None
+        return cls(folder, manifest, top, map_indices, stats, skipped, trust)
 
     def __len__(self) -> int:
         """How many feature maps it has."""
@@ -126,6 +137,18 @@ class Atlas:
         """
         return self._stats_of(self._index(layer, 0), self.layers[layer].channels)
 
+    def trust(self, layer: str, channel: int | None = None) -> AtlasTrust | None:
+        """What the pictures of a feature map rest on, or those of all maps of a layer.
+
+        None if it was not measured (`trust=probes.twins`), or the maps are dead.
+
+        Raises:
+            LayerNotFoundError, ArgumentError: an unknown layer or channel.
+        """
+        first = self._index(layer, 0 if channel is None else channel)
+        rows = self._trust_rows(first, 1 if channel is not None else self.layers[layer].channels)
+        return None if rows is None else trust_of(rows)
+
     def picture(self, layer: str, channel: int) -> Image.Image:
         """The signals of a feature map's strongest activations as a block, beside their patches as another.
 
@@ -136,7 +159,7 @@ class Atlas:
             AtlasError: a picture is missing or damaged.
         """
         signals, patches = self.blocks(layer, channel)
-        picture = Image.new("RGB", (2 * signals.width + 4 * _gap(self.layers[layer].tile), signals.height), "white")
+        picture = Image.new("RGB", (2 * signals.width + 4 * gap(self.layers[layer].tile), signals.height), "white")
         picture.paste(signals, (0, 0))
         picture.paste(patches, (picture.width - patches.width, 0))
         return picture
@@ -150,7 +173,7 @@ class Atlas:
         index = self._index(layer, channel)
         channel = index - self._index(layer, 0)
         if self._stats["dead"][index].as_py():
-            return (_empty(self.manifest.k, self.layers[layer].tile, across),) * 2
+            return (empty_block(self.manifest.k, self.layers[layer].tile, across),) * 2
         first, last = self._rows(index)
         kinds: tuple[Kind, Kind] = ("signal", "patch")
         signals, patches = (self._block(layer, channel, kind, last - first, across) for kind in kinds)
@@ -160,7 +183,7 @@ class Atlas:
         info = self.layers[layer]
         strip = read_strip(self.folder, info, channel, kind, count)
         tiles = [strip.crop((i * info.tile, 0, (i + 1) * info.tile, info.tile)) for i in range(count)]
-        return _laid_out(tiles, self.manifest.k, info.tile, across)
+        return laid_out(tiles, self.manifest.k, info.tile, across)
 
     def sheet(
         self,
@@ -172,8 +195,9 @@ class Atlas:
     ) -> Figure:
         """Feature maps of a layer on pages of A4: each one's strongest activations beside their patches.
 
-        Above its index, its strongest activation, and how often it is active, that is, above zero. Dead maps, which
-        never are, are crossed out. A sheet that fits one page is only as high as what is on it.
+        Below them stand its index, its strongest activation, how often it is active, that is, above zero, and what its
+        pictures rest on, if that was measured. Dead maps, which are never active, are crossed out. A sheet that fits
+        one page is only as high as what is on it.
 
         Args:
             layer: of the maps.
@@ -201,7 +225,7 @@ class Atlas:
         cells = []
         for channel in indices:
             blocks = self._blocks(layer, channel, across)
-            words = map_words(stats[channel], has_positions=bool(self.layers[layer].size))
+            words = map_words(stats[channel], self.trust(layer, channel), has_positions=bool(self.layers[layer].size))
             cells.append(Cell(blocks, words))
         _, columns = arranged(cells, indices, arrange, chosen)
         return draw_sheet(cells, self.manifest, self.layers[layer], chosen, columns=columns)
@@ -255,20 +279,31 @@ class Atlas:
             table: "top", a row for each top activation: layer, channel, rank, activation, image (the photo's name),
                 index (of the photo), y, x (position, missing without spatial axes), and y0, x0, y1, x1: what the
                 pictures show, in pixels of the photo. "stats", a row for each feature map, with the columns of
-                `MapStats`. "skipped", the photos that could not be read: index, image, reason.
+                `MapStats`. "skipped", the photos that could not be read: index, image, reason. "trust", a row for each
+                top activation of which it was measured what its picture rests on: layer, channel, rank, other_channel
+                (whose unit was put at its position), other_unit (the cosine of the two pictures), other_photo and
+                other_index (whose switches it got), other_image (the cosine); missing where there is nothing.
             layer: rows of this layer alone.
 
         Raises:
-            LayerNotFoundError, ArgumentError: an unknown layer or table; a layer for "skipped".
+            LayerNotFoundError, ArgumentError: an unknown layer or table; a layer for "skipped"; "trust" of an atlas in
+                which it was not measured.
         """
         if not is_one_of(table, get_args(Table)) or (table == "skipped" and layer is not None):
-            raise ArgumentError(f"table is 'top', 'stats', or 'skipped' without layer=; got {short(table)}.")
+            raise ArgumentError(f"table is 'top', 'stats', 'trust', or 'skipped' without layer=; got {short(table)}.")
         if table == "skipped":
             names = [each.name for each in fields(SkippedPhoto)]
             return frame({name: [getattr(photo, name) for photo in self._skipped] for name in names})
         first, count = (0, len(self)) if layer is None else (self._index(layer, 0), self.layers[layer].channels)
         if table == "stats":
             return frame(self._stats.slice(first, count).to_pydict())
+        if table == "trust":
+            rows = self._trust_rows(first, count)
+            if rows is None:
+                raise ArgumentError(
+                    "this atlas does not say what its pictures rest on. Build it with trust=probes.twins (--trust)."
+                )
+            return frame(rows.to_pydict())
         start, end = np.searchsorted(self._map_indices, [first, first + count])
         columns = self._top.slice(start, end - start).to_pydict()
         return frame({_CORNERS.get(name, name): values for name, values in columns.items()})
@@ -283,6 +318,14 @@ class Atlas:
 
     def _stats_of(self, index: int, count: int) -> tuple[MapStats, ...]:
         return tuple(MapStats(**row) for row in self._stats.slice(index, count).to_pylist())
+
+    def _trust_rows(self, index: int, count: int) -> pa.Table | None:
+        """Of so many feature maps from one on, what was measured of their pictures; None if nothing was."""
+        if self._trust is None:
+            return None
+        rows, indices = self._trust
+        first, last = np.searchsorted(indices, [index, index + count])
+        return rows.slice(first, last - first)
 
     def _index(self, layer: str, channel: int) -> int:
         """Index of a feature map, counted through all layers."""
@@ -327,6 +370,11 @@ class AtlasMap:
         (stats,) = self.atlas._stats_of(self.atlas._index(self.layer, self.channel), 1)
         return stats
 
+    @property
+    def trust(self) -> AtlasTrust | None:
+        """What its pictures rest on, as `Atlas.trust` gives it."""
+        return self.atlas.trust(self.layer, self.channel)
+
     def picture(self) -> Image.Image:
         """Its strongest activations beside their patches, as `Atlas.picture` draws them."""
         return self.atlas.picture(self.layer, self.channel)
@@ -352,29 +400,3 @@ def _listed(names: Sequence[str]) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(map(repr, names[:_MOST_NAMED])) + more
-
-
-def _gap(tile: int) -> int:
-    return max(1, tile // 24)
-
-
-def _laid_out(tiles: list[Image.Image], k: int, tile: int, across: int | None) -> Image.Image:
-    """Tiles in a block that has room for k, white where there are fewer; `across` in a row, None for a square."""
-    step = tile + _gap(tile)
-    across = across or math.isqrt(k - 1) + 1
-    down = -(-k // across)
-    block = Image.new("RGB", (across * step - _gap(tile), down * step - _gap(tile)), "white")
-    for i, image in enumerate(tiles):
-        block.paste(image, (i % across * step, i // across * step))
-    return block
-
-
-def _empty(k: int, tile: int, across: int | None) -> Image.Image:
-    """A block for a map that has nothing to show: pale and crossed out."""
-    block = _laid_out([], k, tile, across)
-    draw = ImageDraw.Draw(block)
-    right, bottom = block.width - 1, block.height - 1
-    draw.rectangle((0, 0, right, bottom), _PALE, _FAINT, _gap(tile))
-    draw.line((0, 0, right, bottom), _FAINT, _gap(tile))
-    draw.line((0, bottom, right, 0), _FAINT, _gap(tile))
-    return block

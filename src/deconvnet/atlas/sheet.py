@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from deconvnet.atlas.manifest import AtlasLayer, Manifest
 from deconvnet.atlas.tables import MapStats
+from deconvnet.atlas.trust_summary import MEDIANS_MEAN, AtlasTrust
 from deconvnet.pictures.figure import Figure
 from deconvnet.pictures.layout import Layout
 from deconvnet.pictures.numbers import percent, significant
@@ -34,13 +35,14 @@ def draw_sheet(
     return pages(cells, layout, columns=columns or _COLUMNS, around=around, page=page)
 
 
-def map_words(of_map: MapStats, *, has_positions: bool) -> str:
-    """A feature map's number, its strongest activation, and how often it is active."""
+def map_words(of_map: MapStats, trust: AtlasTrust | None, *, has_positions: bool) -> str:
+    """A feature map's index, its strongest activation, how often it is active, and what its pictures rest on."""
     if of_map.dead:
         return f"map {of_map.channel}: dead, active nowhere"
     where = "positions" if has_positions else "photos"
     active = f"active at {percent(of_map.active)} of {where}"
-    return f"map {of_map.channel}: activation up to {significant(of_map.max)}; {active}"
+    cosines = "" if trust is None else trust.medians()
+    return f"map {of_map.channel}: activation up to {significant(of_map.max)}; {active}{cosines and '; '}{cosines}"
 
 
 def sheet_title(layer: str, manifest: Manifest) -> str:
@@ -49,7 +51,8 @@ def sheet_title(layer: str, manifest: Manifest) -> str:
 
 
 def _legend(manifest: Manifest) -> str:
-    return (
+    legend = (
         f"Left: the {manifest.k} strongest activations of each map over {manifest.counts.photos} photos "
         f"({manifest.photos.name}), carried down; zero is grey. Right: their patches."
     )
+    return f"{legend} {MEDIANS_MEAN}" if manifest.trust_samples else legend

@@ -25,7 +25,15 @@ Kind = Literal["signal", "patch"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 KEY = "key.json"  # in the folder of unfinished files: what is being built
-NAMES = (MANIFEST, "top.parquet", "stats.parquet", "skipped.parquet", "pictures", "signals")  # of all that is written
+NAMES = (
+    MANIFEST,
+    "top.parquet",
+    "stats.parquet",
+    "skipped.parquet",
+    "trust.parquet",
+    "pictures",
+    "signals",
+)  # of all that is written
 
 _WEBP = {"quality": 85, "method": 4}
 _LONGEST = 120  # letters of a layer's name in the name of a file

@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,11 +18,12 @@ from deconvnet._errors import ArgumentError
 from deconvnet._files import is_file, write_whole
 from deconvnet.atlas.manifest import AtlasLayer, Manifest, damaged_atlas, missing
 
-_AXES = ("y", "x")
+_NULLABLE = ("y", "x", "other_channel", "other_unit", "other_photo", "other_index", "other_image")
+_MOST_COSINE = 1 + 1e-6  # rounded
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:
-    return pa.schema([pa.field(name, kind, nullable=name in _AXES) for name, kind in columns.items()])
+    return pa.schema([pa.field(name, kind, nullable=name in _NULLABLE) for name, kind in columns.items()])
 
 
 _SCHEMAS = {
@@ -35,6 +37,10 @@ _SCHEMAS = {
         active=pa.float64(), q10=pa.float32(), q50=pa.float32(), q90=pa.float32(), q99=pa.float32(), dead=pa.bool_(),
     ),
     "skipped": _schema(index=pa.int64(), image=pa.string(), reason=pa.string()),
+    "trust": _schema(
+        layer=pa.string(), channel=pa.int32(), rank=pa.int32(), other_channel=pa.int32(), other_unit=pa.float32(),
+        other_photo=pa.string(), other_index=pa.int64(), other_image=pa.float32(),
+    ),
 }  # fmt: skip
 
 # All that the bytes depend on besides the rows and pyarrow's version. Checksums tell bits that flipped.
@@ -123,6 +129,22 @@ def write_skipped(folder: Path, rows: Sequence[SkippedPhoto]) -> None:
     _write(folder, "skipped", columns, lambda table: None)
 
 
+def write_trust(folder: Path, layers: Sequence[AtlasLayer], k: int, columns: Mapping[str, ArrayLike]) -> None:
+    """Write `trust.parquet`: what the pictures of some top activations rest on.
+
+    Args:
+        folder, layers, k: as in `write_top`.
+        columns: layer, channel, rank, other_channel, other_unit, other_photo, other_index, other_image, all of one
+            length, sorted by layer, channel and rank. Where it was not measured cosines are NaN, the photo is None, and
+            other whole numbers are negative.
+
+    Raises:
+        ArgumentError: other columns, rows out of order, or values that are not cosines.
+        DeconvNetError: the disk refused.
+    """
+    _write(folder, "trust", columns, lambda table: _check_trust(table, layers, k))
+
+
 def read_top(folder: Path, layers: Sequence[AtlasLayer], k: int) -> tuple[pa.Table, NDArray[np.int64]]:
     """The table, and for each of its rows the index of its feature map, counted through all layers.
 
@@ -156,6 +178,34 @@ def read_skipped(folder: Path, count: int) -> tuple[SkippedPhoto, ...]:
     """
     table = _read(folder, "skipped", range(count, count + 1), lambda table: None)
     return tuple(SkippedPhoto(**row) for row in table.to_pylist())
+
+
+def read_trust(folder: Path, manifest: Manifest, map_indices: NDArray[np.int64]) -> tuple[pa.Table, NDArray[np.int64]]:
+    """The table, and for each of its rows the index of its feature map, counted through all layers.
+
+    Args:
+        folder: of the atlas.
+        manifest: of the atlas.
+        map_indices: from `read_top`.
+
+    Raises:
+        AtlasError: the file is missing or damaged.
+    """
+    layers, samples = manifest.layers, manifest.trust_samples
+    maps, ranks = np.unique(map_indices, return_counts=True)
+    counts = np.minimum(ranks, samples)
+    expected = np.repeat(maps, counts)
+
+    def check(table: pa.Table) -> None:
+        _check_trust(table, layers, manifest.k)
+        in_order = np.array_equal(_map_indices(table, layers), expected)
+        _require(in_order, f"its rows are not {samples} of each map, or all that it has")
+        _require(_all(table["rank"].to_numpy() < np.repeat(ranks, counts)), "a rank is not one of its map's")
+        index = table["other_index"].drop_null().to_numpy()
+        _require(_all((index >= 0) & (index < manifest.photos.count)), "a photo is not one of the set's")
+
+    table = _read(folder, "trust", range(len(expected), len(expected) + 1), check)
+    return table, expected
 
 
 def check_together(
@@ -211,7 +261,19 @@ def _array(field: pa.Field, column: ArrayLike) -> pa.Array:
     values = np.asarray(column)
     if not values.size:
         return pa.array([], field.type)
-    return pa.array(values, mask=values < 0 if field.name in _AXES else None).cast(field.type)
+    return pa.array(values, mask=_missing(values) if field.name in _NULLABLE else None).cast(field.type)
+
+
+def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where a column that may lack values lacks one: NaN, a whole number below zero, or None."""
+    missing: NDArray[np.bool_]
+    if values.dtype.kind == "f":
+        missing = np.isnan(values)
+    elif values.dtype.kind in "iu":
+        missing = values < 0
+    else:
+        missing = np.array([value is None for value in values.tolist()])
+    return missing
 
 
 def _read(folder: Path, name: str, rows: range, check: Callable[[pa.Table], None]) -> pa.Table:
@@ -278,10 +340,31 @@ def _check_stats(table: pa.Table, layers: Sequence[AtlasLayer]) -> None:
     _require(complete, f"it does not have one row for each of the {maps} feature maps, in order")
 
 
+def _check_trust(table: pa.Table, layers: Sequence[AtlasLayer], k: int) -> None:
+    """Raise unless rows are in order, and each holds cosines with what there is beside it."""
+    indices, rank = _map_indices(table, layers), table["rank"].to_numpy()
+    _check_finite(table)
+    same = np.diff(indices) == 0
+    in_order = (np.diff(indices) > 0) | (same & (np.diff(rank) > 0))
+    _require(_all(in_order), "rows are not sorted by layer, channel and rank")
+    _require(_all((rank >= 0) & (rank < k)), f"ranks are not from 0 to {k - 1}")
+    for name, beside in (("other_unit", "other_channel"), ("other_image", "other_index")):
+        cosines = table[name].drop_null().to_numpy()
+        _require(_all(np.abs(cosines) <= _MOST_COSINE), f"{name} is not a cosine")
+        of_nothing = table[name].is_valid().to_numpy() & table[beside].is_null().to_numpy()
+        _require(not of_nothing.any(), f"{name} is of nothing: {beside} is missing")
+    channels = np.array([layer.channels for layer in layers for _ in range(layer.channels)])[indices]
+    other = table["other_channel"].fill_null(-1).to_numpy()
+    own = other == table["channel"].to_numpy()
+    _require(_all((other < channels) & ~own), "other_channel is not another one of the layer")
+    _require(table["other_photo"].is_null().equals(table["other_index"].is_null()), "a photo lacks its name or index")
+
+
 def _check_finite(table: pa.Table) -> None:
     for field in table.schema:
         if pa.types.is_floating(field.type):
-            _require(bool(np.isfinite(table[field.name].to_numpy()).all()), f"{field.name} holds NaN or infinity")
+            finite = np.isfinite(table[field.name].drop_null().to_numpy()).all()
+            _require(bool(finite), f"{field.name} holds NaN or infinity")
 
 
 def _all(condition: NDArray[np.bool_]) -> bool:

@@ -3,9 +3,10 @@
 DIR/.deconvnet-unfinished/key.json           what is being built; --resume with another key is refused
 DIR/.deconvnet-unfinished/scan.safetensors   the scan as far as it has come, written anew now and then
 DIR/.deconvnet-unfinished/tiles.sqlite       the top units' pictures, a transaction for each batch of photos
+DIR/.deconvnet-unfinished/trust.safetensors  what some of these pictures rest on, as far as it was measured
 
-Only these files are ever removed, the key last; the folder goes with them unless something else lies in it. Scan and
-pictures carry a hash of the key, so that those of another run are known, and of their content.
+Only these files are ever removed, the key last; the folder goes with them unless something else lies in it. All but the
+key carry a hash of it, so that those of another run are known, and of their content.
 """
 
 import json
@@ -15,12 +16,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 import torch
 from jaxtyping import Int64
+from numpy.typing import NDArray
 
 from deconvnet._arrays import read_arrays, write_arrays
 from deconvnet._errors import AtlasError, DeconvNetError
@@ -33,7 +35,7 @@ from deconvnet.atlas.store import KEY, remove_interrupted
 from deconvnet.atlas.tables import SkippedPhoto
 from deconvnet.photos.digests import DIGESTS, STAMP, Digests
 
-_SCAN, _TILES = "scan.safetensors", "tiles.sqlite"
+_SCAN, _TILES, _TRUST = "scan.safetensors", "tiles.sqlite", "trust.safetensors"
 _SQLITE = tuple(f"{_TILES}-{ending}" for ending in ("journal", "wal", "shm"))  # what SQLite puts beside it
 _REMEDY = "Remove it and continue (--resume, resume=True): what it held is made again."
 _NEW = "Give a new folder."
@@ -47,7 +49,25 @@ _TABLES = (
     '"left" INTEGER, bottom INTEGER, "right" INTEGER, signal BLOB, patch BLOB, window BLOB, digest TEXT, '
     "PRIMARY KEY (layer, channel, rank));"
 )
+TrustColumns = dict[str, NDArray[Any]]
+"""Of each unit that is looked at what `trust.parquet` says, by column: below zero or NaN where it was not measured."""
+_NOT_MEASURED: TrustColumns = {
+    "other_channel": np.array(-1, np.int32), "other_unit": np.array(np.nan, np.float32),
+    "other_index": np.array(-1, np.int64), "other_image": np.array(np.nan, np.float32),
+}  # fmt: skip
 _COLUMNS = 'layer, channel, rank, top, "left", bottom, "right", signal, patch, window, digest'
+
+
+class _TrustState(msgspec.Struct):
+    """What saved measurements say of themselves.
+
+    Attributes:
+        run: hash of the key of their run.
+        done: batches of photos that are in them.
+    """
+
+    run: str
+    done: Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
 class _State(msgspec.Struct):
@@ -181,6 +201,45 @@ class Unfinished:
             raise damaged(path, fault, _REMEDY, AtlasError) from fault
         return scan, state.done, list(state.skipped)
 
+    def save_trust(self, held: Held, columns: TrustColumns, done: int) -> None:
+        """Save what was measured of the top units' pictures.
+
+        Args:
+            held: the folder of the atlas.
+            columns: as far as they are filled.
+            done: batches of photos that are in them.
+
+        Raises:
+            ArgumentError, DeconvNetError: as `Held.check`, or the disk refused.
+        """
+        held.check()
+        write_arrays(self.folder / _TRUST, json.dumps({"run": self._run(), "done": done}), columns)
+
+    def load_trust(self, units: int, batches: int) -> tuple[TrustColumns, int]:
+        """What was measured of the top units' pictures, and how many batches of photos are in it.
+
+        Args:
+            units: how many are looked at.
+            batches: how many their photos make.
+
+        Raises:
+            AtlasError: the file is damaged.
+        """
+        empty, path = {name: np.full(units, value) for name, value in _NOT_MEASURED.items()}, self.folder / _TRUST
+        if not is_file(path):
+            return empty, 0
+        try:
+            text, columns = read_arrays(path)
+            state = decode_json(text, _TrustState)
+            if state.run != self._run():
+                raise ValueError("it belongs to another run")
+            shapes, expected = ({name: (a.dtype, a.shape) for name, a in each.items()} for each in (columns, empty))
+            if shapes != expected or state.done > batches:
+                raise ValueError(f"it does not hold {units} units of {batches} batches")
+        except (OSError, ValueError, KeyError, TypeError) as fault:
+            raise damaged(path, fault, _REMEDY, AtlasError) from fault
+        return columns, state.done
+
     @contextmanager
     def tiles(self, held: Held) -> Iterator["Tiles"]:
         """The pictures so far.
@@ -215,7 +274,7 @@ class Unfinished:
         Raises:
             DeconvNetError: the disk refused.
         """
-        held.remove_unfinished((*_SQLITE, _TILES, _SCAN, KEY))
+        held.remove_unfinished((*_SQLITE, _TILES, _TRUST, _SCAN, KEY))
 
     def _run(self) -> str:
         """Tells this run from others."""

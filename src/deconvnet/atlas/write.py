@@ -19,7 +19,7 @@ from deconvnet.atlas.manifest import AtlasLayer, write_manifest
 from deconvnet.atlas.options import Build
 from deconvnet.atlas.scan import Scan, TopUnit
 from deconvnet.atlas.store import KINDS, Signals, strip_path, write_signals, write_strip
-from deconvnet.atlas.tables import SkippedPhoto, write_skipped, write_stats, write_top
+from deconvnet.atlas.tables import SkippedPhoto, write_skipped, write_stats, write_top, write_trust
 from deconvnet.atlas.unfinished import Tile, Tiles
 
 _STRIPS = 64  # feature maps whose pictures are in memory at once
@@ -33,6 +33,7 @@ def write_atlas(
     units: Sequence[TopUnit],
     skipped: Sequence[SkippedPhoto],
     tiles: Tiles,
+    trust: Mapping[str, Any] | None,
 ) -> None:
     """Write strips, signals, tables, and last the manifest.
 
@@ -43,6 +44,7 @@ def write_atlas(
         units: its top units.
         skipped: photos that could not be read.
         tiles: the pictures of all top units.
+        trust: the columns of `trust.parquet`, if it was measured what pictures rest on.
 
     Raises:
         AtlasError: `tiles` is damaged.
@@ -66,6 +68,8 @@ def write_atlas(
     write_top(folder, manifest.layers, build.k, {name: [row[i] for row in rows] for i, name in enumerate(_COLUMNS)})
     write_stats(folder, manifest.layers, _statistics(scan))
     write_skipped(folder, skipped)
+    if trust is not None:
+        write_trust(folder, manifest.layers, build.k, trust)
     build.report_progress("write", len(manifest.layers), len(manifest.layers), 0)
     sync_together(folder, _strips(folder, manifest.layers, ranks))
     held.check()

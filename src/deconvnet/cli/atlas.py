@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from deconvnet.atlas.reader import Atlas
     from deconvnet.atlas.tables import SkippedPhoto
 
-_STAGES = {"scan": "photos scanned", "project": "batches of top activations projected", "write": "layers written"}
+_STAGES = {
+    "scan": "photos scanned",
+    "project": "batches of top activations projected",
+    "trust": "batches of photos whose pictures are compared",
+    "write": "layers written",
+}
 
 Out = Annotated[  # a text, because an empty one would be the current folder as a path
     str,
@@ -78,6 +83,17 @@ Batch = Annotated[
         min=1,
     ),
 ]
+Trust = Annotated[
+    int | None,
+    typer.Option(
+        "--trust",
+        metavar="N",
+        help="Measure what pictures rest on, of N top activations of each feature map: how alike they are to those of "
+        "another unit at the same position, and of the same unit under the switches of another photo.",
+        show_default="not measured",
+        min=1,
+    ),
+]
 KeepSignal = Annotated[bool, typer.Option("--keep-signal", help="Also keep the signed signals.")]
 
 
@@ -98,6 +114,7 @@ def atlas(
     seed: Seed = None,
     batch: Batch = None,
     keep_signal: KeepSignal = False,
+    trust: Trust = None,
     quiet: o.Quiet = False,
     as_json: o.Json = False,
     *,
@@ -121,8 +138,8 @@ def atlas(
         with progress(quiet=quiet, lines=True) as report_progress, prints_on_stderr():
             options: Options = {
                 "workers": workers, "engine": engine, "ray_address": ray_address, "limit": limit, "sample": sample,
-                "seed": seed, "batch": batch, "memory": flags.memory, "keep_signal": keep_signal, **reading.options,
-                "progress": partial(_report_stage, report_progress),
+                "seed": seed, "batch": batch, "memory": flags.memory, "keep_signal": keep_signal, **_of_trust(trust),
+                **reading.options, "progress": partial(_report_stage, report_progress),
             }  # fmt: skip
             if part is None:
                 built = build_atlas(
@@ -159,6 +176,7 @@ def atlas_merge(
     """
     from deconvnet.atlas.jobs import merge_shards
     from deconvnet.atlas.manifest import is_atlas
+    from deconvnet.probes.twin_cosines import twins
 
     with resumable():
         network = open_network(flags)
@@ -166,9 +184,18 @@ def atlas_merge(
         with progress(quiet=quiet, lines=True) as report_progress, prints_on_stderr():
             merged = merge_shards(
                 network.net, photos, shards, out=output, loaded=network.loaded, workers=workers, resume=resume,
-                take_over=take_over, progress=partial(_report_stage, report_progress), **reading.options,
+                take_over=take_over, trust=twins, progress=partial(_report_stage, report_progress), **reading.options,
             )  # fmt: skip
     _print(_atlas_result(merged, photos, was_finished), network, as_json=as_json, strict=reading.strict)
+
+
+def _of_trust(samples: int | None) -> "Options":
+    """What measures pictures, which no atlas imports, and of how many."""
+    if samples is None:
+        return {}
+    from deconvnet.probes.twin_cosines import twins
+
+    return {"trust": twins, "trust_samples": samples}
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -183,15 +210,20 @@ def _shard(text: str) -> tuple[int, int]:
 def _atlas_result(atlas: "Atlas", photos: str, was_finished: bool) -> Result:
     from deconvnet.results.facts import SAME_FOR_ALL
 
+    trust = {name: atlas.trust(name) for name in atlas.layers}
     layers: list[dict[str, Any]] = [
-        {"layer": name, "maps": info.channels, "dead": sum(stats.dead for stats in atlas.stats(name))}
+        {
+            "layer": name, "maps": info.channels, "dead": sum(stats.dead for stats in atlas.stats(name)),
+            "trust": (of_layer := trust[name]) and of_layer.facts(),
+        }
         for name, info in atlas.layers.items()
-    ]
+    ]  # fmt: skip
     used, dead = atlas.manifest.counts.photos, sum(layer["dead"] for layer in layers)
     maps, of = counted(len(atlas), "feature map"), counted(len(layers), "layer")
     lines = [f"{maps} in {of}, {counted(used, 'photo')} -> {atlas.folder}", *([ALREADY_FINISHED] * was_finished)]
     if dead:
         lines.append(f"  {counted(dead, 'map')} {'does' if dead == 1 else 'do'} not respond to any of the photos")
+    lines += [f"  {name}: {of_layer.line()}" for name, of_layer in trust.items() if of_layer is not None]
     failed = _failures(photos, atlas.skipped())
     if failed:
         lines.append(f"  {counted(len(failed), 'photo')} could not be used: skipped.parquet says why")

@@ -96,6 +96,7 @@ deconvnet diagnose --photos holiday --model torchvision:squeezenet1_1 --field fe
 deconvnet atlas holiday -o atlas
 deconvnet atlas photos.txt -o atlas --layer features.7 --layer features.12 --model torchvision:squeezenet1_1 --workers 4
 deconvnet atlas "shards-{0000..0012}.tar" -o part-3 --shard 3/64 --resume
+deconvnet atlas holiday -o atlas --layer relu2 --layer relu5 --trust 3
 deconvnet atlas holiday -o atlas --engine ray --workers 2
 """,
     "atlas-merge": """\

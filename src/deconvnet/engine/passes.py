@@ -147,10 +147,10 @@ def by_units(
         yield Pass(trace, seeds_of(batch, trace, rows, indices), indices, len(units))
 
 
-def pass_of_units(trace: Trace, way: Way, units: Sequence[Unit]) -> Pass:
-    """Single units of a layer, each from its activation, in a forward pass over all their images."""
+def pass_of_units(trace: Trace, way: Way, units: Sequence[Unit], start: Start) -> Pass:
+    """Single units of a layer, each from its activation or from one, in a forward pass over all their images."""
     rows = np.array([unit.image for unit in units])
-    seeds = listed_seeds(units, trace.values[way.start.name], rows, "activation")
+    seeds = listed_seeds(units, trace.values[way.start.name], rows, start)
     return Pass(trace, seeds, np.arange(len(units)), len(units))
 
 

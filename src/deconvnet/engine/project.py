@@ -25,7 +25,7 @@ from deconvnet.engine.carry import WatchSignals, boxes_of, carry_seeds
 from deconvnet.engine.costs import Costs
 from deconvnet.engine.layers import names_of
 from deconvnet.engine.passes import Pass, by_units, pass_of_units
-from deconvnet.engine.seeds import Seeds, checked_units
+from deconvnet.engine.seeds import Seeds, Start, checked_units
 from deconvnet.results.facts import Facts
 from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.windows.cost import RouteName
@@ -40,9 +40,10 @@ def project_units(
     units: Sequence[Unit],
     *,
     most: int,
+    start: Start = "activation",
     memory: str | int | None = None,
 ) -> Iterator[tuple[list[int], Reconstruction]]:
-    """Single units of several layers, each carried down alone from its activation, a group of units after the other.
+    """Single units of several layers, each carried down alone, a group of units after the other.
 
     One forward pass over the images serves all; or, where that is less work, the units of each layer have one of
     their own on no more than they see.
@@ -52,6 +53,7 @@ def project_units(
         x: images, as the model takes them; all of them run at once.
         units: of any layers, maps, positions and images.
         most: bytes that the pictures of a group may take; one unit is always a group.
+        start: each unit starts from its "activation" or from "one".
         memory: budget for what is worked on at a time.
 
     Yields:
@@ -79,7 +81,7 @@ def project_units(
     if sum(len(listed[layer]) * of.work_up[1] for layer, of in costs.items()) < image:
         for layer, group in groups:
             with attached.computing():
-                passes = by_units(costs[layer], attached.model, x, listed[layer][group], "activation", budget, "auto")
+                passes = by_units(costs[layer], attached.model, x, listed[layer][group], start, budget, "auto")
                 result = collected(costs[layer], passes, budget)
             yield indices[layer][group], result
         return
@@ -90,7 +92,7 @@ def project_units(
         trace = finite_forward(graph, attached.model, images, starts, attached.rules, chosen)
     for layer, group in groups:
         with attached.computing():
-            pass_ = pass_of_units(trace, costs[layer].way, listed[layer][group])
+            pass_ = pass_of_units(trace, costs[layer].way, listed[layer][group], start)
             result = collected(costs[layer], [pass_], budget)
         yield indices[layer][group], result
 

@@ -22,6 +22,7 @@ _HOMES: dict[str, str] = {
     "Responses": "invariance_curves",
     "Transforms": "transforms",
     "Trust": "trust_result",
+    "Twins": "twin_cosines",
     "correspondence": "covered_parts",
     "diagnose": "first_layer",
     "effective_fields": "effective_field",
@@ -29,6 +30,7 @@ _HOMES: dict[str, str] = {
     "occlude": "covered_positions",
     "quick_trust": "quick",
     "trust": "trusting",
+    "twins": "twin_cosines",
 }
 
 __all__ = sorted(_HOMES)

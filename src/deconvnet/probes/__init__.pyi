@@ -21,5 +21,7 @@ from deconvnet.probes.spectrum import Aliasing as Aliasing
 from deconvnet.probes.transforms import Transforms as Transforms
 from deconvnet.probes.trust_result import Trust as Trust
 from deconvnet.probes.trusting import trust as trust
+from deconvnet.probes.twin_cosines import Twins as Twins
+from deconvnet.probes.twin_cosines import twins as twins
 
 __all__: list[str]

@@ -119,6 +119,7 @@ class LayerPage:
         layer: its name.
         words: as in `LayerCard`.
         notes: what a reader of the pictures should know.
+        trust: what the pictures of its maps rest on, in numbers, and what these mean; empty if it was not measured.
         field, input_frame: as in `LayerCard` and `NetworkPage`.
         before, after: the layers beside it.
         first: its first map.
@@ -129,6 +130,7 @@ class LayerPage:
     layer: str
     words: str
     notes: tuple[str, ...]
+    trust: tuple[str, ...]
     field: Frame
     input_frame: Frame
     before: Link | None
@@ -172,6 +174,7 @@ class MapPage:
         spread: of the photos' strongest activations.
         ends: the ends of its axis, in words.
         notes: what a reader of the pictures should know.
+        trust: as in `LayerPage`, of its pictures.
         input_frame: of the network's input.
         before, after: the maps beside it.
         alike: maps of the layer that the same photos activate most, each with a tile and how many photos they share.
@@ -188,6 +191,7 @@ class MapPage:
     spread: Spread
     ends: tuple[str, str]
     notes: tuple[str, ...]
+    trust: tuple[str, ...]
     input_frame: Frame
     before: Link | None
     after: Link | None

@@ -14,6 +14,7 @@ from deconvnet.atlas.manifest import AtlasLayer
 from deconvnet.atlas.reader import Atlas
 from deconvnet.atlas.store import Kind, safe_name
 from deconvnet.atlas.tables import MapStats
+from deconvnet.atlas.trust_summary import MEANING, AtlasTrust
 from deconvnet.pictures.numbers import percent, significant
 from deconvnet.results.facts import SAME_FOR_ALL
 from deconvnet.viewer.addresses import (
@@ -91,6 +92,7 @@ class AtlasViews:
             layer=name,
             words=layer_words(layer, self._input_size) + (f"; {dead} dead" if dead else ""),
             notes=(SAME_FOR_ALL,) if layer.image_free else (),
+            trust=_trust_words(self.atlas.trust(name)),
             field=field_frame(layer, self._input_size),
             input_frame=input_frame(self._input_size),
             before=None if before is None else Link(before, layer_address(before)),
@@ -105,12 +107,16 @@ class AtlasViews:
             LayerNotFoundError: an unknown layer.
         """
         stats = self.atlas.stats(name)
-        return {
+        table = {
             "layers": [_as_row(self.atlas.layers[name])],
             "max": [_shortened(each.max) for each in stats],
             "active": [_shortened(each.active) for each in stats],
             "dead": [each.channel for each in stats if each.dead],
         }
+        if self.atlas.trust(name) is None:
+            return table
+        medians = (trust and trust.other_unit for trust in (each.trust for each in self.atlas[name]))
+        return {**table, "otherUnit": [each and _shortened(each.median) for each in medians]}
 
     def feature_map(self, layer: str, channel: int) -> MapPage:
         """A feature map's page.
@@ -133,6 +139,7 @@ class AtlasViews:
             spread=of_map,
             ends=(significant(of_map.low), significant(of_map.high)),
             notes=(SAME_FOR_ALL,) if info.image_free else (),
+            trust=_trust_words(self.atlas.trust(layer, channel)),
             input_frame=input_frame(self._input_size),
             before=None if before is None else _map_link(info, before),
             after=None if after is None else _map_link(info, after),
@@ -290,6 +297,11 @@ def _facts(layer: AtlasLayer, stats: MapStats) -> tuple[tuple[str, str], ...]:
         "strongest 1 % of photos": f"above {significant(stats.q99)}",
     }
     return tuple(named.items())
+
+
+def _trust_words(trust: AtlasTrust | None) -> tuple[str, ...]:
+    """What pictures rest on, in numbers, and what these mean; nothing if it was not measured."""
+    return () if trust is None else (f"What the pictures rest on: {trust.line()}.", MEANING)
 
 
 def _tile(layer: AtlasLayer, channel: int, kind: Kind, rank: int, more: str = "") -> TileView:

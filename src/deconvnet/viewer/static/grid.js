@@ -8,13 +8,17 @@ const KINDS = { signal: ["signal"], patch: ["patch"], both: ["signal", "patch"] 
 
 // What a grid is of: its items, which pictures are usual, what each is called, and ways to sort: the name of each, what
 // comes first, and words under each picture.
-const ofLayer = ({ layers: [layer], max, active, dead }) => {
+const ofLayer = ({ layers: [layer], max, active, dead, otherUnit }) => {
   const items = Array.from({ length: layer[3] }, (_, channel) => (
-    { layer, channel, rank: 0, dead: false, max: max[channel], active: active[channel] }));
+    { layer, channel, rank: 0, dead: false, max: max[channel], active: active[channel], otherUnit: otherUnit?.[channel] ?? null }));
   for (const channel of dead) items[channel].dead = true;
   return { items, usual: "signal", name: ({ channel }) => `${layer[2]} ${channel}`, sorts: {
     max: { label: "activation", compare: (a, b) => b.max - a.max, words: (item) => number(item.max) },
     active: { label: "activity", compare: (a, b) => b.active - a.active, words: (item) => percent(item.active) },
+    ...(otherUnit && { unlike: {
+      label: "unlike other units", compare: (a, b) => (a.otherUnit ?? 2) - (b.otherUnit ?? 2),  // a cosine is 1 at most
+      words: (item) => (item.otherUnit === null ? "" : `other unit ${item.otherUnit.toFixed(2)}`),
+    } }),
     index: { label: "index", compare: (a, b) => a.channel - b.channel, words: () => "" },
   } };
 };
