@@ -7,8 +7,8 @@
 Needs PyTorch, torchvision and the package, and uses Captum where it is installed. Weights are random (batch norm with
 statistics that fit), photos scikit-image's. Every figure is taken side by side in one process, after the results were
 compared, with a clock that waits for the device. The rows of accuracy come first, with PyTorch's flags for TF32
-untouched; all others run with TF32 off. A row that fails, or takes too long, is named on stderr and loses no other; the
-exit code is then 1.
+untouched; all others run with TF32 off. A row or a column that fails, or a row that takes too long, is named on stderr
+and loses no other; the exit code is then 1.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from accelerator_plan import LIMIT, plan
-from apart import Row, rows_apart
+from apart import Row, in_words, rows_apart
 
 TOTAL_SECONDS = 235.0
 PAGE, MARKS = Path(__file__).with_name("README.md"), ("<!-- accelerator.py -->", "<!-- end of accelerator.py -->")
@@ -116,6 +116,9 @@ def report(rows: Iterable[Row], log: Path | None) -> list[Row]:
             continue
         print("\n".join(lines_of(row, printed)), flush=True)
         printed = table_of(row)
+        if left_out := list(left_out_of(row)):
+            failed.append(row)
+            print("\n".join(left_out), file=sys.stderr, flush=True)
     return failed
 
 
@@ -124,10 +127,15 @@ def table_of(row: Row) -> str:
     return str(row["row"]).partition(" | ")[0]
 
 
+def left_out_of(row: Row) -> Iterator[str]:
+    """The columns that could not be measured, and why."""
+    yield from (f"{row['row']}, {column}: {reason}" for column, reason in row.get("left out", {}).items())
+
+
 def lines_of(row: Row, before: str) -> Iterator[str]:
     """A row in Markdown, under the head of its table if the row before it was of another one."""
     if table_of(row) == "machine":
-        yield from (f"- {what}: {value}" for what, value in row.items() if what not in ("row", "took s"))
+        yield from (f"- {what}: {value}" for what, value in row.items() if what not in ("row", "took s", "left out"))
         return
     title, columns = TABLES[table_of(row)]
     if before != table_of(row):
@@ -143,6 +151,7 @@ def fill(log: Path, page: Path) -> None:
         lines += lines_of(rows[name], before)
         before = table_of(rows[name])
     lines += ["", *(f"- failed: {name}: {row['failed']}" for name, row in rows.items() if "failed" in row)]
+    lines += [f"- failed: {words}" for row in rows.values() for words in left_out_of(row)]
     head, rest = page.read_text(encoding="utf-8").split(MARKS[0])
     text = "\n".join([head + MARKS[0], "", *lines]).rstrip()
     page.write_text(f"{text}\n\n{MARKS[1]}{rest.split(MARKS[1])[1]}", encoding="utf-8")
@@ -165,6 +174,8 @@ def measure(device: str, folder: Path, quick: bool, names: list[str]) -> None:
 
     warnings.simplefilter("ignore")
     planned, setting = plan(quick=quick), accelerator_rows.Setting(device, folder, quick)
+    if (index := torch.device(device).index) is not None:
+        torch.accelerator.set_device_index(index)  # which the clocks wait for
     for name in names:
         if planned[name].table not in ("machine", "accuracy"):
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
@@ -172,9 +183,9 @@ def measure(device: str, folder: Path, quick: bool, names: list[str]) -> None:
         try:
             row = getattr(accelerator_rows, planned[name].function)(setting, *planned[name].arguments)
         except Exception as fault:
-            row = {"failed": f"{type(fault).__name__}: {fault}".splitlines()[0], "traceback": traceback.format_exc()}
-            if not _usable(device):
-                row["fatal"] = True
+            row = {"failed": in_words(fault), "traceback": traceback.format_exc()}
+        if ("failed" in row or "left out" in row) and not _usable(device):
+            row["fatal"] = True
         print(json.dumps({"row": name, "took s": round(time.monotonic() - began, 2), **row}), flush=True)
         if "fatal" in row:
             return

@@ -14,14 +14,17 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from accelerator_plan import FEW, SCANS
+from apart import in_words
 from atlas import bare, build_of, read_ahead, scan, whole_atlas
 from measure import (
     PREPROCESS,
     accelerator,
+    copies_to_cpu,
     crop_files,
     crops,
     difference,
     differences,
+    how_windows_move,
     machine,
     median,
     network,
@@ -31,7 +34,6 @@ from measure import (
 )
 from peers import TenLines, as_graph, captum_class, captum_units, class_lines, ten_lines, up_to
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from deconvnet import DeconvNet, DeconvNetWarning, LoadedModel, Reconstruction, costs, open_photos
 from deconvnet.learn import AdaptiveDeconvNet, LocalContrastNorm, Solution, fit, sparse_code
@@ -75,10 +77,19 @@ def machine_row(setting: Setting) -> Row:
     return {
         "machine": machine(),
         "device": accelerator(setting.device),
+        "windows": how_windows_move(setting.device),
         "CPU cores": os.cpu_count(),
         "TF32 while accuracy is measured": tf32(),
         "TF32 elsewhere": "off",
     }
+
+
+def measured(row: Row, column: str, measure: Callable[[], float]) -> None:
+    """Fill a column, or say under "left out" why not, so that nothing else of the row is lost."""
+    try:
+        row[column] = measure()
+    except Exception as fault:
+        row.setdefault("left out", {})[column] = in_words(fault)
 
 
 @cache
@@ -173,16 +184,20 @@ def classes(setting: Setting, name: str, aim: float) -> Row:
     row["ours ms"], row["ten lines ms"] = setting.time(ours, 20), setting.time(lines, 20)
     row["ratio"] = row["ours ms"] / row["ten lines ms"]
     if x.is_cuda:
-        row["ours, graphs ms"] = as_graphs(setting, name, lambda net: net.explain(x, target))
-        replay, of_graph = as_graph(lines)
-        replay()
-        _check_same(of_graph, picture)
-        row["ten lines, graph ms"] = setting.time(replay, 20)
+        measured(row, "ours, graphs ms", lambda: as_graphs(setting, name, lambda net: net.explain(x, target)))
+        measured(row, "ten lines, graph ms", lambda: _lines_as_graph(setting, lines, picture))
     captum = captum_class(net.model, x, target)
     if captum is not None:
-        row["Captum ms"] = setting.time(captum)
         row["Captum's picture"] = "the same" if difference(captum(), picture) < SAME else "another"
+        measured(row, "Captum ms", lambda: setting.time(captum))
     return row
+
+
+def _lines_as_graph(setting: Setting, lines: Callable[[], Tensor], picture: Tensor) -> float:
+    replay, of_graph = as_graph(lines)
+    replay()
+    _check_same(of_graph, picture)
+    return setting.time(replay, 20)
 
 
 def _check_same_class(net: DeconvNet, x: Tensor, target: int) -> None:
@@ -212,32 +227,43 @@ def units(setting: Setting, name: str, layer: str, count: int, aim: float) -> Ro
     net, x = _net(setting, name), _photo(setting)
     count = setting.few(count, 6)
     runs = {route: partial(net.project, x, layer, channel=f"top:{count}", route=route) for route in ROUTES}
-    ours = runs["auto"]()
-    lines = ten_lines(net.model, layer, x, ours.units)
+    listed = runs["dense"]().units
+    lines = ten_lines(net.model, layer, x, listed)
     truth = lines()
-    other = [_check_same(run().full(), truth) for run in runs.values()]
     row: Row = {
         "network": name,
         "layer": layer,
         "units": count,
         "aim": aim,
         "forward ms": setting.time(lambda: net.activations(x, layer)),
-        **{f"{route} ms": setting.time(run) for route, run in runs.items()},
         "ten lines ms": setting.time(lines),
         "ten lines": f"{lines.way}, {lines.chunk}",
         "in windows": _in_windows(net, layer),
-        "other switch": max(other),
+        "other switch": 0,
     }
+    for route, run in runs.items():
+        measured(row, f"{route} ms", partial(_route, setting, row, run, truth))
     if x.is_cuda:
         asked = {"channel": f"top:{count}"}
-        row["auto, graphs ms"] = as_graphs(setting, name, lambda net: net.project(x, layer, **asked))
-    captum = captum_units(net.model, layer, x, ours.units[:4])
+        measured(row, "auto, graphs ms", lambda: as_graphs(setting, name, lambda net: net.project(x, layer, **asked)))
+    captum = captum_units(net.model, layer, x, listed[:4])
     if captum is not None:
-        row["Captum ms"] = setting.time(captum) * count / len(ours.units[:4])
-        row["Captum ratio"] = row["Captum ms"] / row["auto ms"]
-    row["ratio"] = row["ten lines ms"] / row["auto ms"]
-    row["auto beside best"] = row["auto ms"] / min(row[f"{route} ms"] for route in ROUTES)
-    return row
+        measured(row, "Captum ms", lambda: setting.time(captum) * count / len(listed[:4]))
+    return row | _ratios(row)
+
+
+def _route(setting: Setting, row: Row, run: Callable[[], Reconstruction], truth: Tensor) -> float:
+    row["other switch"] = max(row["other switch"], _check_same(run().full(), truth))
+    return setting.time(run)
+
+
+def _ratios(row: Row) -> Row:
+    """How the times of a row are to each other, as far as these were measured."""
+    if "auto ms" not in row:
+        return {}
+    best = min(row[f"{route} ms"] for route in ROUTES if f"{route} ms" in row)
+    captum = {"Captum ratio": row["Captum ms"] / row["auto ms"]} if "Captum ms" in row else {}
+    return {"ratio": row["ten lines ms"] / row["auto ms"], "auto beside best": row["auto ms"] / best, **captum}
 
 
 def _in_windows(net: DeconvNet, layer: str) -> str:
@@ -257,7 +283,7 @@ def coding(setting: Setting) -> Row:
     truth = _objective(_coded(setting, images.double(), filters.double()), images, filters).sum()
     iterations = setting.few(ITERATIONS, 4)
     copies, fewer = (
-        _copies_to_cpu(partial(_coded, setting, images, filters, number)) for number in (iterations, iterations // 2)
+        copies_to_cpu(partial(_coded, setting, images, filters, number)) for number in (iterations, iterations // 2)
     )
     arrays = (solution.codes, images, filters)
     return {
@@ -300,7 +326,7 @@ def learning(setting: Setting, boundary: Boundary) -> Row:
     batches = [torch.randn(few, 1, side, side, generator=random).to(setting.device) for _ in range(2 * count)]
     net = AdaptiveDeconvNet.of([setting.few(32, 3)], kernel=7, pool=None, boundary=boundary).to(setting.device)
     run = partial(fit, net, max_iter=setting.few(30, 3))
-    copies, fewer = (_copies_to_cpu(partial(run, batches[:number])) for number in (2 * count, count))
+    copies, fewer = (copies_to_cpu(partial(run, batches[:number])) for number in (2 * count, count))
     return {
         "boundary": boundary,
         "images": few,
@@ -308,28 +334,6 @@ def learning(setting: Setting, boundary: Boundary) -> Row:
         "batch once, ms": setting.time(batches[0].clone),
         "copies to the CPU in an update": (copies - fewer) / count,
     }
-
-
-class _CopiesToCpu(TorchDispatchMode):
-    """Counts what the CPU waits for: single values that it reads, and tensors that are copied to it."""
-
-    count = 0
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = function(*args, **(kwargs or {}))
-        name = function.overloadpacket.__name__
-        if name == "_local_scalar_dense":
-            self.count += 1
-        elif isinstance(result, Tensor) and name in ("_to_copy", "copy_"):
-            sources = [tensor for tensor in args if isinstance(tensor, Tensor)]
-            self.count += result.device.type == "cpu" != sources[-1].device.type
-        return result
-
-
-def _copies_to_cpu(run: Callable[[], Any]) -> int:
-    with _CopiesToCpu() as counter:
-        run()
-    return counter.count
 
 
 # The atlas

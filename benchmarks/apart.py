@@ -91,6 +91,11 @@ def _end(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
+def in_words(fault: Exception) -> str:
+    """A fault's kind and the first line of what it says."""
+    return f"{type(fault).__name__}: {fault}".splitlines()[0]
+
+
 def _last_line(words: IO[str]) -> str:
     words.seek(0)
     lines = [line.strip() for line in words if line.strip()]

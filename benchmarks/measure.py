@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from PIL import Image
 from safetensors.torch import load_file
 from skimage import data
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from deconvnet import Preprocess
+from deconvnet.windows.kernels import method_on
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 from googlenet import googlenet
@@ -167,16 +170,47 @@ def accelerator(device: str) -> str:
         driver = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=True).stdout.split()[0]
     except (OSError, subprocess.SubprocessError, IndexError):
         driver = "unknown"
+    free, memory = (amount / 1e9 for amount in torch.cuda.mem_get_info(device))
     return (
-        f"{torch.cuda.get_device_name(device)}; CUDA {torch.version.cuda or torch.version.hip}, driver {driver}, "
-        f"cuDNN {torch.backends.cudnn.version()}"
+        f"{torch.cuda.get_device_name(device)}, {free:.0f} of {memory:.0f} GB free; CUDA "
+        f"{torch.version.cuda or torch.version.hip}, driver {driver}, cuDNN {torch.backends.cudnn.version()}"
     )
+
+
+def how_windows_move(device: str) -> str:
+    """By which kernels, and why not by our own: without a C compiler all is slower, and the results are the same."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        method = method_on(torch.device(device))
+    return ": ".join([method, *(str(warning.message) for warning in told)])
 
 
 def tf32() -> str:
     """Whether products of float32 may be rounded to TF32, in PyTorch's words: "none" leaves it off."""
     convolutions, products = torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision
     return f"convolutions {convolutions}, matrix products {products}"
+
+
+class _CopiesToCpu(TorchDispatchMode):
+    """Counts what the CPU waits for: single values that it reads, and tensors that are copied to it."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        name = function.overloadpacket.__name__
+        if name == "_local_scalar_dense":
+            self.count += 1
+        elif isinstance(result, Tensor) and name in ("_to_copy", "copy_"):
+            sources = [tensor for tensor in args if isinstance(tensor, Tensor)]
+            self.count += result.device.type == "cpu" != sources[-1].device.type
+        return result
+
+
+def copies_to_cpu(run: Callable[[], Any]) -> int:
+    with _CopiesToCpu() as counter:
+        run()
+    return counter.count
 
 
 def table(header: list[str], rows: Iterator[list[str]]) -> None:

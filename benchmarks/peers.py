@@ -194,15 +194,14 @@ def class_lines(model: nn.Module, x: Tensor, target: int) -> Callable[[], Tensor
 
 def as_graph(run: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
     """A run captured as one CUDA graph: what replays it, and the tensor that it then fills."""
-    side = torch.cuda.Stream()
+    side, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
     side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):  # as PyTorch asks: warmed up on a stream that is not the current one
-        for _ in range(3):
+    with torch.cuda.stream(side):  # also put back by this where the capture fails
+        for _ in range(3):  # as PyTorch asks: warmed up on a stream that is not the current one
             run()
+        with torch.cuda.graph(graph, stream=side):
+            picture = run()
     torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        picture = run()
     return graph.replay, picture
 
 

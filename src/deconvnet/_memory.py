@@ -27,9 +27,11 @@ def in_bytes(size: str | int, what: str = "memory") -> int:
 
 
 def free_bytes(device: torch.device) -> int:
-    """The default budget: a quarter of the free memory of the device."""
+    """The default budget: a quarter of the free memory of the device, and of what PyTorch keeps there without need."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] // 4
+        stats = torch.cuda.memory_stats_as_nested_dict(device)
+        held, used = (stats[name]["all"]["current"] if stats else 0 for name in ("reserved_bytes", "allocated_bytes"))
+        return int(torch.cuda.mem_get_info(device)[0] + held - used) // 4
     return int(psutil.virtual_memory().available) // 4
 
 

@@ -1,13 +1,24 @@
-"""One small atlas for the tests that look at it, and copies for those that spoil it."""
+"""A network that atlases are made of; one small atlas to look at, and copies of it to spoil."""
 
 import shutil
 from pathlib import Path
 
 import pytest
-from support.atlases import little_atlas
+from support.atlases import little_atlas, small_network
 
+from deconvnet import DeconvNet, LoadedModel
 from deconvnet.atlas.manifest import Manifest
 from deconvnet.atlas.reader import Atlas
+
+
+@pytest.fixture(scope="module")
+def loaded() -> LoadedModel:
+    return small_network()
+
+
+@pytest.fixture(scope="module")
+def net(loaded) -> DeconvNet:
+    return DeconvNet(loaded.model, loaded.example_input)
 
 
 @pytest.fixture(scope="session")

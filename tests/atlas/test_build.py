@@ -22,7 +22,7 @@ from support.atlases import small_network
 from torch import nn
 
 import deconvnet
-from deconvnet import ArgumentError, DeconvNet, DeconvNetError, LoadedModel, MemoryBudgetError, PhotoError
+from deconvnet import ArgumentError, DeconvNet, DeconvNetError, MemoryBudgetError, PhotoError
 from deconvnet._folders import UNFINISHED
 from deconvnet.atlas import build, jobs, top_pictures, unfinished, write
 from deconvnet.atlas import options as options_of
@@ -37,16 +37,6 @@ from deconvnet.network import attached
 from deconvnet.photos.photo import load_photo
 from deconvnet.photos.pick import Pick
 from deconvnet.photos.sets import PhotoSet, open_photos
-
-
-@pytest.fixture(scope="module")
-def loaded() -> LoadedModel:
-    return small_network()
-
-
-@pytest.fixture(scope="module")
-def net(loaded) -> DeconvNet:
-    return DeconvNet(loaded.model, loaded.example_input)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from support.atlases import files, small_network
+from support.atlases import files
 from torch import nn
 
 from deconvnet import ArgumentError, AtlasError, DeconvNet, DeconvNetError, LoadedModel, PhotoError, Preprocess, probes
@@ -24,16 +24,6 @@ from deconvnet.atlas.trust_summary import AtlasTrust, Cosines
 from deconvnet.photos.photo import load_photo
 
 TRUST = {"trust": probes.twins, "trust_samples": 2}
-
-
-@pytest.fixture(scope="module")
-def loaded() -> LoadedModel:
-    return small_network()
-
-
-@pytest.fixture(scope="module")
-def net(loaded) -> DeconvNet:
-    return DeconvNet(loaded.model, loaded.example_input)
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.atlases import files, small_network
+from support.atlases import files
 
-from deconvnet import ArgumentError, AtlasError, DeconvNet, DeconvNetError, LoadedModel
+from deconvnet import ArgumentError, AtlasError, DeconvNetError
 from deconvnet._arrays import read_arrays, write_arrays
 from deconvnet._folders import UNFINISHED, held
 from deconvnet._types import Box
@@ -24,16 +24,6 @@ from deconvnet.atlas.store import NAMES, strip_path
 from deconvnet.atlas.unfinished import Tile, Unfinished
 
 PHOTOS = [f"sample:{name}" for name in ("chelsea", "astronaut", "coffee", "rocket")]
-
-
-@pytest.fixture(scope="module")
-def loaded() -> LoadedModel:
-    return small_network()
-
-
-@pytest.fixture(scope="module")
-def net(loaded) -> DeconvNet:
-    return DeconvNet(loaded.model, loaded.example_input)
 
 
 @pytest.fixture

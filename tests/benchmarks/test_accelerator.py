@@ -1,6 +1,7 @@
 """Every row of `accelerator.py` runs, tiny and on the CPU; what only a GPU runs is kept small."""
 
 import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,46 @@ def test_rows_stand_in_their_tables_and_in_the_log(tmp_path: Path, capsys: pytes
     assert [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()] == rows
 
 
+def test_a_column_that_fails_is_told_and_the_others_are_kept(tmp_path: Path, capsys, flags: None, monkeypatch):
+    monkeypatch.setitem(measure.MODELS, "SqueezeNet 1.1", Tiny)
+    name, route = "units | SqueezeNet 1.1 features.7 | 256", accelerator_rows._route
+    tried: list[Any] = []
+
+    def fail(setting: Any, row: Any, run: Any, truth: Tensor) -> float:
+        tried.append(run)
+        if len(tried) == 1:
+            raise RuntimeError("the kernel\nand more")
+        return route(setting, row, run, truth)
+
+    monkeypatch.setattr(accelerator_rows, "_route", fail)
+    (row,) = measured([name], tmp_path, capsys)
+    assert row["left out"] == {"auto ms": "RuntimeError: the kernel"} and "fatal" not in row
+    assert row["dense ms"] > 0 and row["windowed ms"] > 0 and "ratio" not in row
+    (tmp_path / "log").write_text(json.dumps(row) + "\n")
+    (tmp_path / "page").write_text("\n".join(accelerator.MARKS))
+    accelerator.fill(tmp_path / "log", tmp_path / "page")
+    assert f"- failed: {name}, auto ms: RuntimeError: the kernel\n" in (tmp_path / "page").read_text()
+    assert accelerator.report([row], None) == [row]
+    assert capsys.readouterr().err == f"{name}, auto ms: RuntimeError: the kernel\n"
+
+
+def test_clocks_wait_for_the_device_that_is_measured(tmp_path: Path, monkeypatch):
+    chosen: list[int] = []
+    monkeypatch.setattr(torch.accelerator, "set_device_index", chosen.append)
+    for device in ("cuda:1", "cuda", "cpu"):
+        accelerator.measure(device, tmp_path, True, [])
+    assert chosen == [1]
+
+
+def test_a_machine_says_how_windows_move_there_and_why_not_faster(monkeypatch):
+    def told(device: torch.device) -> str:
+        warnings.warn("no C compiler", stacklevel=2)
+        return "gathered"
+
+    monkeypatch.setattr(measure, "method_on", told)
+    assert measure.how_windows_move("cuda") == "gathered: no C compiler"
+
+
 def test_a_log_fills_the_page_and_the_last_row_of_a_name_counts(tmp_path: Path):
     rows = [
         {"row": "classes | VGG-16", "network": "VGG-16", "ratio": 0.5},
@@ -159,5 +200,5 @@ def test_the_readme_of_the_benchmarks_can_be_filled():
 
 def test_kinds_of_copies_to_the_cpu_are_counted():
     x = torch.ones(3)
-    assert accelerator_rows._copies_to_cpu(lambda: x.sum().item() + bool(x.any())) == 2
-    assert accelerator_rows._copies_to_cpu(lambda: x * 2 + x.clone()) == 0
+    assert measure.copies_to_cpu(lambda: x.sum().item() + bool(x.any())) == 2
+    assert measure.copies_to_cpu(lambda: x * 2 + x.clone()) == 0

@@ -71,8 +71,11 @@ def test_statistics_of_batch_norm_fit_the_random_weights():
 
 def test_an_accelerator_is_told_with_its_driver_or_without(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"a card at {device}")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (20 * 10**9, 80 * 10**9))
     monkeypatch.setattr(measure.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout="570.1\n570.1\n"))
-    assert re.fullmatch(r"a card at cuda:0; CUDA \S+, driver 570.1, cuDNN \S+", measure.accelerator("cuda:0"))
+    assert re.fullmatch(
+        r"a card at cuda:0, 20 of 80 GB free; CUDA \S+, driver 570.1, cuDNN \S+", measure.accelerator("cuda:0")
+    )
 
     def missing(*_: object, **__: object) -> None:
         raise FileNotFoundError

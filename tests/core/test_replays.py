@@ -3,11 +3,14 @@
 import gc
 import pickle
 import weakref
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import torch
+from support.accelerators import CudaFunctions
 from support.tape import Taping
 from torch import Tensor
 
@@ -252,6 +255,22 @@ def test_a_table_that_a_recording_reads_lives_as_long_as_it():
     assert id(table()) in held
 
 
+def test_a_table_that_is_worked_out_while_a_pass_is_warmed_up_lives_as_long_as_its_recording():
+    tables: list[Tensor] = []
+    replays, calls = Replays(Taping(), 10**9), []
+
+    def function(tensors: Tensors) -> Tensors:
+        calls.append(len(tables))
+        if len(calls) == 2:  # what a cache held when the pass was first asked for is no longer there
+            tables.append(torch.arange(2.0))
+        return {"y": tensors["x"] * tables[0] if tables else tensors["x"].clone()}
+
+    for _ in range(2):
+        replays.run("table", "owner", function, {"x": torch.ones(2)}, {})
+    held = {id(tensor) for kind in replays._kinds.values() for tensor in kind.recording.read}
+    assert calls == [0, 0, 1] and id(tables[0]) in held
+
+
 def test_the_unpooling_of_accelerators_is_recorded():
     windows = (regular_windows(5, 2, 3, 2, 0, 1),) * 2
     at, recorder = covering(windows, torch.device("cpu")), Taping()
@@ -305,3 +324,62 @@ def test_cuda_graphs_belong_to_cuda_and_to_algorithms_that_need_not_repeat():
         replays_if(True, None, deterministic=True)
     with pytest.raises(ArgumentError, match="cuda_graphs is True or False; got 'yes'"):
         replays_if("yes", None, deterministic=False)
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> CudaFunctions:
+    """Stand-ins for what records CUDA graphs."""
+    functions = CudaFunctions()
+    for name in (
+        "device",
+        "Stream",
+        "stream",
+        "current_stream",
+        "CUDAGraph",
+        "graph",
+        "empty_cache",
+        "memory_reserved",
+    ):
+        monkeypatch.setattr(torch.cuda, name, getattr(functions, name))
+    return functions
+
+
+def record(run: Callable[[], Tensors] = dict) -> Any:
+    return CudaGraphs().record(run, torch.device("cuda"))
+
+
+def test_a_pass_is_warmed_up_on_the_stream_of_its_capture_which_nothing_waits_for_inside(cuda: CudaFunctions):
+    record(lambda: cuda.calls.append("run") or {})
+    assert cuda.calls == [
+        "1 waits for 0", "on 1", "run", "wait for 1", "empty cache", "capture on 1 thread_local", "run", "captured",
+        "back on 0", "0 waits for 1",
+    ]  # fmt: skip
+
+
+def test_an_error_inside_a_capture_ends_it_and_gives_the_stream_back(cuda: CudaFunctions):
+    def run() -> Tensors:
+        if "capture on 1 thread_local" in cuda.calls:
+            raise RuntimeError("not permitted")
+        return {}
+
+    with pytest.raises(RuntimeError, match="not permitted"):
+        record(run)
+    assert cuda.calls[-2:] == ["captured", "back on 0"]
+
+
+def test_no_two_graphs_that_live_were_captured_on_one_stream_nor_on_that_of_other_captures(cuda: CudaFunctions):
+    cuda.graph.default_capture_stream = cuda.Stream()
+    first, latest = record(), deque[Any](maxlen=20)
+    for _ in range(70):
+        latest.append(record())
+        streams = [replay.__self__.stream for _, replay, _ in (first, *latest)]
+        assert len(set(streams)) == len(streams)
+        assert cuda.graph.default_capture_stream.cuda_stream not in streams
+
+
+def test_where_every_stream_has_a_graph_no_more_are_recorded_until_one_goes(cuda: CudaFunctions):
+    alive = [record() for _ in range(cuda.COUNT)]
+    with pytest.raises(Exception, match=f"there are {cuda.COUNT} of them, and each needs a stream of its own"):
+        record()
+    freed = alive.pop(3)[1].__self__.stream
+    assert record()[1].__self__.stream == freed

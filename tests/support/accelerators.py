@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -54,3 +55,79 @@ def to_cuda(net: nn.Module) -> nn.Module:
             module._parameters[name] = nn.Parameter(parameter.detach().to("cuda"))
         module._buffers.update({name: buffer.to("cuda") for name, buffer in module._buffers.items()})
     return net
+
+
+class CudaFunctions:
+    """What PyTorch records CUDA graphs with, where there is no CUDA: only who calls what, and in which order.
+
+    Attributes:
+        calls: in words.
+    """
+
+    COUNT = 32  # streams, which are given out in turn
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self._now, self._next = Stream(self.calls, 0), 0
+        functions = self
+
+        class Capture:
+            default_capture_stream: Stream | None = None
+
+            def __init__(self, graph: Any, *, stream: Stream, capture_error_mode: str) -> None:
+                self.graph, self.words = graph, f"capture on {stream.cuda_stream} {capture_error_mode}"
+                graph.stream = stream.cuda_stream
+
+            def __enter__(self) -> None:
+                functions.calls.append(self.words)
+
+            def __exit__(self, *_: object) -> None:
+                functions.calls.append("captured")
+
+        class CUDAGraph:
+            def replay(self) -> None:
+                functions.calls.append("replay")
+
+        self.graph, self.CUDAGraph = Capture, CUDAGraph
+
+    def Stream(self, device: torch.device | None = None) -> "Stream":
+        self._next = self._next % self.COUNT + 1
+        return Stream(self.calls, self._next)
+
+    def current_stream(self, device: torch.device | None = None) -> "Stream":
+        return self._now
+
+    @contextmanager
+    def device(self, device: torch.device) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def stream(self, stream: "Stream") -> Iterator[None]:
+        before, self._now = self._now, stream
+        self.calls.append(f"on {stream.cuda_stream}")
+        try:
+            yield
+        finally:
+            self._now = before
+            self.calls.append(f"back on {before.cuda_stream}")
+
+    def empty_cache(self) -> None:
+        self.calls.append("empty cache")
+
+    def memory_reserved(self) -> int:
+        return 0
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A stream of the first device."""
+
+    calls: list[str] = field(compare=False)
+    cuda_stream: int
+    device_index: int = 0
+
+    def wait_stream(self, other: "Stream") -> None:
+        self.calls.append(f"{self.cuda_stream} waits for {other.cuda_stream}")
+
+    def synchronize(self) -> None:
+        self.calls.append(f"wait for {self.cuda_stream}")

@@ -166,7 +166,7 @@ def test_a_batch_that_is_split_on_its_way_keeps_each_image_s_switches():
     net, x = network()
     route = costs(net, "7").routes["windowed"]
     dense = net.project(x, "7", channel=[0, 1], route="dense").windows
-    with mock.patch("deconvnet.engine.carry.CHUNK", 8 * 2 * max(route.held)):
+    with mock.patch("deconvnet.engine.costs.Costs.chunk", 8 * 2 * max(route.held)):
         assert_equal(net.project(x, "7", channel=[0, 1], route="windowed").windows, dense)
 
 

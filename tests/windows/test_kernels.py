@@ -1,5 +1,8 @@
 """Windows moved and added: the same numbers for all units at once as unit by unit."""
 
+from collections.abc import Iterator
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.windowed import windows_are
 
+from deconvnet._errors import DeconvNetWarning
+from deconvnet.core.up import Trace
 from deconvnet.windows import kernels
 from deconvnet.windows.arrivals import Part
+from deconvnet.windows.down import _Memory
 from deconvnet.windows.frames import Frames, copy_to, united, whole_maps
 
 
@@ -72,15 +78,45 @@ def test_corners_of_windows_are_copied_to_a_device_together_and_once():
     assert all(low is each.low_on(cpu) for low, each in zip(first, some, strict=True))
 
 
+def test_corners_that_calls_share_are_copied_to_a_device_for_each_call_alone():
+    shared, cpu = frames(np.random.default_rng(0), 3, 2), torch.device("cpu")
+    memory = _Memory(Trace(3, {}, {}, {}), {"pool": shared}, np.arange(3), {})
+    assert memory._at("pool").same_as(shared)
+    memory._at("pool").low_on(cpu)
+    memory.of_units("pool").low_on(cpu)
+    assert not shared._copies, "another call may read it on a stream that does not wait for the copy"
+
+
+@pytest.fixture
+def not_tried_yet() -> Iterator[None]:
+    kernels.method_on.cache_clear()
+    yield
+    kernels.method_on.cache_clear()
+
+
 @pytest.mark.parametrize("found", [True, False])
-def test_kernels_are_fused_where_triton_is_and_works_and_told_where_it_does_not(found: bool, monkeypatch):
+def test_kernels_are_fused_where_triton_is(found: bool, monkeypatch, not_tried_yet: None):
     monkeypatch.setattr(kernels, "find_spec", lambda name: object() if found else None)
-    monkeypatch.setattr(kernels, "_triton_fails", lambda: None)
-    kernels._method.cache_clear()
+    monkeypatch.setattr(kernels, "_triton_fails", lambda device: None)
     assert kernels.method_on(torch.device("cuda")) == ("fused" if found else "gathered")
-    kernels._method.cache_clear()
-    monkeypatch.setattr(kernels, "_triton_fails", lambda: "Failed to find C compiler")
-    if found:
-        with pytest.warns(UserWarning, match="Triton does not work here: Failed to find C compiler"):
-            assert kernels.method_on(torch.device("cuda")) == "gathered"
-    kernels._method.cache_clear()
+
+
+def test_where_triton_does_not_work_on_one_of_several_devices_this_is_told_once(monkeypatch, not_tried_yet: None):
+    failures = {"cuda:0": "Failed to find C compiler", "cuda:1": None}
+    monkeypatch.setattr(kernels, "find_spec", lambda name: object())
+    monkeypatch.setattr(kernels, "_triton_fails", lambda device: failures[str(device)])
+    with pytest.warns(DeconvNetWarning, match="Triton does not work on cuda:0: Failed to find C compiler"):
+        assert kernels.method_on(torch.device("cuda:0")) == "gathered"
+    assert [kernels.method_on(torch.device(name)) for name in failures] == ["gathered", "fused"]
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="PyTorch brings Triton for Linux alone")
+def test_neither_sizes_nor_where_tensors_begin_make_another_fused_kernel_necessary():
+    from deconvnet.windows.fused import _join
+
+    of_its_own = [
+        part.name
+        for part in _join.params
+        if not (part.is_constexpr or part.do_not_specialize or part.do_not_specialize_on_alignment)
+    ]
+    assert not of_its_own

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from deconvnet._devices import knows_float64, sent
 from deconvnet._errors import NotFiniteError
 from deconvnet._types import LayerInfo, Unit
 from deconvnet.atlas.ranking import NONE, Ranking
@@ -66,7 +67,7 @@ class Scan:
         ends = np.cumsum([info.channels for info in layers]).tolist()
         self._maps = {info.name: slice(end - info.channels, end) for info, end in zip(layers, ends, strict=True)}
         positions = [math.prod(info.size) for info in layers for _ in range(info.channels)]
-        self.tally = Tally(positions, k, "cpu" if torch.device(device).type == "mps" else device)
+        self.tally = Tally(positions, k, device if knows_float64(torch.device(device)) else "cpu")
         self.digests = Digests()
 
     def add(
@@ -113,8 +114,8 @@ class Scan:
             photos: their indices.
         """
         if measures:
-            here = {name: _sent(tensor, self.tally.device) for name, tensor in measures.items()}
-            self.tally.add(_sent(torch.tensor(photos, device="cpu"), self.tally.device), **here)
+            here = {name: sent(tensor, self.tally.device) for name, tensor in measures.items()}
+            self.tally.add(sent(torch.tensor(photos, device="cpu"), self.tally.device), **here)
 
     def check(self) -> None:
         """Raise unless all that was measured is finite; waits for the device.
@@ -176,7 +177,7 @@ class Scan:
         names = measured[self.layers[0].name]
         together = {name: torch.cat([measured[layer][name] for layer in self._maps], 1) for name in names}
         if len(slots) < len(x):
-            rows = _sent(torch.tensor(slots, device="cpu"), x.device)
+            rows = sent(torch.tensor(slots, device="cpu"), x.device)
             together = {name: tensor[rows] for name, tensor in together.items()}
         return together, trace
 
@@ -206,9 +207,3 @@ def _measure_in_cache(maps: Float[Tensor, "b c positions"], rectified: bool, lea
     entering = (peak > 0) & (peak >= least)
     positions[entering] = maps[entering].argmax(1)
     return {"peaks": peak, "positions": positions, "means": mean, "positive": positive.long()}
-
-
-def _sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on a device; a GPU is not waited for."""
-    pinned = tensor.device.type == "cpu" and device.type == "cuda"
-    return tensor.pin_memory().to(device, non_blocking=True) if pinned else tensor.to(device)

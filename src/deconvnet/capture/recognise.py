@@ -29,7 +29,7 @@ _PROBES = torch.tensor(
     dtype=torch.float64,
     device="cpu",
 )
-_PAIRS = torch.cartesian_prod(*[torch.tensor([-300, -2, -0.5, 0, 0.25, 1, 300], dtype=torch.float64)] * 2)
+_PAIRS = torch.cartesian_prod(*[torch.tensor([-300, -2, -0.5, 0, 0.25, 1, 300], dtype=torch.float64, device="cpu")] * 2)
 
 
 def recognise(steps: Sequence[Step], uniform: Uniform) -> list[Step]:

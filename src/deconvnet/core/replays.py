@@ -12,7 +12,8 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock, get_ident
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ Function = Callable[[Tensors], Tensors]
 
 _MOST_KINDS = 64  # that are known; of fewer there are recordings
 _MOST_DROPPED = 3  # recordings of a kind, after which it is not recorded again
+_STREAMS = 32  # that PyTorch gives out in turn for each device
 _recording = Lock()  # PyTorch makes one recording at a time
 
 
@@ -239,6 +241,12 @@ class _Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
         self.tensors: dict[int, Tensor] = {}
         self._results: set[int] = set()
 
+    def __enter__(self) -> "_Reads":
+        """Note what the function reads when it runs once more: what a run before made is not made in this one."""
+        self._results.clear()
+        super().__enter__()  # type: ignore[no-untyped-call]  # torch's own
+        return self
+
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         read = _tensors((args, kwargs))
@@ -299,7 +307,15 @@ def replays_if(cuda_graphs: bool, memory: int | None, *, deterministic: bool) ->
 
 
 class CudaGraphs:
-    """Records passes as CUDA graphs, each with memory of its own."""
+    """Records passes as CUDA graphs, each with memory and a stream of its own.
+
+    A graph works in the memory that cuBLAS keeps for the stream that it was captured on. Where two graphs share it,
+    one writes over what the other one computes, or takes the memory away with it when it goes; and PyTorch gives the
+    same few streams out again and again.
+    """
+
+    _graphs: ClassVar[WeakValueDictionary[tuple[int, int], torch.cuda.CUDAGraph]] = WeakValueDictionary()
+    """By device and stream, all graphs that there are, also those of other networks."""
 
     def situation(self, device: torch.device) -> Hashable | None:
         """The thread and the stream that ask; None while only algorithms that repeat are wanted, or under a capture."""
@@ -313,8 +329,8 @@ class CudaGraphs:
     def record(self, run: Callable[[], Tensors], device: torch.device) -> tuple[Tensors, Callable[[], Any], int]:
         """As `Recorder.record`. Other threads must not wait for the whole device meanwhile."""
         with torch.cuda.device(device):
-            aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's own
-            before, graph = torch.cuda.current_stream(), torch.cuda.CUDAGraph()
+            aside, graph = self._stream_of_its_own(), torch.cuda.CUDAGraph()
+            before = torch.cuda.current_stream()
             aside.wait_stream(before)
             with torch.cuda.stream(aside):  # put back by this where a capture fails, which PyTorch's own does not
                 run()  # what is set up once for a stream must not be set up in a capture
@@ -324,4 +340,14 @@ class CudaGraphs:
                 with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
                     results = run()
             before.wait_stream(aside)
+            self._graphs[aside.device_index, aside.cuda_stream] = graph
             return results, graph.replay, max(torch.cuda.memory_reserved() - held, 0)
+
+    def _stream_of_its_own(self) -> torch.cuda.Stream:
+        """A stream of the current device that nothing here was captured on, nor PyTorch captures on by default."""
+        others = {torch.cuda.current_stream(), torch.cuda.graph.default_capture_stream}
+        for _ in range(_STREAMS):
+            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's own
+            if (stream.device_index, stream.cuda_stream) not in self._graphs and stream not in others:
+                return stream
+        raise _NotRecordable(f"there are {len(self._graphs)} of them, and each needs a stream of its own")

@@ -9,13 +9,14 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from deconvnet._devices import sent
 from deconvnet._types import Box, Unit
 from deconvnet.core.down import Way, carry_down
 from deconvnet.core.folding import Fold, with_filters
 from deconvnet.core.graph import Value
 from deconvnet.core.selection import of_images
 from deconvnet.core.up import Trace
-from deconvnet.engine.costs import CHUNK, Costs
+from deconvnet.engine.costs import Costs
 from deconvnet.engine.passes import Pass
 from deconvnet.engine.replayed import MOST_SIGNALS, carried_down
 from deconvnet.windows.arrivals import Part
@@ -52,14 +53,14 @@ def carry_seeds(
     way, seeds = costs.way, pass_.seeds
     single = way.images_apart and all(unit.position for unit in seeds.units)
     chosen = costs.routes[("windowed" if pass_.remembered_at else route) if single else "dense"]
-    room = min(budget // 4, CHUNK) // seeds.values.element_size()  # halves of halves wait in memory
+    room = min(budget // 4, costs.chunk) // seeds.values.element_size()  # halves of halves wait in memory
     carrier = _Carrier(costs, pass_, chosen, room, watch)
     lows = np.array([box.low for box in boxes], dtype=np.int64).reshape(len(boxes), len(costs.size))
     for indices in _batches(costs, seeds.rows, lows, boxes, max(1, room // chosen.held[0])):
         for part, signal, frames in carrier.carried(carrier.started(indices)):
             if costs.size:
                 signal = moved(signal, frames, Frames(lows[part], boxes[0].size))
-            windows[pass_.indices[part]] = signal
+            windows[sent(pass_.indices[part], windows.device)] = signal
 
 
 def boxes_of(costs: Costs, units: Sequence[Unit]) -> list[Box]:

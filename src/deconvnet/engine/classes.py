@@ -135,7 +135,7 @@ def class_seeds(
     """
     scores = values[:, None] if values.ndim == 1 else values
     is_map = math.prod(scores.shape[2:]) > 1
-    wins = winning(scores, alone=alone) if is_map else torch.empty(0)
+    wins = winning(scores, alone=alone) if is_map else torch.empty(0, device="cpu")
     units: list[Unit] = []
     activations, masks = [], {}
     for row, classes in enumerate(chosen):
@@ -208,7 +208,7 @@ def _on_input(seeds: Sequence[Seeds], costs: Costs) -> Bool[Tensor, "m *size"] |
     masks = [part.masks.get(index) for part in seeds for index in range(len(part.units))]
     if not any(mask is not None for mask in masks) or len(costs.size) != len(costs.way.start.map_size):
         return None
-    nowhere = torch.zeros(costs.size, dtype=torch.bool)
+    nowhere = torch.zeros(costs.size, dtype=torch.bool, device="cpu")
     return torch.stack([nowhere if mask is None else on_input(mask, costs) for mask in masks])
 
 
@@ -229,7 +229,7 @@ def _nearest(field: Field | None, length: int, pixels: int) -> tuple[Int[Tensor,
     centres = np.array([] if field is None else [sum(field.span(y)) / 2 for y in range(length)])
     if field is None or len(np.unique(centres)) < length:  # above a step that enlarges, neighbours see the same
         indices = np.clip(((at + 0.5) * length / pixels).astype(int), 0, length - 1)
-        return torch.from_numpy(indices), torch.ones(pixels, dtype=torch.bool)
+        return torch.from_numpy(indices), torch.ones(pixels, dtype=torch.bool, device="cpu")
     away = np.abs(at[:, None] - centres)
     indices = away.argmin(1)
     inside = away[at, indices] <= max(float(field.scale), 1) / 2

@@ -18,8 +18,6 @@ from deconvnet.windows.receptive_field import Fields, fields
 from deconvnet.windows.steps import LocalStep, local_step
 from deconvnet.windows.up import windows_seen
 
-CHUNK = 64 * 2**20  # bytes that a batch of signals may take, so that it stays near the processor
-
 
 @dataclass(frozen=True, eq=False)
 class Costs:
@@ -47,6 +45,11 @@ class Costs:
         steps = [step for step, _ in reversed(self.way.down)]
         blocked = {name: rule.blocked for name, rule in self.way.chosen.items()}
         return fields(steps, self.way.stop, blocked, self.way.rows).get(self.way.start.name)
+
+    @property
+    def chunk(self) -> int:
+        """Bytes that a batch of signals may take."""
+        return speed_of(self.way.graph.device).chunk
 
     @property
     def width(self) -> int:

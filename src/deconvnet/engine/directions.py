@@ -76,7 +76,7 @@ def weighted(graph: Graph, layer: str, channels: Mapping[Any, Any]) -> tuple[Ten
     maps = maps_of(graph, layer).maps
     indices = checked_indices(list(channels), maps, f"feature maps in {layer!r}", ArgumentError)
     weights = [real_number("a weight in channel", weight) for weight in channels.values()]
-    row = torch.zeros(1, maps, dtype=torch.float64)
+    row = torch.zeros(1, maps, dtype=torch.float64, device="cpu")
     for index, weight in zip(indices, weights, strict=True):  # 7 and -1 may be one map
         row[0, index] += weight
     words = " ".join(f"{weight:+.3g}*{index}" for index, weight in zip(indices, weights, strict=True))
@@ -141,7 +141,7 @@ def _matrix(what: str, given: Any, axes: int) -> Tensor:
     try:
         values = torch.as_tensor(given).detach().cpu().clone()
     except (TypeError, ValueError, RuntimeError, NotImplementedError, OverflowError):
-        values = torch.empty(0)
+        values = torch.empty(0, device="cpu")
     real = values.layout == torch.strided and not values.is_complex() and values.dtype != torch.bool
     if values.ndim != axes or not values.numel() or not real:
         raise ArgumentError(f"{what} is an array of numbers with {axes} axes; got {short(given)}.")

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from rich.filesize import decimal
 from torch import Tensor, nn
 
+from deconvnet._devices import sent
 from deconvnet._errors import MemoryBudgetError
 from deconvnet._types import Unit
 from deconvnet.capture.untouched import ordinary
@@ -15,7 +16,7 @@ from deconvnet.core.down import Way
 from deconvnet.core.finite import finite_forward
 from deconvnet.core.graph import Value
 from deconvnet.core.up import Trace
-from deconvnet.engine.costs import CHUNK, Costs
+from deconvnet.engine.costs import Costs
 from deconvnet.engine.seeds import Choice, Seeds, Start, checked_units, listed_seeds, profile_seeds
 from deconvnet.windows.cost import RouteName
 from deconvnet.windows.frames import Frames
@@ -131,7 +132,7 @@ def by_units(
     images = np.unique([unit.image for unit in units]) if way.graph.images is None else np.arange(len(x))
     need = costs.bytes_up_of_unit(costs.width)
     if route == "auto" and costs.up is not None and need <= budget and costs.sees_little(len(units), len(images)):
-        x, at_once = ordinary(x, way.graph.input.dtype), max(1, min(budget // 3, CHUNK) // need)
+        x, at_once = ordinary(x, way.graph.input.dtype), max(1, min(budget // 3, costs.chunk) // need)
         for indices in (order[first : first + at_once] for first in range(0, len(units), at_once)):
             batch = [units[index] for index in indices]
             trace, at = forward_in_windows(costs.up, way.graph, model, x, batch, way.rules, way.chosen)
@@ -139,7 +140,7 @@ def by_units(
         return
     at_once = _images_at_once(costs, x, budget)
     for batch_images in (images[first : first + at_once] for first in range(0, len(images), at_once)):
-        trace = _over_images(way, model, x[batch_images])
+        trace = _over_images(way, model, x[sent(batch_images, x.device)])
         indices = np.array([index for index in order if units[index].image in batch_images])
         batch = [units[index] for index in indices]
         rows = np.searchsorted(batch_images, [unit.image for unit in batch])

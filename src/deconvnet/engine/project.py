@@ -12,6 +12,7 @@ from rich.filesize import decimal
 from torch import Tensor
 
 from deconvnet._checks import callback, is_one_of, short
+from deconvnet._devices import sent
 from deconvnet._errors import ArgumentError, DeconvNetWarning, MemoryBudgetError
 from deconvnet._memory import free_bytes
 from deconvnet._types import Box, Unit
@@ -170,11 +171,12 @@ def collected(
             seeds.append(pass_.seeds)
             indices += pass_.indices.tolist()
             boxes += pass_boxes
-        order = np.argsort(indices).tolist()
+        order = np.argsort(indices)
+        activations = torch.cat([part.activations for part in seeds])
         units = [unit for part in seeds for unit in part.units]
         return Reconstruction(
             units=tuple(units[i] for i in order),
-            activations=torch.cat([part.activations for part in seeds])[order],
+            activations=activations[sent(order, activations.device)],
             windows=windows,
             boxes=torch.tensor([[boxes[i].low, boxes[i].high] for i in order], dtype=torch.int64, device="cpu"),
             input_size=costs.size,
@@ -229,7 +231,7 @@ def _room(way: Way, pass_: Pass, box: Box) -> Tensor:
 def _rows(windows: Tensor, indices: Int[np.ndarray, " m"]) -> Tensor:
     """Some of the rows, as a view where they follow each other."""
     first, last = int(indices.min()), int(indices.max())
-    return windows[first : last + 1] if last - first + 1 == len(indices) else windows[torch.from_numpy(indices)]
+    return windows[first : last + 1] if last - first + 1 == len(indices) else windows[sent(indices, windows.device)]
 
 
 def _refuse_overflow(way: Way) -> WatchSignals:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from deconvnet._checks import as_index, as_list, index_of, is_one_of, short
+from deconvnet._devices import sent
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Unit
 from deconvnet.core.finite import all_finite, too_large
@@ -65,7 +66,8 @@ class Seeds:
         """The signals of single units, each on its own position alone."""
         axes = self.values.ndim - 2
         if self.profiles is not None:
-            return self.profiles[list(indices)].reshape(len(indices), -1, *[1] * axes)
+            index = sent(torch.tensor(indices, device="cpu"), self.profiles.device)
+            return self.profiles[index].reshape(len(indices), -1, *[1] * axes)
         alone = self.values.new_zeros(len(indices), self.values.shape[1], *[1] * axes)
         return self._set(alone, indices, [(0,) * axes] * len(indices))
 
@@ -80,7 +82,9 @@ class Seeds:
     def _set(self, signals: Tensor, indices: Sequence[int], positions: Sequence[tuple[int, ...]]) -> Tensor:
         """Signals that were zero, each with what its unit starts from at its position."""
         at = [(i, self.units[index].channel, *positions[i]) for i, index in enumerate(indices)]
-        start = self.activations[list(indices)].abs() if self.start == "activation" else self.activations.new_ones(1)
+        start = self.activations.new_ones(1)
+        if self.start == "activation":
+            start = self.activations[sent(torch.tensor(indices, device="cpu"), signals.device)].abs()
         signals[_columns(at, signals)] = start.to(signals.dtype)
         return signals
 
@@ -219,7 +223,7 @@ def profile_seeds(units: Sequence[Unit], values: Tensor, rows: np.ndarray, profi
 
 def _columns(at: Sequence[tuple[Any, ...]], values: Tensor) -> tuple[Tensor, ...]:
     """Indices of many elements of a tensor as one tensor for each axis, where the tensor is."""
-    return torch.tensor(at, dtype=torch.int64, device=values.device).unbind(1)
+    return sent(torch.tensor(at, dtype=torch.int64, device="cpu"), values.device).unbind(1)
 
 
 def _channels(channel: Channel | None, values: Tensor, layer: str) -> list[list[int]]:

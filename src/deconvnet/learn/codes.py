@@ -72,7 +72,7 @@ class Codes:
             ArgumentError: no such image, or a count below 0.
         """
         image = index_of(image, len(self[1].z), "images")
-        rows = torch.full((whole_number("count", count, least=0, most=_MOST_COPIES),), image)
+        rows = torch.full((whole_number("count", count, least=0, most=_MOST_COPIES),), image, device="cpu")
         return Codes(tuple(layer.of(rows) for layer in self.layers), self.size)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deconvnet._checks import instance, is_one_of, short
+from deconvnet._devices import knows_float64, sent
 from deconvnet._errors import ArgumentError
 from deconvnet.learn.convolve import check_images
 
@@ -51,16 +52,16 @@ class LocalContrastNorm(nn.Module):
         True
     """
 
-    window: Tensor
-
     def __init__(self, form: Form = "2011") -> None:
         super().__init__()
         if not is_one_of(form, get_args(Form)):
             raise ArgumentError(f"form is one of {get_args(Form)}; got {short(form)}.")
         self.form = form
         length, sigma = _WINDOWS[form]
-        bell = torch.exp(-((torch.arange(length, dtype=torch.float64) - length // 2) ** 2) / (2 * sigma**2))
-        self.register_buffer("window", bell / bell.sum(), persistent=False)
+        bell = torch.exp(
+            -((torch.arange(length, dtype=torch.float64, device="cpu") - length // 2) ** 2) / (2 * sigma**2)
+        )
+        self.window = bell / bell.sum()
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """The normalised images."""
@@ -83,7 +84,7 @@ class LocalContrastNorm(nn.Module):
                 f"images of {images.shape[2]}x{images.shape[3]} are smaller than the window of contrast normalisation, "
                 f"{len(self.window)} pixels. Use larger images."
             )
-        wide = images if images.device.type == "mps" else images.double()  # squares cancel
+        wide = images.double() if knows_float64(images.device) else images  # squares cancel
         mean = self._around(wide)
         scale = (self._around(wide**2) - mean**2).clamp(min=0).sqrt()
         scale = torch.where(scale <= _FLAT * wide.abs().amax((2, 3), keepdim=True), 0, scale)
@@ -113,7 +114,7 @@ class LocalContrastNorm(nn.Module):
         return normalised * contrast.scale + contrast.mean
 
     def _around(self, images: Tensor) -> Tensor:
-        c, window = images.shape[1], self.window.to(images)
+        c, window = images.shape[1], sent(self.window.to(images.dtype), images.device)
         padded = F.pad(images, (len(window) // 2,) * 4, mode="reflect")
         rows = F.conv2d(padded, window[None, None, :, None].expand(c, 1, -1, 1), groups=c)
         return F.conv2d(rows, window[None, None, None, :].expand(c, 1, 1, -1), groups=c)

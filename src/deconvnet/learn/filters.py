@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from deconvnet._devices import knows_float64
 from deconvnet.learn.codes import Codes
 from deconvnet.learn.convolve import Geometry, filter_adjoint, synthesis
 from deconvnet.learn.layer import DeconvLayer
@@ -109,7 +110,7 @@ def _step(fit: Fit) -> None:
 
 def wide(value: Tensor) -> Tensor:
     """A number in the widest type of its device."""
-    return value.to(torch.float32 if value.device.type == "mps" else torch.float64)
+    return value.to(torch.float64 if knows_float64(value.device) else torch.float32)
 
 
 def _conjugate(fit: Fit, steps: int = 2) -> None:

@@ -38,7 +38,7 @@ class Measures(NamedTuple):
         """Raise NotFiniteError if the update was not made, because what it learned from was not finite."""
         if self.bad_image >= 0:
             raise not_finite(int(self.bad_image))
-        check_finite("the filters", torch.tensor(torch.nan if self.bad_filters else 0.0))
+        check_finite("the filters", torch.tensor(torch.nan if self.bad_filters else 0.0, device="cpu"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ def improve(
         check_images(images)
         for values in filters:
             check_finite("the filters", values)
-        bad_image, bad_filters = torch.tensor(-1), torch.tensor(False)
+        bad_image, bad_filters = torch.tensor(-1, device="cpu"), torch.tensor(False, device="cpu")
     else:
         bad_image, bad_filters = first_bad(images), ~torch.stack([f.isfinite().all() for f in filters]).all()
     finite = (bad_image < 0) & ~bad_filters

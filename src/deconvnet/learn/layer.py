@@ -80,13 +80,16 @@ class DeconvLayer(nn.Module):
         positions = 1 if self.pool is None else self.pool[0] * self.pool[1] * self.pool[2]
         size = 4 * channels * kernel**2 + 8 * positions // (1 if self.pool is None else self.pool[2])
         check_fits("maps", maps, "map", max(size, 1), torch.device("cpu"))
-        connected = torch.ones(maps, channels, dtype=torch.bool) if connectivity is None else connectivity
+        device = torch.get_default_device() if generator is None else generator.device
+        connected = (
+            torch.ones(maps, channels, dtype=torch.bool, device=device) if connectivity is None else connectivity
+        )
         _check_connectivity(connected, (maps, channels))
-        self.filters = nn.Parameter(torch.randn(maps, channels, kernel, kernel, generator=generator))
-        self.register_buffer("connectivity", connected.clone())
-        self.register_buffer("energy", torch.zeros(maps))
-        self.register_buffer("updates", torch.tensor(0))
-        self.register_buffer("usual", torch.zeros(self.pooled_maps, positions, dtype=torch.long))
+        self.filters = nn.Parameter(torch.randn(maps, channels, kernel, kernel, generator=generator, device=device))
+        self.register_buffer("connectivity", connected.to(device, copy=True))
+        self.register_buffer("energy", torch.zeros(maps, device=device))
+        self.register_buffer("updates", torch.tensor(0, device=device))
+        self.register_buffer("usual", torch.zeros(self.pooled_maps, positions, dtype=torch.long, device=device))
         self.normalise()
 
     @property
@@ -126,7 +129,7 @@ def singles_and_doubles(channels: int, maps: int | None = None) -> Connectivity:
     count = len(groups) if maps is None else as_index(maps)
     if count is None or not 1 <= count <= len(groups):
         raise ArgumentError(f"{channels} channels have 1 to {len(groups)} singles and doubles; got {short(maps)}.")
-    connected = torch.zeros(count, channels, dtype=torch.bool)
+    connected = torch.zeros(count, channels, dtype=torch.bool, device="cpu")
     for row, group in zip(connected, groups, strict=False):
         row[list(group)] = True
     return connected

@@ -158,7 +158,7 @@ class Batches:
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         random = torch.Generator().manual_seed(self.seed + epoch)
-        order = torch.randperm(self.count, generator=random).numpy()
+        order = torch.randperm(self.count, generator=random, device="cpu").numpy()
         return np.asarray(self.pick.indices(len(self.photos))[order])
 
 

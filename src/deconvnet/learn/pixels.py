@@ -109,5 +109,5 @@ def _one_by_one(z: Float[Tensor, "1 m h w"]) -> Float[Tensor, "parts m h w"]:
     flat = z.flatten()
     indices = flat.abs().argsort(descending=True, stable=True)[: int((flat != 0).sum())]
     maps = z.new_zeros(len(indices), len(flat))
-    maps[torch.arange(len(indices)), indices] = flat[indices]
+    maps[torch.arange(len(indices), device=z.device), indices] = flat[indices]
     return maps.view(len(indices), *z.shape[1:])

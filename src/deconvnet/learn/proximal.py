@@ -60,7 +60,7 @@ def largest_square(linear: Linear, like: Float[Tensor, "n m h w"], iterations: i
         iterations: how many.
     """
     random = torch.Generator().manual_seed(0)
-    z = torch.randn(like.shape[1:], generator=random, dtype=like.dtype).to(like.device).expand_as(like)
+    z = torch.randn(like.shape[1:], generator=random, dtype=like.dtype, device="cpu").to(like.device).expand_as(like)
     lengths = like.new_ones(len(like))
     for _ in range(iterations):
         z = linear.up(linear.down(z / per_image(norms(z).clamp(min=torch.finfo(z.dtype).tiny))))

@@ -72,7 +72,7 @@ def checked_rows(rows: object, images: int) -> Int[Tensor, " k"]:
     listed = as_list(rows)
     if listed is None:
         raise ArgumentError(f"rows are the indices of images; got {short(rows)}.")
-    return torch.tensor([index_of(row, images, "images") for row in listed], dtype=torch.long)
+    return torch.tensor([index_of(row, images, "images") for row in listed], dtype=torch.long, device="cpu")
 
 
 def join(parts: Sequence[Solution]) -> Solution:
@@ -221,6 +221,6 @@ class Record:
         """The codes written down, as a solution."""
         value = self._values[-1]
         return Solution(
-            self._codes, value, torch.stack(self._values), torch.tensor(self._looks),
+            self._codes, value, torch.stack(self._values), torch.tensor(self._looks, device="cpu"),
             relative_gap(value, self._lower), self._finished, self._n_iter, solver,
         )  # fmt: skip

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from deconvnet._checks import is_one_of, real_number, short
+from deconvnet._devices import in_float64
 from deconvnet._errors import ArgumentError, NotFiniteError
 from deconvnet._types import Box
 from deconvnet.pictures.heat import heat
@@ -54,7 +55,7 @@ def render(signal: Float[Tensor, "c h w"], *, scale: Scale = "logistic", limit: 
         signal = magnitude(signal)[None]
     _check_scale(scale)
     limit = limit_of(signal, scale=scale) if limit is None else real_number("limit", limit, least=0, above=True)
-    relative = signal.detach().double().cpu() / limit
+    relative = signal.detach().cpu().double() / limit
     linear = (relative.clamp(-1, 1) + 1) / 2
     brightness = torch.sigmoid(relative * math.log(99)) if scale == "logistic" else linear  # log 99 becomes 0.99
     pixels = (brightness * 255 + 0.5).floor().byte().permute(1, 2, 0)
@@ -81,7 +82,7 @@ def limit_of(signal: Float[Tensor, "*any"], *, scale: Scale = "logistic") -> flo
     """
     _check_signal(signal)
     _check_scale(scale)
-    values = signal.detach().double().cpu().numpy()
+    values = signal.detach().cpu().double().numpy()
     values = values[values != 0]
     if values.size == 0:
         return 1.0
@@ -117,8 +118,8 @@ def magnitude(signal: Float[Tensor, "*signal"], *, axes: int = 2) -> Float[Tenso
             "axes. Pass (..., c, *spatial), and axes= for signals that are not images."
         )
     # in float64, because the squares of small float32 values vanish
-    length: Tensor = signal.double().square().sum(-1 - axes).sqrt()
-    return length.to(signal.dtype)
+    length: Tensor = in_float64(signal).square().sum(-1 - axes).sqrt()
+    return length.to(signal)
 
 
 def energy_box(signal: Float[Tensor, " c *spatial"], share: float = 0.99) -> Box:
@@ -146,7 +147,7 @@ def energy_box(signal: Float[Tensor, " c *spatial"], share: float = 0.99) -> Box
         raise ArgumentError(f"a signal is (c, *spatial) and not empty, not {tuple(signal.shape)}.")
     if not 0 < share <= 1:
         raise ArgumentError(f"share={share!r}, but it has to be above 0 and at most 1.")
-    values = signal.detach().double().cpu().numpy()
+    values = signal.detach().cpu().double().numpy()
     energy = np.square(values / max(np.abs(values).max(), 1e-300)).sum(axis=0)
     if not energy.any():
         return Box((0,) * energy.ndim, energy.shape)
@@ -210,7 +211,7 @@ def overlay(photo: Image.Image | None, magnitude: Float[Tensor, "h w"], *, limit
             "Preprocess.as_seen."
         )
     limit = limit_of(magnitude, scale="linear") if limit is None else real_number("limit", limit, least=0, above=True)
-    share = magnitude.detach().double().cpu() / limit
+    share = magnitude.detach().cpu().double() / limit
     return heat(photo, share.clamp(0, 1).numpy())
 
 

@@ -67,7 +67,7 @@ def shifts(
         count: how many.
     """
     generator, axes = pictured.generator(name), tuple(range(values.ndim))
-    distances = [torch.randint(length, (count,), generator=generator).tolist() for length in values.shape]
+    distances = [torch.randint(length, (count,), generator=generator, device="cpu").tolist() for length in values.shape]
     return [np.roll(values, distance, axes) for distance in zip(*distances, strict=True)]
 
 

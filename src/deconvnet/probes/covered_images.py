@@ -1,6 +1,7 @@
 """An image with parts of it covered, one after the other, run through a network."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -40,7 +41,8 @@ class Covered:
         size, boxes = np.array(given.size), given.boxes.numpy()
         low, high = boxes[:, 0].clip(0), np.minimum(boxes[:, 1], size)
         self._changes = Changes(graph, engine.operations.rows, wanted, low, high, route)
-        self._model, self._x, self._filled, self._given = engine.model, x, filled, given
+        self._model, self._x, self._filled = engine.model, x, filled
+        self._given = replace(given, shapes=given.shapes.to(x.device))
         self._source, self._before = graph.input.name, before
 
     def values(self, budget: int) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
@@ -70,5 +72,5 @@ class Covered:
             here, mask = self._given.inside(index)
             part = tuple(slice(s.start - int(c), s.stop - int(c)) for s, c in zip(here, at.low[i], strict=True))
             every = (slice(None), *here)
-            covered[i][(slice(None), *part)] = torch.where(mask.to(x.device), filled[every], x[every])
+            covered[i][(slice(None), *part)] = torch.where(mask, filled[every], x[every])
         return covered

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int8
 from torch import Tensor
 
 from deconvnet._checks import as_list, callback, instance, short, whole_number
+from deconvnet._devices import in_float64
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Box
 from deconvnet.engine.activations import activations
@@ -197,14 +198,15 @@ def _compared(
         chosen = [torch.from_numpy(over_pairs(all_pairs, np.full(n, mask))) for mask in range(masks)]
         distances.append(chosen[0])
         random.append(torch.stack(chosen[1:]))
-        shares = (of_layer != 0).double().mean(1).reshape(n, masks).mean(0).cpu()
+        shares = in_float64(of_layer != 0).mean(1).reshape(n, masks).mean(0).cpu()
         changed.append(torch.stack([shares[0], shares[1:].mean()]))
         p_values.append(p_value(all_pairs, _PERMUTATIONS, chance))
     part_changed, random_changed = torch.stack(changed).unbind(1)
     boxes, examples = (tuple(listed[mask] for listed in region.boxes.values()) for mask in (0, 1))
     return PartChanges(
         region.part, tuple(used.index(i) for i in region.boxes), boxes, examples, torch.stack(distances),
-        torch.stack(random), part_changed.clone(), random_changed.clone(), torch.tensor(p_values, dtype=torch.float64),
+        torch.stack(random), part_changed.clone(), random_changed.clone(),
+        torch.tensor(p_values, dtype=torch.float64, device="cpu"),
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from deconvnet._checks import callback, flag, instance
+from deconvnet._devices import in_float64
 from deconvnet._errors import ArgumentError, TargetError
 from deconvnet.capture.untouched import ordinary
 from deconvnet.core.finite import finite_forward
@@ -143,7 +144,7 @@ class _Asked:
     def wanted(self) -> dict[str, Int[Tensor, " maps"] | None]:
         """By name, the values that are needed, and which maps of them."""
         return {
-            self.maps.name: torch.tensor(self.channels),
+            self.maps.name: torch.tensor(self.channels, device="cpu"),
             self.scores.value.name: None,
             self.scores.output.name: None,
         }
@@ -163,8 +164,8 @@ class _Asked:
         scores = _by_class(values[self.scores.value.name])
         last = self.scores.output if self.scores.skipped else self.scores.value
         probabilities = _by_class(as_probabilities(self.scores, values[last.name]))
-        of_classes = scores[:, self.classes].double(), probabilities[:, self.classes].double()
-        return maps.flatten(2).double().sum(2), *of_classes, scores.argmax(1)
+        of_classes = in_float64(scores[:, self.classes]), in_float64(probabilities[:, self.classes])
+        return in_float64(maps.flatten(2)).sum(2), *of_classes, scores.argmax(1)
 
     def none(self, count: int) -> tuple[Tensor, ...]:
         """Room for what is read of so many images."""
@@ -192,7 +193,8 @@ def _asked(engine: Attachment, graph: Graph, x: Tensor, layer: Layer | None, cha
     (chosen,) = output.chosen(None, targets)
     names = frozenset({maps.name, scores.value.name, scores.output.name})
     values = finite_forward(graph, engine.model, x, names, engine.rules, {}).values
-    of_classes, sums = _by_class(values[scores.value.name])[0], values[maps.name][0].double().flatten(1).sum(1)
+    of_classes = _by_class(values[scores.value.name])[0]
+    sums = in_float64(values[maps.name][0]).flatten(1).sum(1)
     channels = (
         [int(sums.argmax())]
         if channel is None

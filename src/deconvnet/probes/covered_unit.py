@@ -33,12 +33,12 @@ def covered_activations(
         image = ordinary(pictured.x, graph.input.dtype)
         at: tuple[slice | int, ...] = (slice(None), *(unit.position or ()))
         filled, _ = filling(fill, image, None)
-        wanted = {maps.name: torch.tensor([unit.channel])}
+        wanted = {maps.name: torch.tensor([unit.channel], device="cpu")}
         values = finite_forward(graph, engine.model, image, frozenset(wanted), engine.rules, {}).values
         covered = Covered(engine, graph, image, filled, covering.within(low, size), wanted, values)
         before, after = values[maps.name][:, unit.channel], np.empty(len(covering))
         for indices, part in covered.values(engine.budget(pictured.memory)):
-            after[indices] = part[maps.name][:, 0][at].double().cpu().numpy()
+            after[indices] = part[maps.name][:, 0][at].cpu().double().numpy()
         return float(before[at]), after
 
 

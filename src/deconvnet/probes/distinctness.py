@@ -77,7 +77,7 @@ def margin(pictured: Pictured) -> float | None:
     engine = attached(pictured.net)
     try:
         scores = class_scores(engine.graph(pictured.x), engine.output, engine.operations.rows)
-        probabilities = pictured.net.probabilities(pictured.x)[0].double().cpu().numpy()
+        probabilities = pictured.net.probabilities(pictured.x)[0].cpu().double().numpy()
     except DeconvNetError:
         return None
     if probabilities.ndim != 1 or len(probabilities) < 2:
@@ -89,7 +89,7 @@ def margin(pictured: Pictured) -> float | None:
 
 def _entropy_of_map(pictured: Pictured) -> float | None:
     maps = pictured.net.activations(pictured.x, pictured.unit.layer)[pictured.unit.layer]
-    return entropy(maps[0, pictured.unit.channel].double().cpu().numpy())
+    return entropy(maps[0, pictured.unit.channel].cpu().double().numpy())
 
 
 def _words(value: float, null: Null) -> str:

@@ -25,5 +25,5 @@ def other_channels(maps: int, channel: int | None, count: int, generator: torch.
         count: how many at most.
         generator: random numbers.
     """
-    order = torch.randperm(maps, generator=generator).tolist()
+    order = torch.randperm(maps, generator=generator, device="cpu").tolist()
     return [other for other in order if other != channel][:count]

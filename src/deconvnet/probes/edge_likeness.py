@@ -55,7 +55,7 @@ def _elsewhere(
     own = tuple(max(0, low) for low in pictured.box.low)
     random, correlations = pictured.generator(_NAME), list[float | None]()
     while len(correlations) < pictured.draws:
-        low = tuple(int(torch.randint(room + 1, (1,), generator=random)) for room in rooms)
+        low = tuple(int(torch.randint(room + 1, (1,), generator=random, device="cpu")) for room in rooms)
         if low != own:
             part = tuple(slice(first, first + length) for first, length in zip(low, strength.shape, strict=True))
             correlations.append(spearman(strength, all_edges[part]))

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from deconvnet._checks import index_of, instance, keywords, whole_number
+from deconvnet._devices import in_float64
 from deconvnet._errors import ArgumentError
 from deconvnet._frames import frame
 from deconvnet._types import Unit
@@ -245,7 +246,7 @@ class _Drawn:
     def __init__(self, layer: str, units: list[Unit], *, cut: bool) -> None:
         self.units = units
         self._layer, self._cut = layer, cut
-        self._total, self._count = torch.zeros(0), 0
+        self._total, self._count = torch.zeros(0, device="cpu"), 0
 
     @staticmethod
     def of(
@@ -260,7 +261,7 @@ class _Drawn:
     def add(self, windows: Float[Tensor, "m c *window"]) -> None:
         """Add pictures."""
         for window in windows:  # one after the other, because those of deep layers are large
-            energy = window.double().square().sum(0)
+            energy = in_float64(window).square().sum(0)
             total = energy.sum()
             if bool(total > 0):
                 share = (energy / total).cpu()
@@ -323,7 +324,7 @@ def _units(
             f"all units in the middle of {layer!r} are zero, so nothing comes down. Give other images, or leave the "
             "layer out."
         )
-    chosen = among[torch.randperm(len(among), generator=generator)[:count]].sort().values
+    chosen = among[torch.randperm(len(among), generator=generator, device="cpu")[:count]].sort().values
     at = torch.stack(torch.unravel_index(chosen, part.shape), 1).tolist()
     return [
         Unit(layer, channel, tuple(listed[i] for listed, i in zip(positions, index, strict=True)), image)

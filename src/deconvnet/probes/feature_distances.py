@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deconvnet._checks import callback, instance, whole_number
+from deconvnet._devices import in_float64
 from deconvnet._errors import TargetError
 from deconvnet.core.graph import Graph
 from deconvnet.engine.activations import with_probabilities
@@ -96,7 +97,8 @@ def invariance(
     labels = tuple(label_of(engine, channel) for channel in classes)
     norms = torch.stack([each.norms for each in measured])
     return Invariance(
-        photos, tuple(listed), classes, labels, torch.tensor([each.before for each in measured], dtype=torch.float64),
+        photos, tuple(listed), classes, labels,
+        torch.tensor([each.before for each in measured], dtype=torch.float64, device="cpu"),
         norms, torch.stack([each.others for each in measured]), tuple(_responses(kinds, measured)), chosen, pictures,
         around, tuple(_notes(graph, kinds, chosen, listed, norms)),
     )  # fmt: skip
@@ -143,7 +145,7 @@ class _Measuring:
         activations, first = with_probabilities(self.engine, torch.cat([image, other]), self.layers)
         channel = strongest(mean_probabilities(first)[0], target) if target.channel is None else target.channel
         position = target.position
-        norms = torch.stack([values[0].double().norm().cpu() for values in activations.values()])
+        norms = torch.stack([in_float64(values[0]).norm().cpu() for values in activations.values()])
         others = self._distances(activations)[:, 0] if len(self.x) > 1 else torch.full_like(norms, torch.nan)
         distances, probabilities = list[Tensor](), list[Tensor]()
         for low in range(0, len(self.jobs), step):
@@ -158,7 +160,7 @@ class _Measuring:
 
     def _distances(self, activations: dict[str, Tensor]) -> Float[Tensor, "l t"]:
         """Of each layer, how far the activations of all images but the first are from those of the first."""
-        listed = (activations[name].double().flatten(1) for name in self.layers)
+        listed = (in_float64(activations[name]).flatten(1) for name in self.layers)
         return torch.stack([(values[1:] - values[:1]).norm(dim=1).cpu() for values in listed])
 
 
@@ -168,7 +170,7 @@ def _responses(kinds: dict[Kind, tuple[float, ...]], measured: Sequence[_OfImage
     for kind, values in kinds.items():
         rows = slice(low, low + len(values))
         low = rows.stop
-        of_kind = torch.tensor(values, dtype=torch.float64)
+        of_kind = torch.tensor(values, dtype=torch.float64, device="cpu")
         yield Responses(kind, of_kind, distances[..., rows].clone(), probabilities[..., rows].clone())
 
 
@@ -191,7 +193,7 @@ def single_classes(engine: Attachment, graph: Graph, images: int, target: Target
 def mean_probabilities(probabilities: Float[Tensor, "n *classes"]) -> Float[Tensor, "n c"]:
     """The probability of each class, the mean over all positions where the output is a map."""
     rows = probabilities[:, None] if probabilities.ndim < 2 else probabilities
-    return rows.double().reshape(*rows.shape[:2], -1).mean(2).cpu()
+    return in_float64(rows).reshape(*rows.shape[:2], -1).mean(2).cpu()
 
 
 def of_class(
@@ -201,7 +203,7 @@ def of_class(
     if position is None:
         return mean_probabilities(probabilities)[:, channel]
     at: tuple[slice | int, ...] = (slice(None), channel, *position)
-    return probabilities[at].double().cpu()
+    return probabilities[at].cpu().double()
 
 
 def label_of(engine: Attachment, channel: int) -> str:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 from torch import Tensor
 
+from deconvnet._devices import in_float64
 from deconvnet.core.down import Way
 from deconvnet.engine.main_layers import main_layers
 from deconvnet.network import attached
@@ -93,7 +94,7 @@ def _profiles(pictured: Pictured, images: Tensor, positions: Sequence[tuple[int,
         rows = []
         for of_image, position in zip(maps, positions[done:], strict=False):
             part, _ = box(seen[layer], position, of_image.shape[1:]).overlap(of_image.shape[1:])
-            rows.append(of_image[part].double().reshape(len(of_image), -1).mean(1).cpu().numpy())
+            rows.append(in_float64(of_image[part]).reshape(len(of_image), -1).mean(1).cpu().numpy())
         values[layer].append(np.stack(rows))
 
     watch_in_batches(pictured, images, list(seen), look)

@@ -90,8 +90,8 @@ def more_images(pictured: Pictured) -> Others:
     moved = []
     for i in range(missing):
         image = others.images[i % len(others)]
-        shifts = [int(torch.randint(image.shape[axis], (1,), generator=random)) for axis in axes]
-        mirrored = bool(torch.randint(2, (1,), generator=random))
+        shifts = [int(torch.randint(image.shape[axis], (1,), generator=random, device="cpu")) for axis in axes]
+        mirrored = bool(torch.randint(2, (1,), generator=random, device="cpu"))
         shifted = image.roll(shifts, axes)
         moved.append(shifted.flip(-1) if mirrored else shifted)
     return Others(torch.cat([others.images, torch.stack(moved)]), f"{others.words}, shifted and mirrored")
@@ -119,11 +119,11 @@ def _neighbours(pictured: Pictured) -> Neighbours:
 def _profiles(pictured: Pictured, units: int, noises: int) -> Float[Tensor, "m maps"]:
     """What starts at the unit's place: the unit, others, and noise, which on one map alone would be the unit."""
     channels = [pictured.unit.channel or 0, *pictured.other_channels(units, "other units")]
-    profiles = torch.zeros(len(channels), pictured.maps, dtype=torch.float64)
+    profiles = torch.zeros(len(channels), pictured.maps, dtype=torch.float64, device="cpu")
     profiles[range(len(channels)), channels] = 1
     if pictured.maps == 1:
         return profiles
-    noise = torch.randn(noises, pictured.maps, generator=pictured.generator("noise"), dtype=torch.float64)
+    noise = torch.randn(noises, pictured.maps, generator=pictured.generator("noise"), dtype=torch.float64, device="cpu")
     return torch.cat([profiles, noise.abs()])
 
 

@@ -78,7 +78,7 @@ class Occluders:
             low: the part's first pixel.
             size: of the larger image.
         """
-        boxes, shapes = self.boxes + torch.tensor(list(low)), self.shapes
+        boxes, shapes = self.boxes + torch.tensor(list(low), device="cpu"), self.shapes
         if not self.slid:
             larger = shapes.new_zeros(len(shapes), *size)
             larger[:, *(slice(first, first + length) for first, length in zip(low, self.size, strict=True))] = shapes
@@ -87,7 +87,7 @@ class Occluders:
 
     def over_pixels(self, values: Float[Tensor, " p"]) -> Float[Tensor, "*size"]:
         """Values of positions on the image: of each pixel the mean over those that cover it; NaN where none does."""
-        total, count = (torch.zeros(self.size, dtype=torch.float64) for _ in range(2))
+        total, count = (torch.zeros(self.size, dtype=torch.float64, device="cpu") for _ in range(2))
         for i, value in enumerate(values.tolist()):
             here, mask = self.inside(i)
             total[here] += mask * value
@@ -106,7 +106,7 @@ def occluders(size: tuple[int, ...], side: Any, stride: Any, mask: Any, *, parti
     """
     if mask is None:
         lengths = _per_axis("size", side, size, _SIZE)
-        return _slid(size, torch.ones(lengths, dtype=torch.bool), stride, partial=partial)
+        return _slid(size, torch.ones(lengths, dtype=torch.bool, device="cpu"), stride, partial=partial)
     if side is not None:
         raise ArgumentError("size= is of a square and mask= is a shape of its own: drop one of them.")
     given = _mask(mask, len(size))
@@ -133,7 +133,7 @@ def filling(
         if fill == "mean":
             return torch.zeros_like(x), "the mean pixel (0 in the network's input)"
         sigma = [_BLUR * length for length in x.shape[2:]]
-        blurred = gaussian(x[0].double().cpu().numpy(), sigma, channel_axis=0)  # type: ignore[no-untyped-call]  # scikit-image ships no types
+        blurred = gaussian(x[0].cpu().double().numpy(), sigma, channel_axis=0)  # type: ignore[no-untyped-call]  # scikit-image ships no types
         return torch.from_numpy(blurred)[None].to(x), "the image, blurred"
     channels, words = x.shape[1], f"{fill}"
     if is_one_of(fill, ("grey",)):
@@ -147,7 +147,7 @@ def filling(
             f"fill is {', '.join(map(repr, get_args(FillName)))}, a finite number, or one for each of the {channels} "
             f"channels; got {short(fill)}."
         )
-    column = torch.tensor(values, dtype=torch.float64).view(1, -1, *[1] * (x.ndim - 2))
+    column = torch.tensor(values, dtype=torch.float64, device="cpu").view(1, -1, *[1] * (x.ndim - 2))
     return column.to(x).expand(x.shape), words
 
 
@@ -162,7 +162,7 @@ def _slid(size: tuple[int, ...], shape: Tensor, stride: Any, *, partial: bool) -
     if np.prod([len(axis) for axis in starts]) > _MOST:
         raise ArgumentError(f"there are more than {_MOST:,} positions: give a larger stride.")
     low = torch.from_numpy(np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, len(size)))
-    boxes = torch.stack([low, low + torch.tensor(window)], 1)
+    boxes = torch.stack([low, low + torch.tensor(window, device="cpu")], 1)
     return Occluders(tuple(len(axis) for axis in starts), boxes, shape[None], size)
 
 
@@ -204,7 +204,7 @@ def _mask(mask: Any, axes: int) -> Tensor:
         given = stacked if isinstance(stacked, Tensor) else torch.from_numpy(np.array(stacked))
         given = given.detach().cpu()
     except (TypeError, ValueError, RuntimeError, NotImplementedError, OverflowError):
-        given = torch.empty(0)
+        given = torch.empty(0, device="cpu")
     whole = given.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
     if given.layout != torch.strided or not given.numel() or not (
         (given.dtype == torch.bool and given.ndim in (axes, axes + 1)) or (whole and given.ndim == axes)

@@ -128,12 +128,12 @@ class _View:
     def classes(self, named: Sequence[int]) -> tuple[Float[np.ndarray, "rows columns"], tuple[float, ...]]:
         """As `values`, of the most probable class: its index among the named ones, or their number; NaN for none."""
         answers, occluders = self.panels.answers, self.panels.occluders
-        codes = torch.full(answers.shape, float(len(named)), dtype=torch.float64)
+        codes = torch.full(answers.shape, float(len(named)), dtype=torch.float64, device="cpu")
         for code, index in enumerate(named):
             codes[answers == index] = code
         if occluders.slid:
             return self.values(codes)
-        whole = torch.full(occluders.size, torch.nan, dtype=torch.float64)
+        whole = torch.full(occluders.size, torch.nan, dtype=torch.float64, device="cpu")
         for (here, mask), code in zip(occluders, codes.tolist(), strict=True):
             whole[here] = torch.where(mask, code, whole[here])
         return self.flat(whole[None])[0].numpy(), _whole(self.size)
@@ -210,7 +210,7 @@ def _outline(axes: Any, view: _View) -> None:
     """What is covered where that costs most activity."""
     occluders = view.panels.occluders
     here, mask = occluders.inside(view.panels.worst)
-    whole = torch.zeros(occluders.size)
+    whole = torch.zeros(occluders.size, device="cpu")
     whole[here] = mask.float()
     height, width = view.size
     seen = np.pad(view.flat(whole[None])[0].numpy(), 1)

@@ -83,7 +83,7 @@ def shuffled_phase(
         generator: random numbers.
     """
     axes = tuple(range(1, image.ndim))
-    noise = torch.randn(count, 1, *image.shape[1:], generator=generator, dtype=torch.float64)
+    noise = torch.randn(count, 1, *image.shape[1:], generator=generator, dtype=torch.float64, device="cpu")
     turned = torch.fft.fftn(noise, dim=tuple(axis + 1 for axis in axes))
     turned = torch.where(turned == 0, 1, turned / turned.abs())
     turned.flatten(1)[:, 0] = 1  # the mean stays
@@ -97,7 +97,7 @@ def _others(images: Tensor, own: Tensor, count: int, generator: torch.Generator,
     differ = [i for i in range(len(images)) if not torch.equal(images[i].to(own), own)]
     if not differ:
         return None
-    chosen = [differ[i] for i in torch.randperm(len(differ), generator=generator)[:count].tolist()]
+    chosen = [differ[i] for i in torch.randperm(len(differ), generator=generator, device="cpu")[:count].tolist()]
     return Others(images[chosen].to(own), words)
 
 
@@ -115,7 +115,7 @@ def _samples(own: Tensor, count: int, generator: torch.Generator, preprocess: Pr
     if shape != tuple(own.shape):
         raise ArgumentError(f"preprocess makes inputs of {shape}, and the images are {tuple(own.shape)}.")
     images: list[Tensor] = []
-    for i in torch.randperm(len(SAMPLES), generator=generator).tolist():
+    for i in torch.randperm(len(SAMPLES), generator=generator, device="cpu").tolist():
         if len(images) == count:
             break
         try:

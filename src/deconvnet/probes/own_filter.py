@@ -113,7 +113,7 @@ def patches(pictured: Pictured, own: OwnFilter, images: Tensor, most: int) -> Pa
     values: list[Tensor] = []
     on: list[Tensor] = []
     which: list[int] = []
-    filters = torch.empty(0)
+    filters = torch.empty(0, device="cpu")
     at_once = images_at_once(pictured)
     for first in range(0, len(images), at_once):
         part = images[first : first + at_once]
@@ -125,12 +125,14 @@ def patches(pictured: Pictured, own: OwnFilter, images: Tensor, most: int) -> Pa
             filters, rows = _cut(graph, trace, own)
         active = trace.values[maps.name][:, unit.channel].reshape(len(part), -1) > 0
         for i in range(len(part)):
-            chosen = torch.randperm(rows.shape[1], generator=pictured.generator(f"patches {first + i}"))[:of_image]
+            chosen = torch.randperm(rows.shape[1], generator=pictured.generator(f"patches {first + i}"), device="cpu")[
+                :of_image
+            ]
             chosen = chosen.to(rows.device)
-            values.append(rows[i, chosen].double().cpu())
+            values.append(rows[i, chosen].cpu().double())
             on.append(active[i, chosen].cpu())
             which += [first + i] * len(chosen)
-    return Patches(filters.double().cpu().numpy(), torch.cat(values).numpy(), torch.cat(on).numpy(), np.array(which))
+    return Patches(filters.cpu().double().numpy(), torch.cat(values).numpy(), torch.cat(on).numpy(), np.array(which))
 
 
 def _cut(graph: Graph, trace: Trace, own: OwnFilter) -> tuple[Float[Tensor, " d"], Float[Tensor, "n positions d"]]:

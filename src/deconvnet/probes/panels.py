@@ -73,7 +73,7 @@ def draw_spectrum(axes: Any, power: Float[Tensor, "*size"], stride: Sequence[flo
     for axis, name in enumerate({1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}[power.ndim]):
         line = spectrum.along(power, axis)
         half = len(line) // 2 + 1
-        at = torch.arange(half, dtype=torch.float64) / len(line)
+        at = torch.arange(half, dtype=torch.float64, device="cpu") / len(line)
         axes.plot(at, line[:half].clamp(min=1e-12), marker=".", label=f"along {name}")
     edges = [multiple / step for step in dict.fromkeys(stride) for multiple in range(1, math.floor(step / 2) + 1)]
     for i, edge in enumerate(edges):
@@ -115,7 +115,7 @@ def draw_fields(fields: Sequence[FieldPanel], columns: int, figure: Any) -> None
 def _draw_field(axes: Any, energy: Float[Tensor, "*size"], wide: float) -> None:
     if energy.ndim == 1:
         strength = energy.sqrt()
-        at = torch.arange(len(energy)) - (len(energy) - 1) / 2
+        at = torch.arange(len(energy), device="cpu") - (len(energy) - 1) / 2
         axes.plot(at, strength / strength.max())
         for edge in (-len(energy) / 2, len(energy) / 2):
             axes.axvline(edge, color=COLOURS[4], linestyle="--", linewidth=1)

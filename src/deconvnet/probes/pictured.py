@@ -132,7 +132,7 @@ class Pictured:
             images: the unit's own by default.
             net: another network of the same layers, or the same with other rules.
         """
-        profiles = torch.zeros(len(units), self.maps, dtype=torch.float64)
+        profiles = torch.zeros(len(units), self.maps, dtype=torch.float64, device="cpu")
         profiles[range(len(units)), [unit.channel or 0 for unit in units]] = 1
         return self.of_profiles(profiles, units, images, net)
 

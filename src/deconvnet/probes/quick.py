@@ -142,10 +142,10 @@ class _Drawing:
     def _profiles(self, unit: Unit, maps: int) -> Float[Tensor, "4 maps"]:
         """What starts at a unit's position: two other units, noise, and the unit itself, for the other image."""
         random = generator(self.seed, unit)
-        profiles = torch.zeros(_TWINS, maps, dtype=torch.float64)
+        profiles = torch.zeros(_TWINS, maps, dtype=torch.float64, device="cpu")
         for row, channel in enumerate(other_channels(maps, unit.channel, _UNITS, random)):
             profiles[row, channel] = 1
         if maps > 1:  # noise on one map alone is its unit
-            profiles[_NOISE] = torch.randn(maps, generator=random, dtype=torch.float64).abs()
+            profiles[_NOISE] = torch.randn(maps, generator=random, dtype=torch.float64, device="cpu").abs()
         profiles[_OTHER_IMAGE, unit.channel or 0] = 1
         return profiles

@@ -124,7 +124,7 @@ def _normal(shape: torch.Size, words: str, spread: float) -> Tensor:
     """Normal random numbers that belong to some words."""
     digest = hashlib.blake2b(words.encode(), digest_size=7).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest, "big"))
-    return torch.empty(shape, dtype=torch.float32).normal_(0, spread, generator=generator)
+    return torch.empty(shape, dtype=torch.float32, device="cpu").normal_(0, spread, generator=generator)
 
 
 def _part(graph: Graph, model: nn.Module, step: Step, row: Operation) -> Stage | None:

@@ -25,11 +25,11 @@ def signs(before: Float[Tensor, "d"], after: Float[Tensor, "m d"]) -> Int8[Tenso
 def hamming(signs: Int8[Tensor, "m d"]) -> Float[np.ndarray, "m m"]:
     """The share of features in which the signs of two rows differ, for all pairs of rows: 0 to 1."""
     m, d = signs.shape
-    agree = torch.zeros(m, m, dtype=torch.float64)
+    agree = torch.zeros(m, m, dtype=torch.float64, device="cpu")
     for part in torch.split(signs, _CHUNK, 1):  # sums of so few ones are exact in float32
         for value in (-1, 0, 1):
             ones = (part == value).float()
-            agree += (ones @ ones.T).double().cpu()
+            agree += (ones @ ones.T).cpu().double()
     result: Float[np.ndarray, "m m"] = 1 - agree.numpy() / d
     return result
 

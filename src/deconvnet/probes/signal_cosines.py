@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from deconvnet._devices import in_float64
 from deconvnet._types import PIXELS, Unit
 from deconvnet.engine.main_layers import main_layers
 from deconvnet.network import attached
@@ -123,7 +124,7 @@ class _Products:
     def add(self) -> None:
         """Sum what is held; layers that no signal came to are done as well."""
         for layer, held in self.held.items():
-            rows = held.flatten(1).double()
+            rows = in_float64(held.flatten(1))
             self.sums[layer] += (rows @ rows.T).cpu().numpy()
             first = self.next[layer]
             self.next[layer] = None if layer in self._last or first is None else first + held.shape[1]

@@ -49,7 +49,7 @@ def signal_quality(pictured: Pictured) -> Measure:
     if any(np.ptp(half.values @ half.filter) == 0 for half in halves):
         return Measure(_NAME, _QUESTION, why_not="the filter gives the same everywhere.")
     generator = pictured.generator(_NAME)
-    order = [torch.randperm(len(given.filter), generator=generator).numpy() for _ in range(_SHUFFLED)]
+    order = [torch.randperm(len(given.filter), generator=generator, device="cpu").numpy() for _ in range(_SHUFFLED)]
     estimators = [_of_filter(given.filter), *_of_patterns(halves[0]), *(_of_filter(given.filter[o]) for o in order)]
     values = qualities(halves[0], halves[1], estimators)
     null = Null("its own weights, shuffled", tuple(values[-_SHUFFLED:]))

@@ -35,10 +35,10 @@ class Aliasing:
 
 def radii(size: Sequence[int]) -> Float[Tensor, "*size"]:
     """The distance of each frequency of a transform of that size from zero, in cycles per pixel."""
-    squares = torch.zeros(1, dtype=torch.float64)
+    squares = torch.zeros(1, dtype=torch.float64, device="cpu")
     for axis, length in enumerate(size):
         shape = [-1 if each == axis else 1 for each in range(len(size))]
-        squares = squares + torch.fft.fftfreq(length, dtype=torch.float64).view(shape).square()
+        squares = squares + torch.fft.fftfreq(length, dtype=torch.float64, device="cpu").view(shape).square()
     return squares.sqrt()
 
 
@@ -60,7 +60,7 @@ def centroids(filters: Float[Tensor, "m c *kernel"]) -> Float[Tensor, " m"]:
     for filter_ in filters.cpu().double():
         power = torch.fft.fftn(filter_, s=size, dim=over).abs().square().sum(0)
         means.append((power * distance).sum() / power.sum())
-    return torch.stack(means) if means else torch.zeros(0, dtype=torch.float64)
+    return torch.stack(means) if means else torch.zeros(0, dtype=torch.float64, device="cpu")
 
 
 def along(energy: Float[Tensor, "*size"], axis: int) -> Float[Tensor, " length"]:
@@ -84,7 +84,7 @@ def mean_spectrum(windows: Float[Tensor, "m c *size"]) -> Float[Tensor, "*size"]
 
     Zero where no picture varies.
     """
-    total = torch.zeros(tuple(windows.shape[2:]), dtype=torch.float64)
+    total = torch.zeros(tuple(windows.shape[2:]), dtype=torch.float64, device="cpu")
     count = 0
     for window in windows.cpu().double():
         power = torch.fft.fftn(window, dim=tuple(range(1, window.ndim))).abs().square().sum(0)
@@ -115,10 +115,11 @@ def mean_spectrum_of_filters(filters: Float[Tensor, "m c *kernel"], size: Sequen
     mean = torch.einsum("m,m...->...", weights, power) / max(int((weights > 0).sum()), 1)
     products = torch.fft.ifftn(mean).real
     for axis, (length, count) in enumerate(zip(size, shifts, strict=True)):
-        at = (torch.arange(count) + count // 2) % count - count // 2  # the shifts, in the order of a transform
+        index = torch.arange(count, device="cpu")
+        at = (index + count // 2) % count - count // 2  # the shifts, in the order of a transform
         shape = list(products.shape)
         shape[axis] = length
-        products = torch.zeros(shape, dtype=torch.float64).index_add_(axis, at % length, products)
+        products = torch.zeros(shape, dtype=torch.float64, device="cpu").index_add_(axis, at % length, products)
     spectrum: Tensor = torch.fft.fftn(products).real.clamp(min=0)
     spectrum[(0,) * spectrum.ndim] = 0
     return spectrum
@@ -150,9 +151,9 @@ def aliasing(spectrum: Float[Tensor, "*size"], stride: Sequence[float]) -> Alias
 
 def near_grid(size: Sequence[int], stride: Sequence[float]) -> Bool[Tensor, "*size"]:
     """Whether a frequency lies within one bin of a multiple of 1 / stride along any axis; 0 is not such a multiple."""
-    near = torch.zeros(tuple(size), dtype=torch.bool)
+    near = torch.zeros(tuple(size), dtype=torch.bool, device="cpu")
     for axis, (length, step) in enumerate(zip(size, stride, strict=True)):
-        frequency = torch.fft.fftfreq(length, dtype=torch.float64).abs()
+        frequency = torch.fft.fftfreq(length, dtype=torch.float64, device="cpu").abs()
         shape = [-1 if each == axis else 1 for each in range(len(size))]
         if step >= 2:
             multiple = (frequency * step).round().clamp(1, float(math.floor(step / 2)))

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deconvnet._checks import instance
+from deconvnet._devices import in_float64
 from deconvnet._errors import ArgumentError
 from deconvnet.photos.preprocess import Preprocess
 from deconvnet.probes.transforms import Kind, transformed
@@ -65,7 +66,7 @@ def evenly(values: Sequence[float]) -> list[float]:
 
 def rgb(picture: Float[Tensor, "c h w"]) -> Float[np.ndarray, "h w 3"]:
     """A picture with three channels; of other than 1 and 3 their mean, grey."""
-    levels = picture.double().clamp(0, 1)
+    levels = in_float64(picture).clamp(0, 1)
     if len(levels) != 3:
         levels = levels.mean(0, keepdim=True).expand(3, -1, -1)
     array: Float[np.ndarray, "h w 3"] = levels.movedim(0, -1).cpu().numpy()
@@ -80,9 +81,9 @@ def pictures_of(
     Raises:
         ArgumentError: `preprocess` is not one, or is of inputs with another number of channels.
     """
-    values = x.detach().double().cpu()
+    values = x.detach().cpu().double()
     across = (1, -1, *[1] * (x.ndim - 2))
-    around = torch.tensor(fills, dtype=torch.float64)
+    around = torch.tensor(fills, dtype=torch.float64, device="cpu")
     if preprocess is None:
         flat = torch.cat([values.movedim(1, 0).flatten(1), around[:, None]], 1)
         low, scale = flat.amin(1), (flat.amax(1) - flat.amin(1)).clamp(min=torch.finfo(torch.float64).tiny)
@@ -92,7 +93,7 @@ def pictures_of(
         )
         if len(mean) != len(around):
             raise ArgumentError(f"preprocess is of {len(mean)} channels, and the images have {len(around)}.")
-        std = torch.tensor(std, dtype=torch.float64)
-        low, scale = -torch.tensor(mean, dtype=torch.float64) / std, white / std
+        std = torch.tensor(std, dtype=torch.float64, device="cpu")
+        low, scale = -torch.tensor(mean, dtype=torch.float64, device="cpu") / std, white / std
     drawn = ((values - low.view(across)) / scale.view(across)).clamp(0, 1).float()
     return drawn, tuple(((around - low) / scale).clamp(0, 1).tolist())

@@ -149,7 +149,7 @@ def transformed(
     """
     size = x.shape[1:]
     matrix, offset = _inverse(kind, value, size, axis)
-    channels = x.detach().double().cpu().numpy()
+    channels = x.detach().cpu().double().numpy()
     moved = np.stack([
         ndimage.affine_transform(channel, matrix, offset, order=1, mode="grid-constant", cval=around)
         for channel, around in zip(channels, fill, strict=True)
@@ -159,7 +159,7 @@ def transformed(
 
 def filled(kind: Kind, value: float, size: Sequence[int], axis: int) -> float:
     """The share of a transformed image that shows what lies around the image, and not the image."""
-    ones = transformed(torch.ones(1, *size), kind, value, axis=axis, fill=(0.0,))
+    ones = transformed(torch.ones(1, *size, device="cpu"), kind, value, axis=axis, fill=(0.0,))
     return float(1 - ones.double().mean())
 
 

@@ -257,7 +257,7 @@ def _check(a: Reconstruction, b: Reconstruction, names: tuple[str, str]) -> None
 
 def _signals(a: Reconstruction, b: Reconstruction, i: int) -> tuple[Tensor, Tensor]:
     """The two signals of pair i over the whole input."""
-    return a.whole(i).double().cpu(), b.whole(i).double().cpu()
+    return a.whole(i).cpu().double(), b.whole(i).cpu().double()
 
 
 def _measures(a: Float[Tensor, "c *size"], b: Float[Tensor, "c *size"]) -> tuple[float, ...]:

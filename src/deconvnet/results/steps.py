@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from deconvnet._checks import flag, index_of, instance
+from deconvnet._devices import in_float64
 from deconvnet._errors import ArgumentError
 from deconvnet._frames import frame
 from deconvnet._types import PIXELS, Box, Unit
@@ -216,7 +217,7 @@ class Steps(Savable):
             "layer": [step.layer for step in self], "undone": [", ".join(step.undone) for step in self],
             "how": [step.how for step in self], "channels": [len(step.signal) for step in self],
             "strongest": [step.strongest for step in self],
-            "norm": [float(step.signal.double().norm()) for step in self],
+            "norm": [float(in_float64(step.signal).norm()) for step in self],
             "error": [step.error for step in self], "pool": [step.pool for step in self],
             "rectified": [step.rectified for step in self],
         })  # fmt: skip
@@ -288,7 +289,7 @@ def _as_maps(signal: Tensor) -> Tensor:
 def _switches(step: StepDown, side: int) -> Image.Image:
     """The strongest map of the signal, enlarged where it is strong, and the switches of its windows."""
     assert step.switches is not None and step.windows is not None
-    signal = step.signal[step.strongest].double()
+    signal = in_float64(step.signal[step.strongest])
     box = _around_peak(signal)
     scale = max(4, side // max(box.size))
     image = pictures.render(pictures.crop(signal[None], box), scale="linear")

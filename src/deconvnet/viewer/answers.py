@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from deconvnet._checks import short
+from deconvnet._devices import in_float64
 from deconvnet._errors import ArgumentError
 from deconvnet._files import decode_json
 from deconvnet._types import Unit
@@ -97,7 +98,7 @@ class Answers:
         maps = self._bench.net.activations(self._bench.photos[ask.photo].seen.x, [name])[name][0]
         if ask.channel is not None and ask.channel >= len(maps):
             raise ArgumentError(f"layer {name!r} has {len(maps)} feature maps; got the channel {ask.channel}.")
-        flat = maps.flatten(1).double() if maps.ndim > 1 else maps[:, None].double()
+        flat = in_float64(maps.flatten(1) if maps.ndim > 1 else maps[:, None])
         peaks, at = (values.cpu() for values in flat.max(1))
         order = torch.sort(peaks, descending=True, stable=True).indices[: ask.count].tolist()
         order += [ask.channel] if ask.channel is not None and ask.channel not in order else []

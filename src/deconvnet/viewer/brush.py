@@ -17,8 +17,8 @@ from deconvnet.viewer.images import webp
 
 def covered(size: Sequence[int], dabs: Sequence[Dab]) -> Bool[Tensor, "h w"]:
     """The pixels of the network's input that the brush covers: those whose middle lies in one of its discs."""
-    mask = torch.zeros(*size, dtype=torch.bool)
-    middles = [torch.arange(length, dtype=torch.float64) + 0.5 for length in size]
+    mask = torch.zeros(*size, dtype=torch.bool, device="cpu")
+    middles = [torch.arange(length, dtype=torch.float64, device="cpu") + 0.5 for length in size]
     for dab in dabs:
         ends = [(at - dab.radius, at + dab.radius) for at in (dab.row, dab.column)]
         rows, columns = (axis[(axis >= low) & (axis <= high)] for axis, (low, high) in zip(middles, ends, strict=True))

@@ -57,7 +57,7 @@ def map_image(values: Float[Tensor, "*size"]) -> str:
     """A feature map, a pixel for each unit: black at zero and below, white at its strongest; "" without axes."""
     if values.ndim != 2:
         return ""
-    values = values.double().cpu()
+    values = values.cpu().double()
     levels = (values.clamp(min=0) / values.max().clamp(min=1e-30) * 255).round().byte()
     return webp(Image.fromarray(levels.numpy()), lossless=True)
 

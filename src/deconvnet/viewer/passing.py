@@ -79,9 +79,8 @@ def switches_of(step: StepDown, signal: Float[Tensor, "c h w"], low: Sequence[in
         return None
     channel, *peak = np.unravel_index(int(signal.argmax()), tuple(signal.shape))
     size = tuple(axis.size for axis in step.windows)
-    values = (
-        whole_maps(signal[None, channel : channel + 1], torch.tensor([list(low)]), size)[0, 0].float().cpu().numpy()
-    )
+    corners = torch.tensor([list(low)], device="cpu")
+    values = whole_maps(signal[None, channel : channel + 1], corners, size)[0, 0].float().cpu().numpy()
     sides = [min(length, _SWITCHED) for length in size]
     corner = [
         min(max(int(at) + start - side // 2, 0), length - side)

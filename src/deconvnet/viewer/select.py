@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from deconvnet._devices import in_float64
 from deconvnet._types import LayerInfo
 from deconvnet.models.detector_answers import DetectorAnswers
 from deconvnet.models.load import LoadedModel
@@ -67,7 +68,7 @@ def likeliest(probabilities: Float[Tensor, "*classes"], labels: Sequence[str] | 
         return [replace(of, index=int(strongest[of.index])) for of in likeliest(probabilities[strongest], None)]
     positions = math.prod(probabilities.shape[1:])
     size = tuple(probabilities.shape[1:]) if positions > 1 else ()
-    flat = probabilities.reshape(-1, positions).double().cpu()
+    flat = probabilities.reshape(-1, positions).cpu().double()
     wins = torch.bincount(flat.argmax(0), minlength=len(flat)) / flat.shape[1]
     best = flat.amax(1)
     order = np.lexsort((np.arange(len(flat)), -best.numpy(), -(wins if flat.shape[1] > 1 else best).numpy()))
@@ -91,7 +92,7 @@ def units_of(maps: Float[Tensor, "c *size"], most: int) -> list[tuple[int, tuple
 
     The k-th unit of the m-th map comes where m * k**1.5 does, up to `most`; the peaks of a map come first.
     """
-    flat = maps.flatten(1).double().cpu() if maps.ndim > 1 else maps[:, None].double().cpu()
+    flat = maps.flatten(1).cpu().double() if maps.ndim > 1 else maps[:, None].cpu().double()
     size = tuple(maps.shape[1:])
     ranked = torch.sort(flat.amax(1), descending=True, stable=True).indices.tolist()[:most]
     units = []
@@ -111,7 +112,8 @@ def contributing(
     Returns:
         Channel, position, and share of all contributions above zero, the largest first.
     """
-    products = (maps.double() * signal.double()).where((maps > 0) & (signal > 0), 0).cpu()
+    maps, signal = in_float64(maps), in_float64(signal)
+    products = (maps * signal).where((maps > 0) & (signal > 0), 0).cpu()
     flat = products.reshape(len(products), -1)
     best, at = flat.max(1)
     total, units = float(flat.sum()), []
@@ -144,9 +146,9 @@ def units_seeing(
         ]
     if not all(sees):
         return []
-    values = maps.double().cpu()
+    values = maps.cpu().double()
     for axis, positions in enumerate(sees, 1):
-        values = values.index_select(axis, torch.tensor(positions))
+        values = values.index_select(axis, torch.tensor(positions, device="cpu"))
     peaks, at = values.reshape(len(maps), -1).max(1)
     units = []
     for channel in torch.sort(peaks, descending=True, stable=True).indices[:most].tolist():
@@ -160,7 +162,7 @@ def strongest_of(maps: Float[Tensor, "c *size"], channels: Iterable[int]) -> lis
     """The strongest unit of some feature maps, without those that are nowhere above zero."""
     units = []
     for channel in channels:
-        values = maps[channel].double().cpu()
+        values = maps[channel].cpu().double()
         if values.max() > 0:
             position = np.unravel_index(int(values.argmax()), tuple(values.shape)) if values.ndim else ()
             units.append((channel, tuple(map(int, position))))

@@ -20,10 +20,12 @@ class Speed:
     Attributes:
         moved: for moving one number through memory.
         launched: for beginning one operation, spread over the units that are carried down together.
+        chunk: bytes that a batch of signals may take.
     """
 
     moved: float
-    launched: float = 0
+    launched: float
+    chunk: int
 
 
 # A CPU: measured on the rows of benchmarks/windows.py, where "auto" takes the fastest way at every one.
@@ -31,7 +33,9 @@ class Speed:
 # is 33 multiplications and additions a picosecond, of which libraries reach two thirds; 3.4 and 4.8 TB/s, which is
 # 0.84 and 1.2 numbers; and 4 microseconds for each launch, which 64 units share. `benchmarks/accelerator.py` prints
 # all three routes, by which these can be corrected.
-_CPU, _ACCELERATOR = Speed(moved=8), Speed(moved=22, launched=1.4e6)
+# A batch stays near a CPU. An accelerator must have work for longer than the CPU needs to ask for the next operation,
+# 20 microseconds: moving a fifth of the chunk, one of the tensors that a step holds, there and back takes it 30.
+_CPU, _ACCELERATOR = Speed(8, 0, 64 * 2**20), Speed(22, 1.4e6, 256 * 2**20)
 
 
 def speed_of(device: str) -> Speed:

@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from deconvnet._devices import sent
 from deconvnet.core.down import Way, undone
 from deconvnet.core.graph import Value
 from deconvnet.core.rules import Call, Memory
@@ -159,7 +159,10 @@ class _Memory:
     @cached_property
     def _rows(self) -> Int[Tensor, " m"]:
         """The images of the units, on the device of the pass."""
-        return torch.from_numpy(self.images).to(next(iter(self.trace.values.values())).device)
+        return sent(self.images, next(iter(self.trace.values.values())).device)
 
     def _at(self, name: str) -> Frames:
-        return self.remembered_at.get(name) or whole_maps(self.trace.images, self.outputs[name].map_size)
+        frames = self.remembered_at.get(name)
+        if frames is None:
+            return whole_maps(self.trace.images, self.outputs[name].map_size)
+        return frames.of(slice(None))  # for other calls, on other streams, share what is remembered

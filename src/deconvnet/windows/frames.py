@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from deconvnet._devices import sent
+
 
 @dataclass(frozen=True, eq=False)
 class Frames:
@@ -51,7 +53,7 @@ def copy_to(device: torch.device, frames: Iterable[Frames]) -> None:
     """Have the corners of all these windows on a device, copied there together."""
     new = list({id(each): each for each in frames if device not in each._copies}.values())
     if new:
-        lows = torch.from_numpy(np.concatenate([each.low for each in new]).astype(np.int32)).to(device)
+        lows = sent(np.concatenate([each.low for each in new]).astype(np.int32), device)
         for each, low in zip(new, torch.split(lows, [len(each.low) for each in new]), strict=True):
             each._copies[device] = low
 

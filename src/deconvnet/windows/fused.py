@@ -24,6 +24,8 @@ _VARYING = """
     switch_image switch_map switch_row switch_column switch_height switch_width
     mask_image mask_map mask_row mask_column mask_height mask_width
 """.split()  # each value would otherwise have a kernel of its own compiled
+_ANYWHERE = "out to rows part part_low base base_low switch switch_low mask mask_low".split()
+# Where they begin in memory changes with the number of units, for what lies on a device was copied there together.
 
 
 def joined(parts: Sequence[Part], to: Frames, *, rectify: bool = False, mask: Remembered | None = None) -> Tensor:
@@ -104,7 +106,7 @@ def _read(values, start, channel, y, x, here, of_map, of_row, of_column, height,
     return tl.load(values + where, inside, other=0), inside
 
 
-@triton.jit(do_not_specialize=_VARYING)
+@triton.jit(do_not_specialize=_VARYING, do_not_specialize_on_alignment=_ANYWHERE)
 def _join(
     out, to, rows, width, height, maps, blocks,
     part, part_low, part_unit, part_map, part_row, part_column, part_height, part_width,

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from deconvnet._devices import sent
+from deconvnet._errors import DeconvNetWarning
 from deconvnet.windows.arrivals import Part
 from deconvnet.windows.frames import Frames, whole_maps
 
@@ -19,34 +21,32 @@ from deconvnet.windows.frames import Frames, whole_maps
 Method = Literal["copied", "gathered", "fused"]
 
 
+@cache
 def method_on(device: torch.device) -> Method:
     """How windows are moved on a device."""
-    return _method(device.type)
-
-
-@cache
-def _method(kind: str) -> Method:
-    if kind == "cpu":
+    if device.type == "cpu":
         return "copied"
-    if kind != "cuda" or find_spec("triton") is None:
+    if device.type != "cuda" or find_spec("triton") is None:
         return "gathered"
-    failure = _triton_fails()
+    failure = _triton_fails(device)
     if failure is None:
         return "fused"
     warnings.warn(
-        f"Triton does not work here: {failure}. Its kernels are left out, which takes longer; results are the same.",
+        f"Triton does not work on {device}: {failure}. Its kernels are left out, which takes longer; results are the "
+        "same.",
+        DeconvNetWarning,
         stacklevel=2,
     )
     return "gathered"
 
 
-def _triton_fails() -> str | None:
+def _triton_fails(device: torch.device) -> str | None:
     """The first line of what Triton says when it is tried, as where there is no C compiler; None where it works."""
     try:
         from deconvnet.windows.fused import joined
 
         at = whole_maps(1, (1, 1))
-        joined([Part(torch.ones(1, 1, 1, 1, device="cuda"), at)], at)
+        joined([Part(torch.ones(1, 1, 1, 1, device=device), at)], at)
     except Exception as fault:
         return (str(fault).strip() or type(fault).__name__).splitlines()[0]
     return None
@@ -149,7 +149,7 @@ def _gather(
 ) -> tuple[Tensor, Bool[Tensor, "m 1 *after"]]:
     """What is gathered, and where it is what was asked for: elsewhere there is none."""
     device, axes = source.device, range(len(to.size))
-    row = torch.arange(len(to.low), device=device) if rows is None else torch.from_numpy(rows).to(device)
+    row = torch.arange(len(to.low), device=device) if rows is None else sent(rows, device)
     shift = to.low_on(device) - (at.low_on(device) if rows is None else at.low_on(device)[row])
     indices, inside = [row.view(-1, *[1] * (len(axes) + 1))], torch.ones((), dtype=torch.bool, device=device)
     indices.append(torch.arange(source.shape[1], device=device).view(-1, *[1] * len(axes)))
