@@ -15,8 +15,8 @@ ROWS = coverage.read(ROOT / "benchmarks" / "coverage.jsonl")
 STEP = re.compile(r"through '.*?' \((.*?)\)")
 TWELVE = [
     "torchvision:squeezenet1_1", "torchvision:resnet18", "torchvision:shufflenet_v2_x0_5", "torchvision:mnasnet0_5",
-    "torchvision:alexnet", "timm:dla46_c", "timm:convnext_atto", "timm:lcnet_035", "timm:starnet_s050",
-    "timm:legacy_seresnet18", "timm:ghostnet_050", "timm:repvgg_a0",
+    "torchvision:alexnet", "timm:dla46_c", "timm:convnext_atto", "timm:tinynet_d", "timm:starnet_s050",
+    "timm:legacy_seresnet18", "timm:resnet10t", "timm:repvgg_a0",
 ]  # fmt: skip
 OTHERS = [name for name in ROWS if name.startswith(("torchvision:", "timm:")) and name not in TWELVE]
 
