@@ -244,7 +244,7 @@ def test_a_network_of_plain_samples_is_attached_as_the_refusal_says():
         def forward(self, samples):
             return self.head(self.conv(samples[:, None]).relu().flatten(1))
 
-    model, samples = Sounds(), torch.randn(2, 64)
+    model, samples = Sounds().double(), torch.randn(2, 64, dtype=torch.float64)
     with pytest.raises(ArgumentError, match=r"attach nn\.Sequential\(nn\.Flatten\(\), model\) to x\[:, None\]"):
         DeconvNet(model, samples)
     net = DeconvNet(nn.Sequential(nn.Flatten(), model), samples[:, None], rules="gradient")

@@ -230,7 +230,7 @@ class DeconvNet:
         """How likely the network finds each class.
 
         What the model itself says, if it ends in a softmax, log-softmax or sigmoid. Otherwise the softmax of its
-        scores; of a single score its sigmoid, and of each number of an output that has more axes than the images.
+        scores; of a single score its sigmoid, and of each number of an output that has other axes than the images.
 
         Returns:
             Shaped as `scores`, 0 to 1.
@@ -319,7 +319,7 @@ class DeconvNet:
                 all; above 0 where there is only one class, or the network ends in a sigmoid), None is the class
                 that wins most of them, and a mask (bool) shaped like the output, with or without its batch axis,
                 starts from all its positions. Maps of one position, (n, c, 1, 1), are classes. In a tuple None stands
-                for any, of which the strongest is taken. An output of more axes than the images, such as that of a
+                for any, of which the strongest is taken. An output of other axes than the images, such as that of a
                 detector, takes tuples with an index on each axis, and masks. Of a detector from `load_model` a class
                 is its strongest answer, a tuple is (level, anchor, class, y, x), and an int an index of all answers.
             targets: several classes, in place of target: a list for every image, [3, 5]; a list for each image,

@@ -1,4 +1,4 @@
-"""Outputs of more axes than the images have, as of detectors of the YOLO kind: (n, anchors, h, w, numbers)."""
+"""Outputs of other axes than the images have, as of detectors of the YOLO kind: (n, anchors, h, w, numbers)."""
 
 from functools import partial
 from typing import Any
@@ -74,3 +74,27 @@ def test_what_needs_classes_says_so(net: DeconvNet):
         net.explain(X, targets="all")
     with pytest.raises(TargetError, match="occlusion needs a classifier"):
         occlude(net, X[:1], targets=[(1, 2, 3, 6)])
+
+
+class Rows(nn.Module):
+    """The numbers of all anchors of all levels below each other, as such detectors are exported: (n, anchors, 8)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.levels = Levels(nn.ReLU)
+
+    def forward(self, x):
+        return torch.cat([numbers.flatten(1, 3) for numbers in self.levels(x)], 1)
+
+
+def test_rows_of_anchors_are_no_classes_either():
+    net = DeconvNet(Rows().double(), X, rules="gradient")
+    rows, numbers = net.scores(X).shape[1:]
+    with pytest.raises(TargetError, match="a target is a tuple"):
+        net.explain(X, 6)
+    with pytest.raises(TargetError, match="a target is a tuple"):
+        net.explain(X)
+    pixels = X.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(net.model(pixels)[:, rows - 2, numbers - 1].sum(), pixels)
+    assert torch.allclose(net.explain(X, (rows - 2, numbers - 1)).full(), expected, rtol=1e-9, atol=1e-12)
+    assert net.explain(X, (None, 6)).units[0].position == (6,)

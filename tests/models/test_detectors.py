@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torchvision.models import detection
 from torchvision.models.detection.ssd import SSD
 
-from deconvnet import ArgumentError, DeconvNet, LoadedModel, ModelLoadError, TargetError, load_model
+from deconvnet import ArgumentError, DeconvNet, LoadedModel, ModelLoadError, TargetError, load_model, probes
+from deconvnet.engine.project import project_profiles
+from deconvnet.probes import pictured, quick
 
 
 def attach(loaded: LoadedModel, rules: str = "gradient") -> DeconvNet:
@@ -230,3 +232,25 @@ def test_a_checkpoint_of_a_users_own_classes_makes_the_detector_anew(tmp_path: P
     assert (loaded.preprocess.mean, loaded.preprocess.short_side) == ((0.5,) * 3, None)
     weights, name = trained.state_dict(), "head.classification_head.module_list.0.1.weight"
     assert torch.equal(loaded.model.state_dict()[name], weights[name])
+
+
+@pytest.mark.parametrize("kind", ["RetinaNet", "SSD"])
+def test_the_other_units_and_noise_of_trust_are_the_answers_at_the_same_place(kind: str, monkeypatch):
+    loaded = load_model(small_detector(kind))
+    net, x, answers = attach(loaded), prepared(loaded, 2), loaded.labels
+    result = net.explain(x[:1])
+    there = answers.at(result.units[0].channel)
+    started: list[Tensor] = []
+
+    def noting(engine: Any, images: Tensor, units: Any, profiles: Tensor, **options: Any) -> Any:
+        started.append(profiles)
+        return project_profiles(engine, images, units, profiles, **options)
+
+    for module in (quick, pictured):
+        monkeypatch.setattr(module, "project_profiles", noting)
+    probes.quick_trust(net, x[:1], result, others=x[1:])
+    probes.trust(net, x[:1], result, others=x[1:], measures=["other units", "noise"], draws=20)
+    cells = [[answers.at(int(i)) for i in row.nonzero()] for profiles in started for row in profiles]
+    assert sum(len(cell) for cell in cells) > 20
+    assert {(each.level, each.position) for cell in cells for each in cell} == {(there.level, there.position)}
+    assert len({each.anchor for cell in cells for each in cell}) == answers.anchors[there.level]

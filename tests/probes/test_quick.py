@@ -27,7 +27,7 @@ def test_each_number_is_that_of_the_pictures_made_alone():
     result = net.project(x, "relu2", channel="top:1")
     quick, unit = quick_trust(net, x, result), result.units[0]
     random = generator(0, unit)
-    channels = other_channels(8, unit.channel, 2, random)
+    channels = other_channels(range(8), unit.channel, 2, random)
     noise = torch.randn(8, generator=random, dtype=torch.float64).abs()
     inside = result.box(0, "field").overlap((14, 14))[0]
     own = result.whole(0)[inside]
@@ -55,6 +55,16 @@ def test_numbers_do_not_depend_on_the_other_units_or_the_memory():
     assert torch.allclose(alone.ranks, all_of_them.ranks[5:7], equal_nan=True)
     assert torch.allclose(alone.other_units, all_of_them.other_units[5:7], equal_nan=True)
     assert len(alone) == 2 and alone.units == all_of_them.units[5:7]
+
+
+def test_a_place_of_a_class_is_the_same_beside_a_class_that_starts_everywhere():
+    net, x = class_maps(), PHOTOS[:2]
+    place = (1, 2, 2)
+    alone = quick_trust(net, x, net.explain(x, place))
+    beside = quick_trust(net, x, net.explain(x, targets=[place, (None, 2, 2), 0]))
+    assert torch.isfinite(alone.ranks).all()
+    places = [i for i, unit in enumerate(beside.units) if unit.position == (2, 2) and unit.channel == 1][:1]
+    assert torch.equal(beside.ranks[places], alone.ranks[:1]) and torch.equal(beside.edges[places], alone.edges[:1])
 
 
 def test_without_switches_another_image_gives_the_same_picture():

@@ -18,6 +18,7 @@ from deconvnet import LoadedModel, Report, report
 from deconvnet.cli.commands import app
 
 AXE = pytest.importorskip("axe_playwright_python.sync_playwright")
+BROWSER = pytest.importorskip("playwright.sync_api")
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +174,7 @@ def test_a_step_is_enlarged_with_the_signal_before_and_after_and_its_switches(vi
     page.keyboard.press("Escape")
     assert page.locator("#step").is_hidden()
     # A dialog is hidden first and says so afterwards: the focus follows.
-    page.wait_for_function("document.activeElement === document.querySelectorAll('#steps button')[4]")
+    BROWSER.expect(page.locator("#steps button").nth(4)).to_be_focused()
 
 
 def test_all_can_be_done_from_the_keyboard(visit, data):

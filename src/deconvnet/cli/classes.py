@@ -74,7 +74,7 @@ def class_facts(
     """Classes and the predicted one, each with its label and probability, for `--json`; of a detector also where it is.
 
     A class of a map without a position has the number of positions where it wins in place of a probability. A number of
-    an output of more axes than the photo is called by where it stands, and is an answer of its own.
+    an output of other axes than the photo is called by where it stands, and is an answer of its own.
 
     Args:
         loaded: the network, with its labels.
@@ -84,7 +84,7 @@ def class_facts(
         masks: where the classes start, each a mask of one class, if they do not where they win.
     """
     wins, answers = _wins(probabilities, alone), detector_answers(loaded)
-    is_array = probabilities.ndim > 1 + len(loaded.preprocess.size)
+    is_array = probabilities.ndim != 1 + len(loaded.preprocess.size) and math.prod(probabilities.shape[1:]) > 1
 
     def facts(index: int, position: tuple[int, ...] | None) -> dict[str, Any]:
         named = {"class": index, "label": f"number {(index, *(position or ()))}" if is_array else loaded.label(index)}

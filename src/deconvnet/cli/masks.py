@@ -49,7 +49,7 @@ def class_masks(network: Network, mask: Path, photo: "Photo", size: tuple[int, .
     white = seen > float(drawn.pixels.max()) / 2
     if not bool(white.any()):
         raise ArgumentError(f"nothing of what the network sees lies under the white of the mask {str(mask)!r}.")
-    masks = torch.zeros(len(classes), *size, dtype=torch.bool)
+    masks = torch.zeros(len(classes), *size, dtype=torch.bool, device="cpu")
     for row, index in enumerate(classes):
         masks[row, index] = white
     return list(masks)

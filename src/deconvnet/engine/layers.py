@@ -129,7 +129,7 @@ class ClassScores:
         output: what the model returns.
         skipped: what lies between, from the output down: "softmax", "log_softmax" or "sigmoid".
         words: the same operations as people know them from `print(net)`.
-        is_array: the scores have more axes than maps of the images have, so that none need be that of classes.
+        is_array: the scores have other axes than maps of the images have, so that none need be that of classes.
     """
 
     value: Value
@@ -175,7 +175,7 @@ def class_scores(graph: Graph, output: str | None, rows: Mapping[str, Operation]
             "keeps the batch axis first."
         )
     kinds = tuple(row_of(step, rows).scores or "" for step in skipped)
-    is_array = len(value.shape) > len(graph.input.shape) and math.prod(value.map_size) > 1
+    is_array = len(value.shape) != len(graph.input.shape) and math.prod(value.map_size) > 1
     return ClassScores(value, graph.outputs[name], kinds, tuple(step.kind for step in skipped), is_array)
 
 

@@ -72,8 +72,8 @@ class Output:
 
     @property
     def is_array(self) -> bool:
-        """Whether it has more axes than maps of the images have, so that none need be that of classes."""
-        return self.is_map and len(self.size) > self.axes
+        """Whether it has other axes than maps of the images have, so that none need be that of classes."""
+        return self.is_map and len(self.size) != self.axes
 
     def chosen(self, target: Target, targets: Targets = None) -> list[list[Chosen]]:
         """For each image, what is carried down; `DeconvNet.explain` says what may be given.

@@ -181,12 +181,12 @@ class DetectorAnswers(Sequence[str]):
         axes = []
         for what, (part, length) in lengths.items():
             if anywhere and as_index(part) is not None and not 0 <= int(part) < length:
-                return torch.empty(0, dtype=torch.int64)
-            axes.append(torch.tensor([*_indices(part, length, f"{what} in level {level}")]))
+                return torch.empty(0, dtype=torch.int64, device="cpu")
+            axes.append(torch.tensor([*_indices(part, length, f"{what} in level {level}")], device="cpu"))
         classes = range(self._width) if channel is None else [channel - self.first]
         rows, columns, anchors = axes
         cells = (rows[:, None] * width + columns)[..., None] * self.anchors[level] + anchors
-        return (start + cells[..., None] * self._width + torch.tensor([*classes])).flatten()
+        return (start + cells[..., None] * self._width + torch.tensor([*classes], device="cpu")).flatten()
 
     def _channel(self, named: Any) -> int:
         """The index of a class that is an answer."""

@@ -112,7 +112,7 @@ def median(values: Iterable[float | None]) -> float | None:
 def _neighbours(pictured: Pictured) -> Neighbours:
     profiles = _profiles(pictured, max(LEAST_DRAWS, pictured.draws), NOISES)[1:]
     pictures = pictured.of_profiles(profiles) if len(profiles) else np.empty((0, *pictured.own.shape))
-    count = len(profiles) - (NOISES if pictured.maps > 1 else 0)
+    count = len(profiles) - (NOISES if len(pictured.here) > 1 else 0)
     return Neighbours(pictures[:count], pictures[count:])
 
 
@@ -121,16 +121,19 @@ def _profiles(pictured: Pictured, units: int, noises: int) -> Float[Tensor, "m m
     channels = [pictured.unit.channel or 0, *pictured.other_channels(units, "other units")]
     profiles = torch.zeros(len(channels), pictured.maps, dtype=torch.float64, device="cpu")
     profiles[range(len(channels)), channels] = 1
-    if pictured.maps == 1:
+    here = list(pictured.here)
+    if len(here) == 1:
         return profiles
-    noise = torch.randn(noises, pictured.maps, generator=pictured.generator("noise"), dtype=torch.float64, device="cpu")
-    return torch.cat([profiles, noise.abs()])
+    noise = torch.zeros(noises, pictured.maps, dtype=torch.float64, device="cpu")
+    drawn = torch.randn(noises, len(here), generator=pictured.generator("noise"), dtype=torch.float64, device="cpu")
+    noise[:, here] = drawn.abs()
+    return torch.cat([profiles, noise])
 
 
 def _few(pictured: Pictured, own: np.ndarray, others: Sequence[np.ndarray]) -> tuple[float | None, float | None]:
     """The similarities of a draw's picture with those of a few units and of noise."""
     alike = spearmans(own, others)
-    count = len(alike) - (_FEW_NOISES if pictured.maps > 1 else 0)
+    count = len(alike) - (_FEW_NOISES if len(pictured.here) > 1 else 0)
     return median(alike[:count]), median(alike[count:])
 
 

@@ -15,7 +15,7 @@ from deconvnet._types import Box, Unit
 from deconvnet.core.rules import RuleSet
 from deconvnet.engine.project import project_profiles
 from deconvnet.network import DeconvNet, attached
-from deconvnet.probes.draws import generator, other_channels
+from deconvnet.probes.draws import generator, maps_here, other_channels
 from deconvnet.probes.measure import LEAST_DRAWS
 from deconvnet.probes.other_images import Others
 from deconvnet.probes.similarity import array_of
@@ -173,7 +173,12 @@ class Pictured:
             count: how many at most.
             name: of what they are drawn for.
         """
-        return other_channels(self.maps, self.unit.channel, count, self.generator(name))
+        return other_channels(self.here, self.unit.channel, count, self.generator(name))
+
+    @property
+    def here(self) -> Sequence[int]:
+        """The feature maps, or classes, that have a unit at the unit's place."""
+        return maps_here(attached(self.net).labels, self.maps, self.unit.channel)
 
     @property
     def named_layer(self) -> str | None:

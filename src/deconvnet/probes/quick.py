@@ -15,7 +15,7 @@ from deconvnet.engine.project import project_profiles
 from deconvnet.network import DeconvNet, attached
 from deconvnet.photos.preprocess import Preprocess
 from deconvnet.probes.arguments import check_activation
-from deconvnet.probes.draws import generator, other_channels
+from deconvnet.probes.draws import generator, maps_here, other_channels
 from deconvnet.probes.edges import edges_of
 from deconvnet.probes.other_images import Others, other_images
 from deconvnet.probes.quick_numbers import Alike, QuickTrust, quick_trust_of
@@ -125,8 +125,8 @@ class _Drawing:
         for i, first in zip(indices, range(0, len(starts), _TWINS), strict=True):
             unit = result.units[i]
             check_activation(self.engine, self.x, unit, float(result.activations[i]), float(drawn.activations[first]))
-            inside, part = result.box(i, "field").overlap(result.input_size)
-            own = array_of(result.windows[i][part])
+            inside, part = drawn.box(first, "field").overlap(drawn.input_size)
+            own = array_of(result.whole(i)[inside])  # its windows are larger where whole maps go down beside it
             alike = [
                 (cosine(own, twin), spearman(own, twin))
                 for twin in (array_of(drawn.windows[first + row][part]) for row in range(_TWINS))
@@ -141,11 +141,12 @@ class _Drawing:
 
     def _profiles(self, unit: Unit, maps: int) -> Float[Tensor, "4 maps"]:
         """What starts at a unit's position: two other units, noise, and the unit itself, for the other image."""
-        random = generator(self.seed, unit)
+        random, here = generator(self.seed, unit), maps_here(self.engine.labels, maps, unit.channel)
         profiles = torch.zeros(_TWINS, maps, dtype=torch.float64, device="cpu")
-        for row, channel in enumerate(other_channels(maps, unit.channel, _UNITS, random)):
+        for row, channel in enumerate(other_channels(here, unit.channel, _UNITS, random)):
             profiles[row, channel] = 1
-        if maps > 1:  # noise on one map alone is its unit
-            profiles[_NOISE] = torch.randn(maps, generator=random, dtype=torch.float64, device="cpu").abs()
+        if len(here) > 1:  # noise on one map alone is its unit
+            noise = torch.randn(len(here), generator=random, dtype=torch.float64, device="cpu")
+            profiles[_NOISE, list(here)] = noise.abs()
         profiles[_OTHER_IMAGE, unit.channel or 0] = 1
         return profiles

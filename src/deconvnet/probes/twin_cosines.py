@@ -92,7 +92,7 @@ def _checked(
 
 def _other_channel(unit: Unit, maps: int, seed: int) -> int | None:
     """The first of the other feature maps that `quick_trust` draws of a unit for its image alone."""
-    return next(iter(other_channels(maps, unit.channel, 1, generator(seed, replace(unit, image=0)))), None)
+    return next(iter(other_channels(range(maps), unit.channel, 1, generator(seed, replace(unit, image=0)))), None)
 
 
 def _cosines(

@@ -33,7 +33,7 @@ def other_units(pictured: Pictured) -> Measure:
     """
     if not pictured.own.any():
         return Measure(*_UNITS, why_not="the picture is zero everywhere.")
-    if pictured.maps == 1:
+    if len(pictured.here) == 1:
         return Measure(*_UNITS, why_not="the layer has a single feature map.")
     alike = [similarity(pictured.own, picture) for picture in neighbours(pictured).units]
     value, details = _medians(alike)
@@ -52,7 +52,7 @@ def noise(pictured: Pictured) -> Measure:
     """
     if not pictured.own.any():
         return Measure(*_NOISE, why_not="the picture is zero everywhere.")
-    if pictured.maps == 1:
+    if len(pictured.here) == 1:
         return Measure(*_NOISE, why_not="the layer has a single feature map, so that noise there is the unit.")
     beside = neighbours(pictured)
     value, details = _medians([similarity(pictured.own, picture) for picture in beside.noise])

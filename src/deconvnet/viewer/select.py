@@ -44,7 +44,7 @@ class Likely:
         return (self.index, *self.position) if self.position else self.index
 
     def label(self, loaded: LoadedModel) -> str:
-        """What it is called; a number of an output that has more axes than the photo, by where it stands."""
+        """What it is called; a number of an output that has other axes than the photo, by where it stands."""
         if len(self.position) > len(loaded.preprocess.size):
             return f"number {self.target}"
         return loaded.label(self.index)
@@ -53,7 +53,7 @@ class Likely:
 def likeliest(probabilities: Float[Tensor, "*classes"], labels: Sequence[str] | None) -> list[Likely]:
     """The likeliest classes; of a map, those that win most of its positions; of a detector, each where it is strongest.
 
-    Of an output that has more axes than a photo it is the likeliest numbers.
+    Of an output that has other axes than a photo it is the likeliest numbers.
 
     Args:
         probabilities: of one photo.
