@@ -41,6 +41,7 @@ TIMM = [
 ]  # fmt: skip
 
 SIZES = (64, 96, 128, 224, 240, 256, 320)
+TOO_LARGE = ("vit_h_14", "regnet_y_128gf")  # more than 600 million weights, which take as long as fifty others
 DETECTORS = [
     f"torchvision:{name}"
     for name in torchvision.models.list_models(torchvision.models.detection)
@@ -92,13 +93,14 @@ PACKAGES: dict[str, Callable[[], tuple[nn.Module, tuple[int, ...], str]]] = {
 
 
 def names() -> list[str]:
-    """All networks of torchvision, of detectors those of one stage; one or more of every family of timm; others.
+    """All networks of torchvision but the largest, of detectors those of one stage; of every family of timm; others.
 
     Of the others, those whose packages are installed.
     """
     models = torchvision.models
     parts = (models, models.segmentation, models.video)
-    torchvisions = [f"torchvision:{name}" for part in parts for name in models.list_models(part)]
+    listed = [name for part in parts for name in models.list_models(part) if name not in TOO_LARGE]
+    torchvisions = [f"torchvision:{name}" for name in listed]
     others = [name for name in PACKAGES if importlib.util.find_spec(name.partition(":")[0].replace("-", "_"))]
     return [*torchvisions, *DETECTORS, *(f"timm:{name}" for name in TIMM), *others]
 
