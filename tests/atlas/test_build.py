@@ -19,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 from support.atlases import small_network
+from support.crashes import Crash, crashing
 from torch import nn
 
 import deconvnet
@@ -185,24 +186,6 @@ def test_parts_in_any_order_merge_to_the_same_bytes(net, loaded, photos, whole, 
     merge_shards(net, photos, [tmp_path / str(i) for i in order], out=tmp_path / "a", loaded=loaded)
     assert_same(tmp_path / "a", whole)
     assert files(tmp_path / "1") == before
-
-
-class Crash(BaseException):
-    """As if the process had ended here."""
-
-
-def crashing(monkeypatch: pytest.MonkeyPatch, where: object, name: str, call: int) -> None:
-    """The n-th call of a function ends the run, after it has done its work."""
-    original, calls = getattr(where, name), [0]
-
-    def wrapped(*args, **kwargs):
-        result = original(*args, **kwargs)
-        calls[0] += 1
-        if calls[0] == call:
-            raise Crash
-        return result
-
-    monkeypatch.setattr(where, name, wrapped)
 
 
 @pytest.mark.parametrize(

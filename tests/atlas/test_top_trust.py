@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from support.atlases import files
+from support.crashes import Crash, crashing
 from torch import nn
 
 from deconvnet import ArgumentError, AtlasError, DeconvNet, DeconvNetError, LoadedModel, PhotoError, Preprocess, probes
@@ -110,24 +111,6 @@ def test_parts_merge_to_the_same_bytes(atlas, net, loaded, photos, tmp_path):
         merge_shards(**arguments)
     merged = merge_shards(**arguments, trust=probes.twins)
     assert files(merged.folder) == files(atlas.folder)
-
-
-class Crash(BaseException):
-    """As if the process had ended here."""
-
-
-def crashing(monkeypatch: pytest.MonkeyPatch, where: object, name: str, call: int = 1) -> None:
-    """The n-th call of a function ends the run, after it has done its work."""
-    original, calls = getattr(where, name), [0]
-
-    def wrapped(*args, **kwargs):
-        result = original(*args, **kwargs)
-        calls[0] += 1
-        if calls[0] == call:
-            raise Crash
-        return result
-
-    monkeypatch.setattr(where, name, wrapped)
 
 
 @pytest.mark.parametrize(
