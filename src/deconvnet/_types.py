@@ -119,7 +119,7 @@ class Twins:
     Attributes:
         other_channel: the feature map whose unit was carried down from the same position; None in a layer of one map.
         other_unit: cosine of the two pictures; None without another map, or if one of them is zero everywhere.
-        other_image: cosine with the picture of the unit itself under the switches of another image; None without
+        other_image: cosine with the picture of the unit itself in another image; None without
             another image, or if one of them is zero everywhere.
     """
 

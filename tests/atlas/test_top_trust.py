@@ -260,12 +260,10 @@ def test_a_missing_or_shortened_table_is_told(atlas, tmp_path):
 def test_numbers_are_said_in_a_line_with_what_is_missing_left_out():
     three, single = Cosines(1200, 0.912, 0.851, 0.949), Cosines(1, -0.001, -0.001, -0.001)
     assert AtlasTrust(3, three, single).line() == (
-        "cosine with the picture of another unit at the same position 0.91 (median of 1,200, 0.85 to 0.95); with that "
-        "of the same unit under the switches of another photo 0.00"
+        "cosine with the picture of another unit at the same position 0.91 (median over 1,200 pictures; 0.85 "
+        "to 0.95); with that of the same unit in another photo 0.00"
     )
-    assert AtlasTrust(3, None, single).line() == (
-        "cosine with that of the same unit under the switches of another photo 0.00"
-    )
+    assert AtlasTrust(3, None, single).line() == "cosine with that of the same unit in another photo 0.00"
     assert "nothing to compare them with" in AtlasTrust(1, None, None).line()
     assert AtlasTrust(3, three, None).facts()["other_image"] is None
     assert AtlasTrust(3, three, single).medians() == "other unit 0.91, other photo 0.00"

@@ -71,12 +71,14 @@ def test_without_switches_another_image_gives_the_same_picture():
     net = DeconvNet(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU()), PHOTOS.float())
     quick = quick_trust(net, PHOTOS.float(), net.project(PHOTOS.float(), "3", channel=1))
     assert quick.other_image.numpy() == pytest.approx(1)
+    assert "the unit in another image" in quick.line() and "switches" not in quick.line()
 
 
 def test_classes_have_their_numbers_too_also_under_other_rules():
     net, x = classifier().with_rules("guided"), PHOTOS
     quick = quick_trust(classifier(), x, net.explain(x, targets=[0, 3]))
     assert quick.noise.isfinite().all() and quick.units[0].layer == "fc"
+    assert "the unit with the switches and masks of another image" in quick.line()
     maps = class_maps()
     placed = quick_trust(maps, x, maps.explain(x, (2, 1, 3)))
     assert placed.noise.isfinite().all()
@@ -148,5 +150,6 @@ def test_the_quick_set_is_saved_and_is_a_table(tmp_path):
     table = opened.to_frame()
     assert list(table["noise_cosine"]) == quick.noise.tolist() and len(table["why_not"]) == 6
     assert quick.facts(1)["noise"]["cosine"] == float(quick.noise[1])
+    assert opened.taken == ("switches",) * 6 and quick.facts(1)["taken_from_the_image"] == "switches"
     assert repr(quick) == "<QuickTrust: 6 units of layer 'relu2'>"
     assert replace(quick).units[0] == Unit("relu2", 1, quick.units[0].position, 0)

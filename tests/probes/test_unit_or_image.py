@@ -10,12 +10,13 @@ from support.pictured import images, of_class, of_unit, pooled_net
 from torch import nn
 
 from deconvnet import DeconvNet
-from deconvnet.probes.measure import Measure
+from deconvnet.probes.measure import Measure, Null
 from deconvnet.probes.neighbours import in_other_images, in_random_networks, more_images, neighbours
 from deconvnet.probes.other_images import Others
 from deconvnet.probes.pictured import Pictured
 from deconvnet.probes.random_twin import random_twins
-from deconvnet.probes.unit_or_image import noise, other_images, other_units
+from deconvnet.probes.taken import nouns as nouns_of
+from deconvnet.probes.unit_or_image import _units_words, noise, other_images, other_units
 
 
 def _limits(measure: Measure, name: str) -> tuple[float, float]:
@@ -63,8 +64,55 @@ def test_without_pooling_the_picture_does_not_depend_on_the_image():
     measure = other_images(pictured)
     assert measure.value == pytest.approx(1) and "does not depend on the image" in measure.words
     units = other_units(pictured)
-    assert _limits(units, "this unit with the switches of other images") == pytest.approx((1, 1))
-    assert "The unit decides more of this picture" in units.words
+    assert _limits(units, "this unit in other images") == pytest.approx((1, 1))
+    assert "The unit decides this picture, and the image does not" in units.words
+    assert "maxima" not in units.words and "switches" not in measure.words + units.words
+
+
+class _Gated(nn.Module):
+    """A squeeze-and-excite gate on the maps of a convolution, after a max-pool where one is given."""
+
+    def __init__(self, pool: nn.Module | None = None) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.stem, self.pool = nn.Conv2d(3, 8, 3), pool or nn.Identity()
+            self.gate, self.head = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 30, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        maps = self.pool(self.stem(x).relu())
+        return self.head(maps * (3 * self.gate(maps.mean((2, 3), keepdim=True))).sigmoid()).relu()
+
+
+_GELU = nn.Sequential(nn.Conv2d(3, 8, 3), nn.GELU(), nn.Conv2d(8, 30, 3), nn.GELU())
+_WEIGHTED = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 30, 3), nn.ReLU())
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "nouns", "said"),
+    [
+        (_Gated(), {}, "gates", "what the way down takes from the image (its gates)"),
+        (_Gated(nn.MaxPool2d(2)), {}, "switches and gates", "(where its maxima fell and its gates)"),
+        (_GELU, {"smooth": "gradient"}, "derivatives", "(the derivatives at its activations)"),
+        (_GELU, {"smooth": "rectify"}, "", ""),
+        (_WEIGHTED, {"rules": "guided"}, "masks", "(where its rectifiers were active)"),
+    ],
+    ids=["gates", "switches and gates", "derivatives", "rectified", "masks"],
+)
+def test_sentences_name_what_the_way_down_takes_from_the_image(model, options, nouns: str, said: str):
+    x = images(2)
+    net = DeconvNet(model, x, **options)
+    (layer,) = [name for name in net.layers if net.layers[name].channels == 30][-1:]
+    pictured = of_unit(layer, 3, net=net)
+    assert nouns_of(pictured.way.of_image) == nouns
+    # whichever way the numbers turn out, so that no sentence is left out because they lie within their nulls
+    for value in (-1.0, 0.9999):
+        null = Null("this unit in other images", (0.1, 0.5, 0.7) * 10)
+        (words,) = [_units_words(value, [null], pictured.way.of_image)]
+        assert said.lower() in words.lower() and (nouns or "in other images") in words
+        assert "maxima" in words or "switches" not in nouns
+        assert "switches" in nouns or "maxima" not in words
+    assert "switches" in nouns or "switches" not in other_images(pictured).words
 
 
 def test_the_picture_of_an_untrained_network_is_decided_by_switches():
@@ -78,7 +126,7 @@ def test_the_picture_of_an_untrained_network_is_decided_by_switches():
                 nn.init.zeros_(layer.bias)
     pictured = of_unit("7", net=DeconvNet(model, images(2)))
     measure = other_units(pictured)
-    assert measure.value > _limits(measure, "this unit with the switches of other images")[1]
+    assert measure.value > _limits(measure, "this unit in other images")[1]
     assert "Where the image's maxima fell decides more" in measure.words
     assert "random networks" not in measure.words  # it is one of them
 
@@ -127,7 +175,7 @@ def test_a_network_without_weights_to_draw_has_no_random_networks():
     net = DeconvNet(Fixed(), images(2))
     measure = other_units(of_unit("pool", net=net))
     assert measure.value is not None
-    assert [null.name for null in measure.nulls] == ["this unit with the switches of other images", "other images"]
+    assert [null.name for null in measure.nulls] == ["this unit in other images", "other images"]
 
 
 def test_a_silent_unit_is_looked_at_from_one():

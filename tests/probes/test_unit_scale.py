@@ -38,6 +38,21 @@ def test_classes_see_every_switch() -> None:
     assert dict(switches(of_class()).details)["switches"] == 12 * 10 * 8
 
 
+def test_maxima_over_whole_maps_and_of_several_maps_have_switches_too() -> None:
+    class Maxima(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.head = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(torch.maximum(self.first(x).relu(), self.second(x).relu()).amax((2, 3)))
+
+    for rules in ("deconvnet", "gradient"):
+        measure = switches(of_class(net=DeconvNet(Maxima().eval(), images(2), rules=rules)))
+        assert dict(measure.details)["switches"] == 4 + 4 * 22 * 18
+        assert measure.value == pytest.approx(4 * math.log2(22 * 18) + 4 * 22 * 18)
+
+
 def test_without_switches_there_are_no_bits() -> None:
     centre = pooled_net().with_rules(RuleSet(unpool="centre"))
     for pictured in (of_unit("1"), of_unit("4", net=centre)):

@@ -179,6 +179,4 @@ def test_what_pictures_rest_on_is_said_where_it_was_measured(views, tmp_path):
     assert AtlasViews(atlas).layer_table("conv")["otherUnit"] == [None]
     assert "otherUnit" not in views.layer_table("conv")
     single = AtlasViews(atlas).layer("conv").trust[0]  # a single map has no other unit
-    assert single.startswith(
-        "What the pictures rest on: cosine with that of the same unit under the switches of another"
-    )
+    assert single.startswith("What the pictures rest on: cosine with that of the same unit in another")

@@ -81,7 +81,7 @@ def test_maps_and_layers_say_what_their_pictures_rest_on_and_what_that_means(vis
     for address, trust in (("maps/conv1/0", atlas.trust("conv1", 0)), ("layers/conv1", atlas.trust("conv1"))):
         numbers, meaning = visit.open(f"/{address}.html").locator(".rests-on p").all_inner_texts()
         assert numbers == f"What the pictures rest on: {trust.line()}."
-        assert f"{trust.other_unit.median:.2f} (median of {trust.other_unit.count}, " in numbers
+        assert f"{trust.other_unit.median:.2f} (median over {trust.other_unit.count} pictures; " in numbers
         assert meaning.startswith("1 is the same picture, about 0 an unrelated one.")
     layer, channel = list(LAYERS)[DEAD[0]], DEAD[1]
     assert visit.open(f"/maps/{layer}/{channel}.html").locator(".rests-on").count() == 0

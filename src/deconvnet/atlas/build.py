@@ -74,7 +74,7 @@ def build_atlas(
         memory: for a batch, such as "2GB" (the default).
         keep_signal: keep the signed signals as well, in half precision.
         trust: `probes.twins`, to measure what pictures rest on: how alike they are to those of another unit at the same
-            position, and of the same unit under the switches of another photo. `Atlas.trust` has it.
+            position, and of the same unit in another photo. `Atlas.trust` has it.
         trust_samples: top activations of each map that are measured, evenly spaced over their ranks; 3 by default.
         progress: called with a stage ("scan", "project", "trust", "write"), how much of how much is done, and in a scan
             how many photos could not be read.

@@ -282,7 +282,7 @@ class Atlas:
                 `MapStats`. "skipped", the photos that could not be read: index, image, reason. "trust", a row for each
                 top activation of which it was measured what its picture rests on: layer, channel, rank, other_channel
                 (whose unit was put at its position), other_unit (the cosine of the two pictures), other_photo and
-                other_index (whose switches it got), other_image (the cosine); missing where there is nothing.
+                other_index (in which it was drawn as well), other_image (the cosine); missing where there is nothing.
             layer: rows of this layer alone.
 
         Raises:

@@ -14,7 +14,7 @@ MEANING = (
 
 MEDIANS_MEAN = (
     "Other unit, other photo: cosine of these pictures with that of another unit at the same position, and with their "
-    "own under the switches of another photo; medians."
+    "own in another photo; medians."
 )
 
 
@@ -35,7 +35,7 @@ class Cosines:
     def words(self) -> str:
         """The median, and the range where there are several."""
         median, low, high = map(_rounded, (self.median, self.low, self.high))
-        return median if self.count == 1 else f"{median} (median of {self.count:,}, {low} to {high})"
+        return median if self.count == 1 else f"{median} (median over {self.count:,} pictures; {low} to {high})"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class AtlasTrust:
         samples: how many of its top activations were looked at.
         other_unit: cosines with the picture of another unit at the same position; None where the layer has a single
             map, or pictures are zero everywhere.
-        other_image: cosines with the picture of the same unit under the switches of another photo; None where the atlas
+        other_image: cosines with the picture of the same unit in another photo; None where the atlas
             has a single photo, or pictures are zero everywhere.
     """
 
@@ -73,7 +73,7 @@ class AtlasTrust:
         if self.other_unit is not None:
             yield f"with the picture of another unit at the same position {self.other_unit.words()}"
         if self.other_image is not None:
-            yield f"with that of the same unit under the switches of another photo {self.other_image.words()}"
+            yield f"with that of the same unit in another photo {self.other_image.words()}"
 
 
 def trust_of(rows: pa.Table) -> AtlasTrust | None:

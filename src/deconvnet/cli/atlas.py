@@ -89,7 +89,7 @@ Trust = Annotated[
         "--trust",
         metavar="N",
         help="Measure what pictures rest on, of N top activations of each feature map: how alike they are to those of "
-        "another unit at the same position, and of the same unit under the switches of another photo.",
+        "another unit at the same position, and of the same unit in another photo.",
         show_default="not measured",
         min=1,
     ),

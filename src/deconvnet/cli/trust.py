@@ -80,7 +80,7 @@ def trust(
 
     Each value stands beside what it would be by chance: in networks with random weights, in other images, elsewhere in
     the photo. There is a sentence only where it lies outside of that. With -o the picture is drawn beside those of
-    another unit, of noise, and of the same unit with another image's switches, and beside the photo's edges.
+    another unit, of noise, and of the same unit in another image, and beside the photo's edges.
     """
     check_single(target)
     check_unit(layer, channel, position, target)

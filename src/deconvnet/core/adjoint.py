@@ -3,6 +3,7 @@ where they are admitted, by their derivative.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from deconvnet._errors import UnsupportedOperationError
 from deconvnet.core.graph import Step
-from deconvnet.core.rules import Call, Memory, Rule, RuleSet
+from deconvnet.core.rules import Call, Memory, OfImage, Rule, RuleSet
 
 
 def adjoint(
@@ -81,13 +82,14 @@ def _node_by_node(output: Tensor, leaves: Sequence[Tensor], signal: Tensor) -> t
 
 def by_adjoint(step: Step) -> Rule:
     """The rule of a step that is linear in its signals."""
-    others = any(not value.signal for value in step.inputs)
-    return Rule("adjoint", _adjoint, _remember_others if others else None)
+    others = [value for value in step.inputs if not value.signal]
+    of_image: OfImage | None = "factors" if any(value.of_images for value in others) else None
+    return Rule("adjoint", _adjoint, _remember_others if others else None, of_image)
 
 
-def by_derivative(words: str = "derivative") -> Rule:
+def by_derivative(words: str = "derivative", of_image: OfImage = "derivatives") -> Rule:
     """The rule that differentiates a step where the forward pass was."""
-    return Rule(words, _derivative, _remember_all)
+    return Rule(words, _derivative, _remember_all, of_image)
 
 
 def if_smooth_is_admitted(step: Step, rules: RuleSet, what: str) -> Rule:
@@ -102,7 +104,7 @@ def if_smooth_is_admitted(step: Step, rules: RuleSet, what: str) -> Rule:
         UnsupportedOperationError: it does not.
     """
     if rules.smooth == "gradient":
-        return Rule("derivative", _derivative, _remember_all, smooth="differentiated")
+        return replace(by_derivative(), smooth="differentiated")
     raise UnsupportedOperationError(
         f"cannot project through {step.where}: it is {what}, for which DeconvNet does not have a rule. Use its "
         'derivative (--smooth gradient, smooth="gradient"), or add a rule with @rule: see help(deconvnet.rule).'

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import get_args
 
 from torch import Tensor
 
 from deconvnet.core.graph import Graph, Step, Value, check_signal_starts
 from deconvnet.core.operations import Operation, rule_for
-from deconvnet.core.rules import Call, Memory, Rule, RuleSet
+from deconvnet.core.rules import Call, Memory, OfImage, Rule, RuleSet
 from deconvnet.core.up import Trace
 
 Watch = Callable[[Value, Tensor], object]
@@ -42,7 +43,13 @@ class Way:
     @property
     def image_free(self) -> bool:
         """Whether nothing on the way down depends on the image."""
-        return all(rule.up is None for _, rule in self.down)
+        return not self.of_image
+
+    @cached_property
+    def of_image(self) -> tuple[OfImage, ...]:
+        """What the way down takes from the image, in the order of `OfImage`."""
+        taken = {rule.of_image for _, rule in self.down}
+        return tuple(kind for kind in get_args(OfImage) if kind in taken)
 
     @cached_property
     def images_apart(self) -> bool:

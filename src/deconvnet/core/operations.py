@@ -147,7 +147,7 @@ class OperationTable:
                     row = replace(row, sees=geometry.same_position if pointwise else None, windowed=windowed)
                 if sees is not None:
                     row = replace(row, sees=_given(sees))
-                self._set(name, replace(row, rule=_always(Rule(words, down, up, custom=True))))
+                self._set(name, replace(row, rule=_always(Rule(words, down, up, up and "memory", custom=True))))
             return down
 
         return register

@@ -33,7 +33,7 @@ def max_pool(step: Step, rules: RuleSet) -> Rule:
         return ops.unpool(signal, positions, call.sizes()[2:], overlap=rules.overlap)
 
     if rules.unpool == "switches":
-        return Rule(f"unpool by switches ({rules.overlap})", down, up, fresh=True, unpools=True)
+        return Rule(f"unpool by switches ({rules.overlap})", down, up, "switches", fresh=True, unpools=True)
     return Rule(f"unpool to the {rules.unpool}", down)
 
 
@@ -53,6 +53,7 @@ def relu(step: Step, rules: RuleSet) -> Rule:
     words = ["rectify"] * rules.backward_rectify + ["forward mask"] * rules.forward_mask
     return Rule(
         " and ".join(words) or "the same signal", down, up if rules.forward_mask else None,
+        "masks" if rules.forward_mask else None,
         unchanged=not words, fresh=bool(words), rectifies=rules.backward_rectify, masks=rules.forward_mask,
     )  # fmt: skip
 
@@ -99,7 +100,7 @@ def local_response_norm(step: Step, rules: RuleSet) -> Rule:
     if rules.lrn == "identity":
         return Rule("the same signal", lambda call, signal: signal, unchanged=True)
     if rules.lrn == "divisor":
-        return Rule("times its divisor", lambda call, signal: signal * call.memory["divisor"], up)
+        return Rule("times its divisor", lambda call, signal: signal * call.memory["divisor"], up, "divisors")
     return by_derivative()
 
 

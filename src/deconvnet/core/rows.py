@@ -145,7 +145,7 @@ def _extreme_over_axes(step: Step, rules: RuleSet, pick: Callable[..., Tensor]) 
     if any(step.inputs[0].shape[axis].per_image for axis in axes):
         return if_smooth_is_admitted(step, rules, "an extreme over the whole batch")
     if rules.differentiates:  # of equals to all, or to one of them, as the operation has it
-        return by_derivative()
+        return by_derivative(of_image="switches")
     last = range(rank - len(axes), rank)
 
     def up(call: Call) -> tuple[Tensor, Memory]:
@@ -170,8 +170,9 @@ def _extreme_over_axes(step: Step, rules: RuleSet, pick: Callable[..., Tensor]) 
             flat = flat.scatter(-1, where, values)
         return flat.view(*rest, *window).movedim(list(last), axes)
 
-    words = "unpool by switches" if rules.unpool == "switches" else f"unpool to the {rules.unpool}"
-    return Rule(words, down, up if rules.unpool == "switches" else None)
+    if rules.unpool == "switches":
+        return Rule("unpool by switches", down, up, "switches")
+    return Rule(f"unpool to the {rules.unpool}", down)
 
 
 def largest_of_maps(step: Step, rules: RuleSet) -> Rule:
@@ -187,7 +188,7 @@ def smallest_of_maps(step: Step, rules: RuleSet) -> Rule:
 def _extreme_of_maps(step: Step, rules: RuleSet, pick: Callable[..., Tensor]) -> Rule:
     count = len(step.signals)
     if rules.differentiates:  # of equals to both, or to one of them, as the operation has it
-        return by_derivative()
+        return by_derivative(of_image="switches")
 
     def up(call: Call) -> tuple[Tensor, Memory]:
         output = call.compute()
@@ -204,7 +205,7 @@ def _extreme_of_maps(step: Step, rules: RuleSet, pick: Callable[..., Tensor]) ->
         return tuple(part.sum_to_size(call.sizes(i)) for i, part in enumerate(parts))
 
     if rules.unpool == "switches":
-        return Rule("to the map that it was", down, up)
+        return Rule("to the map that it was", down, up, "switches")
     return Rule("to the middle one" if rules.unpool == "centre" else "to all alike", down)
 
 
@@ -282,7 +283,7 @@ def _constant_gate(step: Step, gate: int) -> Rule:
         passed = (signal * call.memory["gate"]).sum_to_size(call.sizes(1 - gate))
         return (None, passed) if gate == 0 else (passed, None)
 
-    return Rule("times its gate", down, up, frozenset({gate}))
+    return Rule("times its gate", down, up, "gates", frozenset({gate}))
 
 
 def activation(step: Step, rules: RuleSet) -> Rule:
@@ -301,7 +302,7 @@ def activation(step: Step, rules: RuleSet) -> Rule:
 def limited(step: Step, rules: RuleSet) -> Rule:
     """Pixels kept in a range: the same signal, since pictures are signed; with forward mask where they were in it."""
     if rules.forward_mask:
-        return replace(by_derivative("the same signal in the range"), noted="limited")
+        return replace(by_derivative("the same signal in the range", "masks"), noted="limited")
     return Rule("the same signal", lambda call, signal: signal, unchanged=True, noted="limited")
 
 

@@ -12,6 +12,7 @@ from deconvnet.core.graph import Step, Value, fill, once, values_in
 
 Smooth = Literal["refuse", "rectify", "gradient"]
 Memory = Mapping[str, Tensor]
+OfImage = Literal["switches", "masks", "gates", "divisors", "derivatives", "factors", "memory"]
 T = TypeVar("T")
 Parts = TypeVarTuple("Parts")
 
@@ -175,8 +176,9 @@ class Rule:
         words: the way down in a few words, for people; nothing is decided by them.
         down: (call, signal on the output) -> signal on the input; a tuple where there are several,
             None for one that gets nothing.
-        up: call -> (output, what to remember); None when nothing need be remembered, and the way
-            down through this step is then the same for every image.
+        up: call -> (output, what to remember); None when nothing need be remembered.
+        of_image: what the way down takes from the image; None where it is the same for every image. "factors" are other
+            values of a linear step that were computed from it, "memory" is what a user's own rule remembers.
         blocked: indices of the signal inputs that get nothing.
         smooth: what became of an operation that is not piecewise linear, where the rule set admits it.
         unchanged: each input gets the signal as it is, or its part of it.
@@ -195,6 +197,7 @@ class Rule:
     words: str
     down: Callable[[Call, Tensor], Tensor | tuple[Tensor | None, ...]]
     up: Callable[[Call], tuple[Tensor, Memory]] | None = None
+    of_image: OfImage | None = None
     blocked: frozenset[int] = frozenset()
     smooth: Literal["rectified", "differentiated"] | None = None
     unchanged: bool = False

@@ -48,7 +48,7 @@ class Draw:
         other_units: median, of its picture with those of a few other units there.
         noise: of its picture with that of noise there.
         other_image: in a random network, of its picture with that of another image; of another image, of the unit's own
-            picture with the one that has this image's switches.
+            picture with the one there.
         edges: in a random network, of the strength of its picture with the image's edges; of another image, of the
             strength of the unit's own picture with that image's edges.
     """
@@ -76,7 +76,7 @@ def in_other_images(pictured: Pictured) -> tuple[Draw, ...]:
 
 
 def pictures_of_others(pictured: Pictured) -> _Pictures:
-    """The unit's picture with the switches of each of the other images, at most as many as are drawn."""
+    """The unit's picture in each of the other images, at most as many as are drawn."""
     images = pictured.others.images[: pictured.draws]
     return pictured.once("pictures of others", lambda: _in_images(pictured, images))
 

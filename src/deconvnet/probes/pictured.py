@@ -12,6 +12,7 @@ from torch import Tensor
 from deconvnet._checks import instance
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Box, Unit
+from deconvnet.core.down import Way
 from deconvnet.core.rules import RuleSet
 from deconvnet.engine.project import project_profiles
 from deconvnet.network import DeconvNet, attached
@@ -125,7 +126,7 @@ class Pictured:
     def of_units(
         self, units: Sequence[Unit], images: Tensor | None = None, net: DeconvNet | None = None
     ) -> Float[np.ndarray, "m c *field"]:
-        """Pictures of units at the unit's position, each with the switches of its own image.
+        """Pictures of units at the unit's position, each with the switches and the like of its own image.
 
         Args:
             units: of the unit's layer and position; `image` counts among `images`.
@@ -147,7 +148,7 @@ class Pictured:
 
         Args:
             profiles: what each signal is on every map; nowhere all zero.
-            units: whose image each one takes its switches from; the unit itself by default.
+            units: from whose image each one takes its switches and the like; the unit itself by default.
             images, net: as in `of_units`.
         """
         x, used = self.x if images is None else images, attached(net or self.net)
@@ -161,10 +162,15 @@ class Pictured:
         return picture
 
     @property
+    def way(self) -> Way:
+        """The way down from the unit's layer."""
+        engine = attached(self.net)
+        return engine.costs_from(engine.graph(self.x), self.unit.layer).way
+
+    @property
     def maps(self) -> int:
         """How many feature maps, or classes, the unit's layer has."""
-        engine = attached(self.net)
-        return engine.costs_from(engine.graph(self.x), self.unit.layer).way.start.maps
+        return self.way.start.maps
 
     def other_channels(self, count: int, name: str) -> list[int]:
         """Some of the layer's other feature maps, or classes, drawn at random, each at most once.

@@ -20,6 +20,7 @@ from deconvnet.probes.edges import edges_of
 from deconvnet.probes.other_images import Others, other_images
 from deconvnet.probes.quick_numbers import Alike, QuickTrust, quick_trust_of
 from deconvnet.probes.similarity import array_of, cosine, spearman, strength_of
+from deconvnet.probes.taken import nouns
 from deconvnet.results.reconstruction import Reconstruction
 
 _UNITS = 2  # other units that are looked at
@@ -40,7 +41,7 @@ def quick_trust(
     """How alike each picture of a result is to what it should differ from: numbers alone, in a moment.
 
     A unit's picture is compared with the pictures of two other units at its position, of noise there, and of the unit
-    itself with the switches of another image; and with the edges of its own image. `trust` measures more, and against
+    itself in another image; and with the edges of its own image. `trust` measures more, and against
     what the numbers would be by chance.
 
     Args:
@@ -113,13 +114,13 @@ class _Drawing:
         images_of_units = list(dict.fromkeys(unit.image for unit in units))
         others = {image: self._other(image) for image in images_of_units}
         images = torch.cat([self.x[images_of_units], *(other.images for other in others.values())])
-        maps = self.engine.costs_from(self.engine.graph(images), units[0].layer).way.start.maps
+        way = self.engine.costs_from(self.engine.graph(images), units[0].layer).way
         starts = [
             replace(unit, image=images_of_units.index(unit.image) + len(images_of_units) * (row == _OTHER_IMAGE))
             for unit in units
             for row in range(_TWINS)
         ]
-        profiles = torch.cat([self._profiles(unit, maps) for unit in units])
+        profiles = torch.cat([self._profiles(unit, way.start.maps) for unit in units])
         drawn = project_profiles(self.engine, images, starts, profiles, memory=self.memory)
         edges = {image: edges_of(array_of(self.x[image])) for image in images_of_units}
         for i, first in zip(indices, range(0, len(starts), _TWINS), strict=True):
@@ -133,7 +134,7 @@ class _Drawing:
             ]
             edge = spearman(strength_of(own), edges[unit.image][inside])
             cosines, ranks = zip(*alike, strict=True)
-            yield Alike(cosines, ranks, edge, others[unit.image].words)
+            yield Alike(cosines, ranks, edge, others[unit.image].words, nouns(way.of_image))
 
     def _other(self, image: int) -> Others:
         random = generator(self.seed, "other image", image)

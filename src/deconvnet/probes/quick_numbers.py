@@ -27,6 +27,7 @@ class Alike:
         cosines, ranks: with two other units, noise, and the other image; None where not defined.
         edges: the rank correlation of strength and edges.
         others: what the other image is.
+        taken: what the way down takes from the image, such as "switches and gates".
         why_not: why it was not looked at; "" if it was.
     """
 
@@ -34,6 +35,7 @@ class Alike:
     ranks: tuple[float | None, ...] = (None,) * len(_TWINS)
     edges: float | None = None
     others: str = ""
+    taken: str = ""
     why_not: str = ""
 
 
@@ -47,11 +49,12 @@ class QuickTrust(Savable):
         units: whose pictures they are.
         other_units: (m, 2) cosine of each picture with those of two other units at its position.
         noise: (m,) with the picture of noise, the magnitude of a normal value on each map at its position.
-        other_image: (m,) with the picture of the same unit, with the switches of another image.
+        other_image: (m,) with the picture of the same unit in another image.
         ranks: (m, 4) the rank correlations with these four, of the signed signals.
         edges: (m,) rank correlation of the picture's strength and the edges of its image.
         others: of each, what the other image was.
         why_not: of each, why it was not looked at; "" if it was.
+        taken: of each, what the way down takes from the image, such as "switches and gates"; "" if nothing.
         made_with: versions of deconvnet and torch.
     """
 
@@ -63,6 +66,7 @@ class QuickTrust(Savable):
     edges: Float[Tensor, " m"]
     others: tuple[str, ...]
     why_not: tuple[str, ...]
+    taken: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.units)
@@ -84,10 +88,11 @@ class QuickTrust(Savable):
         if self.why_not[i]:
             return f"not measured: {self.why_not[i]}"
         units = " and ".join(f"{value:.2f}" for value in self.other_units[i].tolist() if not isnan(value))
+        taken = f"with the {self.taken[i]} of" if self.taken and self.taken[i] else "in"
         cosines = [
             ("other units here", units),
             ("noise here", _rounded(self.noise[i])),
-            (f"the unit under another image's switches (from {self.others[i]})", _rounded(self.other_image[i])),
+            (f"the unit {taken} another image (from {self.others[i]})", _rounded(self.other_image[i])),
         ]
         said = ", ".join(f"{name} {value or 'not defined'}" for name, value in cosines)
         return f"cosine with {said}; rank correlation with edges {_rounded(self.edges[i]) or 'not defined'}"
@@ -112,6 +117,7 @@ class QuickTrust(Savable):
         return {
             "other_units": pairs[:2], "noise": pairs[2], "other_image": {**pairs[3], "images": self.others[i]},
             "edges": {"spearman": _defined(float(self.edges[i]))},
+            "taken_from_the_image": self.taken[i] if self.taken else "",
         }  # fmt: skip
 
     def to_frame(self) -> Any:
@@ -141,6 +147,7 @@ def quick_trust_of(units: tuple[Unit, ...], rows: Sequence[Alike]) -> QuickTrust
         edges=_tensor([(row.edges,) for row in rows], 1)[:, 0],
         others=tuple(row.others for row in rows),
         why_not=tuple(row.why_not for row in rows),
+        taken=tuple(row.taken for row in rows),
     )
 
 

@@ -136,7 +136,7 @@ class Trust(Savable):
     def figure(
         self, photo: PhotoLike | None = None, preprocess: Preprocess | None = None, **layout: Unpack[LayoutOptions]
     ) -> Figure:
-        """The picture beside another unit's, noise's, its own with another image's switches, and the image's edges.
+        """The picture beside another unit's, noise's, its own in another image, and its image's edges.
 
         Each has below it how alike it is to the picture. Of inputs that have neither one nor three channels each
         channel has a row of its own, and of volumes each of three planes through the voxel where the picture is
@@ -210,7 +210,8 @@ def _filled(text: str, before: str = "") -> str:
 
 def _null_words(null: Null) -> str:
     if null.limits is None:
-        return f"{null.name}: median {np.median(null.draws):.2f} of {len(null.draws)}"
+        draws = f"{len(null.draws)} draw{'s' * (len(null.draws) > 1)}"
+        return f"{null.name}: median {np.median(null.draws):.2f} over {draws}"
     return f"{null.name}: {null.limits[0]:.2f} to {null.limits[1]:.2f}"
 
 

@@ -22,6 +22,7 @@ from deconvnet.probes.neighbours import neighbours, pictures_of_others
 from deconvnet.probes.other_images import check_images, other_images
 from deconvnet.probes.pictured import Pictured
 from deconvnet.probes.similarity import array_of, spearmans
+from deconvnet.probes.taken import of_another_image
 from deconvnet.probes.trust_result import Beside, Trust
 from deconvnet.results.reconstruction import Reconstruction
 
@@ -176,7 +177,7 @@ def _beside(pictured: Pictured) -> Beside:
     kinds = [
         ([labels[c] if labels else f"map {c} at this place" for c in channels], neighbours(pictured).units),
         (["noise at this place"] * len(neighbours(pictured).noise), neighbours(pictured).noise),
-        (["the same unit with the switches of another image"] * pictured.draws, pictures_of_others(pictured)),
+        ([f"the same unit {of_another_image(pictured.way.of_image)}"] * pictured.draws, pictures_of_others(pictured)),
     ]
     for words, drawn in kinds:
         alike = [-2.0 if value is None else value for value in spearmans(pictured.own, drawn)]

@@ -39,7 +39,7 @@ def twins(
         net: the network.
         x: images, as the model takes them.
         units: of any layers, each at one position of one of the images.
-        others: of each unit, the index in `x` of the image whose switches its own picture gets; None for none.
+        others: of each unit, the index in `x` of the image in which its picture is drawn as well; None for none.
         seed: of the other units that are drawn, of which each is the same whatever other units are asked about.
         memory: budget for what is worked on at a time.
 

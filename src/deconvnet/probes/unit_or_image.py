@@ -1,8 +1,9 @@
-"""Does a picture rest on its unit, or on where the image's maxima fell? After Mahendran and Vedaldi (2016)."""
+"""Does a picture rest on its unit, or on its image's switches and the like? After Mahendran and Vedaldi (2016)."""
 
 from collections.abc import Sequence
 from dataclasses import fields
 
+from deconvnet.core.rules import OfImage
 from deconvnet.probes.measure import Measure, Null, outside
 from deconvnet.probes.neighbours import (
     Draw,
@@ -15,11 +16,12 @@ from deconvnet.probes.neighbours import (
 )
 from deconvnet.probes.pictured import Pictured
 from deconvnet.probes.similarity import NAMES, Similarity, similarity, spearmans
+from deconvnet.probes.taken import of_other_images, subject
 
 _UNITS = "other units", "Would another unit at this place give the same picture?"
 _NOISE = "noise", "Would noise at this place give the same picture?"
-_IMAGES = "other images", "Is the picture the same with the switches of another image?"
-_RANDOM, _OTHERS, _ITSELF = "random networks", "other images", "this unit with the switches of other images"
+_IMAGES = "other images", "Is the picture of the unit the same in another image?"
+_RANDOM, _OTHERS, _ITSELF = "random networks", "other images", "this unit in other images"
 _SAME = 1 - 1e-6
 
 
@@ -28,8 +30,8 @@ def other_units(pictured: Pictured) -> Measure:
 
     `details` has the medians of the other measures, and the unit's share: 1 less the value, near 0 where the picture
     says nothing about its unit. The value stands beside those of a few units in random networks and in other images;
-    and beside the unit's own picture with the switches of other images: if other units' pictures are more like it, then
-    where the image's maxima fell decides more of it than the unit does.
+    and beside the unit's own picture in other images: if other units' pictures are more like it, then what the way down
+    takes from the image, such as its switches, decides more of it than the unit does.
     """
     if not pictured.own.any():
         return Measure(*_UNITS, why_not="the picture is zero everywhere.")
@@ -41,14 +43,14 @@ def other_units(pictured: Pictured) -> Measure:
         return Measure(*_UNITS, why_not="the pictures are too small, or the same all over.")
     nulls = _nulls(pictured, "other_units")
     details = (("unit's share", 1 - value), *details)
-    return Measure(*_UNITS, value, details, nulls, _units_words(value, nulls))
+    return Measure(*_UNITS, value, details, nulls, _units_words(value, nulls, pictured.way.of_image))
 
 
 def noise(pictured: Pictured) -> Measure:
     """The median rank correlation of the picture with those of noise: the magnitudes of normal values on all maps.
 
-    A value near 1 says that the picture shows the switches. It stands beside the pictures of other units, of noise in
-    random networks and in other images, and the unit's own with the switches of other images.
+    A value near 1 says that the picture shows the switches, or what else the way down takes from the image. It stands
+    beside the pictures of other units, of noise in random networks and in other images, and the unit's own in others.
     """
     if not pictured.own.any():
         return Measure(*_NOISE, why_not="the picture is zero everywhere.")
@@ -64,9 +66,9 @@ def noise(pictured: Pictured) -> Measure:
 
 
 def other_images(pictured: Pictured) -> Measure:
-    """The median rank correlation of the picture with those that have the switches of other images.
+    """The median rank correlation of the picture with those of the same unit in other images.
 
-    It is 1 where nothing below the unit remembers the image. It stands beside the same in random networks.
+    It is 1 where the way down takes nothing from the image. It stands beside the same in random networks.
     """
     if not pictured.own.any():
         return Measure(*_IMAGES, why_not="the picture is zero everywhere.")
@@ -78,7 +80,7 @@ def other_images(pictured: Pictured) -> Measure:
         return Measure(*_IMAGES, why_not="the pictures are too small, or the same all over.")
     nulls = null_of(_RANDOM, (draw.other_image for draw in in_random_networks(pictured)))
     details = (*details, ("images", float(len(pictures))))
-    return Measure(*_IMAGES, value, details, nulls, _images_words(value, nulls))
+    return Measure(*_IMAGES, value, details, nulls, _images_words(value, nulls, pictured.way.of_image))
 
 
 def _medians(alike: Sequence[Similarity]) -> tuple[float | None, tuple[tuple[str, float], ...]]:
@@ -98,23 +100,29 @@ def _nulls(pictured: Pictured, what: str) -> tuple[Null, ...]:
     )
 
 
-def _units_words(value: float, nulls: Sequence[Null]) -> str:
+def _units_words(value: float, nulls: Sequence[Null], taken: Sequence[OfImage]) -> str:
     said = []
     for null, more, between in outside(value, nulls):
         if null.name == _ITSELF:
-            decides = {
-                "more": "Where the image's maxima fell decides more of this picture than the unit does",
-                "less": "The unit decides more of this picture than where the image's maxima fell",
-            }[more]
             said.append(
-                f"{decides}: the pictures of other units here are {more} like it (rank correlation {value:.2f}) than "
-                f"its own with the switches of other images ({between})."
+                f"{_decides(more, taken)}: the pictures of other units here are {more} like it (rank correlation "
+                f"{value:.2f}) than its own {of_other_images(taken)} ({between})."
             )
         else:
             said.append(
                 f"Other units here look {more} like it ({value:.2f}) than at this place in {null.name} ({between})."
             )
     return " ".join(said)
+
+
+def _decides(more: str, taken: Sequence[OfImage]) -> str:
+    """Whether the image or the unit decides more of a picture, where other units' are more or less like it."""
+    if not taken:
+        return "The unit decides this picture, and the image does not"
+    image = subject(taken)
+    if more == "more":
+        return f"{image[0].upper()}{image[1:]} decides more of this picture than the unit does"
+    return f"The unit decides more of this picture than {image}"
 
 
 def _noise_words(value: float, nulls: Sequence[Null]) -> str:
@@ -128,11 +136,12 @@ def _noise_words(value: float, nulls: Sequence[Null]) -> str:
     return f"Noise at this place gives a picture like this one (rank correlation {value:.2f}): {than}."
 
 
-def _images_words(value: float, nulls: Sequence[Null]) -> str:
+def _images_words(value: float, nulls: Sequence[Null], taken: Sequence[OfImage]) -> str:
+    others = of_other_images(taken)
     if value > _SAME:
-        return "This picture does not depend on the image: with the switches of other images it is the same."
+        return f"This picture does not depend on the image: {others} it is the same."
     return " ".join(
-        f"With the switches of other images the picture is {more} like itself (rank correlation {value:.2f}) than in "
+        f"{others[0].upper()}{others[1:]} the picture is {more} like itself (rank correlation {value:.2f}) than in "
         f"{null.name} ({between})."
         for null, more, between in outside(value, nulls)
     )

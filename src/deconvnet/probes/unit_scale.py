@@ -12,7 +12,6 @@ from deconvnet.core.graph import Step
 from deconvnet.core.operations import row_of
 from deconvnet.core.pooling import windows_of
 from deconvnet.core.rules import Call
-from deconvnet.network import attached
 from deconvnet.probes.in_batches import watch_in_batches
 from deconvnet.probes.measure import LEAST_DRAWS, Measure
 from deconvnet.probes.pictured import Pictured
@@ -47,7 +46,7 @@ def switches(pictured: Pictured) -> Measure:
     """How many bits the switches that the unit's picture can use hold at most, beside those that name the unit.
 
     Counted are the pooling windows below the unit, in all maps; each holds the logarithm of its pixels. Windows that
-    overlap share pixels, so that it is a bound.
+    overlap share pixels, so that it is a bound. A maximum of several maps has a switch for each of its values.
     """
     count, bits = switches_below(pictured)
     details = (("switches", float(count)), ("bits that name the unit", math.log2(pictured.maps)))
@@ -57,17 +56,15 @@ def switches(pictured: Pictured) -> Measure:
 
 def switches_below(pictured: Pictured) -> tuple[int, float]:
     """How many switches the unit's signal can meet on its way down, and how many bits they hold at most."""
-    engine = attached(pictured.net)
-    graph = engine.graph(pictured.x)
-    way = engine.costs(graph, pictured.unit.layer).way
+    way = pictured.way
     blocked = {name: rule.blocked for name, rule in way.chosen.items()}
     steps, total, bits = [step for step, _ in reversed(way.down)], 0, 0.0
     for step, rule in way.down:
-        if not (rule.unpools and row_of(step, way.rows).max_pools):
+        if rule.of_image != "switches":
             continue
         field = fields(steps, step.output, blocked, way.rows)[way.start.name]
         seen, _ = box(field, pictured.unit.position or (), step.output.map_size).overlap(step.output.map_size)
-        of_windows = _bits(step, pictured)[seen]
+        of_windows = np.broadcast_to(_bits(step, pictured), step.output.map_size)[seen]
         total += step.output.maps * of_windows.size
         bits += step.output.maps * float(of_windows.sum())
     return total, bits
@@ -104,7 +101,9 @@ def strongest_of_map(
 
 
 def _bits(step: Step, pictured: Pictured) -> Float[np.ndarray, "*pooled"]:
-    """The logarithm of how many pixels of the map below each pooling window holds."""
+    """The logarithm of how many numbers below each switch chooses among."""
+    if not row_of(step, pictured.way.rows).max_pools:  # a maximum over whole axes, or of several maps
+        return np.asarray(math.log2(sum(value.numbers for value in step.signals) / step.output.numbers))
     bits = np.zeros(())
     for axis in windows_of(Call(step, pictured.net.rules, 1, {})):
         inside = np.log2(np.maximum((axis.shares > 0).sum(1).numpy(), 1))
