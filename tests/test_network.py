@@ -164,12 +164,33 @@ def test_with_rules_keeps_how_smooth_operations_are_treated():
     assert net.rules == RuleSet(smooth="rectify")
     rectified = guided.project(x, "2", channel=0)
     assert any('smooth="rectify"' in note for note in rectified.notes)
-    gradient = net.with_rules("gradient", smooth="gradient").project(x, "2", channel=0)
-    assert any('smooth="gradient"' in note for note in gradient.notes)
     with pytest.raises(UnsupportedOperationError, match=r"'1' \(aten\.silu\).*defined for rectifiers"):
         net.with_rules("deconvnet", smooth="refuse").project(x, "2", channel=0)
     with pytest.raises(UnsupportedOperationError, match=r"aten\.silu"):
         net.with_rules(RuleSet()).project(x, "2", channel=0)
+
+
+@pytest.mark.parametrize("smooth", [None, "refuse", "rectify", "gradient"])
+def test_gradient_is_autograd_whatever_the_network_does_with_smooth_operations(smooth):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.MaxPool2d(2), nn.Conv2d(4, 2, 3), nn.GELU()).double()
+    x = images().requires_grad_()
+    (truth,) = torch.autograd.grad(model(x)[:, 1, 0, 0].sum(), x)
+    net = DeconvNet(model, x.detach(), smooth=smooth)
+    for named in (net.with_rules("gradient"), net.with_rules("guided").with_rules("gradient")):
+        result = named.project(x.detach(), "4", channel=1, position=(0, 0), start="one")
+        assert close(result.full(), truth, 1e-12) and result.rules.name == "gradient"
+        assert named.with_rules("deconvnet").rules == net.rules  # what the derivatives were for is past
+        assert named.with_rules(named.rules).with_rules("guided").rules.smooth == (smooth or "refuse")
+    direct = DeconvNet(model, x.detach(), rules="gradient")
+    assert direct.rules == net.with_rules("gradient").rules and direct.with_rules("deconvnet").rules == RuleSet()
+
+
+def test_what_is_said_with_the_name_gradient_counts():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.Conv2d(4, 2, 3)).double()
+    net = DeconvNet(model, images(), rules="gradient", smooth="rectify")
+    assert net.rules.name == "gradient, smooth=rectify" and net.with_rules("deconvnet").rules.smooth == "rectify"
+    with pytest.raises(UnsupportedOperationError, match=r"aten\.silu"):
+        net.with_rules("gradient", smooth="refuse").project(images(), "2", channel=0)
 
 
 def test_with_rules_does_not_capture_again(net: DeconvNet, monkeypatch: pytest.MonkeyPatch):

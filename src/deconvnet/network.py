@@ -17,7 +17,7 @@ from deconvnet.capture.captures import Captures
 from deconvnet.capture.untouched import computing
 from deconvnet.core.operations import OperationTable, operations
 from deconvnet.core.replays import replays_if
-from deconvnet.core.rules import RuleSet, Smooth, rule_set
+from deconvnet.core.rules import RuleSet, Smooth, rule_set, smooth_by_name
 from deconvnet.engine import activations as engine_activations
 from deconvnet.engine import classes as engine_classes
 from deconvnet.engine import directions as engine_directions
@@ -63,8 +63,8 @@ class DeconvNet:
         example_input: (n, c, *spatial) with one to three spatial axes; only shape, dtype and device
             count.
         rules: "deconvnet", "guided", "gradient", or a `RuleSet`.
-        smooth: what becomes of activations other than ReLU: "refuse" (default), "rectify" or
-            "gradient".
+        smooth: what becomes of activations other than ReLU: "refuse", "rectify" or "gradient". By default that of the
+            rules: refuse, and their derivative in "gradient", which is back-propagation.
         output: which of several tensors that the model returns holds the classes, by key, field or
             index.
         memory: budget for what is worked on at a time, such as "2GB" or a number of bytes; a quarter of what is
@@ -112,6 +112,7 @@ class DeconvNet:
         cuda_graphs: bool = False,
     ) -> None:
         self.rules = rule_set(rules, smooth)
+        self._smooth = smooth_by_name(self.rules, smooth)
         arithmetic = Arithmetic(precision, deterministic)
         self.output = output_name(output)
         budget = None if memory is None else in_bytes(memory)
@@ -132,12 +133,14 @@ class DeconvNet:
 
         Args:
             rules: a name or a `RuleSet`.
-            smooth: as in `DeconvNet`; for a name, this network's own by default.
+            smooth: as in `DeconvNet`; for a name, this network's own by default. "gradient" has the derivative all the
+                same, so that it is back-propagation whatever the network's own.
         """
-        if isinstance(rules, str) and smooth is None:
-            smooth = self.rules.smooth
+        if isinstance(rules, str) and rules != "gradient" and smooth is None:
+            smooth = self._smooth
         other = copy(self)
         other.rules = rule_set(rules, smooth)
+        other._smooth = smooth_by_name(other.rules, smooth, self._smooth)
         other._attached = replace(self._attached, rules=other.rules)
         return other
 

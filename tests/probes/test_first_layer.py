@@ -194,8 +194,21 @@ def test_what_cannot_be_diagnosed_is_refused_in_our_words(whole: LoadedModel):
     with pytest.raises(ArgumentError, match="does not have a convolution"):
         diagnose(DeconvNet(linear, torch.zeros(1, 3, 2, 2)))
     pooled = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(3, 2, 3))
-    with pytest.raises(ArgumentError, match="depends on the image, because a max-pool lies below it"):
+    with pytest.raises(ArgumentError, match="depends on the image, because the way down takes switches from it"):
         diagnose(DeconvNet(pooled, x))
+
+
+def test_pixels_that_a_gate_scales_make_no_filter():
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gate, self.conv = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 2, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(x * self.gate(x.mean((2, 3), keepdim=True)))
+
+    with pytest.raises(ArgumentError, match="the way down takes gates from it, so it is not a filter"):
+        diagnose(DeconvNet(Gated(), torch.rand(1, 3, 8, 8)), layers=["conv"])
 
 
 def test_a_filter_larger_than_the_input_is_cut_and_noted():

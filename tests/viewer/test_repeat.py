@@ -1,8 +1,11 @@
 """How to reproduce a page's pictures."""
 
+from dataclasses import replace
+
 import pytest
 
 from deconvnet import DeconvNet, RuleSet, load_model
+from deconvnet.core.rules import RULE_SETS
 from deconvnet.network import attached
 from deconvnet.viewer.repeat import flags, setup
 
@@ -15,6 +18,8 @@ from deconvnet.viewer.repeat import flags, setup
         ("zfnet-mini", "guided", {}, "--rules guided"),
         ("zfnet-mini", RuleSet(smooth="rectify"), {}, "--smooth rectify"),
         ("zfnet-mini", RuleSet(unpool="average"), {}, None),
+        ("zfnet-mini", "gradient", {}, "--rules gradient"),
+        ("zfnet-mini", replace(RULE_SETS["gradient"], smooth="refuse"), {}, "--rules gradient --smooth refuse"),
         ("zfnet-mini", "deconvnet", {"labels": [f"class number {i}" for i in range(11)]}, None),
         ("zfnet-mini", "deconvnet", {"channels": 3}, "--input-channels 3"),
         ("zfnet-mini", "deconvnet", {"value_range": (0, 255)}, "--range 0.0,255.0"),

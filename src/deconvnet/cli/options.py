@@ -29,8 +29,11 @@ Rules = Annotated[
     Literal["deconvnet", "guided", "gradient"], typer.Option(help="Rule set for the way down.", case_sensitive=False)
 ]
 Smooth = Annotated[
-    Literal["refuse", "rectify", "gradient"],
-    typer.Option(help="Activations other than ReLU: refuse them, treat them as ReLU, or differentiate them."),
+    Literal["refuse", "rectify", "gradient"] | None,
+    typer.Option(
+        help="Activations other than ReLU: refuse them, treat them as ReLU, or differentiate them.",
+        show_default="refuse; gradient with --rules gradient",
+    ),
 ]
 
 
@@ -91,7 +94,7 @@ class ModelFlags:
     """The flags that say which network is looked at, and by which rules."""
 
     rules: Rules = "deconvnet"
-    smooth: Smooth = "refuse"
+    smooth: Smooth = None
     model: Annotated[str, _flag("--model", "-m", help=MODEL_HELP)] = "zfnet-mini"
     weights: Annotated[
         Path | None,

@@ -199,7 +199,9 @@ def _metavar(parameter: Parameter, info: ArgumentInfo) -> str:
 
 def _choices(parameter: Parameter) -> str:
     kind = get_args(parameter.annotation)[0]
-    return f" One of {', '.join(f'`{name}`' for name in get_args(kind))}." if get_origin(kind) is Literal else ""
+    kinds = [kind, *get_args(kind)]  # of `Literal[...] | None` the first
+    names = next((get_args(each) for each in kinds if get_origin(each) is Literal), ())
+    return f" One of {', '.join(f'`{name}`' for name in names)}." if names else ""
 
 
 def _default(parameter: Parameter, info: Any) -> str:

@@ -36,7 +36,8 @@ class RuleSet:
         detach: where the network detaches a value (`detach()`, `.data`, `no_grad`), the signal passes ("identity"),
             or stops ("zero"), as a derivative does.
 
-    The values named `deconvnet`, `guided` and `gradient` are `RULE_SETS`.
+    The values named `deconvnet`, `guided` and `gradient` are `RULE_SETS`. `gradient` is plain back-propagation, of
+    smooth operations as well.
 
     Example:
         >>> RuleSet(unpool="centre").name
@@ -82,8 +83,18 @@ class RuleSet:
 RULE_SETS: Mapping[str, RuleSet] = {
     "deconvnet": RuleSet(),
     "guided": RuleSet(forward_mask=True),
-    "gradient": RuleSet(forward_mask=True, backward_rectify=False, lrn="gradient", gates="product", detach="zero"),
+    "gradient": RuleSet(
+        forward_mask=True, backward_rectify=False, lrn="gradient", gates="product", smooth="gradient", detach="zero"
+    ),
 }
+
+
+def smooth_by_name(rules: RuleSet, smooth: Smooth | None, before: Smooth = "refuse") -> Smooth:
+    """How rule sets that are named later treat smooth operations: as was said with these, or as `before`.
+
+    That `gradient` takes derivatives says nothing of the others.
+    """
+    return smooth or (before if rules == RULE_SETS["gradient"] else rules.smooth)
 
 
 def rule_set(rules: str | RuleSet, smooth: Smooth | None = None) -> RuleSet:

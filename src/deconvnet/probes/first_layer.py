@@ -23,6 +23,7 @@ from deconvnet.network import DeconvNet, attached
 from deconvnet.probes.diagnosis import Diagnosis, largest_unit
 from deconvnet.probes.effective_field import EffectiveFields, effective_fields
 from deconvnet.probes.inputs import Inputs
+from deconvnet.probes.taken import nouns
 from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.ways import main_layers
 
@@ -150,15 +151,15 @@ def _filters(net: DeconvNet, layer: str) -> tuple[LayerInfo, Float[Tensor, "maps
         ArgumentError: they depend on the image, or on all of it.
     """
     info = net.layer(layer)
-    if info.switches_below:
+    plain = net.with_rules(replace(RULE_SETS["deconvnet"], smooth=net.rules.smooth))
+    x = attached(plain).captures.like_model()[:1]
+    if taken := attached(plain).costs(attached(plain).graph(x), layer).way.of_image:
         raise ArgumentError(
-            f"what comes down from {layer!r} depends on the image, because a max-pool lies below it, so it is not a "
-            "filter. Name a layer below all max-pools as the first of layers."
+            f"what comes down from {layer!r} depends on the image, because the way down takes {nouns(taken)} from it, "
+            "so it is not a filter. Name a lower layer as the first of layers."
         )
     if info.stride is None or not info.size:
         raise ArgumentError(f"a unit of {layer!r} sees the whole input, so it lacks a filter. Name a convolution.")
-    plain = net.with_rules(replace(RULE_SETS["deconvnet"], smooth=net.rules.smooth))
-    x = attached(net).captures.like_model()[:1]
     middle = tuple(length // 2 for length in info.size)
     units = [Unit(layer, channel, middle, 0) for channel in range(info.channels)]
     down = plain.project(torch.zeros_like(x), layer, units=units, start="one")

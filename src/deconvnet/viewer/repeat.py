@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from deconvnet.core.rules import RULE_SETS, RuleSet
+from deconvnet.core.rules import RULE_SETS, RuleSet, Smooth
 from deconvnet.models.load import LoadedModel
 from deconvnet.network import DeconvNet, attached
 from deconvnet.photos.photo import PhotoLike
@@ -44,8 +44,8 @@ def title(net: DeconvNet, loaded: LoadedModel) -> str:
 
 def setup(net: DeconvNet, loaded: LoadedModel) -> str:
     """The lines of Python that make `loaded` and `net`, with files as they were given."""
-    smooth = "" if net.rules.smooth == "refuse" else f", smooth={net.rules.smooth!r}"
-    name = _rules_name(net.rules)
+    name, own_smooth = _rules_name(net.rules)
+    smooth = f", smooth={own_smooth!r}" if own_smooth else ""
     value = repr(net.rules) if name is None else f"{name!r}{smooth}"
     rules = "" if value == "'deconvnet'" else f", rules={value}"
     output = "" if net.output is None else f", output={net.output!r}"
@@ -63,7 +63,7 @@ def setup(net: DeconvNet, loaded: LoadedModel) -> str:
 
 def flags(net: DeconvNet, loaded: LoadedModel) -> str | None:
     """The command-line flags for the network and the rules; None where there are none that could name them."""
-    rules, labels = _rules_name(net.rules), loaded.options.get("labels", "")
+    (rules, _), labels = _rules_name(net.rules), loaded.options.get("labels", "")
     if rules is None or not loaded.spec or not isinstance(labels, str | Path) or attached(net).directions:
         return None
     return shlex.join(_flags(net, loaded, rules))
@@ -79,8 +79,8 @@ def _flags(net: DeconvNet, loaded: LoadedModel, rules: str) -> Iterator[str]:
         yield from ("--class-output", net.output)
     if rules != "deconvnet":
         yield from ("--rules", rules)
-    if net.rules.smooth != "refuse":
-        yield from ("--smooth", net.rules.smooth)
+    if (smooth := _rules_name(net.rules)[1]) is not None:
+        yield from ("--smooth", smooth)
     for name, value in _arithmetic(net):
         yield from (f"--{name}",) if value is True else (f"--{name}", str(value))
 
@@ -100,7 +100,9 @@ def _options(loaded: LoadedModel) -> Iterator[tuple[str, Any]]:
         yield name, _given(value) if is_file else str(value) if name == "device" else value
 
 
-def _rules_name(rules: RuleSet) -> str | None:
-    """A rule set's name, whatever it does with smooth operations; None if it has none."""
-    bare = replace(rules, smooth="refuse")
-    return next((name for name, rule_set in RULE_SETS.items() if rule_set == bare), None)
+def _rules_name(rules: RuleSet) -> tuple[str | None, Smooth | None]:
+    """A rule set's name, None if it has none; and what it does with smooth operations if the name does not say it."""
+    for name, named in RULE_SETS.items():
+        if replace(rules, smooth=named.smooth) == named:
+            return name, None if rules == named else rules.smooth
+    return None, None
