@@ -41,6 +41,17 @@ def test_networks_of_clips_take_volumes_of_as_many_frames_as_they_were_trained_o
     assert loaded.label(1) == "air drumming"
 
 
+@pytest.mark.parametrize(("size", "volume"), [(32, (16, 32, 32)), ("32,40", (16, 32, 40)), ((4, 32, 40), (4, 32, 40))])
+def test_the_size_of_a_frame_keeps_their_number(size, volume: tuple[int, ...]):
+    loaded = load_model("torchvision:r3d_18@random", size=size)
+    assert loaded.preprocess.size == volume and loaded.example_input.shape == (1, 3, *volume)
+
+
+def test_a_network_of_photos_takes_no_size_of_a_volume():
+    with pytest.raises(ArgumentError, match=r"size=8,64,64, but 'torchvision:squeezenet1_1@random' takes photos"):
+        load_model("torchvision:squeezenet1_1@random", size=(8, 64, 64))
+
+
 def test_timm_brings_photos_and_classes():
     loaded = load_model("timm:resnet10t@random")
     assert loaded.preprocess.size == (176, 176)

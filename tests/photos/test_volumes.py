@@ -71,3 +71,32 @@ def test_what_needs_a_picture_refuses_volumes() -> None:
             preprocess.image(photo)
     with pytest.raises(ArgumentError, match="volumes are stretched to size: give None"):
         Preprocess((4, 4, 4), 4, (0.0,), (1.0,), channels=1)
+
+
+CLIPS = Preprocess((4, 6, 5), None, (0.5,) * 3, (0.25,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"), [((3, 6, 5), "colour"), ((6, 5, 3), "colour"), ((1, 6, 5), "grey"), ((6, 5, 1), "grey")]
+)
+@pytest.mark.parametrize("network", [CLIPS, VOLUMES], ids=["clips", "volumes"])
+def test_one_picture_is_not_a_clip_of_grey_frames(shape, kind: str, network: Preprocess, tmp_path) -> None:
+    values = RANDOM.integers(0, 256, shape).astype(np.int16 if network is VOLUMES else np.uint8)
+    np.save(tmp_path / "a.npy", values)
+    for photo in (values, tmp_path / "a.npy"):
+        as_volume = rf"as \({', '.join(map(str, shape))}, 1\)\."
+        said = rf"may be one picture in {kind} or a volume in grey.* as \(frames, h, w, 3\).* {as_volume}"
+        with pytest.raises(PhotoError, match=said):
+            network.read(photo)
+    with pytest.raises(PhotoError, match=rf"as \(3, frames, h, w\).* as \(1, {', '.join(map(str, shape))}\)\."):
+        network.read(torch.from_numpy(values))
+    np.save(tmp_path / "b.npy", values[..., None])  # as the message says
+    for photo in (values[..., None], torch.from_numpy(values)[None], tmp_path / "b.npy"):
+        read = network.read(photo)
+        assert read.size == shape and read.levels.shape[-1] == 1
+
+
+def test_frames_whose_channels_come_second_are_told_to_be_moved(tmp_path) -> None:
+    np.save(tmp_path / "a.npy", RANDOM.integers(0, 256, (8, 3, 6, 5)).astype(np.uint8))
+    with pytest.raises(PhotoError, match=r"second axis is the channels, move them to the end: \(8, 6, 5, 3\)"):
+        CLIPS.read(tmp_path / "a.npy")

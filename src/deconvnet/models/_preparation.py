@@ -19,6 +19,8 @@ def prepared(defaults: Fields, overrides: Fields, spec: str) -> Preprocess:
         ModelLoadError: something is missing.
         ArgumentError: a value does not fit the others.
     """
+    if "size" in overrides and "size" in defaults:
+        overrides = {**overrides, "size": _size(overrides["size"], defaults["size"], spec)}
     merged = {**defaults, **overrides}
     missing = [name for name in _EXAMPLES if name not in merged]
     if missing:
@@ -33,6 +35,20 @@ def prepared(defaults: Fields, overrides: Fields, spec: str) -> Preprocess:
     elif "size" in overrides or "short_side" not in merged:
         merged["short_side"] = _short_side(defaults, merged["size"])
     return Preprocess(**merged)
+
+
+def _size(size: tuple[int, ...], own: tuple[int, ...], spec: str) -> tuple[int, ...]:
+    """A size that was given; of a network of clips or volumes, the height and width of as many frames as it brings.
+
+    Raises:
+        ArgumentError: three numbers for a network of photos.
+    """
+    if len(size) == _VOLUME and len(own) < _VOLUME:
+        raise ArgumentError(
+            f"size={','.join(map(str, size))}, but {spec!r} takes photos: give height and width, or one number for "
+            "both (--size 224)."
+        )
+    return (own[0], *size) if len(own) == _VOLUME and len(size) < _VOLUME else size
 
 
 def _short_side(defaults: Fields, size: tuple[int, ...]) -> int | None:

@@ -139,7 +139,8 @@ def load_model(
             it begin with beyond the network's is left out ("module.", "model.", "_orig_mod." ...), and the weights
             may lie under keys ("state_dict", "ema" ...); where several sets would do, "FILE:KEY" names one. A network
             of torchvision or timm is made with as many classes as the file has.
-        size: height and width of the input; one number for both; depth, height and width of volumes. Strings of
+        size: height and width of the input; one number for both; depth, height and width of volumes. Of a network
+            that brings the size of its clips or volumes, height and width alone keep the number of frames. Strings of
             numbers with commas between them will do here and for `mean`, `std` and `value_range`.
         mean: subtracted from each channel, where white is 1.
         std: each channel is divided by it.

@@ -46,6 +46,28 @@ def levels_of(array: NDArray[Any], scale: Scale) -> Levels:
     return frozen(in_bands(lines, lambda rows: _seen(pixels[rows], scale, scaled=False)))
 
 
+def check_not_one_picture(array: NDArray[Any], scale: Scale, *, channels_first: bool = False) -> None:
+    """Raise if an array that is to be a volume without channels can as well be a picture with its channels.
+
+    Args:
+        array: as it was given.
+        scale: of it.
+        channels_first: where such a thing has its channels.
+
+    Raises:
+        PhotoError: it can.
+    """
+    ends = {array.shape[0], array.shape[-1]} & {1, 3} if array.ndim == 3 and scale.reading.volume else set()
+    if not ends:
+        return
+    kind, whole = "in colour" if 3 in ends else "in grey", ", ".join(map(str, array.shape))
+    clip, grey = ("(3, frames, h, w)", f"(1, {whole})") if channels_first else ("(frames, h, w, 3)", f"({whole}, 1)")
+    raise PhotoError(
+        f"{scale.what} may be one picture {kind} or a volume in grey, and the network takes volumes. Give a clip in "
+        f"colour as {clip}, a volume in grey as {grey}."
+    )
+
+
 def _seen(values: NDArray[Any], scale: Scale, *, scaled: bool = True) -> Levels:
     """Some rows, over white where a fourth channel is opacity."""
     covered = values.shape[-1] == 4 and scale.reading.channels != 4
@@ -92,8 +114,9 @@ def npy_levels(data: bytes, scale: Scale) -> Levels:
     if math.prod(shape) * dtype.itemsize > len(data):
         raise EOFError(f"it ends before the {math.prod(shape)} numbers that it says it holds")
     file.seek(0)
-    array = np.load(file, allow_pickle=False)
-    return levels_of(_channels_last(_page_of(array, scale), scale), scale)
+    array = _page_of(np.load(file, allow_pickle=False), scale)
+    check_not_one_picture(array, scale)
+    return levels_of(_channels_last(array, scale), scale)
 
 
 def _page_of(array: NDArray[Any], scale: Scale) -> NDArray[Any]:
@@ -115,6 +138,8 @@ def _channels_last(array: NDArray[Any], scale: Scale) -> NDArray[Any]:
         return array
     counts = _channels(scale)
     axes = [axis for axis in (0, last) if array.ndim == last + 1 and array.shape[axis] in counts]
+    if len(axes) > 1 and scale.reading.volume and array.shape[last] == 1:  # nothing is one voxel wide
+        return array
     if len(axes) == 1:
         return np.moveaxis(array, axes[0], last)
     if axes and (asked := scale.reading.channels) is not None:  # as many as the network takes, and not at both ends
@@ -134,6 +159,9 @@ def _channels_last(array: NDArray[Any], scale: Scale) -> NDArray[Any]:
 def _pages(array: NDArray[Any], scale: Scale) -> str:
     """How a picture of a stack is named."""
     axes = scale.reading.axes
+    if scale.reading.volume and array.ndim == axes + 1 and array.shape[1] in _channels(scale):
+        size = ", ".join(map(str, (array.shape[0], *array.shape[2:], array.shape[1])))
+        return f" If its second axis is the channels, move them to the end: ({size})."
     if scale.reading.page is not None or array.ndim not in (axes + 1, axes + 2):
         counts, size = ", ".join(map(str, sorted(_channels(scale)))), _AXES[axes]
         return f" A {_PART[axes]} is ({size}), ({size}, c) or (c, {size}) with c of {counts}."

@@ -7,6 +7,7 @@ from deconvnet._checks import as_index, as_list, as_number, short
 from deconvnet._errors import ArgumentError
 
 _LONGEST = 2**31 - 1  # pixels of a side, in Pillow
+_FEW = 4  # values that a message shows
 
 
 def whole(field: str, value: Any) -> Any:
@@ -77,3 +78,21 @@ def require(holds: bool, otherwise: str) -> None:
     """
     if not holds:
         raise ArgumentError(otherwise)
+
+
+def require_one_for_each(field: str, values: tuple[float, ...], channels: int) -> None:
+    """Raise unless a mean or std has a value for each channel of the input.
+
+    Raises:
+        ArgumentError: it has fewer or more.
+    """
+    if len(values) == channels:
+        return
+    few = min(channels, _FEW)
+    shown = [f"{as_number(value):g}" for value in ((values or (0.5,)) * few)[:few]]
+    example = ",".join([*shown, *["..."] * (few < channels)])
+    given, taken = (f"{n} {what}{'s' * (n != 1)}" for n, what in ((len(values), "value"), (channels, "channel")))
+    raise ArgumentError(
+        f"{field} has {given}, but the input has {taken}. Give one for each, such as {field}=({example}"
+        f"{',' * (few == 1)}) (--{field} {example}), or another number of channels (channels=, --input-channels)."
+    )

@@ -16,7 +16,7 @@ from deconvnet._checks import as_index, as_list, escaped, index_of, short
 from deconvnet._errors import ArgumentError, PhotoError
 from deconvnet._types import Box
 from deconvnet.photos import files
-from deconvnet.photos.arrays import levels_of
+from deconvnet.photos.arrays import check_not_one_picture, levels_of
 from deconvnet.photos.decode import decode, decode_picture, not_a_volume
 from deconvnet.photos.levels import Levels, in_bands, luma, unit
 from deconvnet.photos.values import AS_IT_IS, Extent, Extents, Range, Reading, Scale
@@ -145,6 +145,7 @@ def load_photo(
             the fourth channel is opacity.
         volume: read a volume as a whole, for a network of three spatial axes: an array (d, h, w) or (d, h, w, c), a
             tensor (d, h, w) or (c, d, h, w), a `.npy` of either, or NIfTI, whose slices are stacked from below.
+            What has three axes, the first or the last of them 1 or 3 long, may be a picture, and is refused.
 
     Warns:
         ValueRangeWarning: the values of a photo of more than 8 bits fill a quarter of their type at most, such as 12
@@ -194,6 +195,7 @@ def read_photo(photo: PhotoLike, reading: Reading) -> Photo:
         return _from_tensor(photo, reading)
     if isinstance(photo, np.ndarray):
         scale = Scale(f"the array of shape {photo.shape}", reading)
+        check_not_one_picture(photo, scale)
         return _photo(levels_of(photo, scale), scale)
     if isinstance(photo, str) and photo.startswith("sample:"):
         return _sample(photo.removeprefix("sample:"), reading)
@@ -265,6 +267,7 @@ def _from_file(path: Path, reading: Reading) -> Photo:
 def _from_tensor(tensor: Tensor, reading: Reading) -> Photo:
     scale = Scale(_words(tensor), reading)
     array = array_of(tensor)
+    check_not_one_picture(array, scale, channels_first=True)
     return _photo(levels_of(np.moveaxis(array, 0, -1) if array.ndim > reading.axes else array, scale), scale)
 
 

@@ -30,6 +30,7 @@ from deconvnet.photos.fields import (
     real,
     real_numbers,
     require,
+    require_one_for_each,
     whole,
     whole_numbers,
 )
@@ -107,10 +108,7 @@ class Preprocess:
             f"channels={short(self.channels)}, but it has to be a whole number, 1 to {_MOST_CHANNELS}.",
         )
         for field, values in (("mean", self.mean), ("std", self.std)):
-            require(
-                len(values) == self.channels,
-                f"{field} has {len(values)} values for channels={self.channels}. Give one each.",
-            )
+            require_one_for_each(field, values, self.channels)
         require(are_finite(self.mean), f"mean={short(self.mean)}, but it has to be finite numbers.")
         for field, values in (("std", self.std), ("scale", (self.scale,))):
             positive = are_finite(values) and min(values) > 0
