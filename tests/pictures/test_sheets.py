@@ -219,12 +219,15 @@ def test_without_text_there_are_only_pictures_and_what_must_not_be_overlooked() 
     assert words_of(sheets.sheet(cells, Layout(title="title", text=False), around=around)) == [whole[3]]
 
 
-def test_a_stamp_stands_on_the_first_image_and_not_where_it_would_cover_it() -> None:
-    cell = Cell((solid(9, 9), solid(9, 9)), "", "the same for every photo")
-    page = sheets.sheet([cell], Layout(tile=160)).pages[0]
-    photo, _, band = page.pictures
-    assert band.top + band.height == photo.top + photo.height and band.left == photo.left and band.width == 160
-    assert photo.left < page.lines[0].left and page.lines[0].left + page.lines[0].width < photo.left + 160
+@pytest.mark.parametrize("images", [((9, 9), (9, 9)), ((9, 7), (9, 9)), ((9, 9), (9, 4))])
+def test_a_stamp_stands_above_the_first_image_and_covers_nothing(images: tuple[tuple[int, int], ...]) -> None:
+    cell = Cell(tuple(solid(*size) for size in images), "", "the same for every photo")
+    page = sheets.sheet([cell, Cell((solid(9, 9),))], Layout(tile=160), columns=2).pages[0]
+    photo, beside, other = page.pictures
+    (stamp,) = page.lines
+    assert 0 <= photo.top - stamp.base < stamp.size and stamp.left == photo.left
+    assert stamp.left + stamp.width < photo.left + photo.width and stamp.base - stamp.size > 0
+    assert len({picture.top + picture.height for picture in (photo, beside, other)}) == 1
     assert words_of(sheets.sheet([cell], Layout(tile=40))) == []
 
 

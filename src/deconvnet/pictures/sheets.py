@@ -41,7 +41,7 @@ class Cell:
     Attributes:
         images: side by side, such as a reconstruction and its patch.
         caption: the words below them.
-        stamp: a warning that belongs to the first image: it stands on it, also where captions are left out.
+        stamp: a warning that belongs to the first image: it stands above it, also where captions are left out.
         bar: the scale of the images.
     """
 
@@ -209,7 +209,7 @@ def _row(cells: Sequence[Cell | None], width: int, side: int, layout: Layout) ->
 
 
 def _strip(cell: Cell, side: int, layout: Layout) -> Page:
-    """A cell's images side by side, standing on one line, with the stamp on the first."""
+    """A cell's images side by side, standing on one line, with the stamp above the first."""
     sizes = [fitted(image.size, side) for image in cell.images]
     tall, left, pictures = max(height for _, height in sizes), 0, []
     for image, (width, height) in zip(cell.images, sizes, strict=True):
@@ -220,15 +220,14 @@ def _strip(cell: Cell, side: int, layout: Layout) -> Page:
 
 
 def _stamped(strip: Page, stamp: str, size: tuple[int, int], layout: Layout) -> Page:
-    """The stamp on the lower edge of the first image; none where it would cover more than a quarter of it."""
+    """The stamp right above the first image; none where it would be more than a quarter as high."""
     width, height = size
-    pad = layout.gap
-    text = words(stamp, width - 2 * pad, layout.size, colour=RED)
+    text = words(stamp, width, layout.size, colour=RED)
     if width < 3 * layout.margin or text.height > height / 4:
         return strip
-    top = strip.height - text.height
-    band = Placed(Image.new("RGB", (1, 1), "white"), 0, top, width, text.height)
-    return _placed(strip.width, strip.height, [(strip, 0, 0), (Page(0, 0, (band,), ()), 0, 0), (text, pad, top)])
+    above = max(text.height - (strip.height - height), 0)  # of an image that is higher than the first
+    return _placed(strip.width, strip.height + above, [(text, 0, strip.height + above - height - text.height),
+                                                       (strip, 0, above)])  # fmt: skip
 
 
 def _below(cell: Cell, width: int, layout: Layout) -> Page:
