@@ -14,7 +14,7 @@ from PIL import Image
 
 from deconvnet._errors import ArgumentError
 from deconvnet.pictures.figure import SUFFIXES
-from deconvnet.pictures.plot import Plot
+from deconvnet.pictures.plot import Plot, in_lines
 
 
 def curve(figure: Any) -> None:
@@ -25,6 +25,18 @@ def curve(figure: Any) -> None:
 
 
 PLOT = Plot(curve, 3, 2, dpi=60, title="a title & more")
+
+
+def test_long_words_are_wrapped_and_lose_their_middle() -> None:
+    assert in_lines("golf ball", 30) == "golf ball" and in_lines("", 30) == ""
+    long = "tench, Tinca tinca, a freshwater and brackish-water fish of the family Cyprinidae, 289"
+    lines = in_lines(long, 30).split("\n")
+    assert len(lines) == 2 and all(len(line) <= 30 for line in lines)
+    first, last = "\n".join(lines).replace("\n", " ").split("…")
+    assert long.startswith(first.strip()) and long.replace(" ", "").endswith(last.replace(" ", "")) and len(first) > 24
+    assert in_lines(long, 30, 4).replace("\n", " ") == long
+    name = "backbone.body.layer4.2.downsample.1.convolutions.relu_and_the_rest_of_it"
+    assert in_lines(name, 30).endswith("of_it") and in_lines(name, 30).startswith("backbone.body.layer4")
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

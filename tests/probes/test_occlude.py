@@ -1,6 +1,7 @@
 """Occlusion: what the network gives for every covered image, and what covering says about the picture of a map."""
 
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -220,14 +221,18 @@ def test_the_figure_has_real_words_and_is_saved_in_every_form(result: Occlusion,
 
 def test_of_many_classes_and_large_numbers_no_words_are_cut_off(result: Occlusion) -> None:
     answers = torch.arange(len(result)) % 12
+    names = tuple((i, f"class {i}, with a name as WordNet has them, of {'many ' * i}words") for i in range(12))
     large = replace(result, answers=answers, activity=1e5 * result.activity, activities=1e5 * result.activities)
-    plot = large.figure()
+    plot = replace(large, labels=names).figure()
     page = Figure((plot.width, plot.height), layout="constrained")
     plot.draw(page)
     page.draw_without_rendering()
     words = [text for text in page.findobj(Text) if text.get_visible() and text.get_text()]
     assert any("6 others" in text.get_text() for text in words)
-    assert all(text.get_window_extent().y0 >= 0 for text in words)
+    boxes = [text.get_window_extent() for text in words]
+    assert all(box.y0 >= 0 and box.x0 >= 0 and box.x1 <= page.bbox.x1 for box in boxes)
+    titles = [axes.title.get_window_extent() for axes in page.axes if axes.title.get_text()]
+    assert not any(one.overlaps(other) for one, other in combinations(titles, 2))
 
 
 def test_progress_is_told_up_to_the_last_position() -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import methodcaller
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, TypedDict
 
 from PIL import Image
@@ -135,6 +136,19 @@ class Plot:
             except MemoryError as fault:
                 raise DeconvNetError(f"there is not enough memory to draw the figure with {self.dpi} dpi.") from fault
             return file.getvalue()
+
+
+def in_lines(text: str, letters: int, lines: int = 2) -> str:
+    """Text in lines of so many letters at most; of what needs more lines the middle is left out."""
+    kept = len(text)
+    while len(wrapped := wrap(_without_middle(text, kept), letters, break_on_hyphens=False)) > lines:
+        kept = min(kept, letters * lines) - 1
+    return "\n".join(wrapped)
+
+
+def _without_middle(text: str, letters: int) -> str:
+    """Text of which that many letters are left, as many at its beginning as at its end."""
+    return text if letters >= len(text) else f"{text[: letters - letters // 2]}…{text[len(text) - letters // 2 :]}"
 
 
 def _inches(name: str, value: float) -> float:

@@ -14,15 +14,16 @@ from torch import Tensor
 
 from deconvnet._checks import instance
 from deconvnet._errors import ArgumentError
-from deconvnet.pictures.plot import COLOURS, Plot, PlotOptions
+from deconvnet.pictures.plot import COLOURS, Plot, PlotOptions, in_lines
 from deconvnet.pictures.render import render
 from deconvnet.probes.evidence import Evidence
 from deconvnet.probes.occluders import Occluders
 
 _PANEL = 2.3  # inches
-_LEGEND = 1.45  # inches for the words below a row of panels
+_LEGEND = 1.45  # inches for the words below a row of panels, at least
+_LINE, _ENTRY = 0.12, 0.05  # inches of a line of the legend, and more of each of its entries
 _NAMED = len(COLOURS) - 1  # classes that have a colour of their own; the rest are grey together
-_LONGEST = 36  # letters of a class in the legend
+_LETTERS = 30  # of a line that a panel is wide enough for
 _NOWHERE = "#e4e4e4"  # where nothing was covered
 
 
@@ -81,7 +82,24 @@ class Panels:
         view, rows = _View(self), max(len(self.maps), len(self.classes))
         height, width = view.size
         tall = _PANEL * min(max(height / width, 0.5), 2)
-        return Plot(partial(_panels, view, rows), 5 * _PANEL, rows * (tall + _LEGEND) + 0.3, **options)
+        below = max(_LEGEND, 0.2 + sum(_LINE * (1 + words.count("\n")) + _ENTRY for words in self.legend[1]))
+        return Plot(partial(_panels, view, rows), 5 * _PANEL, rows * (tall + below) + 0.3, **options)
+
+    @property
+    def legend(self) -> tuple[list[int], list[str]]:
+        """The classes that have colours, by how often covering makes them the most probable, and words for these.
+
+        The last words are for the others, if there are any.
+        """
+        counted = Counter(self.answers.tolist())
+        order = sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))
+        named, others = order[:_NAMED], order[_NAMED:]
+        if len(others) == 1:
+            named, others = order, []
+        words = [in_lines(f"{self.names(index)}, {count}", _LETTERS, 3) for index, count in named]
+        if others:
+            words.append(f"{len(others)} others, {sum(count for _, count in others)}")
+        return [index for index, _ in named], words
 
     @property
     def worst(self) -> int:
@@ -148,11 +166,12 @@ def _panels(view: _View, rows: int, figure: Any) -> None:
     _picture(grid[0, 0], photo, view, "photo" if panels.image.ndim == 3 else f"plane {view.depth}")
     _outline(grid[0, 0], view)
     for row, each in enumerate(panels.maps):
-        _heat(figure, grid[row, 1], view.values(each.activities), view, f"total activity\n{each.name}", each.activity)
-        _picture(grid[row, 2], render(view.flat(each.picture)), view, f"{each.name}\ncarried down")
+        name = in_lines(each.name, _LETTERS)
+        _heat(figure, grid[row, 1], view.values(each.activities), view, f"total activity\n{name}", each.activity)
+        _picture(grid[row, 2], render(view.flat(each.picture)), view, f"{name}\ncarried down")
         _below(grid[row, 2], _correlations(each.evidence))
     for row, of in enumerate(panels.classes):
-        title = f"probability\n{_cut(of.name)}"
+        title = f"probability\n{in_lines(of.name, _LETTERS)}"
         _heat(figure, grid[row, 3], view.values(of.probabilities), view, title, of.probability)
     _answers(grid[0, 4], view)
 
@@ -180,22 +199,13 @@ def _answers(axes: Any, view: _View) -> None:
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
-    panels = view.panels
-    counted = Counter(panels.answers.tolist())
-    order = sorted(((count, index) for index, count in counted.items()), key=lambda pair: (-pair[0], pair[1]))
-    named = [index for _, index in order[: _NAMED if len(order) > _NAMED else len(order)]]
+    named, words = view.panels.legend
     colours = [*COLOURS[: len(named)], COLOURS[-1]]
     values, extent = view.classes(named)
     _frame(axes, view, "most probable class\nwith the part covered")
     axes.imshow(values, cmap=ListedColormap(colours), vmin=-0.5, vmax=len(named) + 0.5, extent=extent, aspect="equal")
     _limit(axes, view)
-    patches = [
-        Patch(color=colour, label=f"{_cut(panels.names(index))}, {count}")
-        for colour, (count, index) in zip(colours, order[: len(named)], strict=False)
-    ]
-    others = order[len(named) :]
-    if others:
-        patches.append(Patch(color=colours[-1], label=f"{len(others)} others, {sum(count for count, _ in others)}"))
+    patches = [Patch(color=colour, label=label) for colour, label in zip(colours, words, strict=False)]
     axes.legend(handles=patches, loc="upper left", bbox_to_anchor=(-0.02, -0.02), borderaxespad=0, fontsize=7)
 
 
@@ -254,7 +264,7 @@ def _curves(panels: Panels, figure: Any) -> None:
         _line(grid[1], panels, each.activities, each.activity, f"{each.name}; dotted: nothing covered")
         grid[2].plot(each.picture.T.numpy())
     for of in panels.classes:
-        _line(grid[3], panels, of.probabilities, of.probability, _cut(of.name))
+        _line(grid[3], panels, of.probabilities, of.probability, in_lines(of.name, 2 * _LETTERS))
     for axes, name in zip(grid, ("input", "activity", "picture", "probability"), strict=True):
         axes.set_ylabel(name)
     grid[1].legend()
@@ -276,10 +286,6 @@ def _correlations(evidence: Evidence) -> str:
         for name, value in (("picture", evidence.picture), ("edges", evidence.edges), ("centre", evidence.centre))
     ]
     return "rank correlation of the drop\n" + ", ".join(correlations)
-
-
-def _cut(words: str) -> str:
-    return words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…"
 
 
 def _whole(size: tuple[int, int]) -> tuple[float, ...]:
