@@ -1,14 +1,16 @@
 """Folders that we write into and remove from: only what we wrote is ever overwritten or removed."""
 
+import json
 import os
 import re
 import shutil
+import socket
 import time
 from pathlib import Path
 
 import pytest
 
-from deconvnet import ArgumentError, DeconvNetError
+from deconvnet import ArgumentError, DeconvNetError, DeconvNetWarning
 from deconvnet._files import is_file, write_whole
 from deconvnet._folders import UNFINISHED, Saves, check_resumed, differences, held, remove_written, result_folder
 
@@ -228,3 +230,20 @@ def test_progress_is_saved_every_few_seconds_and_never_for_more_than_a_fiftieth_
     assert saved(5, 0.1) == pytest.approx(180, abs=5)
     assert saved(5, 2.0) * 2.0 <= 1000 * 0.02 + 2.0
     assert saved(-1, 2.0, until=10.0) == 4  # every time
+
+
+def test_of_a_killed_run_is_told_when_this_one_goes_on_and_not_when_it_is_refused(tmp_path):
+    lock = tmp_path / UNFINISHED / "lock"
+    left = {"host": socket.gethostname(), "process": 2**31 - 1, "since": "2026-01-02 03:04:05 UTC"}
+    put(lock)
+    lock.write_text(json.dumps(left))
+    for now, resume in (({"k": 9}, False), ({"k": 4}, True)):
+        with pytest.raises(ArgumentError, match=r"unfinished run|k=9, now k=4"), held(tmp_path, ()):
+            check_resumed(tmp_path, {"k": 9}, now, resume=resume)
+    put(lock)
+    lock.write_text(json.dumps(left))
+    with held(tmp_path, ()) as run, pytest.warns(DeconvNetWarning, match="is gone .* takes its place") as told:
+        check_resumed(tmp_path, {"k": 9}, {"k": 9}, resume=True)
+        run.check()
+        run.check()
+    assert len(told) == 1

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from deconvnet import ArgumentError, DeconvNetError, DeconvNetWarning, _lock
-from deconvnet._lock import locked
+from deconvnet._lock import Lock, locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from deconvnet._lock import locked
+from deconvnet._lock import Lock, locked
 with locked(Path(sys.argv[1]), Path("out")):
     print("held", flush=True)
     time.sleep(60)
@@ -38,6 +38,13 @@ def elsewhere(path: Path, host: str = "elsewhere") -> None:
 def take(path: Path, **options: bool) -> None:
     with locked(path, Path("out"), **options):
         pass
+
+
+def warned_of(lock: Lock, words: str = "is gone .* takes its place") -> None:
+    """Check that a killed run is told of, and told of once."""
+    with pytest.warns(DeconvNetWarning, match=words):
+        lock.warn_of_killed(Path("out"))
+    lock.warn_of_killed(Path("out"))
 
 
 def another_run(path: Path) -> subprocess.Popen:
@@ -70,13 +77,9 @@ def test_a_second_run_is_refused_by_name_of_the_first_even_on_request_and_a_kill
     finally:
         first.send_signal(signal.SIGKILL)
         first.wait()
-    with (
-        pytest.warns(
-            DeconvNetWarning, match=rf"'out' \(process {first.pid} .*\) is gone without having ended properly"
-        ),
-        locked(path, Path("out")),
-    ):
+    with locked(path, Path("out")) as lock:
         assert json.loads(path.read_text())["process"] == os.getpid()
+        warned_of(lock, rf"'out' \(process {first.pid} .*\) is gone without having ended properly")
     assert not path.exists()
 
 
@@ -106,8 +109,9 @@ def test_a_run_on_another_machine_is_replaced_on_request_alone(path, content):
     with pytest.raises(ArgumentError, match=words):
         take(path)
     assert path.read_bytes() == before
-    with pytest.warns(DeconvNetWarning, match="takes its place"), locked(path, Path("out"), take_over=True) as lock:
+    with locked(path, Path("out"), take_over=True) as lock:
         assert lock.holds()
+        warned_of(lock)
 
 
 def test_an_empty_lock_file_is_of_a_run_that_was_killed_as_it_began(path):
@@ -139,8 +143,8 @@ def test_a_forked_process_that_outlives_the_run_does_not_hold_its_lock(path):
         with locked(path, Path("out")):
             pass
         elsewhere(path, socket.gethostname())
-        with pytest.warns(DeconvNetWarning, match="is gone"), locked(path, Path("out")):
-            pass
+        with locked(path, Path("out")) as lock:
+            warned_of(lock)
     finally:
         child.kill()
         child.join()
@@ -153,8 +157,8 @@ def test_where_the_disk_knows_no_locks_the_process_is_looked_for(path, monkeypat
         take(path)
     elsewhere(path, socket.gethostname())
     monkeypatch.setattr("psutil.pid_exists", lambda process: False)
-    with pytest.warns(DeconvNetWarning, match="is gone"), locked(path, Path("out")):
-        pass
+    with locked(path, Path("out")) as lock:
+        warned_of(lock)
 
 
 def test_a_run_that_has_opened_what_a_killed_one_left_does_not_remove_the_lock_of_one_that_was_faster(
@@ -167,8 +171,8 @@ def test_a_run_that_has_opened_what_a_killed_one_left_does_not_remove_the_lock_o
     def open_late(*args, **options):
         descriptor = opened(*args, **options)
         monkeypatch.setattr(os, "open", opened)
-        with pytest.warns(DeconvNetWarning, match="takes its place"):
-            locks.append(faster.__enter__())
+        locks.append(faster.__enter__())
+        warned_of(locks[-1])
         return descriptor
 
     # what is there already is opened first for a new file, which fails, then as it is
@@ -189,8 +193,9 @@ def test_where_the_disk_knows_no_locks_an_empty_file_is_of_another_run_unless_we
     path.touch()
     with pytest.raises(ArgumentError, match=r"empty: it was just made.*--take-over"):
         take(path)
-    with pytest.warns(DeconvNetWarning, match="takes its place"), locked(path, Path("out"), take_over=True) as lock:
+    with locked(path, Path("out"), take_over=True) as lock:
         assert lock.holds()
+        warned_of(lock)
     with locked(path, Path("out")) as lock:
         assert lock.holds()
 

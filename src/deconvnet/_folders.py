@@ -155,6 +155,9 @@ class Held:
         Raises:
             ArgumentError: a file of that name lies there that is not of this run.
             DeconvNetError: the folder was removed, or another run has taken it.
+
+        Warns:
+            DeconvNetWarning: a run that was at work there was killed; said once, as this one goes on.
         """
         if not self.lock.holds():
             raise DeconvNetError(
@@ -167,6 +170,7 @@ class Held:
                 f"{str(self.folder / taken[0])!r} is there already and is not from this run. Move it elsewhere, then "
                 "continue (--resume, resume=True)."
             )
+        self.lock.warn_of_killed(self.folder)
 
     def claim(self) -> None:
         """Write down that what lies in the folder under the names of the result is ours, which then may be replaced.
@@ -202,9 +206,6 @@ def held(folder: Path, names: Sequence[str], *, take_over: bool = False) -> Iter
     Raises:
         ArgumentError: another run is at work there, or may be.
         DeconvNetError: the disk refused.
-
-    Warns:
-        DeconvNetWarning: a run that was at work there was killed.
     """
     unfinished = folder / UNFINISHED
     if unfinished.is_symlink():

@@ -49,10 +49,29 @@ class Lock:
     Args:
         path: of its file.
         descriptor: of the file, locked.
+        killed: the run that was killed and left the file; None if none did.
     """
 
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self.path, self.descriptor = path, descriptor
+    def __init__(self, path: Path, descriptor: int, killed: Holder | str | None = None) -> None:
+        self.path, self.descriptor, self._killed = path, descriptor, killed
+
+    def warn_of_killed(self, what: Path) -> None:
+        """Warn, for the first time only, of the run that was killed, as this one now goes on in its place.
+
+        Args:
+            what: is locked, for the message.
+
+        Warns:
+            DeconvNetWarning: there was one.
+        """
+        killed, self._killed = self._killed, None
+        if killed is not None:
+            warnings.warn(
+                f"the run that was at work in {str(what)!r} ({killed}) is gone without having ended properly. This run "
+                "takes its place.",
+                DeconvNetWarning,
+                stacklevel=2,
+            )
 
     def holds(self) -> bool:
         """Whether the file is still there and no other run has taken its place."""
@@ -74,15 +93,11 @@ def locked(path: Path, what: Path, *, take_over: bool = False) -> Iterator[Lock]
     Raises:
         ArgumentError: another run holds it, or may hold it.
         DeconvNetError: the disk refused.
-
-    Warns:
-        DeconvNetWarning: a run that was killed has left the lock file.
     """
     try:
-        descriptor = _acquired(path, what, take_over)
+        lock = _acquired(path, what, take_over)
     except OSError as fault:
         raise DeconvNetError(f"cannot write {str(path)!r}: {fault}.") from fault
-    lock = Lock(path, descriptor)
     _open_locks.add(lock)
     try:
         yield lock
@@ -91,19 +106,20 @@ def locked(path: Path, what: Path, *, take_over: bool = False) -> Iterator[Lock]
             _open_locks.discard(lock)
             if lock.holds():
                 with suppress(OSError):
-                    _remove(path, descriptor)
+                    _remove(path, lock.descriptor)
             else:
-                os.close(descriptor)
+                os.close(lock.descriptor)
 
 
-def _acquired(path: Path, what: Path, take_over: bool) -> int:
-    """A descriptor of the lock file, which is ours.
+def _acquired(path: Path, what: Path, take_over: bool) -> Lock:
+    """The lock, which is ours.
 
     A run removes a lock file only while it holds the system's lock of the file that has the name. So once we hold that
     lock and see that our file has the name, it keeps it: no other run can remove it, and none can put another in its
     place. Before that, the file that we have opened may have been replaced.
     """
     me = Holder(socket.gethostname(), os.getpid(), datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"))
+    killed: Holder | str | None = None
     while True:
         descriptor, is_new = _opened(path)
         try:
@@ -112,7 +128,7 @@ def _acquired(path: Path, what: Path, take_over: bool) -> int:
             if before is None and is_there:
                 os.write(descriptor, msgspec.json.encode(me))
                 os.fsync(descriptor)
-                return descriptor
+                return Lock(path, descriptor, killed)
         except BaseException:
             os.close(descriptor)
             raise
@@ -120,12 +136,7 @@ def _acquired(path: Path, what: Path, take_over: bool) -> int:
             os.close(descriptor)
             continue
         _remove(path, descriptor)  # a new file tells a run that is at work after all that its place was taken
-        warnings.warn(
-            f"the run that was at work in {str(what)!r} ({before}) is gone without having ended properly. This run "
-            "takes its place.",
-            DeconvNetWarning,
-            stacklevel=2,
-        )
+        killed = before
 
 
 def _opened(path: Path) -> tuple[int, bool]:
