@@ -237,9 +237,13 @@ def test_of_a_killed_run_is_told_when_this_one_goes_on_and_not_when_it_is_refuse
     left = {"host": socket.gethostname(), "process": 2**31 - 1, "since": "2026-01-02 03:04:05 UTC"}
     put(lock)
     lock.write_text(json.dumps(left))
-    for now, resume in (({"k": 9}, False), ({"k": 4}, True)):
-        with pytest.raises(ArgumentError, match=r"unfinished run|k=9, now k=4"), held(tmp_path, ()):
-            check_resumed(tmp_path, {"k": 9}, now, resume=resume)
+    for k, resume, words in (
+        (9, False, r"holds an unfinished run\. Continue it \(--resume"),
+        (4, False, r"holds an unfinished run that was started with k=9, now k=4\. Continue it with the same options"),
+        (4, True, r"was started with k=9, now k=4\. Use the same options or a new folder"),
+    ):
+        with pytest.raises(ArgumentError, match=words), held(tmp_path, ()):
+            check_resumed(tmp_path, {"k": 9}, {"k": k}, resume=resume)
     put(lock)
     lock.write_text(json.dumps(left))
     with held(tmp_path, ()) as run, pytest.warns(DeconvNetWarning, match="is gone .* takes its place") as told:

@@ -59,11 +59,14 @@ def check_resumed(folder: Path, before: Mapping[str, Any] | None, now: Mapping[s
     """
     if before is None:
         return
-    if not resume:
-        raise ArgumentError(
-            f"{str(folder)!r} holds an unfinished run. Continue it (--resume, resume=True), or give a new folder."
-        )
     changed = differences(before, now)
+    if not resume:
+        started = f" that was started with {'; '.join(changed)}" if changed else ""
+        how = "with the same options " if changed else ""
+        raise ArgumentError(
+            f"{str(folder)!r} holds an unfinished run{started}. Continue it {how}(--resume, resume=True), or give a new "
+            "folder."
+        )
     if changed:
         raise ArgumentError(
             f"{str(folder)!r} was started with {'; '.join(changed)}. Use the same options or a new folder."
