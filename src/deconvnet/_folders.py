@@ -64,8 +64,8 @@ def check_resumed(folder: Path, before: Mapping[str, Any] | None, now: Mapping[s
         started = f" that was started with {'; '.join(changed)}" if changed else ""
         how = "with the same options " if changed else ""
         raise ArgumentError(
-            f"{str(folder)!r} holds an unfinished run{started}. Continue it {how}(--resume, resume=True), or give a new "
-            "folder."
+            f"{str(folder)!r} holds an unfinished run{started}. Continue it {how}(--resume, resume=True), or give a "
+            "new folder."
         )
     if changed:
         raise ArgumentError(
