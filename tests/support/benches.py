@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import torch
 import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 from support.pages import small, stack
+from torch import nn
 
 from deconvnet.viewer.bench import Bench
 from deconvnet.viewer.bench_routes import BenchRoutes
@@ -25,6 +27,15 @@ HOST = "127.0.0.1:8000"
 def small_bench() -> Bench:
     """A bench of a small network of 32 x 32 pixels."""
     return Bench(*small(stack()))
+
+
+def bench_of_many() -> Bench:
+    """The same of more classes than are shown."""
+    model = stack()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(6)
+        model.fc = nn.Linear(1024, 9)
+    return Bench(*small(model, names=tuple(f"kind {i}" for i in range(9))))
 
 
 def png(seed: int = 3, size: tuple[int, int] = (40, 60)) -> bytes:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from support.benches import png, running, small_bench
+from support.benches import bench_of_many, png, running, small_bench
 from support.pages import Visit
 
+expect = pytest.importorskip("playwright.sync_api").expect
 AXE = pytest.importorskip("axe_playwright_python.sync_playwright")
 
 pytestmark = pytest.mark.filterwarnings("ignore::deconvnet.DeconvNetWarning")  # pages say it in their notes
@@ -291,3 +292,46 @@ def test_before_any_photo_it_says_what_to_do(chromium, address):
     visit.wait("document.getElementById('photo-name').textContent === 'sample:chelsea'")
     visit.check()
     visit.context.close()
+
+
+@pytest.fixture
+def visit_of_many(chromium, photos) -> Iterator[BenchVisit]:
+    with running(bench_of_many()) as address:
+        each = BenchVisit(chromium, address)
+        each.open()
+        each.bring(photos[0])
+        yield each
+        each.check()
+        each.context.close()
+
+
+def test_a_class_beyond_the_likeliest_is_found_by_keyboard_and_kept_in_the_address(visit_of_many, photos):
+    visit, page = visit_of_many, visit_of_many.page
+    expect(page.locator("#classes button")).to_have_count(5)
+    page.get_by_role("searchbox", name="Find a class").fill("KIND")
+    expect(page.locator("#class-count")).to_have_text("9 classes")
+    found = page.locator("#class-results button")
+    expect(found).to_have_count(9)
+    name = found.nth(7).locator("span.index").inner_text()
+    page.keyboard.press("ArrowDown")
+    for _ in range(7):
+        page.keyboard.press("ArrowDown")
+    expect(found.nth(7)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#title")).to_have_text(f"kind {name}")
+    visit.wait()
+    expect(page.locator("#classes button")).to_have_count(6)
+    expect(page.locator("#classes button[aria-pressed=true]")).to_contain_text(f"kind {name}")
+    assert f"net.explain(x, {name})" in page.locator("#python").inner_text() and page.url.endswith(f"/class/{name}")
+    page.locator("#class-query").fill("no such")
+    expect(page.locator("#class-count")).to_have_text("0 classes")
+    page.keyboard.press("Escape")
+    expect(page.locator("#class-count")).to_have_text("")
+    assert not AXE.Axe().run(page).response["violations"]
+    page.reload()
+    expect(page.locator("#title")).to_have_text(f"kind {name}")
+    visit.wait()
+
+
+def test_where_all_classes_are_shown_there_is_nothing_to_find(visit):
+    expect(visit.page.locator("#find-class")).to_be_hidden()

@@ -9,7 +9,7 @@ from torch import nn
 from deconvnet import LoadedModel, Preprocess
 from deconvnet.models.detector_answers import DetectorAnswers
 from deconvnet.viewer.images import TILE, tiles
-from deconvnet.viewer.select import contributing, likeliest, positions_of, strongest_of, units_of, with_wanted
+from deconvnet.viewer.select import contributing, likeliest, positions_of, ranked, strongest_of, units_of, with_wanted
 
 
 @pytest.mark.parametrize("most", [1, 7, 48])
@@ -75,3 +75,19 @@ def test_of_an_output_of_more_axes_than_a_photo_the_likeliest_numbers_are_shown_
     assert [of.target for of in top[:2]] == [(1, 2, 0, 3), (0, 1, 1, 2)]
     loaded = LoadedModel(nn.Conv2d(3, 2, 1), Preprocess((3, 3), 3, (0.5,) * 3, (0.5,) * 3), ("cat", "dog"))
     assert top[0].label(loaded) == "number (1, 2, 0, 3)"
+
+
+def test_every_class_has_a_rank_and_is_found_by_words_or_number():
+    names = ("tabby cat", "collie", "owl", "tiger cat", "lamp", "a 3 litre jug", "oystercatcher")
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 7))
+    loaded = LoadedModel(model, Preprocess((8, 8), 8, (0.5,) * 3, (0.25,) * 3), names)
+    probabilities = torch.tensor([0.1, 0.05, 0.2, 0.3, 0.15, 0.08, 0.12])
+    classes = ranked(probabilities, names)
+    assert [of.index for of in classes.shown] == [3, 2, 4, 6, 0] and len(classes) == 7
+    assert [classes[rank].index for rank in range(7)] == probabilities.argsort(descending=True).tolist()
+
+    def found(text: str) -> list[int]:
+        return [classes[rank].index for rank in classes.matching(text, loaded)]
+
+    assert found("cat") == [3, 0, 6] and found(" CAT tab") == [0] and found("3") == [3, 5] and found("1") == [1]
+    assert found("") == found("  ") == found("wolf") == found("9" * 5000) == []

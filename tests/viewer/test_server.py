@@ -18,12 +18,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.benches import HOST, ask, client_of, png, running, small_bench
+from support.benches import HOST, ask, bench_of_many, client_of, png, running, small_bench
 from support.coloured_atlas import coloured_atlas
 from support.pages import pixels
 
 from deconvnet import ArgumentError
 from deconvnet.probes import quick_trust
+from deconvnet.viewer.images import signal_picture, webp
 from deconvnet.viewer.server import serve
 
 
@@ -42,6 +43,13 @@ def photo(client):
     response = client.post("/photos", content=png(), headers={"X-Name": "my%20cat.png", "X-Visitor": "me"})
     assert response.status_code == 200
     return response.json()
+
+
+@pytest.fixture(scope="module")
+def photo_of_many():
+    bench = bench_of_many()
+    client = client_of(bench)
+    return client, client.post("/photos", content=png(), headers={"X-Name": "cat.png"}).json(), bench
 
 
 def test_a_photo_is_answered_with_its_likeliest_classes(photo):
@@ -85,6 +93,22 @@ def test_a_class_is_answered_with_its_picture_its_steps_and_the_units_that_it_re
     assert (strongest["channel"], tuple(strongest["position"])) == (unit.channel, unit.position)
     assert strongest["share"] == pytest.approx(float(expected.shares[0]), rel=1e-4)
     assert ask(client, "class-steps", question).json()["down"]
+
+
+def test_classes_are_found_by_words_and_number_and_carried_down_by_their_rank(photo_of_many):
+    client, photo, bench = photo_of_many
+    assert len(photo["classes"]) == 5 and photo["every_class"] == 9
+    answer = ask(client, "classes", {"photo": photo["key"], "text": "kind"}).json()
+    ranks = [one["klass"] for one in answer["classes"]]
+    assert answer["count"] == 9 and ranks == list(range(9))
+    last = answer["classes"][-1]
+    probabilities = bench.net.probabilities(bench.photos[photo["key"]].seen.x)[0]
+    assert last["index"] == int(probabilities.argmin()) and last["label"] == f"kind {last['index']}"
+    drawn = ask(client, "class", {"photo": photo["key"], "klass": 8, "rules": "gradient"}).json()
+    result = bench.nets["gradient"].explain(bench.photos[photo["key"]].seen.x, last["index"])
+    assert drawn["picture"] == webp(signal_picture(result, 0, result.box(0, "none")))
+    (one,) = ask(client, "classes", {"photo": photo["key"], "text": "7"}).json()["classes"]
+    assert one["index"] == 7 and ask(client, "classes", {"photo": photo["key"], "text": " "}).json()["count"] == 0
 
 
 def test_what_a_picture_rests_on_is_answered_in_a_line(client, photo, bench):
@@ -174,6 +198,7 @@ BAD = [
     ("unit", {"layer": "relu3", "channel": 1, "position": [1, 1], "rules": "deconvnet", "model": "x.py:f"}, "unknown"),
     ("layer", {"layer": "relu3", "count": 0}, ">= 1"), ("layer", {"layer": "relu3", "channel": 16}, "16 feature maps"),
     ("class", {"klass": 5, "rules": "deconvnet"}, "has 5 classes"), ("class", {"klass": 2**40, "rules": "a"}, "<="),
+    ("classes", {"text": 3}, "Expected `str`"), ("classes", {"text": "a" * 1001}, "length <= 1000"),
     ("hide", {"dabs": []}, "length >= 1"), ("hide", {"dabs": [[1, 2]]}, "length 3"),
     ("hide", {"dabs": [[1, 2, 0]]}, "> 0"), ("hide", {"dabs": [[900, 900, 1]]}, "covers nothing"),
     ("hide", {"dabs": [[1, 2, 1e300]]}, "<="), ("hide", {"dabs": [[1, 1, 1]] * 2001}, "length <= 2000"),

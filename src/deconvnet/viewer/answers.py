@@ -38,6 +38,7 @@ Check = Callable[[], None]
 """Raises if nobody waits for the answer any more; called now and then in what takes long."""
 
 _MOST_LOOKS = 2  # photos of which what the network did is held, for their steps
+_FOUND = 20  # classes of a search that are listed
 _SEEING, _SEEING_OF_LAYER = 4, 12  # units of a layer
 _PART = "the part"  # that is marked
 
@@ -61,7 +62,8 @@ class Answers:
         self._bench, self._looks = bench, OrderedDict[tuple[str, str], _Looked]()
         self._answers: dict[str, tuple[type[Any], Callable[[Any, Check], object]]] = {
             "layer": (asks.LayerAsk, self._layer), "unit": (asks.UnitAsk, self._unit),
-            "unit-steps": (asks.UnitAsk, self._unit_steps), "class": (asks.ClassAsk, self._class),
+            "unit-steps": (asks.UnitAsk, self._unit_steps), "classes": (asks.ClassesAsk, self._classes),
+            "class": (asks.ClassAsk, self._class),
             "class-steps": (asks.ClassAsk, self._class_steps), "rests-on": (asks.ClassAsk, self._rests_on),
             "seeing": (asks.PixelAsk, self._seeing), "hide": (asks.HideAsk, self._hide),
             "unit-trust": (asks.UnitAsk, self._unit_trust), "class-trust": (asks.ClassAsk, self._class_trust),
@@ -89,7 +91,7 @@ class Answers:
     def _likely(self, ask: asks.ClassAsk) -> tuple[BenchPhoto, Likely]:
         photo = self._bench.photos[ask.photo]
         if ask.klass >= len(photo.classes):
-            raise ArgumentError(f"the photo has {len(photo.classes)} classes; got the index {ask.klass}.")
+            raise ArgumentError(f"the photo has {len(photo.classes)} classes; got the rank {ask.klass}.")
         return photo, photo.classes[ask.klass]
 
     def _layer(self, ask: asks.LayerAsk, check: Check) -> dict[str, Any]:
@@ -129,6 +131,13 @@ class Answers:
             "picture": webp(signal_picture(result, 0, box)),
             "notes": result.notes,
         }
+
+    def _classes(self, ask: asks.ClassesAsk, check: Check) -> dict[str, Any]:
+        """The photo's classes of a name: how many there are, and the first of them, each with its rank."""
+        classes = self._bench.photos[ask.photo].classes
+        ranks = classes.matching(ask.text, self._bench.loaded)
+        some = [{**self._bench.class_facts(classes[rank]), "klass": rank} for rank in ranks[:_FOUND]]
+        return {"count": len(ranks), "classes": some}
 
     def _class(self, ask: asks.ClassAsk, check: Check) -> dict[str, Any]:
         """A class's picture."""
@@ -235,7 +244,7 @@ class Answers:
         pictures = {"image": image, "whole": "", "seen": (0.0, 0.0, 1.0, 1.0), "notes": (note,), "hidden": hidden}
         view = self._bench.put(Arrived(seen, pictures), ask.visitor)
         before, after = (self._bench.net.probabilities(each)[0] for each in (photo.seen.x, x))
-        classes = dict.fromkeys([*photo.classes, *self._bench.photos[view["key"]].classes])
+        classes = dict.fromkeys([*photo.classes.shown, *self._bench.photos[view["key"]].classes.shown])
         changes = {likely.index: {**self._bench.class_facts(likely), "before": _largest(before, likely.index),
                                   "after": _largest(after, likely.index)} for likely in classes}  # fmt: skip
         return {"photo": view, "changes": list(changes.values())}

@@ -55,11 +55,21 @@ class UnitAsk(Ask, frozen=True):
     rules: Name
 
 
+class ClassesAsk(Ask, frozen=True):
+    """The photo's classes of some name.
+
+    Attributes:
+        text: words that the name holds, or the index of the class.
+    """
+
+    text: Name
+
+
 class ClassAsk(Ask, frozen=True):
     """A class, carried down.
 
     Attributes:
-        klass: index into the photo's classes.
+        klass: its rank among the photo's classes, 0 for the likeliest.
         rules: the rule set's name.
     """
 

@@ -19,7 +19,7 @@ from deconvnet.viewer.images import photo_pictures
 from deconvnet.viewer.look import Seen, short_name, shown_layers
 from deconvnet.viewer.photo_store import PhotoStore
 from deconvnet.viewer.repeat import flags, setup, source, title
-from deconvnet.viewer.select import Likely, likeliest
+from deconvnet.viewer.select import Likely, Ranked, ranked
 from deconvnet.viewer.ways import lesson
 
 _FILE_NAME = 120  # letters
@@ -45,18 +45,18 @@ class BenchPhoto:
     Attributes:
         seen: the photo and the network's input.
         view: what a page is told of it.
-        classes: the likeliest ones.
+        classes: all of them, the likeliest first.
     """
 
     seen: Seen
     view: Mapping[str, Any]
-    classes: list[Likely]
+    classes: Ranked
 
     @property
     def size(self) -> int:
         """About the bytes that it takes in memory."""
         pictures = sum(len(value) for value in self.view.values() if isinstance(value, str))
-        return self.seen.x.nbytes + self.seen.photo.levels.nbytes + pictures
+        return self.seen.x.nbytes + self.seen.photo.levels.nbytes + self.classes.nbytes + pictures
 
 
 class AsItIs:
@@ -163,9 +163,10 @@ class Bench:
             NotFiniteError: the network gives NaN or infinity for it.
         """
         seen = arrived.seen
-        classes = likeliest(self.net.probabilities(seen.x)[0], self.loaded.labels)
+        classes = ranked(self.net.probabilities(seen.x)[0], self.loaded.labels)
         view = {"name": seen.name, "source": seen.source, "input_size": tuple(seen.x.shape[2:]),
-                "classes": [self.class_facts(likely) for likely in classes], **arrived.pictures}  # fmt: skip
+                "classes": [self.class_facts(likely) for likely in classes.shown], "every_class": len(classes),
+                **arrived.pictures}  # fmt: skip
         photo = BenchPhoto(seen, view, classes)
         return {**view, "key": self.photos.add(photo, photo.size, visitor)}
 

@@ -13,7 +13,7 @@ from deconvnet.viewer.rendering import render, static_text
 STYLES = ("base.css", "report.css")
 SCRIPTS = ("words", "dom", "source", "state", "lists", "photo", "pictures", "steps", "repeat", "page", "embedded")
 """The page's JavaScript, in the order in which it is read; each file says what it needs of those before it."""
-_BENCH = (*SCRIPTS[:-1], "live", "compare", "brush", "marks", "bench")
+_BENCH = (*SCRIPTS[:-1], "live", "compare", "classes", "brush", "marks", "bench")
 BENCH_SCRIPTS = tuple(f"{name}.js" for name in (*_BENCH, "served"))
 BENCH_STYLES = (*STYLES, "bench.css")
 

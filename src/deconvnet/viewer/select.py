@@ -7,7 +7,7 @@ from itertools import zip_longest
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from deconvnet._devices import in_float64
@@ -17,6 +17,7 @@ from deconvnet.models.load import LoadedModel
 from deconvnet.windows.receptive_field import Fields
 
 _CLASSES = 5
+_DIGITS = 12  # of the index of a class
 _LAYERS = 16
 _MOST_AXES = 2  # of maps
 _CONTRIBUTING = 4  # units of a layer that a class rests on
@@ -50,34 +51,94 @@ class Likely:
         return loaded.label(self.index)
 
 
-def likeliest(probabilities: Float[Tensor, "*classes"], labels: Sequence[str] | None) -> list[Likely]:
-    """The likeliest classes; of a map, those that win most of its positions; of a detector, each where it is strongest.
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """The classes of a photo, the likeliest first.
 
-    Of an output that has other axes than a photo it is the likeliest numbers.
+    Attributes:
+        indices, probabilities: of the classes, as in `Likely`.
+        positions: index per spatial axis of each; without columns where the output is not a map.
+        shares: as in `Likely`; None where the output is not a map.
+    """
+
+    indices: Int[np.ndarray, " classes"]
+    positions: Int[np.ndarray, "classes axes"]
+    probabilities: Float[np.ndarray, " classes"]
+    shares: Float[np.ndarray, " classes"] | None
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, rank: int) -> Likely:
+        """The class of a rank, 0 for the likeliest."""
+        share = None if self.shares is None else float(self.shares[rank])
+        position = tuple(self.positions[rank].tolist())
+        return Likely(int(self.indices[rank]), position, float(self.probabilities[rank]), share)
+
+    @property
+    def shown(self) -> list[Likely]:
+        """Those that are shown unasked."""
+        return [self[rank] for rank in range(min(len(self), _CLASSES))]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that they take in memory."""
+        return sum(each.nbytes for each in vars(self).values() if each is not None)
+
+    def matching(self, text: str, loaded: LoadedModel) -> list[int]:
+        """The ranks of the classes whose names hold all words of a text, or whose index it is.
+
+        The class of that index comes first, then those whose names have these words, words that begin so, and others.
+        """
+        words = text.casefold().split()
+        number = int(text) if text.strip().isdecimal() and len(text) < _DIGITS else None
+        likely = ((rank, self[rank]) for rank in range(len(self) if words else 0))
+        order = {rank: 0 if of.index == number else _match(of.label(loaded), words) for rank, of in likely}
+        return sorted((rank for rank, place in order.items() if place is not None), key=lambda rank: order[rank] or 0)
+
+
+def _match(name: str, words: Sequence[str]) -> int | None:
+    """1 for a name that has all words, 2 if its words begin so, 3 if it holds them otherwise; None if it does not."""
+    name = name.casefold()
+    own = name.replace(",", " ").split()
+    if all(word in own for word in words):
+        return 1
+    if all(any(each.startswith(word) for each in own) for word in words):
+        return 2
+    return 3 if all(word in name for word in words) else None
+
+
+def likeliest(probabilities: Float[Tensor, "*classes"], labels: Sequence[str] | None) -> list[Likely]:
+    """The classes of a photo that are shown unasked, as `ranked` has them."""
+    return ranked(probabilities, labels).shown
+
+
+def ranked(probabilities: Float[Tensor, "*classes"], labels: Sequence[str] | None) -> Ranked:
+    """The classes, the likeliest first; of a map, those that win most of its positions; of a detector, each where it is
+    strongest.
+
+    Of an output that has other axes than a photo it is the likeliest numbers, and only those that are shown.
 
     Args:
         probabilities: of one photo.
         labels: names of the classes, where they are known.
     """
     if probabilities.ndim > 1 + _MOST_AXES:
-        top = likeliest(probabilities.flatten(), None)
-        at = [tuple(map(int, np.unravel_index(of.index, tuple(probabilities.shape)))) for of in top]
-        return [replace(of, index=index, position=tuple(rest)) for of, (index, *rest) in zip(top, at, strict=True)]
+        top = ranked(probabilities.flatten(), None)
+        at = np.stack(np.unravel_index(top.indices[:_CLASSES], tuple(probabilities.shape)), 1)
+        return Ranked(at[:, 0], at[:, 1:], top.probabilities[:_CLASSES], None)
     if isinstance(labels, DetectorAnswers):
         strongest = labels.strongest_of_classes(probabilities)
-        return [replace(of, index=int(strongest[of.index])) for of in likeliest(probabilities[strongest], None)]
+        of_classes = ranked(probabilities[strongest], None)
+        return replace(of_classes, indices=strongest.cpu().numpy()[of_classes.indices])
     positions = math.prod(probabilities.shape[1:])
     size = tuple(probabilities.shape[1:]) if positions > 1 else ()
     flat = probabilities.reshape(-1, positions).cpu().double()
-    wins = torch.bincount(flat.argmax(0), minlength=len(flat)) / flat.shape[1]
-    best = flat.amax(1)
-    order = np.lexsort((np.arange(len(flat)), -best.numpy(), -(wins if flat.shape[1] > 1 else best).numpy()))
-    classes = []
-    for c in order[:_CLASSES].tolist():
-        position = np.unravel_index(int(flat[c].argmax()), size) if size else ()
-        share = float(wins[c]) if size else None
-        classes.append(Likely(c, tuple(map(int, position)), float(best[c]), share))
-    return classes
+    wins = (torch.bincount(flat.argmax(0), minlength=len(flat)) / flat.shape[1]).double().numpy()
+    best, at_best = (each.numpy() for each in flat.max(1))
+    order = np.lexsort((np.arange(len(flat)), -best, -(wins if flat.shape[1] > 1 else best)))
+    where = np.stack(np.unravel_index(at_best[order], size), 1) if size else np.zeros((len(order), 0), np.int64)
+    return Ranked(order, where, best[order], wins[order] if size else None)
 
 
 def some_layers(layers: Sequence[str], infos: Mapping[str, LayerInfo]) -> list[str]:

@@ -7,6 +7,8 @@ class BenchPage {
     this.bench = Object.assign(bench, { tell: (words) => ($("doing").textContent = words) });
     this.source = new LiveSource(this.bench, about);
     this.compare = new Compare();
+    this.classes = new Classes((text) => this.source.find(this.page.state.photo, text), (one) => (
+      this.page.choose({ klass: this.source.include(this.page.state.photo, one), layer: null })));
     this.brush = new Brush((dabs) => this.#hide(dabs), (photo) => this.#look(photo));
     this.marks = new Marks((marks) => this.#correspondence(marks));
     this.page = new Page(this.source, (now) => this.#shown(now));
@@ -79,6 +81,7 @@ class BenchPage {
   #shown(now) {
     this.layer = now.layer;
     $("more").hidden = !now.layer || now.layer.maps.length >= now.layer.channels;
+    this.classes.show(now.photo);
     this.compare.show(now);
     this.brush.show(now);
     this.marks.show(now, this.page.state.photo);

@@ -26,7 +26,25 @@ class LiveSource {
 
   // Adds a photo as the bench describes it, and gives its index.
   add(photo, file = null) {
-    return this.#photos.push({ ...photo, file, layers: this.facts.layers }) - 1;
+    const classes = photo.classes.map((one, klass) => ({ ...one, klass }));
+    return this.#photos.push({ ...photo, classes, file, layers: this.facts.layers }) - 1;
+  }
+
+  // The classes of a photo whose names hold some words, or whose index it is: {count, classes}, of which some are listed.
+  async find(photo, text) {
+    return this.#ask("classes", photo, { text }, "");
+  }
+
+  // Adds a class that was found to those of a photo, and gives its index among them.
+  include(photo, one) {
+    const { classes } = this.#photos[photo], index = classes.findIndex(({ klass }) => klass === one.klass);
+    return index < 0 ? classes.push(one) - 1 : index;
+  }
+
+  // The same for the class of that number; -1 if there is none.
+  async classOf(photo, number) {
+    const { classes } = await this.find(photo, number), one = classes.find(({ index }) => String(index) === number);
+    return one ? this.include(photo, one) : -1;
   }
 
   // More maps of a layer from now on.
@@ -63,8 +81,8 @@ class LiveSource {
   }
 
   async klass(photo, index) {
-    const answer = await this.#ask("class", photo, { klass: index, rules: this.rules }, "the projection");
-    return { ...this.#photos[photo].classes[index], ...answer, klass: index };
+    const one = this.#photos[photo].classes[index];
+    return { ...one, ...(await this.#ask("class", photo, { klass: one.klass, rules: this.rules }, "the projection")) };
   }
 
   async steps(photo, shown, layer) {
@@ -81,7 +99,8 @@ class LiveSource {
   }
 
   async responsible(photo, index) {
-    return this.#ask("rests-on", photo, { klass: index, rules: this.rules }, "the units that it rests on");
+    const { klass } = this.#photos[photo].classes[index];
+    return this.#ask("rests-on", photo, { klass, rules: this.rules }, "the units that it rests on");
   }
 
   async hide(photo, dabs) {

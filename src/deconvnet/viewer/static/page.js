@@ -53,7 +53,8 @@ class Page {
   }
 
   async #stateOf(address) {
-    return stateOf(address, (i) => (i < this.about.photos.length ? this.source.photo(i) : null));
+    const photoOf = (i) => (i < this.about.photos.length ? this.source.photo(i) : null);
+    return stateOf(address, photoOf, async (photo, number) => this.source.classOf?.(photo, number) ?? -1);
   }
 
   async #recall(address) {

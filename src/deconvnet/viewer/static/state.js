@@ -9,8 +9,9 @@ function addressOf(state, photo) {
   return "#" + [state.photo, ...words].map(encodeURIComponent).join("/");
 }
 
-// The state of an address, or null if it is none of ours; `photoOf(index)` gives a photo, or nothing.
-async function stateOf(address, photoOf) {
+// The state of an address, or null if it is none of ours; `photoOf(index)` gives a photo, or nothing, and
+// `classOf(photo, number)` the index of a class that is not among those of the photo yet, or -1.
+async function stateOf(address, photoOf, classOf) {
   let words;
   try {
     words = address.slice(1).split("/").map(decodeURIComponent);
@@ -21,7 +22,8 @@ async function stateOf(address, photoOf) {
   const photo = /^\d+$/.test(first) && (await photoOf(+first));
   if (!photo) return null;
   if (second === "class") {
-    const klass = photo.classes.findIndex((one) => String(one.index) === third);
+    const shown = photo.classes.findIndex((one) => String(one.index) === third);
+    const klass = shown < 0 ? await classOf(+first, third) : shown;
     return klass < 0 ? null : { photo: +first, klass, layer: null, channel: null, position: [] };
   }
   if (!photo.layers.some((layer) => layer.name === second)) return null;
