@@ -71,6 +71,7 @@ def test_what_lies_where_is_worked_out_once():
 
 def test_an_accelerator_uses_the_filters_of_its_own_library():
     shapes = torch.Size((2, 8, 5, 5)), torch.Size((8, 4, 1, 1)), (2, 4, 5, 5)
-    settings = kernels.Convolution((1, 1), (0, 0), (1, 1))
-    assert kernels.faster_filter_transposed(*shapes, settings, "cpu") is not None
-    assert kernels.faster_filter_transposed(*shapes, settings, "cuda") is None
+    point, grouped = (kernels.Convolution((1, 1), (0, 0), (1, 1), groups=groups) for groups in (1, 2))
+    own = kernels.way_of_filter_transposed(*shapes, point, "cuda")
+    assert own is kernels.way_of_filter_transposed(*shapes, grouped, "cpu")
+    assert own is not kernels.way_of_filter_transposed(*shapes, point, "cpu")

@@ -18,7 +18,7 @@ from deconvnet import LoadedModel, Report, report
 from deconvnet.cli.commands import app
 
 AXE = pytest.importorskip("axe_playwright_python.sync_playwright")
-BROWSER = pytest.importorskip("playwright.sync_api")
+EXPECT = pytest.importorskip("playwright.sync_api").expect  # waits, without what the page's policy forbids
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +80,9 @@ def test_a_visitor_clicks_from_class_to_layer_to_map_to_unit_and_goes_back(visit
     assert drawn(page) == cell["picture"]
     for picture in (shown[0]["cells"][0], shown[1]["cells"][0], shown[0]["cells"][0], photo["classes"][2]):
         page.go_back()
-        page.wait_for_function(f"document.getElementById('projection').src.endsWith({picture['picture']!r})")
+        EXPECT(page.locator("#projection")).to_have_attribute("src", re.compile(re.escape(picture["picture"]) + "$"))
     page.go_forward()
-    page.wait_for_function("document.getElementById('title').textContent.startsWith('relu3')")
+    EXPECT(page.locator("#title")).to_have_text(re.compile("^relu3"))
 
 
 def test_a_map_is_kept_when_the_photo_changes_and_what_is_missing_is_said(visit, data):
@@ -140,7 +140,7 @@ def test_the_box_lies_where_the_unit_looks_and_the_slider_lays_the_projection_ov
     assert page.evaluate(opacity) == "0"
     page.locator("#lay").fill("60")
     assert page.evaluate(opacity) == "0.6" and page.locator("#laid").bounding_box() == pytest.approx(box, abs=1)
-    page.wait_for_function("document.getElementById('laid').naturalWidth > 0")
+    EXPECT(page.locator("#laid")).not_to_have_js_property("naturalWidth", 0)
     alphas = page.evaluate(
         """() => { const laid = document.getElementById("laid"), canvas = document.createElement("canvas");
         canvas.width = laid.naturalWidth; canvas.height = laid.naturalHeight;
@@ -174,7 +174,7 @@ def test_a_step_is_enlarged_with_the_signal_before_and_after_and_its_switches(vi
     page.keyboard.press("Escape")
     assert page.locator("#step").is_hidden()
     # A dialog is hidden first and says so afterwards: the focus follows.
-    BROWSER.expect(page.locator("#steps button").nth(4)).to_be_focused()
+    EXPECT(page.locator("#steps button").nth(4)).to_be_focused()
 
 
 def test_all_can_be_done_from_the_keyboard(visit, data):
@@ -210,7 +210,7 @@ def test_all_can_be_done_from_the_keyboard(visit, data):
         moved.add(title(page))
     assert moved - {before} and page.evaluate("document.activeElement.id") == "map"
     page.go_back()  # a walk by arrow keys is one entry
-    page.wait_for_function(f"document.getElementById('title').textContent === {before!r}")
+    EXPECT(page.locator("#title")).to_have_text(before)
 
 
 def test_what_it_says_to_run_can_be_run(visit, file):

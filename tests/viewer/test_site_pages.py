@@ -15,6 +15,7 @@ from support.pages import Visit
 from deconvnet import Atlas, write_site
 
 AXE = pytest.importorskip("axe_playwright_python.sync_playwright")
+EXPECT = pytest.importorskip("playwright.sync_api").expect  # waits, without what the pages' policy forbids
 
 SCRIPT = '<img src=x onerror="alert(1)">'
 LAYERS = {"conv1": (9, (16, 16)), SCRIPT: (2, (8, 8)), "../many": (245, (4, 4)), "fc": (5, ())}
@@ -49,9 +50,9 @@ def names(page: Any) -> list[str]:
 def colours(page: Any, tiles: Any) -> np.ndarray:
     """The middle of each tile, as it is seen."""
     tiles.first.scroll_into_view_if_needed()
-    page.wait_for_function("[...document.querySelectorAll('.tile img')].slice(0, 4).every((one) => one.complete)")
     found = []
     for tile in tiles.all():
+        EXPECT(tile.locator("img")).to_have_js_property("complete", True)
         image = Image.open(io.BytesIO(tile.screenshot()))
         found.append(image.convert("RGB").getpixel((image.width // 2, image.height // 2)))
     return np.array(found)
@@ -59,22 +60,22 @@ def colours(page: Any, tiles: Any) -> np.ndarray:
 
 def test_a_visitor_walks_from_the_network_to_a_layer_a_map_and_a_photo_and_back(visit, atlas):
     page = visit.open("/index.html")
-    assert page.locator("h1").inner_text() == "What the feature maps of net <b> look for"
+    EXPECT(page.locator("h1")).to_have_text("What the feature maps of net <b> look for")
     page.locator(".layers a", has_text=re.compile("^conv1$")).click()
-    assert page.locator("h1").inner_text() == "Layer conv1"
+    EXPECT(page.locator("h1")).to_have_text("Layer conv1")
     page.locator("#grid a").nth(1).click()
     channel = sorted(atlas.stats("conv1"), key=lambda each: -each.max)[1].channel
-    assert page.locator("h1").inner_text() == f"conv1, map {channel}"
+    EXPECT(page.locator("h1")).to_have_text(f"conv1, map {channel}")
     photo = atlas.top("conv1", channel)[2].image
     page.locator(".tops a").nth(2).click()
-    assert page.locator("h1").inner_text() == f"Photo {photo}"
+    EXPECT(page.locator("h1")).to_have_text(f"Photo {photo}")
     assert page.locator("#kind").input_value() == "both"
     units = [(top.rank, top.layer, top.channel) for top in atlas.find(image=photo)]
     leading = page.locator("#grid a").first
     assert page.locator("#grid a").count() == len(units) and "rank 1" in leading.inner_text()
     page.go_back()
     page.go_back()
-    assert page.locator("h1").inner_text() == "Layer conv1"
+    EXPECT(page.locator("h1")).to_have_text("Layer conv1")
 
 
 def test_maps_and_layers_say_what_their_pictures_rest_on_and_what_that_means(visit, atlas):
@@ -117,7 +118,7 @@ def test_maps_are_sorted_by_activation_activity_and_index_and_dead_ones_come_las
     for label, key in orders.items():
         page.locator("#sort").select_option(label=label)
         ordered = [each.channel for each in sorted(stats, key=key) if not each.dead]
-        page.wait_for_function(f"document.querySelector('#grid a').href.endsWith('/{ordered[0]}.html')")
+        EXPECT(page.locator("#grid a").first).to_have_attribute("href", re.compile(f"(^|/){ordered[0]}[.]html$"))
         assert names(page) == [f"map {channel}" for channel in [*ordered, DEAD[1]]]
     assert page.locator("#grid a").last.locator(".dead").is_visible()
     page.locator("#kind").select_option("both")
@@ -125,7 +126,7 @@ def test_maps_are_sorted_by_activation_activity_and_index_and_dead_ones_come_las
     assert np.abs(colours(page, page.locator("#grid a").first.locator(".tile")) - expected).max() < 16
     assert page.url.endswith("#index/1/both")
     page.go_back()
-    page.wait_for_function("document.getElementById('kind').value === 'signal'")
+    EXPECT(page.locator("#kind")).to_have_value("signal")
     visit.open("/layers/conv1.html#active/1/patch")
     assert page.locator("#sort").input_value() == "active" and page.locator("#kind").input_value() == "patch"
     visit.open("/layers/conv1.html#nonsense/99/x")
@@ -135,11 +136,11 @@ def test_maps_are_sorted_by_activation_activity_and_index_and_dead_ones_come_las
 def test_a_large_layer_is_split_into_pages_and_loads_only_what_is_near_the_view(visit, atlas):
     visit.asked.clear()
     page = visit.open("/layers/=2e.=2fmany.html#index", height=500)
-    page.wait_for_function("document.querySelector('#grid img').complete")
+    EXPECT(page.locator("#grid img").first).to_have_js_property("complete", True)
     strips = [url for url in visit.asked if url.endswith(".webp")]
     assert page.locator("#grid a").count() == 240 and 0 < len(strips) < 240
     page.locator("#turns a").last.click()
-    page.wait_for_function("document.querySelectorAll('#grid a').length === 5")
+    EXPECT(page.locator("#grid a")).to_have_count(5)
     assert names(page)[0] == "map 240" and page.locator("#grid-words").inner_text() == "241 to 245 of 245"
     page.locator("#grid a").first.focus()
     page.keyboard.press("ArrowLeft")
@@ -169,9 +170,9 @@ def test_all_can_be_reached_from_the_keyboard(visit):
     page.wait_for_selector(".block")
     title, forward = page.locator("h1").inner_text(), "ArrowRight" if page.locator("#after").count() else "ArrowLeft"
     page.keyboard.press(forward)
-    page.wait_for_function(f"document.querySelector('h1').innerText !== {title!r}")
+    EXPECT(page.locator("h1")).not_to_have_text(title)
     page.keyboard.press("Escape")
-    page.wait_for_function("document.querySelector('h1').innerText === 'Layer conv1'")
+    EXPECT(page.locator("h1")).to_have_text("Layer conv1")
 
 
 def test_layers_maps_and_photos_are_searched_by_all_words(visit):
@@ -179,7 +180,7 @@ def test_layers_maps_and_photos_are_searched_by_all_words(visit):
 
     def results(text: str) -> list[str]:
         page.locator("#query").fill(text)
-        page.wait_for_function(f"document.getElementById('results').dataset.query === {text!r}")
+        EXPECT(page.locator("#results")).to_have_attribute("data-query", text)
         return page.locator("#results a").all_inner_texts()
 
     assert results("MANY")[0] == "../many"
@@ -190,7 +191,7 @@ def test_layers_maps_and_photos_are_searched_by_all_words(visit):
     assert results("nothing of this") == [] and page.locator("#result-count").inner_text() == "0 results"
     assert results("猫") == ["A/é 猫.jpg"]
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('h1').innerText === 'Photo A/é 猫.jpg'")
+    EXPECT(page.locator("h1")).to_have_text("Photo A/é 猫.jpg")
 
 
 def test_a_picture_is_marked_in_both_blocks_and_a_click_leads_to_what_is_said_of_it(visit):
@@ -226,7 +227,7 @@ def test_without_javascript_the_network_and_the_maps_are_there(chromium, visit):
     page.locator("noscript a").click()
     assert page.locator("h1").inner_text() == "conv1, map 0" and page.locator(".block .tile").count() == 8
     page.locator("#after").click()
-    assert page.locator("h1").inner_text() == "conv1, map 1"
+    EXPECT(page.locator("h1")).to_have_text("conv1, map 1")
     context.close()
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -32,14 +32,13 @@ class Convolution:
     groups: int = 1
 
 
-Faster = Callable[[Tensor, Tensor, tuple[int, ...], Convolution], Tensor]
+FilterTransposed = Callable[[Tensor, Tensor, tuple[int, ...], Convolution], Tensor]
 
 
-@lru_cache(maxsize=4096)
-def faster_filter_transposed(
+def way_of_filter_transposed(
     signal: torch.Size, weight: torch.Size, size: tuple[int, ...], convolution: Convolution, device: str
-) -> Faster | None:
-    """A way of `ops.filter_transposed` that is faster for tensors of these shapes; None where none is known.
+) -> FilterTransposed:
+    """The fastest way known of `ops.filter_transposed` for tensors of these shapes.
 
     Args:
         signal: its shape.
@@ -49,20 +48,30 @@ def faster_filter_transposed(
         device: the kind of device, such as "cuda", whose own library knows better.
     """
     if device != "cpu" or convolution.groups > 1 or convolution.transposed:
-        return None
+        return _filter_of_library
     stride, padding, kernel = convolution.stride, convolution.padding, weight[2:]
     if size[2:] == kernel and not any(padding):
         return _from_single_position
     if set(kernel) == {1} and not any(padding):
         return _point_filter_transposed
     if set(convolution.dilation) != {1}:
-        return None
+        return _filter_of_library
     if max(stride) > 1:
-        return _filter_phases if size[1] <= _FEW_MAPS else None
+        return _filter_phases if size[1] <= _FEW_MAPS else _filter_of_library
     if size[1] <= _FEW_MAPS and len(stride) == 2 and math.prod(weight[1:]) <= weight[0]:
         return _filter_folded
     fits = all(k > p for k, p in zip(kernel, padding, strict=True))
-    return _filter_flipped if fits and 4 * math.prod(weight) <= math.prod(signal) else None
+    return _filter_flipped if fits and 4 * math.prod(weight) <= math.prod(signal) else _filter_of_library
+
+
+def _filter_of_library(signal: Tensor, weight: Tensor, size: tuple[int, ...], convolution: Convolution) -> Tensor:
+    """Any filter, as PyTorch's own way back through a convolution."""
+    below = signal.new_empty(1).expand(size)  # only its shape is read
+    grad: Tensor = torch.ops.aten.convolution_backward.default(
+        signal, below, weight, None, convolution.stride, convolution.padding, convolution.dilation,
+        convolution.transposed, convolution.output_padding, convolution.groups, [True, False, False],
+    )[0]  # fmt: skip
+    return grad
 
 
 def _from_single_position(signal: Tensor, weight: Tensor, size: tuple[int, ...], convolution: Convolution) -> Tensor:

@@ -119,6 +119,7 @@ def filter_transposed(
     weight: Float[Tensor, "a b *kernel"],
     size: tuple[int, ...],
     convolution: kernels.Convolution,
+    way: kernels.FilterTransposed | None = None,
 ) -> Float[Tensor, "m c_in *size"]:
     """The signal filtered with the transposed version of the same filters (section 2.1, (iii)).
 
@@ -130,13 +131,7 @@ def filter_transposed(
         size: shape of the convolution's input, (m, c_in, *spatial): a strided convolution may have
             dropped a row that its output does not show.
         convolution: its stride, padding and the like.
+        way: as `kernels.way_of_filter_transposed` gives it, where that has been asked already.
     """
-    faster = kernels.faster_filter_transposed(signal.shape, weight.shape, size, convolution, signal.device.type)
-    if faster is not None:
-        return faster(signal, weight, size, convolution)
-    below = signal.new_empty(1).expand(size)  # only its shape is read
-    grad: Tensor = torch.ops.aten.convolution_backward.default(
-        signal, below, weight, None, convolution.stride, convolution.padding, convolution.dilation,
-        convolution.transposed, convolution.output_padding, convolution.groups, [True, False, False],
-    )[0]  # fmt: skip
-    return grad
+    way = way or kernels.way_of_filter_transposed(signal.shape, weight.shape, size, convolution, signal.device.type)
+    return way(signal, weight, size, convolution)

@@ -10,7 +10,7 @@ from torch import Tensor
 from deconvnet.core import geometry, ops, pooling
 from deconvnet.core.adjoint import by_adjoint, by_derivative, if_smooth_is_admitted
 from deconvnet.core.graph import Step, per_axis
-from deconvnet.core.kernels import Convolution
+from deconvnet.core.kernels import Convolution, FilterTransposed, way_of_filter_transposed
 from deconvnet.core.rules import Call, Memory, Rule, RuleSet
 
 TWO_SIGNALS = "a product of two signals"
@@ -68,12 +68,16 @@ def convolution(step: Step, rules: RuleSet) -> Rule:
 
 
 def _filter_transposed(call: Call, signal: Tensor) -> Tensor:
-    return ops.filter_transposed(signal, call["weight"], call.sizes(), call.once(_settings))
+    weight = call["weight"]
+    return ops.filter_transposed(signal, weight, *call.once(_settings, signal.shape, weight.shape, signal.device))
 
 
-def _settings(call: Call) -> Convolution:
-    axes = len(call.sizes()) - 2
-    return Convolution(
+def _settings(
+    call: Call, signal: torch.Size, weight: torch.Size, device: torch.device
+) -> tuple[tuple[int, ...], Convolution, FilterTransposed]:
+    """The size of the map below, the convolution, and the way that is fastest for it."""
+    size, axes = call.sizes(), len(call.sizes()) - 2
+    convolution = Convolution(
         stride=per_axis(call["stride"], axes, 1),
         padding=per_axis(call["padding"], axes),
         dilation=per_axis(call["dilation"], axes, 1),
@@ -81,6 +85,7 @@ def _settings(call: Call) -> Convolution:
         output_padding=per_axis(call["output_padding"], axes),
         groups=call["groups"],
     )
+    return size, convolution, way_of_filter_transposed(signal, weight, size, convolution, device.type)
 
 
 def fully_connected(step: Step, rules: RuleSet) -> Rule:

@@ -112,7 +112,7 @@ def rule_set(rules: str | RuleSet, smooth: Smooth | None = None) -> RuleSet:
     return rules if smooth is None else replace(rules, smooth=smooth)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, slots=True)
 class Call:
     """One run of a step, as a rule sees it.
 
@@ -134,7 +134,10 @@ class Call:
 
     def __getitem__(self, argument: str) -> Any:
         """An argument of the operation, by the name in its schema; None if it has none such."""
-        return fill(self.step.arguments.get(argument), self.images, self._tensor)
+        given = self.step.arguments.get(argument)
+        if isinstance(given, Value):
+            return self.tensors.get(given.name, given)
+        return fill(given, self.images, self._tensor)
 
     def once(self, work: Callable[["Call", *Parts], T], *parts: *Parts) -> T:
         """What `work` gives for this call, worked out the first time for its step, number of images and `parts`.
