@@ -83,7 +83,7 @@ def test_every_class_has_a_rank_and_is_found_by_words_or_number():
     loaded = LoadedModel(model, Preprocess((8, 8), 8, (0.5,) * 3, (0.25,) * 3), names)
     probabilities = torch.tensor([0.1, 0.05, 0.2, 0.3, 0.15, 0.08, 0.12])
     classes = ranked(probabilities, names)
-    assert [of.index for of in classes.shown] == [3, 2, 4, 6, 0] and len(classes) == 7
+    assert [of.index for of in classes.first] == [3, 2, 4, 6, 0] and len(classes) == 7
     assert [classes[rank].index for rank in range(7)] == probabilities.argsort(descending=True).tolist()
 
     def found(text: str) -> list[int]:

@@ -89,8 +89,8 @@ def require_one_for_each(field: str, values: tuple[float, ...], channels: int) -
     if len(values) == channels:
         return
     few = min(channels, _FEW)
-    shown = [f"{as_number(value):g}" for value in ((values or (0.5,)) * few)[:few]]
-    example = ",".join([*shown, *["..."] * (few < channels)])
+    first = [f"{as_number(value):g}" for value in ((values or (0.5,)) * few)[:few]]
+    example = ",".join([*first, *["..."] * (few < channels)])
     given, taken = (f"{n} {what}{'s' * (n != 1)}" for n, what in ((len(values), "value"), (channels, "channel")))
     raise ArgumentError(
         f"{field} has {given}, but the input has {taken}. Give one for each, such as {field}=({example}"

@@ -140,9 +140,9 @@ class Plot:
 
 def in_lines(text: str, letters: int, lines: int = 2) -> str:
     """Text in lines of so many letters at most; of what needs more lines the middle is left out."""
-    kept = len(text)
-    while len(wrapped := wrap(_without_middle(text, kept), letters, break_on_hyphens=False)) > lines:
-        kept = min(kept, letters * lines) - 1
+    length = len(text)
+    while len(wrapped := wrap(_without_middle(text, length), letters, break_on_hyphens=False)) > lines:
+        length = min(length, letters * lines) - 1
     return "\n".join(wrapped)
 
 

@@ -38,7 +38,7 @@ Check = Callable[[], None]
 """Raises if nobody waits for the answer any more; called now and then in what takes long."""
 
 _MOST_LOOKS = 2  # photos of which what the network did is held, for their steps
-_FOUND = 20  # classes of a search that are listed
+_LISTED = 20  # classes of a search that are listed
 _SEEING, _SEEING_OF_LAYER = 4, 12  # units of a layer
 _PART = "the part"  # that is marked
 
@@ -136,8 +136,8 @@ class Answers:
         """The photo's classes of a name: how many there are, and the first of them, each with its rank."""
         classes = self._bench.photos[ask.photo].classes
         ranks = classes.matching(ask.text, self._bench.loaded)
-        some = [{**self._bench.class_facts(classes[rank]), "klass": rank} for rank in ranks[:_FOUND]]
-        return {"count": len(ranks), "classes": some}
+        listed = [{**self._bench.class_facts(classes[rank]), "klass": rank} for rank in ranks[:_LISTED]]
+        return {"count": len(ranks), "classes": listed}
 
     def _class(self, ask: asks.ClassAsk, check: Check) -> dict[str, Any]:
         """A class's picture."""
@@ -244,7 +244,7 @@ class Answers:
         pictures = {"image": image, "whole": "", "seen": (0.0, 0.0, 1.0, 1.0), "notes": (note,), "hidden": hidden}
         view = self._bench.put(Arrived(seen, pictures), ask.visitor)
         before, after = (self._bench.net.probabilities(each)[0] for each in (photo.seen.x, x))
-        classes = dict.fromkeys([*photo.classes.shown, *self._bench.photos[view["key"]].classes.shown])
+        classes = dict.fromkeys([*photo.classes.first, *self._bench.photos[view["key"]].classes.first])
         changes = {likely.index: {**self._bench.class_facts(likely), "before": _largest(before, likely.index),
                                   "after": _largest(after, likely.index)} for likely in classes}  # fmt: skip
         return {"photo": view, "changes": list(changes.values())}

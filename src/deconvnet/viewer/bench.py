@@ -165,7 +165,7 @@ class Bench:
         seen = arrived.seen
         classes = ranked(self.net.probabilities(seen.x)[0], self.loaded.labels)
         view = {"name": seen.name, "source": seen.source, "input_size": tuple(seen.x.shape[2:]),
-                "classes": [self.class_facts(likely) for likely in classes.shown], "every_class": len(classes),
+                "classes": [self.class_facts(likely) for likely in classes.first], "every_class": len(classes),
                 **arrived.pictures}  # fmt: skip
         photo = BenchPhoto(seen, view, classes)
         return {**view, "key": self.photos.add(photo, photo.size, visitor)}

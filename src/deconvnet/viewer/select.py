@@ -76,7 +76,7 @@ class Ranked:
         return Likely(int(self.indices[rank]), position, float(self.probabilities[rank]), share)
 
     @property
-    def shown(self) -> list[Likely]:
+    def first(self) -> list[Likely]:
         """Those that are shown unasked."""
         return [self[rank] for rank in range(min(len(self), _CLASSES))]
 
@@ -91,10 +91,10 @@ class Ranked:
         The class of that index comes first, then those whose names have these words, words that begin so, and others.
         """
         words = text.casefold().split()
-        number = int(text) if text.strip().isdecimal() and len(text) < _DIGITS else None
+        index = int(text) if text.strip().isdecimal() and len(text) < _DIGITS else None
         likely = ((rank, self[rank]) for rank in range(len(self) if words else 0))
-        order = {rank: 0 if of.index == number else _match(of.label(loaded), words) for rank, of in likely}
-        return sorted((rank for rank, place in order.items() if place is not None), key=lambda rank: order[rank] or 0)
+        order = {rank: 0 if of.index == index else _match(of.label(loaded), words) for rank, of in likely}
+        return sorted((rank for rank, match in order.items() if match is not None), key=lambda rank: order[rank] or 0)
 
 
 def _match(name: str, words: Sequence[str]) -> int | None:
@@ -110,7 +110,7 @@ def _match(name: str, words: Sequence[str]) -> int | None:
 
 def likeliest(probabilities: Float[Tensor, "*classes"], labels: Sequence[str] | None) -> list[Likely]:
     """The classes of a photo that are shown unasked, as `ranked` has them."""
-    return ranked(probabilities, labels).shown
+    return ranked(probabilities, labels).first
 
 
 def ranked(probabilities: Float[Tensor, "*classes"], labels: Sequence[str] | None) -> Ranked:
