@@ -502,7 +502,7 @@ def test_flags_give_what_a_model_does_not_bring(deconvnet, spec, tmp_path):
         (["--size", "big"], "--size takes numbers"),
         (["--mean", "0.1,0.2"], "mean has 2 values, but the input has 3 channels."),
         (["--std", "a,b,c"], "--std takes numbers"),
-        (["--input-channels", "2"], "channels=2"),
+        (["--input-channels", "2"], "the input has 2 channels"),
         (["--weights", "gone.pt"], "the weights file 'gone.pt' does not exist"),
         (["--labels", "gone.txt"], "cannot read labels='gone.txt'"),
         (["--device", "abacus"], "device='abacus' cannot be used here"),

@@ -55,7 +55,7 @@ def test_sounds_have_frequencies_as_well():
 
 def test_what_has_no_first_filters_or_too_few_frequencies_says_so():
     pooled = DeconvNet(nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(3, 4, 3), nn.ReLU()), images(1))
-    assert "a max-pool lies below it" in first_layer_bias(of_unit("2", net=pooled)).why_not
+    assert "takes switches from it" in first_layer_bias(of_unit("2", net=pooled)).why_not
     small = DeconvNet(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()), images(1))
     assert "too few frequencies" in first_layer_bias(of_unit("1", net=small)).why_not
 
