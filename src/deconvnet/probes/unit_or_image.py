@@ -138,10 +138,12 @@ def _noise_words(value: float, nulls: Sequence[Null]) -> str:
 
 def _images_words(value: float, nulls: Sequence[Null], taken: Sequence[OfImage]) -> str:
     others = of_other_images(taken)
-    if value > _SAME:
+    begin = f"{others[0].upper()}{others[1:]} the picture"
+    if value > _SAME and not taken:
         return f"This picture does not depend on the image: {others} it is the same."
+    if value > _SAME:
+        return f"{begin} is the same (rank correlation {value:.2f}), although the way down takes them from the image."
     return " ".join(
-        f"{others[0].upper()}{others[1:]} the picture is {more} like itself (rank correlation {value:.2f}) than in "
-        f"{null.name} ({between})."
+        f"{begin} is {more} like itself (rank correlation {value:.2f}) than in {null.name} ({between})."
         for null, more, between in outside(value, nulls)
     )
