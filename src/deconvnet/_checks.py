@@ -148,7 +148,9 @@ def real_number(name: str, value: object, *, least: float = -math.inf, above: bo
     return result
 
 
-def index_of(value: object, count: int, what: str, error: type[ArgumentError] = ArgumentError) -> int:
+def index_of(
+    value: object, count: int, what: str, error: type[ArgumentError] = ArgumentError, *, from_end: bool = True
+) -> int:
     """An index counted from 0; one below 0 counts from the end.
 
     Args:
@@ -156,12 +158,13 @@ def index_of(value: object, count: int, what: str, error: type[ArgumentError] = 
         count: how many there are.
         what: of what there are so many, for messages.
         error: what is raised.
+        from_end: False to refuse what is below 0, which in the labels of a data set stands for no class at all.
 
     Raises:
         ArgumentError: it lies outside, or is not a whole number.
     """
     index = as_index(value)
-    if index is None or not -count <= index < count:
+    if index is None or not (-count if from_end else 0) <= index < count:
         raise error(f"there are {count} {what}, counted from 0; got {short(value)}.")
     return index % count
 

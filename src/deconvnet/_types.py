@@ -1,7 +1,7 @@
 """Frozen values that cross module borders. No torch here: pages and tables are made without it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import EllipsisType
 from typing import Literal
 
@@ -23,12 +23,20 @@ class Unit:
         channel: index of the feature map; None when a whole signal was started on the layer.
         position: index per spatial axis; `()` for a layer without spatial axes, None for a whole map.
         image: index of the image in the batch.
+        name: what an answer of the network is called, such as "dog, level 2, anchor 4, at (12, 20)"; "" for other
+            units. Units that differ in nothing else are equal.
     """
 
     layer: str
     channel: int | None
     position: tuple[int, ...] | None
     image: int
+    name: str = field(default="", compare=False)
+
+    def __repr__(self) -> str:
+        named = f", name={self.name!r}" if self.name else ""
+        at = f"channel={self.channel}, position={self.position}, image={self.image}"
+        return f"Unit(layer={self.layer!r}, {at}{named})"
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from deconvnet.engine.passes import passes_of
 from deconvnet.engine.project import Watch, check_route, collected
 from deconvnet.engine.seeds import Channel, Choice, Start
 from deconvnet.engine.targets import Target, Targets
+from deconvnet.models._detectors import refuse_detector
 from deconvnet.models.class_names import class_names
 from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.results.responsible import Responsible
@@ -119,6 +120,7 @@ class DeconvNet:
         names = None if labels is None else class_names(labels)
         replays = replays_if(cuda_graphs, budget, deterministic=deterministic)
         captures = Captures(model, example_input, arithmetic, replays)
+        refuse_detector(captures.model)
         self._attached = Attachment(captures, self.rules, operations, self.output, budget, names, arithmetic)
         self._attached.graph(captures.example)
         self._attached.check_labels(names)
@@ -315,16 +317,16 @@ class DeconvNet:
 
         Args:
             x: images, as the model takes them.
-            target: one class of each image: an index; a name, where `labels` are known; or None for the one that the
-                network finds most likely. A list, array or tensor holds exactly one for each image. A tuple is
-                always one class at one position of an output that is a map (segmentation): (class, y, x). There, a
-                class alone starts from all positions where it wins, together (where its score is the largest of
-                all; above 0 where there is only one class, or the network ends in a sigmoid), None is the class
-                that wins most of them, and a mask (bool) shaped like the output, with or without its batch axis,
-                starts from all its positions. Maps of one position, (n, c, 1, 1), are classes. In a tuple None stands
-                for any, of which the strongest is taken. An output of other axes than the images, such as that of a
-                detector, takes tuples with an index on each axis, and masks. Of a detector from `load_model` a class
-                is its strongest answer, a tuple is (level, anchor, class, y, x), and an int an index of all answers.
+            target: one class of each image: an index, counted from 0; a name, where `labels` are known; or None for the
+                one that the network finds most likely. A list, array or tensor holds exactly one for each image. A
+                tuple is always one class at one position of an output that is a map (segmentation): (class, y, x).
+                There, a class alone starts from all positions where it wins, together (where its score is the largest
+                of all; above 0 where there is only one class, or the network ends in a sigmoid), None is the class that
+                wins most of them, and a mask (bool) shaped like the output, with or without its batch axis, starts from
+                all its positions. Maps of one position, (n, c, 1, 1), are classes. In a tuple None stands for any, of
+                which the strongest is taken. An output of other axes than the images, such as that of a detector, takes
+                tuples with an index on each axis, and masks. Of a detector from `load_model` a class is its strongest
+                answer, a tuple is (level, anchor, class, y, x), and an int an index of all answers.
             targets: several classes, in place of target: a list for every image, [3, 5]; a list for each image,
                 [[3, 5], [4]]; or "all". Each item is what `target` may be for one image.
             start: "one", because the sign of a class score means nothing, or "activation".

@@ -88,7 +88,7 @@ class _Adding:
         self.names: list[str] = []
         self._indices: list[int] = []
         self.skipped: list[tuple[str, str]] = []
-        self._classes: list[int | None] = []
+        self._classes: list[Unit] = []
         self._shares: list[Tensor] = []
         self._notes: dict[str, None] = {}
 
@@ -113,7 +113,7 @@ class _Adding:
                 continue
             self.names.append(self._photos.name(index))
             self._indices.append(index)
-            self._classes.append(unit.channel)
+            self._classes.append(unit)
             self._shares.append(shares)
 
     def result(self) -> ResponsibleMaps:
@@ -126,8 +126,8 @@ class _Adding:
             name, why = self.skipped[0]
             raise ArgumentError(f"none of the {len(self.skipped)} photos can be used; the first, {name!r}: {why}")
         return ResponsibleMaps(
-            self._layer, tuple(self.names), tuple(self._classes), torch.stack(self._shares), tuple(self.skipped),
-            tuple(self._notes),
+            self._layer, tuple(self.names), tuple(unit.channel for unit in self._classes), torch.stack(self._shares),
+            tuple(self.skipped), tuple(self._notes), answers=tuple(unit.name for unit in self._classes),
         )  # fmt: skip
 
     def examples(self, result: ResponsibleMaps, count: int, loaded: LoadedModel) -> Reconstruction:

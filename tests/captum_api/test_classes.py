@@ -53,7 +53,7 @@ def test_targets_mean_what_they_mean_in_captum(name, target, model, x):
 
 
 @pytest.mark.filterwarnings("ignore:Setting backward hooks")
-@pytest.mark.parametrize("target", [(2, 3, 1), [(2, 3, 1), (0, 0, 1), (5, 1, 1)]], ids=str)
+@pytest.mark.parametrize("target", [(2, 3, 1), (-4, 3, 1), [(2, 3, 1), (-6, 0, 1), (5, 1, 1)]], ids=str)
 def test_a_tuple_is_a_class_at_a_position_of_a_map(target, model, x):
     check("Deconvolution", model[:4], x, target)
 

@@ -617,7 +617,8 @@ def test_a_network_that_answers_with_a_map_takes_a_position(deconvnet, spec, tmp
 
 def test_a_class_of_a_map_alone_stands_for_all_positions_where_it_wins(deconvnet, spec, tmp_path):
     model = ["-m", spec("segmenter")]
-    winners = outputs(load_model(spec("segmenter")), "sample:coffee").argmax(0).flatten().bincount(minlength=5)
+    loaded = load_model(spec("segmenter"))
+    winners = outputs(loaded, "sample:coffee").argmax(0).flatten().bincount(minlength=5)
     best, never = int(winners.argmax()), int(winners.argmin())
     assert winners[never] == 0
     (row,) = rows_of(deconvnet("explain", "sample:coffee", "--json", *model))
@@ -628,11 +629,12 @@ def test_a_class_of_a_map_alone_stands_for_all_positions_where_it_wins(deconvnet
     assert f", at {int(winners[best])} of 256 positions (" in done.out
     told(
         deconvnet("explain", "sample:coffee", "-t", never, "--force", *model),
-        f"class {never} wins at none of the 256 positions of the output. ", f"--target {never},",
+        f"{loaded.label(never)} wins at none of the 256 positions of the output. ", f"--target {never},",
     )  # fmt: skip
     photos = ["sample:coffee", "sample:rocket"]
     done = deconvnet("explain", *photos, "-t", never, "--force", *model)
-    assert [line.partition(": class")[0] for line in done.err.splitlines()] == [f"deconvnet: {name}" for name in photos]
+    said = [line.partition(f": {loaded.label(never)} wins")[0] for line in done.err.splitlines()]
+    assert said == [f"deconvnet: {name}" for name in photos]
 
 
 def test_a_class_of_a_map_starts_under_a_mask(deconvnet, spec, tmp_path):

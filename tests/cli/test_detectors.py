@@ -64,7 +64,7 @@ def test_commands_name_the_answer(monkeypatch: pytest.MonkeyPatch, capsys: Any, 
     command, *flags = arguments
     code, printed = ran(monkeypatch, capsys, command, "a.png", *MODEL, *flags)
     assert code == 0, printed
-    assert "dog, level " in printed or command == "steps"
+    assert "dog, level " in printed
     assert any(Path().glob(f"*.{command}.*"))
 
 
@@ -87,6 +87,25 @@ def test_other_answers_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: Any,
     code, printed = ran(monkeypatch, capsys, "explain", "a.png", *MODEL, "-t", target)
     assert code == 1 and words in printed
     assert not Path("a.explain.png").exists()
+
+
+def test_the_json_of_steps_and_trust_names_the_answer(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    name, flags = "dog, level 0, anchor 1, at (2, 3)", ("-t", "0,1,dog,2,3", "--json")
+    _, printed = ran(monkeypatch, capsys, "steps", "a.png", *MODEL, *flags)
+    assert json.loads(printed)["photos"][0]["unit"]["label"] == name
+    _, printed = ran(monkeypatch, capsys, "explain", "a.png", *MODEL, *flags)
+    assert json.loads(printed)["photos"][0]["trust"][0]["label"] == name
+
+
+def test_the_trust_line_of_several_answers_names_each(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    _, printed = ran(monkeypatch, capsys, "explain", "a.png", *MODEL, "-t", "0,1,dog,2,3", "-t", "cat")
+    assert "  trust, dog, level 0, anchor 1, at (2, 3): cosine with" in printed
+
+
+def test_a_class_below_0_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    for target in ("-1", "0,0,-1,0,0"):
+        code, printed = ran(monkeypatch, capsys, "explain", "a.png", *MODEL, "-t", target)
+        assert code == 1 and "'-1'" in printed
 
 
 def test_a_number_of_an_output_of_more_axes_is_named_by_where_it_stands(

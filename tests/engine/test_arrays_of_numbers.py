@@ -65,7 +65,7 @@ def test_the_rest_works_on_one_number(net: DeconvNet):
 @pytest.mark.parametrize("target", [None, 1, [1, 0], "cat", (1, 2, 3), (2, 0, 0, 0), (0, 4, 0, 0), (0, 0, 0, 8)])
 def test_what_does_not_name_a_number_is_refused_with_the_shape(net: DeconvNet, target: Any):
     shape = r"has shape \(2, 4, 4, 8\) for each image: a t.* an index on each of these axes, None for any"
-    with pytest.raises(ArgumentError, match=rf"{shape}|there are 2 classes|lies outside the maps .* \(4, 4, 8\)"):
+    with pytest.raises(ArgumentError, match=rf"{shape}|indices on axis [013] of \(2, 4, 4, 8\)"):
         net.explain(X, target)
 
 

@@ -32,7 +32,7 @@ def classes(result: Any) -> list[tuple[int, Any]]:
 
 @pytest.mark.parametrize(
     "target",
-    [[3, 1], range(3, 0, -2), np.array([3, 1]), torch.tensor([3, 1]), ["dog", "bee"], [3, "BEE"], [np.int64(3), -4]],
+    [[3, 1], range(3, 0, -2), np.array([3, 1]), torch.tensor([3, 1]), ["dog", "bee"], [3, "BEE"], [np.int64(3), 1]],
     ids=repr,
 )
 def test_a_list_holds_one_class_for_each_image(net: DeconvNet, target: Any):
@@ -85,7 +85,7 @@ def test_a_tuple_is_never_a_list_of_classes(net: DeconvNet):
 # several classes ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("targets", [[3, -1], torch.tensor([3, 4]), np.array([3, 4]), ["dog", "elk"], range(3, 5)])
+@pytest.mark.parametrize("targets", [[3, 4], torch.tensor([3, 4]), np.array([3, 4]), ["dog", "elk"], range(3, 5)])
 def test_several_classes_of_every_image(net: DeconvNet, targets: Any):
     assert classes(net.explain(images(), targets=targets)) == [(0, 3), (0, 4), (1, 3), (1, 4)]
 
@@ -209,7 +209,7 @@ def test_of_several_classes_one_that_wins_nowhere_keeps_the_pictures_of_the_othe
         assert not result[1].full().any() and result.masks is not None and not result.masks[1].any()
         (note,) = [note for note in result.notes if "wins at none" in note]
         at = np.unravel_index(int(net.scores(x)[image, nowhere].argmax()), (6, 6))
-        assert f"Class {nowhere} wins at none of the positions" in note and f"({nowhere}, {at[0]}, {at[1]})" in note
+        assert f"class {nowhere} wins at none of the positions" in note and f"({nowhere}, {at[0]}, {at[1]})" in note
         assert not any("activation 0" in note for note in result.notes)
         assert note in result[1].notes and note not in result[0].notes
     with pytest.raises(ArgumentError, match=f"class {nowhere} wins at none"):
@@ -282,7 +282,7 @@ def test_masks_lie_on_the_pixels_nearest_to_their_positions(segmenter: DeconvNet
     middle = [(low + high - 1) / 2 for low, high in zip(box.low, box.high, strict=True)]
     assert [np.mean(row), np.mean(column)] == pytest.approx(middle, abs=0.5)
     assert len(row) == len(column) == 2  # the stride
-    assert segmenter.explain(images(1), (2, 1, 3)).masks is None
+    assert segmenter.explain(images(1), (2, 1, 3)).masks.sum() > 0
     assert segmenter.explain(images(1), mask, to="0").masks.shape == (1, 12, 12)
 
 
@@ -316,7 +316,7 @@ def ends_in_one_position() -> tuple[DeconvNet, DeconvNet]:
 
 
 @pytest.mark.parametrize(
-    "target", [None, 3, -1, [1, 4], range(2), np.int64(3), np.array([1, 4]), torch.tensor(3)], ids=repr
+    "target", [None, 3, 4, [1, 4], range(2), np.int64(3), np.array([1, 4]), torch.tensor(3)], ids=repr
 )
 def test_scores_of_one_position_are_classes(target: Any):
     maps, flat = ends_in_one_position()
@@ -354,6 +354,8 @@ def test_a_class_rests_on_the_same_units_whether_scores_have_one_position_or_non
     [
         (5, "there are 5 classes, counted from 0; got 5"),
         (-6, "there are 5 classes, counted from 0; got -6"),
+        (-1, "there are 5 classes, counted from 0; got -1"),
+        ([1, -1], "there are 5 classes, counted from 0; got -1"),
         (True, "there are 5 classes, counted from 0; got True"),
         (1.0, "there are 5 classes, counted from 0; got 1.0"),
         ([1, 9], "there are 5 classes, counted from 0; got 9"),

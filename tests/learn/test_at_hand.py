@@ -156,6 +156,7 @@ def test_an_accelerator_learns_what_a_cpu_learns_and_tells_the_same(solver, upda
     assert dataclasses.astuple(one) == pytest.approx(dataclasses.astuple(told["cpu"][0]), rel=1e-7)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     ("boundary", "solver", "update_by"),
     [("valid", "auto", "online"), ("circular", "auto", "conjugate"), ("valid", "ista", "online"),

@@ -51,7 +51,7 @@ def test_the_middle_of_a_position_is_in_pixels_of_the_input():
         ((0, None, None, None, 1), lambda a: a.level == 0 and a.position[1] == 1),
         ((None, 1, "dog", None, None), lambda a: a.anchor == 1 and a.channel == 2),
         ("*,*,dog,1,*", lambda a: a.position[0] == 1 and a.channel == 2),
-        ((-1, None, 1, None, -1), lambda a: a.level == 1 and a.position[1] == 1 and a.channel == 1),
+        ((1, None, 1, None, 1), lambda a: a.level == 1 and a.position[1] == 1 and a.channel == 1),
     ],
 )
 def test_what_is_left_open_stands_for_any(target, matches):
@@ -65,6 +65,8 @@ def test_what_is_left_open_stands_for_any(target, matches):
         ((1, 1, "dog", 0, 0), "there are 1 anchors in level 1, counted from 0; got 1"),
         ((0, 0, "dog", 2, 0), "there are 2 rows in level 0, counted from 0; got 2"),
         ((0, 0, "dog", 0, 3), "there are 3 columns in level 0, counted from 0; got 3"),
+        ((0, 0, -1, 0, 0), "there are 3 classes, counted from 0; got -1"),
+        ((-1, 0, "dog", 0, 0), "there are 2 levels, counted from 0; got -1"),
         ((0, 0, 3, 0, 0), "there are 3 classes, counted from 0; got 3"),
         ((0, 0, 1.5, 0, 0), "there are 3 classes, counted from 0; got 1.5"),
         ((0, "x", 1, 0, 0), "anchors in level 0, counted from 0; got 'x'"),

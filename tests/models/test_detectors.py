@@ -13,6 +13,7 @@ from torchvision.models.detection.ssd import SSD
 
 from deconvnet import ArgumentError, DeconvNet, LoadedModel, ModelLoadError, TargetError, load_model, probes
 from deconvnet.engine.project import project_profiles
+from deconvnet.models._detectors import is_detector
 from deconvnet.probes import pictured, quick
 
 
@@ -122,7 +123,8 @@ def test_a_tuple_or_an_index_is_one_answer(loaded: LoadedModel, net: DeconvNet):
         ({"targets": "all"}, "a detector has 1,056 answers, too many for 'all': name some of them"),
         ({"target": (1, 2, "elk", 8, 1)}, "there are 4 rows in level 1, counted from 0; got 8"),
         ({"target": "nothing"}, "class 0, stands for what is not an object"),
-        ({"target": 5000}, "there are 1056 classes, counted from 0; got 5000"),
+        ({"target": 5000}, "there are 1056 answers, counted from 0; got 5000"),
+        ({"target": -1}, "there are 1056 answers, counted from 0; got -1"),
     ],
 )
 def test_other_targets_are_refused(loaded: LoadedModel, net: DeconvNet, arguments: dict[str, Any], words: str):
@@ -145,6 +147,12 @@ def test_units_that_a_class_rests_on_are_where_all_levels_come_from(loaded: Load
         rests_on = net.responsible(prepared(loaded), (level, 0, "dog", 1, 1), k=2)
         assert rests_on.layer == "backbone.relu"
         assert len(rests_on.units) == 2
+
+
+def test_bodies_and_heads_of_torchvision_are_no_detectors():
+    body = detection.backbone_utils.resnet_fpn_backbone(backbone_name="resnet18", weights=None)
+    assert not is_detector(body) and not is_detector(small_detector("SSD").head)
+    assert is_detector(small_detector("SSD"))
 
 
 # what is loaded ---------------------------------------------------------------------------------------

@@ -35,3 +35,11 @@ def test_without_a_region_nothing_is_drawn():
 def test_a_region_of_another_size_is_refused():
     with pytest.raises(ArgumentError, match=r"a region of \(4, 5\) does not fit an image of 5 x 4"):
         outlined(Image.new("L", (4, 5)), np.zeros((4, 5), bool))
+
+
+def test_lines_of_a_large_image_are_thick_enough_to_be_seen_when_it_is_reduced():
+    region = np.zeros((1200, 900), bool)
+    region[400:440, 300:340] = True
+    pixels = np.array(outlined(Image.new("RGB", (900, 1200), "white"), region))
+    line, edge = (pixels == (255, 225, 0)).all(-1), (pixels == 0).all(-1)
+    assert line[420].sum() == 6 and edge[420].sum() == 6

@@ -118,7 +118,7 @@ def test_classes_are_called_by_their_names():
     net = DeconvNet(pooled_net().model, images(1), labels=["owl", "cat", "dog", "hen", "ant"])
     x = images(1)
     result = trust(net, x, net.explain(x, "dog"), measures="edges")
-    assert result.label == "dog" and result.title.startswith("dog of") and result.beside.names[1] in net_labels(net)
+    assert result.unit.name == "dog" and result.title.startswith("dog of") and result.beside.names[1] in net_labels(net)
 
 
 def net_labels(net: DeconvNet) -> tuple[str, ...]:

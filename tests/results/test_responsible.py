@@ -222,7 +222,7 @@ def test_images_in_several_passes_give_what_they_give_in_one():
 
 def test_a_class_may_be_chosen_by_number_or_by_a_tensor(net: DeconvNet):
     x = images(2)
-    for target in (3, torch.tensor(3), -2):
+    for target in (3, torch.tensor(3), np.int64(3)):
         result = net.responsible(x, target, layer="relu2", k=2)
         assert [(unit.channel, unit.image) for unit in result.classes] == [(3, 0), (3, 1)]
         assert_equal(result.scores, net.scores(x)[:, 3])
@@ -395,6 +395,7 @@ def test_without_rectified_maps_it_is_the_last_maps_and_without_maps_the_last_re
         ({"target": (1, 2, 3)}, TargetError, "a tuple is a class at a position of a map"),
         ({"target": "all"}, TargetError, "names of the classes are not known"),
         ({"target": 2.5}, TargetError, "there are 5 classes, counted from 0; got 2.5"),
+        ({"target": -1}, TargetError, "there are 5 classes, counted from 0; got -1"),
         ({"target": 5}, TargetError, "there are 5 classes, counted from 0; got 5"),
         ({"target": True}, TargetError, "there are 5 classes, counted from 0; got True"),
         ({"per_map": -1}, ArgumentError, "per_map is a whole number, 0 or more; got -1"),

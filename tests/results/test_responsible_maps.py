@@ -49,6 +49,7 @@ def test_shares_are_those_of_all_units_added_up(net: DeconvNet, loaded: LoadedMo
     assert_equal(result.mean_shares, truth.mean(0))
     assert result.layer == units.layer and len(result) == 5 and result.skipped == ()
     assert result.classes == tuple(unit.channel for unit in units.classes)
+    assert result.answers == tuple(unit.name for unit in units.classes)
     best = result.strongest(3)
     assert [channel for channel, _ in best] == truth.mean(0).argsort(descending=True)[:3].tolist()
     assert len(result.strongest(100)) == int((truth.mean(0) > 0).sum())

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 from reference import paper
+from support.detectors import small_detector
 from support.networks import NETWORKS
 from torch import nn
 
@@ -335,3 +336,27 @@ def test_of_two_poolings_of_one_value_it_is_said_which_the_error_is_of():
     assert set(step.undone) == {"three", "five"} and step.pool == step.undone[0]
     assert step.windows[0].counts.max() == {"three": 3, "five": 5}[step.pool]
     assert [step.layer for step in steps if step.rectified] == ["/relu"]
+
+
+@pytest.mark.parametrize(("kind", "first"), [
+    ("RetinaNet", "head.classification_head.cls_logits"), ("SSD", "head.classification_head.module_list.0"),
+])  # fmt: skip
+def test_the_figure_of_a_detectors_answer_begins_with_the_map_that_it_is_read_from(kind: str, first: str):
+    loaded = load_model(small_detector(kind))
+    net = DeconvNet(loaded.model, loaded.example_input, smooth="gradient", labels=loaded.labels)
+    steps = net.steps(torch.randn(1, 3, 32, 32), target=(0, 1, 2, 3, 4))
+    drawn = [step for block in steps.blocks for step in block]
+    assert drawn[0].layer == first and drawn[0].undone == ()
+    (at,) = drawn[0].signal.nonzero()[:, 1:].tolist()
+    assert at == [3, 4]
+    assert all(bool(step.signal.any()) for step in drawn), "layers of other levels are left out"
+    assert len(steps) > len(drawn) and steps[0].layer == "answers"
+
+
+def test_of_a_signal_that_dies_out_all_steps_are_drawn():
+    model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU(), nn.Conv2d(1, 1, 1, bias=False), nn.ReLU())
+    nn.init.constant_(model[0].weight, 1.0)
+    nn.init.constant_(model[2].weight, -1.0)
+    with pytest.warns(DeconvNetWarning):
+        steps = DeconvNet(model, torch.ones(1, 1, 8, 8)).steps(torch.ones(1, 1, 8, 8), "3")
+    assert not steps[-1].signal.any() and steps.changing

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from functools import wraps
+from itertools import count
 from typing import Any, TypeVar, get_args
 
 import jaxtyping
@@ -10,12 +12,15 @@ from jaxtyping import AbstractArray
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_FIRST, _EVERY = 100, 10  # calls of a function in a process that are checked: so many, then one in so many
+
 
 def check_shapes(package: str) -> None:
     """Check the shapes in all signatures of a package that is not imported yet.
 
     jaxtyping's hook wraps every function, and a call of a wrapped one costs as much as a small
-    convolution; here it leaves those alone whose signatures name no shape.
+    convolution; here it leaves those alone whose signatures name no shape, and of a function that
+    is called often it checks the first calls and then some.
     """
     every = jaxtyping.jaxtyped
 
@@ -23,10 +28,23 @@ def check_shapes(package: str) -> None:
         if context:  # of a check that the package makes itself
             return every(*context)
         wrap = every(typechecker=typechecker)
-        return lambda target: wrap(target) if any(map(_says_shape, _hints(target))) else target
+        return lambda target: _sometimes(wrap(target), target) if any(map(_says_shape, _hints(target))) else target
 
     jaxtyping.jaxtyped = jaxtyped
     jaxtyping.install_import_hook(package, f"{__name__}.checked")
+
+
+def _sometimes(checked: F, plain: F) -> F:
+    if isinstance(plain, type):
+        return checked
+    calls = count()
+
+    @wraps(plain)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        call = next(calls)
+        return (checked if call < _FIRST or call % _EVERY == 0 else plain)(*args, **kwargs)
+
+    return function  # type: ignore[return-value]  # as the plain one
 
 
 def checked(function: F) -> F:

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.detectors import NAMES, small_detector
 from support.pages import Visit, data_of, layers_of, small, stack
 from typer.main import get_command
 
-from deconvnet import LoadedModel, Report, report
+from deconvnet import DeconvNet, LoadedModel, Report, load_model, report
 from deconvnet.cli.commands import app
 
 AXE = pytest.importorskip("axe_playwright_python.sync_playwright")
@@ -349,6 +350,26 @@ def test_photos_of_one_name_are_numbered_and_odd_names_can_be_run(chromium, tmp_
         for run in lines[:4]:
             name = eval(re.search(r"images\((.*?)\)\.to", run)[1])
             assert loaded.preprocess.images(name).shape == (1, 3, 32, 32)
+
+
+def test_an_answer_of_a_detector_is_framed_in_the_photo_and_its_command_names_it(chromium, tmp_path):
+    made = load_model(small_detector("SSD"), labels=NAMES)
+    loaded = LoadedModel(made.model, made.preprocess, made.labels, "net.py:detector")
+    net = DeconvNet(loaded.model, loaded.example_input, smooth="gradient", labels=loaded.labels)
+    text = report(net, ["sample:chelsea"], tmp_path / "page.html", loaded=loaded, maps=2).html
+    first = data_of(text)["photos"][0]["classes"][0]
+    answer = loaded.labels.at(first["index"])
+    visit = Visit(chromium, tmp_path / "page.html")
+    page = visit.open()
+    assert title(page) == first["label"] and "class" not in page.locator("#subtitle").inner_text()
+    assert f"--target {first['target']} " in page.locator("#command").inner_text()
+    assert "labels=loaded.labels" in page.locator("#python").inner_text()
+    assert first["outline"] == [*answer.cell.low, *answer.cell.high]
+    assert page.locator("#outline").is_visible() and page.locator("#outline-words").is_visible()
+    page.locator("#layers button").first.click()
+    assert page.locator("#outline").is_hidden() and page.locator("#outline-words").is_hidden()
+    visit.check()
+    visit.context.close()
 
 
 def test_it_works_in_a_cell_of_a_notebook(chromium, file, tmp_path):

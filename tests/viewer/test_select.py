@@ -11,6 +11,8 @@ from deconvnet.models.detector_answers import DetectorAnswers
 from deconvnet.viewer.images import TILE, tiles
 from deconvnet.viewer.select import contributing, likeliest, positions_of, ranked, strongest_of, units_of, with_wanted
 
+PHOTOS = Preprocess((3, 3), 3, (0.5,) * 3, (0.5,) * 3)
+
 
 @pytest.mark.parametrize("most", [1, 7, 48])
 def test_units_are_ordered_strong_maps_first_and_of_strong_maps_more_units(most):
@@ -61,6 +63,11 @@ def test_the_likeliest_answers_of_a_detector_are_of_different_classes():
     probabilities = torch.linspace(0, 0.2, 24)
     probabilities[[4, 7]] = torch.tensor([0.9, 0.8])  # two dogs
     assert [(of.index, of.target) for of in likeliest(probabilities, answers)] == [(4, 4), (23, 23), (21, 21)]
+    facts = likeliest(probabilities, answers)[0].facts(
+        LoadedModel(nn.Sequential(nn.Flatten(), nn.Linear(27, 24)), PHOTOS, answers)
+    )
+    assert facts["label"] == "dog, level 0, anchor 1, at (0, 0)" and facts["in_full"]
+    assert facts["target"] == "0,1,1,0,0"
 
 
 def test_maps_of_other_axes_than_two_have_tiles_too():
@@ -73,8 +80,9 @@ def test_of_an_output_of_more_axes_than_a_photo_the_likeliest_numbers_are_shown_
     probabilities[1, 2, 0, 3], probabilities[0, 1, 1, 2] = 0.9, 0.8
     top = likeliest(probabilities, None)
     assert [of.target for of in top[:2]] == [(1, 2, 0, 3), (0, 1, 1, 2)]
-    loaded = LoadedModel(nn.Conv2d(3, 2, 1), Preprocess((3, 3), 3, (0.5,) * 3, (0.5,) * 3), ("cat", "dog"))
-    assert top[0].label(loaded) == "number (1, 2, 0, 3)"
+    loaded = LoadedModel(nn.Conv2d(3, 2, 1), PHOTOS, ("cat", "dog"))
+    facts = top[0].facts(loaded)
+    assert facts["label"] == "number (1, 2, 0, 3)" and facts["in_full"] and facts["target"] == "1,2,0,3"
 
 
 def test_every_class_has_a_rank_and_is_found_by_words_or_number():

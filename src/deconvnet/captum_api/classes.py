@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from deconvnet._checks import as_index
 from deconvnet._errors import TargetError
 from deconvnet.captum_api.joined import Attached, Inputs, Joined
 from deconvnet.captum_api.words import warn_of_derivatives
@@ -78,9 +79,9 @@ class GuidedBackprop(_Rectified):
 
 def class_targets(target: Any, joined: Joined) -> Any:
     """A target as `DeconvNet.explain` takes it."""
+    engine = attached(joined.net)
+    output = output_of(engine, engine.graph(joined.x), len(joined.x))
     if target is None:
-        engine = attached(joined.net)
-        output = output_of(engine, engine.graph(joined.x), len(joined.x))
         if output.classes != 1 or output.is_map:
             raise TargetError(
                 "target=None is for a model that gives one number for each image, as in Captum; this one gives "
@@ -88,5 +89,15 @@ def class_targets(target: Any, joined: Joined) -> Any:
             )
         return 0
     if isinstance(target, Tensor) and target.numel() == 1:
-        return int(target)
-    return target
+        return _from_0(int(target), output.classes)
+    if isinstance(target, list):  # of indices none is below 0 in Captum
+        return [_from_0(each, output.classes) if isinstance(each, tuple) else each for each in target]
+    return _from_0(target, output.classes)
+
+
+def _from_0(target: Any, classes: int) -> Any:
+    """A class counted from 0; below 0 PyTorch, and so Captum, counts from the end."""
+    if isinstance(target, tuple):
+        return tuple(_from_0(part, classes) if axis == 0 else part for axis, part in enumerate(target))
+    index = as_index(target)
+    return target if index is None or not -classes <= index < 0 else index + classes

@@ -29,7 +29,7 @@ def class_target(loaded: "LoadedModel", text: str) -> int | str | tuple[int | No
     if answers is not None:
         indices = answers.chosen(text)
         return int(indices) if len(indices) == 1 else text
-    parts = re.fullmatch(r"(.+?)((?:,(?:\d{1,9}|\*))+)", text)
+    parts = re.fullmatch(r"(.+?)((?:,(?:-?\d{1,9}|\*))+)", text)
     if parts is None or text in (loaded.labels or ()):
         return loaded.class_index(text)
     position = (None if part == "*" else int(part) for part in parts[2][1:].split(","))
@@ -83,11 +83,14 @@ def class_facts(
         alone: whether the classes of a map do not compete for its positions.
         masks: where the classes start, each a mask of one class, if they do not where they win.
     """
+    from deconvnet.models._names import answer_name
+
     wins, answers = _wins(probabilities, alone), detector_answers(loaded)
     is_array = probabilities.ndim != 1 + len(loaded.preprocess.size) and math.prod(probabilities.shape[1:]) > 1
 
     def facts(index: int, position: tuple[int, ...] | None) -> dict[str, Any]:
-        named = {"class": index, "label": f"number {(index, *(position or ()))}" if is_array else loaded.label(index)}
+        label = answer_name(loaded.labels, index, (position or ()) if is_array else ())
+        named: dict[str, Any] = {"class": index, "label": label}
         if answers is not None:
             named["detection"] = _detection(answers, index)
         if position is None:

@@ -51,7 +51,9 @@ def _measured(
     from deconvnet.probes.quick import quick_trust
     from deconvnet.results.reconstruction import unit_words
 
-    units = [{"channel": unit.channel, "position": unit.position} for unit in pictures.units]
+    units = [
+        {"channel": unit.channel, "position": unit.position, "label": unit.name or None} for unit in pictures.units
+    ]
     try:
         quick = quick_trust(network.net, x, pictures, preprocess=network.loaded.preprocess)
     except DeconvNetError as error:

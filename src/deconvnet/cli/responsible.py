@@ -20,6 +20,8 @@ from deconvnet.cli.result import Result, counted, end, failure, of_photo, print_
 from deconvnet.cli.stderr import prints_on_stderr, say
 from deconvnet.pictures.numbers import percent
 
+_MOST_NAMED = 3  # of the answers, in a title
+
 if TYPE_CHECKING:
     from deconvnet.photos.photo import Photo
     from deconvnet.photos.preprocess import Preprocess
@@ -189,11 +191,12 @@ def _print_sum(
     skipped = [(inputs[int(index)], why.removeprefix(f"cannot read '{index}': ")) for index, why in result.skipped]
     for photo, why in skipped:
         say(of_photo(photo, why))
-    classes = {network.loaded.label(channel) for channel in result.classes if channel is not None}
-    what = ", ".join(sorted(classes)) if network.target is not None else "the network's answers"
+    classes = sorted(set(result.answers))
+    more = f" and {len(classes) - _MOST_NAMED} more" if len(classes) > _MOST_NAMED else ""
+    what = "the network's answers" if network.target is None else ", ".join(classes[:_MOST_NAMED]) + more
     maps = [{"channel": channel, "share": share} for channel, share in result.strongest(k)]
     facts = {
-        **network.facts, "layer": result.layer, "classes": sorted(classes), "maps": maps, "used": len(result),
+        **network.facts, "layer": result.layer, "classes": classes, "maps": maps, "used": len(result),
         "failed": [failure(**photo.facts(), error=why) for photo, why in skipped],
         "notes": [*loading.notes, *result.notes],
     }  # fmt: skip

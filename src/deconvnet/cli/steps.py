@@ -70,7 +70,8 @@ def steps(
 
 
 def _result(result: "Steps", photo: PhotoInput, path: Path, notes: list[str], *, whole: bool) -> Result:
-    unit = {"channel": result.unit.channel, "position": result.unit.position, "activation": result.activation}
+    unit = {"channel": result.unit.channel, "position": result.unit.position, "label": result.unit.name or None,
+            "activation": result.activation}  # fmt: skip
     facts = {"layer": result.unit.layer, "unit": unit, "steps": [*map(_step_facts, result)],
              "notes": notes, "file": str(path)}  # fmt: skip
     return Result(_words(photo.name, result, path, whole=whole), facts)
@@ -105,7 +106,8 @@ def _step_facts(step: "StepDown") -> dict[str, Any]:
 def _words(photo: str, steps: "Steps", path: Path, *, whole: bool) -> str:
     blocks = len(steps.blocks)
     hidden = "" if whole or blocks == len(steps.changing) else f", drawn as {counted(blocks, 'block')}"
-    lines = [f"{photo}: {counted(len(steps), 'step')} down from {steps.unit.layer or 'the output'}{hidden} -> {path}"]
+    start = steps.unit.name or steps.unit.layer or "the output"
+    lines = [f"{photo}: {counted(len(steps), 'step')} down from {start}{hidden} -> {path}"]
     lines += [
         f"  {step.layer}: unpooling {step.pool} restores the forward maps with a relative error of {step.error:.3g}"
         for step in steps

@@ -144,7 +144,7 @@ def _save(
 
 def _facts(result: "Trust") -> dict[str, Any]:
     unit = {"layer": result.unit.layer, "channel": result.unit.channel, "position": result.unit.position,
-            "label": result.label or None, "activation": result.activation}  # fmt: skip
+            "label": result.unit.name or None, "activation": result.activation}  # fmt: skip
     return {"unit": unit, "others": result.others, "measures": [*map(_measure_facts, result)],
             "verdict": result.verdict}  # fmt: skip
 

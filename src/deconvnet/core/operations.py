@@ -17,6 +17,7 @@ from deconvnet.core.geometry import Fits, Sees, Window
 from deconvnet.core.graph import Step, Value
 from deconvnet.core.rules import Call, Choose, Memory, Rule, RuleSet
 
+RATED = "deconvnet.rated"
 RELU, ACTIVATION = "relu", "activation"  # what capture calls a rectifier, or one made of several steps
 LIMIT = "limit"  # what keeps pixels in a range
 LARGEST, SMALLEST = "largest_of_maps", "smallest_of_maps"  # what chooses among several maps, value by value
@@ -245,7 +246,7 @@ _row("mul multiply", rows.multiplication, selects=True, **_LINEAR)
 _row("div divide true_divide", rows.division, selects=True, **_LINEAR)
 _row("clone alias _to_copy type_as", rows.linear, copies=True, **_LINEAR)
 _row("detach", rows.detached, copies=True, **_LINEAR)
-_row("=deconvnet.rated", rows.rated, copies=True, own_storage=True, **_HERE)
+_row(f"={RATED}", rows.rated, copies=True, own_storage=True, **_HERE)
 _row("=batch_norm", rows.batch_norm, sees=geometry.same_position, windowed=geometry.map_by_map, norms=True,
      own_storage=True, any_layout=True)  # fmt: skip
 

@@ -12,23 +12,24 @@ from torch import Tensor
 
 
 @torch.library.custom_op("deconvnet::rated", mutates_args=())
-def rated(scores: Tensor, rating: Tensor) -> Tensor:
+def rated(scores: Tensor, rating: Tensor, by: str) -> Tensor:
     """The rating of each score; a signal on it, or a derivative, is one on the score.
 
     Args:
         scores: of any shape.
         rating: of the same shape.
+        by: what makes ratings of scores, for people, such as "softmax"; several with commas between them.
     """
     return rating.clone()
 
 
 @rated.register_fake
-def _(scores: Tensor, rating: Tensor) -> Tensor:
+def _(scores: Tensor, rating: Tensor, by: str) -> Tensor:
     return torch.empty_like(rating)
 
 
-def _backward(context: Any, signal: Tensor) -> tuple[Tensor, None]:
-    return signal, None
+def _backward(context: Any, signal: Tensor) -> tuple[Tensor, None, None]:
+    return signal, None, None
 
 
 rated.register_autograd(_backward)

@@ -20,6 +20,7 @@ from deconvnet.engine.passes import Pass, by_images
 from deconvnet.engine.project import Watch, collected
 from deconvnet.engine.seeds import Seeds, Start, check_start
 from deconvnet.engine.targets import Chosen, Output, Target, Targets
+from deconvnet.models.detector_answers import DetectorAnswers
 from deconvnet.results.reconstruction import Reconstruction
 from deconvnet.windows.receptive_field import Field
 
@@ -69,6 +70,7 @@ class ClassesDown:
     ) -> None:
         self._attached, self._x, self._chosen, self._start = attached, x, chosen, start
         self.costs, self.scores = attached.costs_of_classes(graph, to)
+        self._output = output_of(attached, graph, len(x))
         self._started: list[Seeds] = []
 
     def collected(
@@ -85,12 +87,28 @@ class ClassesDown:
         return collected(self.costs, self._looked_at(passes, look), budget, skipped=self.scores.words, watch=watch)
 
     def masks(self, costs: Costs) -> Bool[Tensor, "m *size"] | None:
-        """Where each class that came down starts, in pixels; None where none starts at several positions.
+        """Where each class that came down starts, in pixels; None where this is not known of any.
 
         Args:
             costs: of the way to these pixels.
         """
-        return _on_input(self._started, costs)
+        if len(costs.size) != len(costs.way.start.map_size) and not isinstance(self._output.labels, DetectorAnswers):
+            return None
+        outlines = [self._outline(part, i, costs) for part in self._started for i in range(len(part.units))]
+        nowhere = torch.zeros(costs.size, dtype=torch.bool, device="cpu")
+        has_outline = any(outline is not None for outline in outlines)
+        return torch.stack([nowhere if outline is None else outline for outline in outlines]) if has_outline else None
+
+    def _outline(self, part: Seeds, i: int, costs: Costs) -> Bool[Tensor, "*size"] | None:
+        """The pixels that one class starts from, or None."""
+        unit, labels = part.units[i], self._output.labels
+        if isinstance(labels, DetectorAnswers):
+            return _cell(labels, unit, costs) if costs.way.stop == costs.way.graph.input else None
+        mask = part.masks.get(i)
+        if mask is None and self._output.is_map and unit.position is not None:
+            mask = torch.zeros(1, *self._output.size, dtype=torch.bool, device="cpu")
+            mask[(0, *unit.position)] = True
+        return None if mask is None else on_input(mask, costs)
 
     def _looked_at(self, passes: Iterable[Pass], look: Callable[[Pass], object] | None) -> Iterator[Pass]:
         for pass_ in passes:
@@ -101,7 +119,9 @@ class ClassesDown:
 
     def _seeds(self, values: Tensor, first: int) -> Seeds:
         chosen = self._chosen[first : first + len(values)]
-        return class_seeds(self.costs.layer, values, chosen, self._start, first, each_alone(self.scores))
+        return class_seeds(
+            self.costs.layer, values, chosen, self._start, first, each_alone(self.scores), self._output.name
+        )
 
 
 def each_alone(scores: ClassScores) -> bool:
@@ -118,7 +138,13 @@ def winning(scores: Float[Tensor, "n classes *size"], *, alone: bool) -> Bool[Te
 
 
 def class_seeds(
-    layer: str, values: Tensor, chosen: Sequence[Sequence[Chosen]], start: Start, first: int, alone: bool
+    layer: str,
+    values: Tensor,
+    chosen: Sequence[Sequence[Chosen]],
+    start: Start,
+    first: int,
+    alone: bool,
+    name: Callable[[int | None, tuple[int, ...] | None], str],
 ) -> Seeds:
     """One seed for each chosen class of each image.
 
@@ -129,6 +155,7 @@ def class_seeds(
         start: what single positions start from.
         first: index of the first of these images.
         alone: as in `winning`.
+        name: what each of them is called, as `Output.name`.
 
     Raises:
         ArgumentError: the classes of a map win nowhere in an image: the only one, or all of several.
@@ -155,10 +182,10 @@ def class_seeds(
             else:
                 masks[len(units)] = mask.to(values.device)
                 activations.append((masks[len(units)] * values[row]).sum())
-            units.append(Unit(layer, channel, position, first + row))
+            units.append(Unit(layer, channel, position, first + row, name(channel, position)))
         if len(nowhere) == len(classes):
             which = f" for image {first + row}" if first + len(scores) > 1 else ""
-            raise ArgumentError(_nowhere(scores[row], nowhere[0], which))
+            raise ArgumentError(_nowhere(scores[row], nowhere[0], name(nowhere[0], None), which))
     rows: Int[np.ndarray, " m"] = np.array([unit.image - first for unit in units])
     return Seeds(tuple(units), torch.stack(activations), start, values, rows, masks)
 
@@ -193,23 +220,22 @@ def _of_class(wins: Bool[Tensor, "classes *size"], channel: int) -> Bool[Tensor,
     return mask
 
 
-def _nowhere(scores: Float[Tensor, "classes *size"], channel: int, which: str) -> str:
+def _nowhere(scores: Float[Tensor, "classes *size"], channel: int, name: str, which: str) -> str:
     at = np.unravel_index(int(scores[channel].argmax()), tuple(scores.shape[1:]))
     named = ", ".join(str(index) for index in [channel, *map(int, at)])
     return (
-        f"class {channel} wins at none of the {scores[channel].numel()} positions of the output{which}. "
+        f"{name} wins at none of the {scores[channel].numel()} positions of the output{which}. "
         f"Its score is the largest at target=({named}), --target {named.replace(', ', ',')}: name that position, or "
         "another class."
     )
 
 
-def _on_input(seeds: Sequence[Seeds], costs: Costs) -> Bool[Tensor, "m *size"] | None:
-    """Where each seed starts, in pixels of the input; None where none starts at several positions."""
-    masks = [part.masks.get(index) for part in seeds for index in range(len(part.units))]
-    if not any(mask is not None for mask in masks) or len(costs.size) != len(costs.way.start.map_size):
-        return None
-    nowhere = torch.zeros(costs.size, dtype=torch.bool, device="cpu")
-    return torch.stack([nowhere if mask is None else on_input(mask, costs) for mask in masks])
+def _cell(answers: DetectorAnswers, unit: Unit, costs: Costs) -> Bool[Tensor, "*size"]:
+    """The pixels that the position of a detector's answer stands for."""
+    cell = torch.zeros(costs.size, dtype=torch.bool, device="cpu")
+    inside, _ = answers.at(unit.channel or 0).cell.overlap(costs.size)
+    cell[inside] = True
+    return cell
 
 
 def on_input(mask: Bool[Tensor, "classes *map"], costs: Costs) -> Bool[Tensor, "*size"]:

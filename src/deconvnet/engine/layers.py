@@ -13,7 +13,7 @@ from deconvnet._errors import ArgumentError, CaptureError, LayerNotFoundError, U
 from deconvnet._types import PIXELS, LayerInfo
 from deconvnet.core.down import Way
 from deconvnet.core.graph import Graph, Step, Value
-from deconvnet.core.operations import RELU, Operation, row_of, rule_for
+from deconvnet.core.operations import RATED, RELU, Operation, row_of, rule_for
 from deconvnet.core.rules import RuleSet
 from deconvnet.windows import receptive_field
 
@@ -128,7 +128,8 @@ class ClassScores:
         value: the scores, before a final softmax or sigmoid.
         output: what the model returns.
         skipped: what lies between, from the output down: "softmax", "log_softmax" or "sigmoid".
-        words: the same operations as people know them from `print(net)`.
+        words: the same operations as people know them from `print(net)`; of a detector those that its own answers go
+            through, in their place.
         is_array: the scores have other axes than maps of the images have, so that none need be that of classes.
     """
 
@@ -176,7 +177,16 @@ def class_scores(graph: Graph, output: str | None, rows: Mapping[str, Operation]
         )
     kinds = tuple(row_of(step, rows).scores or "" for step in skipped)
     is_array = len(value.shape) != len(graph.input.shape) and math.prod(value.map_size) > 1
-    return ClassScores(value, graph.outputs[name], kinds, tuple(step.kind for step in skipped), is_array)
+    words = _rated_by(value, maker) or tuple(step.kind for step in skipped)
+    return ClassScores(value, graph.outputs[name], kinds, words, is_array)
+
+
+def _rated_by(value: Value, maker: Mapping[str, Step]) -> tuple[str, ...]:
+    """What makes the ratings that stand in the place of the scores, if they do."""
+    step = maker.get(value.name)
+    while step is not None and step.operation != RATED:
+        step = maker.get(step.inputs[0].name) if len(step.inputs) == 1 else None
+    return () if step is None else tuple(step.arguments["by"].split(","))
 
 
 def output_name(output: str | int | None) -> str | None:

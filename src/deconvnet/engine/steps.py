@@ -71,11 +71,12 @@ def steps_down(
         costs, scores = attached.costs_of_classes(graph, to)
     else:
         costs = attached.costs(graph, layer, to)
-    chosen = [] if scores is None else output_of(attached, graph, 1).chosen(target)
+    output = output_of(attached, graph, 1) if layer is None else None
+    chosen = [] if output is None else output.chosen(target)
 
     def choose(values: Tensor, first: int) -> Seeds:
-        if scores is not None:
-            return class_seeds(costs.layer, values, chosen, "one", first, each_alone(scores))
+        if scores is not None and output is not None:
+            return class_seeds(costs.layer, values, chosen, "one", first, each_alone(scores), output.name)
         top = "top:1" if channel is None else channel
         return unit_seeds(costs.layer, values, top, position, "activation", first)
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from deconvnet._checks import as_index, as_list, index_of, short
 from deconvnet._errors import TargetError
 from deconvnet.engine.seeds import checked_position
-from deconvnet.models._names import class_index
+from deconvnet.models._names import answer_name, class_index
 from deconvnet.models.detector_answers import DetectorAnswers
+from deconvnet.results.reconstruction import position_words
 
 Class: TypeAlias = int | str | tuple[Any, ...] | Tensor | None
 Target: TypeAlias = Class | Sequence[Class]
@@ -75,6 +76,19 @@ class Output:
         """Whether it has other axes than maps of the images have, so that none need be that of classes."""
         return self.is_map and len(self.size) != self.axes
 
+    def name(self, channel: int | None, position: tuple[int, ...] | None) -> str:
+        """What people call one answer, such as "dog", "dog at row 3, column 4" or "number (1, 2, 3, 6)".
+
+        Args:
+            channel: of the class; None for what a mask chooses.
+            position: in an output that is a map.
+        """
+        if channel is None:
+            return "the mask"
+        others = position or ()
+        name = answer_name(self.labels, channel, others if self.is_array else ())
+        return f"{name} at {position_words(others)}" if others and self.is_map and not self.is_array else name
+
     def chosen(self, target: Target, targets: Targets = None) -> list[list[Chosen]]:
         """For each image, what is carried down; `DeconvNet.explain` says what may be given.
 
@@ -90,7 +104,7 @@ class Output:
     def _for_each(self, target: Any) -> list[Chosen]:
         mask = as_mask(target)
         if mask is not None and tuple(mask.shape) == (self.images, self.classes, *self.size) and self.size:
-            return [Chosen(mask=row) for row in mask]
+            return [Chosen(mask=self._checked(row, f" of image {i}")) for i, row in enumerate(mask)]
         listed = None if isinstance(target, tuple) or mask is not None else as_list(target)
         if listed is None:
             return [self._class(target)] * self.images
@@ -139,7 +153,9 @@ class Output:
         if mask is not None and self.size:
             return Chosen(mask=self._checked(mask))
         if self.is_array and not isinstance(given, tuple):
-            raise TargetError(f"{self._words()} a target is {self._position_words()}, or a mask; got {short(given)}.")
+            raise TargetError(
+                f"{self._words()} a target is {self._position_words()}, or a mask; got {short(given)}.{self._example()}"
+            )
         if given is None:
             return Chosen()
         if isinstance(self.labels, DetectorAnswers) and isinstance(given, str | tuple):
@@ -154,15 +170,25 @@ class Output:
             )
         if len(given) != 1 + len(self.size):
             form = self._position_words().removeprefix("a tuple with ")
-            raise TargetError(f"{self._words()} a tuple is {form}; got {short(given)}.")
-        if None in given:
-            return self._open(given)
-        return Chosen(self._index(given[0]), checked_position(list(given[1:]), self.size, "the output"))
+            raise TargetError(f"{self._words()} a tuple is {form}; got {short(given)}.{self._example()}")
+        filled = [0 if part is None else part for part in given]
+        channel, position = self._on_all_axes(filled) if self.is_array else self._at_position(filled)
+        if None not in given:
+            return Chosen(channel, position)
+        checked = zip(given, (channel, *position), strict=True)
+        return Chosen(open=tuple(None if part is None else at for part, at in checked))
 
-    def _open(self, given: tuple[Any, ...]) -> Chosen:
-        position = [0 if part is None else part for part in given[1:]]
-        checked = (self._index(given[0] or 0), *checked_position(position, self.size, "the output"))
-        return Chosen(open=tuple(None if part is None else at for part, at in zip(given, checked, strict=True)))
+    def _at_position(self, given: Sequence[Any]) -> tuple[int, tuple[int, ...]]:
+        return self._index(given[0]), checked_position(list(given[1:]), self.size, "the output")
+
+    def _on_all_axes(self, given: Sequence[Any]) -> tuple[int, tuple[int, ...]]:
+        """Indices on the axes of an output of which any may be that of classes."""
+        shape = (self.classes, *self.size)
+        first, *others = (
+            index_of(part, length, f"indices on axis {axis} of {shape}", TargetError, from_end=False)
+            for axis, (part, length) in enumerate(zip(given, shape, strict=True))
+        )
+        return first, tuple(others)
 
     def _index(self, given: Any) -> int:
         if isinstance(given, str):
@@ -177,18 +203,34 @@ class Output:
                 f"{self._words()} a target is a class, {self._position_words()}, or a mask of its shape (bool); "
                 f"got {short(given)}."
             )
-        return index_of(given, self.classes, "classes", TargetError)
+        what = "answers" if isinstance(self.labels, DetectorAnswers) else "classes"
+        return index_of(given, self.classes, what, TargetError, from_end=False)
 
-    def _checked(self, mask: Tensor) -> Tensor:
+    def _checked(self, mask: Tensor, which: str = "") -> Tensor:
         shape = (self.classes, *self.size)
         if mask.layout != torch.strided or mask.is_meta or tuple(mask.shape) != shape:
             raise TargetError(f"a mask has shape {shape} or {(self.images, *shape)}; got {short(mask)}.")
+        if not bool(mask.any()):
+            raise TargetError(
+                f"the mask{which} is False everywhere, so nothing starts from it: choose at least one position."
+            )
         return mask
 
     def _words(self) -> str:
         if self.is_array:
             return f"the output has shape {(self.classes, *self.size)} for each image:"
         return f"the output has {self.classes} maps of {'x'.join(map(str, self.size))}:"
+
+    def _example(self) -> str:
+        """How to name a number of an output of other axes."""
+        if not self.is_array:
+            return ""
+        last = self.size[-1] - 1
+        written = ",".join(["*"] * len(self.size) + [str(last)])
+        return (
+            f" The strongest with index {last} on the last axis is ({'None, ' * len(self.size)}{last}), "
+            f'--target "{written}".'
+        )
 
     def _position_words(self) -> str:
         if self.is_array:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deconvnet._errors import ModelLoadError
+from deconvnet._errors import CaptureError, ModelLoadError
 from deconvnet.core.rated import rated
 from deconvnet.models._classes import on_meta
 from deconvnet.models._sources import Fields, first_line
@@ -18,14 +18,29 @@ from deconvnet.models.detector_answers import DetectorAnswers
 _SUREST = -1e-7  # logarithm of a score, which 1 itself has no odds for
 _HOME = "torchvision.models.detection"
 _KINDS = ((f"{_HOME}.retinanet", "RetinaNet"), (f"{_HOME}.fcos", "FCOS"), (f"{_HOME}.ssd", "SSD"))
+_TWO_STAGES = (f"{_HOME}.generalized_rcnn", "GeneralizedRCNN")
 _PARTS = ("backbone", "head", "anchor_generator", "transform")
 _METHODS = ("forward", "postprocess_detections")
 _ONE_STAGE = "retinanet_resnet50_fpn_v2, fcos_resnet50_fpn, ssd300_vgg16 and ssdlite320_mobilenet_v3_large"
 
 
-def is_detector(model: nn.Module) -> bool:
-    """Whether a model is one of torchvision's detectors, whose photos come as a list."""
-    return any(kind.__module__.startswith(f"{_HOME}.") for kind in type(model).__mro__)
+def is_detector(model: object) -> bool:
+    """Whether a model is one of torchvision's detectors, whose photos come as a list; bodies and heads are not."""
+    return any((kind.__module__, kind.__name__) in (*_KINDS, _TWO_STAGES) for kind in type(model).__mro__)
+
+
+def refuse_detector(model: nn.Module) -> None:
+    """Raise unless a model can be captured as it is, which detectors of torchvision cannot.
+
+    Raises:
+        CaptureError: it is one of these.
+    """
+    if is_detector(model):
+        raise CaptureError(
+            f"{type(model).__name__} is a detector of torchvision: which boxes it keeps depends on the values in a "
+            "photo, so that it cannot be captured as it is. loaded = load_model(model) makes a network of its class "
+            "scores: DeconvNet(loaded.model, loaded.example_input, labels=loaded.labels); see docs/models.md."
+        )
 
 
 class DetectorScores(nn.Module):
@@ -66,9 +81,9 @@ class DetectorScores(nn.Module):
         if self._kind == "FCOS":
             centerness = next(outputs[name] for name in outputs if name.endswith("ctrness"))
             both = (F.logsigmoid(scores) + F.logsigmoid(centerness)) / 2
-            scores = rated(scores, _log_odds(both))
+            scores = rated(scores, _log_odds(both), "centerness,sigmoid")
         elif self._kind == "SSD":
-            scores = rated(scores, _log_odds(scores.log_softmax(-1)))[..., self.first :]
+            scores = rated(scores, _log_odds(scores.log_softmax(-1)), "softmax")[..., self.first :]
         return torch.sigmoid(self.answers(scores))
 
     def maps(self, x: Float[Tensor, "n c h w"]) -> list[Tensor]:
@@ -153,16 +168,15 @@ def _kind(detector: nn.Module, spec: str) -> str:
     Raises:
         ModelLoadError: it is none, or runs in a way of its own.
     """
-    if hasattr(detector, "rpn") or hasattr(detector, "roi_heads"):
+    kinds = {(kind.__module__, kind.__name__): kind for kind in type(detector).__mro__}
+    if _TWO_STAGES in kinds:
         raise ModelLoadError(
             f"{spec!r} is a detector of two stages: which boxes its second stage looks into depends on what the first "
             "finds in a photo, which cannot be captured. Take one of a single stage "
             f"({_ONE_STAGE}), or its body as a network: a function FILE.py:FUNCTION that returns a module with "
             "detector.backbone in it; see docs/models.md."
         )
-    kind = next((kind for kind in type(detector).__mro__ if (kind.__module__, kind.__name__) in _KINDS), None)
-    if kind is None:
-        raise _elsewhere(spec, f"a {type(detector).__name__} is none of {', '.join(name for _, name in _KINDS)}")
+    kind = next(kinds[name] for name in _KINDS if name in kinds)
     changed = [name for name in _METHODS if getattr(type(detector), name) is not getattr(kind, name)]
     missing = [part for part in _PARTS if not isinstance(getattr(detector, part, None), nn.Module)]
     if changed or missing:

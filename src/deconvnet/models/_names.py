@@ -1,12 +1,27 @@
-"""Which class a name or an index means."""
+"""What the answers of a network are called, and which class a name or an index means."""
 
+import re
 from collections.abc import Sequence
 
 from deconvnet._checks import as_index, did_you_mean, short
 from deconvnet._errors import TargetError
 
 _MOST_NAMED = 6
-_DIGITS = 19  # more than any index has
+_WHOLE = re.compile(r"-?\d{1,18}")  # no index has more digits
+
+
+def answer_name(labels: Sequence[str] | None, index: int, others: tuple[int, ...] = ()) -> str:
+    """What people call an answer: a class by its name, or "class 3" where it has none; an answer of a detector in full.
+
+    Args:
+        labels: the names of all classes, in order; None where they are not known.
+        index: of the class.
+        others: of an output in which no axis need be that of classes, the indices on the other axes; a number in it is
+            called by where it stands.
+    """
+    if others:
+        return f"number {(index, *others)}"
+    return labels[index] if labels is not None and 0 <= index < len(labels) else f"class {index}"
 
 
 def class_index(labels: Sequence[str] | None, name_or_index: str | int) -> int:
@@ -31,7 +46,7 @@ def class_index(labels: Sequence[str] | None, name_or_index: str | int) -> int:
 
 def _indices(labels: Sequence[str] | None, name_or_index: str | int) -> list[int]:
     sought, names = str(name_or_index).strip(), labels or ()
-    if isinstance(name_or_index, int) or (sought.isdecimal() and len(sought) < _DIGITS and sought not in names):
+    if isinstance(name_or_index, int) or (_WHOLE.fullmatch(sought) and sought not in names):
         index = int(name_or_index)
         return [index] if 0 <= index < len(names) or (labels is None and index >= 0) else []
     if sought in names:
@@ -43,7 +58,7 @@ def _indices(labels: Sequence[str] | None, name_or_index: str | int) -> list[int
 
 
 def _no_class(labels: Sequence[str] | None, sought: str | int, matches: Sequence[int]) -> str:
-    if labels is None and isinstance(sought, int):
+    if labels is None and (isinstance(sought, int) or _WHOLE.fullmatch(sought.strip())):
         return f"no class {sought}: classes are counted from 0."
     if labels is None:
         return (

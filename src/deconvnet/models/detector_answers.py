@@ -14,7 +14,8 @@ from torch import Tensor
 
 from deconvnet._checks import as_index, index_of, short
 from deconvnet._errors import TargetError
-from deconvnet.models._names import class_index
+from deconvnet._types import Box
+from deconvnet.models._names import answer_name, class_index
 
 _FORM = "(level, anchor, class, y, x)"
 _WRITTEN = re.compile(r"(\*|\d{1,9}),\s*(\*|\d{1,9}),\s*(.+?),\s*(\*|\d{1,9}),\s*(\*|\d{1,9})")
@@ -31,6 +32,7 @@ class Answer:
         channel: index of the class, as the detector counts them.
         position: (y, x) in the map of the level.
         centre: the middle of that position, (y, x) in pixels of the input.
+        cell: the pixels of the input that the position stands for, as its map is laid over them.
     """
 
     level: int
@@ -38,6 +40,7 @@ class Answer:
     channel: int
     position: tuple[int, int]
     centre: tuple[float, float]
+    cell: Box
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -111,7 +114,7 @@ class DetectorAnswers(Sequence[str]):
 
     def class_name(self, channel: int) -> str:
         """The name of a class of the detector; "class 3" where it has none."""
-        return f"class {channel}" if self.classes is None else self.classes[channel]
+        return answer_name(self.classes, channel)
 
     def at(self, i: int) -> Answer:
         """Which answer an index of the scores is.
@@ -125,9 +128,20 @@ class DetectorAnswers(Sequence[str]):
         rest, channel = divmod(i - self._starts[level], self._width)
         rest, anchor = divmod(rest, anchors)
         y, x = divmod(rest, width)
-        rows, columns = self.input_size
-        centre = (y + 0.5) * rows / height, (x + 0.5) * columns / width
-        return Answer(level, anchor, channel + self.first, (y, x), centre)
+        axes = [*zip((y, x), self.input_size, (height, width), strict=True)]
+        down, right = ((at + 0.5) * pixels / length for at, pixels, length in axes)
+        low = tuple(at * pixels // length for at, pixels, length in axes)
+        high = tuple(-(-(at + 1) * pixels // length) for at, pixels, length in axes)
+        return Answer(level, anchor, channel + self.first, (y, x), (down, right), Box(low, high))
+
+    def text(self, i: int) -> str:
+        """An answer by the index of its scores as `chosen` takes it as a text: "2,4,17,12,20".
+
+        Raises:
+            TargetError: there is none of that index.
+        """
+        answer = self.at(i)
+        return ",".join(map(str, (answer.level, answer.anchor, answer.channel, *answer.position)))
 
     def strongest_of_classes(self, scores: Shaped[Tensor, " answers"]) -> Int[Tensor, " classes"]:
         """The index of the strongest answer of each class, of equals the first."""
@@ -163,7 +177,7 @@ class DetectorAnswers(Sequence[str]):
             TargetError: no such answer, or several.
         """
         if not isinstance(target, str):
-            return index_of(target, len(self), "answers", TargetError)
+            return index_of(target, len(self), "answers", TargetError, from_end=False)
         indices = self.chosen(target)
         if len(indices) > 1:
             raise TargetError(
@@ -197,7 +211,7 @@ class DetectorAnswers(Sequence[str]):
             channel = class_index(self.classes, text)
         else:
             index = int(text) if isinstance(text, str) and text.isdecimal() and len(text) < 10 else text
-            channel = index_of(index, self.channels, "classes", TargetError)
+            channel = index_of(index, self.channels, "classes", TargetError, from_end=False)
         if channel < self.first:
             raise TargetError(
                 f"{self.class_name(channel)!r}, class {channel}, stands for what is not an object, so the detector "
@@ -250,4 +264,4 @@ def _parts(target: str | tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _indices(part: Any, length: int, what: str) -> Sequence[int]:
     """A single index, or all of them for None."""
-    return range(length) if part is None else [index_of(part, length, what, TargetError)]
+    return range(length) if part is None else [index_of(part, length, what, TargetError, from_end=False)]

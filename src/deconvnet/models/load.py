@@ -19,7 +19,7 @@ from deconvnet._memory import check_fits
 from deconvnet.models._classes import class_counts
 from deconvnet.models._detectors import DetectorScores, is_detector, photos_of
 from deconvnet.models._functions import from_file, from_module, names_a_function
-from deconvnet.models._names import class_index
+from deconvnet.models._names import answer_name, class_index
 from deconvnet.models._preparation import overrides_of, prepared
 from deconvnet.models._programs import from_program
 from deconvnet.models._sources import Source
@@ -82,10 +82,7 @@ class LoadedModel:
         Raises:
             ArgumentError: the index is not a whole number.
         """
-        index = whole_number("index", index, least=-1)
-        if self.labels is None or not 0 <= index < len(self.labels):
-            return f"class {index}"
-        return self.labels[index]
+        return answer_name(self.labels, whole_number("index", index, least=-1))
 
     def class_index(self, name_or_index: str | int) -> int:
         """The index of a class.

@@ -94,7 +94,8 @@ def invariance(
             measured.append(measuring.of_image(i, each, report_image))
     pictures, around = pictures_of(x[:MOST_PICTURES], fills, preprocess)
     classes = tuple(each.channel for each in measured)
-    labels = tuple(label_of(engine, channel) for channel in classes)
+    output = output_of(engine, graph, len(x))
+    labels = tuple(output.name(channel, each.position) for channel, each in zip(classes, targets, strict=True))
     norms = torch.stack([each.norms for each in measured])
     return Invariance(
         photos, tuple(listed), classes, labels,
@@ -204,11 +205,6 @@ def of_class(
         return mean_probabilities(probabilities)[:, channel]
     at: tuple[slice | int, ...] = (slice(None), channel, *position)
     return probabilities[at].cpu().double()
-
-
-def label_of(engine: Attachment, channel: int) -> str:
-    """The name of a class; "class 3" where it has none."""
-    return f"class {channel}" if engine.labels is None else engine.labels[channel]
 
 
 def _notes(

@@ -10,6 +10,7 @@ from torch import Tensor
 from deconvnet._checks import as_index, keywords, short
 from deconvnet._errors import ArgumentError
 from deconvnet._frames import frame
+from deconvnet.models._names import answer_name
 from deconvnet.pictures.plot import Plot, PlotOptions
 from deconvnet.probes.evidence import Evidence
 from deconvnet.probes.occluders import Occluders
@@ -88,7 +89,7 @@ class Occlusion(Savable):
         which = as_index(index)
         if which is None:
             raise ArgumentError(f"a class is named by its index here; got {short(index)}.")
-        return dict(self.labels).get(which, f"class {which}")
+        return dict(self.labels).get(which) or answer_name(None, which)
 
     def on_grid(self, values: Shaped[Tensor, "p *rest"]) -> Shaped[Tensor, "*grid_and_rest"]:
         """Values of the positions as they lie in the image: (*grid, ...), such as (rows, columns, maps).

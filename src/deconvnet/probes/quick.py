@@ -142,7 +142,7 @@ class _Drawing:
 
     def _profiles(self, unit: Unit, maps: int) -> Float[Tensor, "4 maps"]:
         """What starts at a unit's position: two other units, noise, and the unit itself, for the other image."""
-        random, here = generator(self.seed, unit), maps_here(self.engine.labels, maps, unit.channel)
+        random, here = generator(self.seed, replace(unit, name="")), maps_here(self.engine.labels, maps, unit.channel)
         profiles = torch.zeros(_TWINS, maps, dtype=torch.float64, device="cpu")
         for row, channel in enumerate(other_channels(here, unit.channel, _UNITS, random)):
             profiles[row, channel] = 1

@@ -56,7 +56,6 @@ class Trust(Savable):
 
     Attributes:
         unit: whose picture it is; `image` counts the images of the call.
-        label: of a class its name, where that is known; else "".
         activation: of the unit, or the class's score.
         box: the input pixels that are looked at: the receptive field, as far as it lies in the image.
         rules: the rule set of the way down.
@@ -68,7 +67,6 @@ class Trust(Savable):
     """
 
     unit: Unit
-    label: str
     activation: float
     box: Box
     rules: RuleSet
@@ -101,8 +99,7 @@ class Trust(Savable):
     @property
     def title(self) -> str:
         """The unit in a few words."""
-        named = self.label or unit_words(self.unit)
-        return f"{named} of {self.unit.layer or 'the output'}, {self.rules.name}"
+        return f"{unit_words(self.unit)} of {self.unit.layer or 'the output'}, {self.rules.name}"
 
     @property
     def verdict(self) -> str:

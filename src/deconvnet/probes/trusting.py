@@ -11,6 +11,7 @@ from torch import Tensor
 from deconvnet._checks import as_list, callback, did_you_mean, instance, short, whole_number
 from deconvnet._errors import ArgumentError
 from deconvnet._types import Box, Unit
+from deconvnet.engine.classes import output_of
 from deconvnet.network import DeconvNet, attached
 from deconvnet.photos.preprocess import Preprocess
 from deconvnet.probes.arguments import check_activation
@@ -91,11 +92,9 @@ def trust(
         done.append(MEASURES[name](pictured, given))
         if report is not None:
             report(len(done), len(names))
-    labels = _labels(pictured)
     low, high = (np.clip(corner, 0, x.shape[2:]) for corner in (pictured.box.low, pictured.box.high))
     return Trust(
         unit=result.units[0],
-        label=labels[pictured.unit.channel or 0] if labels else "",
         activation=pictured.activation,
         box=Box(tuple(low.tolist()), tuple(high.tolist())),
         rules=result.rules,
@@ -106,13 +105,13 @@ def trust(
     )
 
 
-def _labels(pictured: Pictured) -> Sequence[str]:
-    """The names of the classes if the unit is one of them, and they are known; else none."""
+def _naming(pictured: Pictured) -> Callable[[int], str] | None:
+    """What the answers at the unit's place are called, if the unit is an answer of the network."""
+    if not pictured.unit.name:
+        return None
     engine = attached(pictured.net)
-    if engine.labels is None or len(engine.labels) != pictured.maps:
-        return ()
-    of_classes = engine.costs_of_classes(engine.graph(pictured.x))[0].layer
-    return engine.labels if pictured.unit.layer == of_classes else ()
+    output = output_of(engine, engine.graph(pictured.x), 1)
+    return lambda channel: output.name(channel, pictured.unit.position)
 
 
 def _words(pictured: Pictured) -> str:
@@ -173,9 +172,9 @@ def _beside(pictured: Pictured) -> Beside:
     """The unit's picture, and of each kind of other picture the one that is as alike to it as their median is."""
     names, pictures = ["the picture"], [pictured.own]
     channels = pictured.other_channels(len(neighbours(pictured).units), "other units")
-    labels = _labels(pictured)
+    name = _naming(pictured) or "map {} at this place".format
     kinds = [
-        ([labels[c] if labels else f"map {c} at this place" for c in channels], neighbours(pictured).units),
+        ([*map(name, channels)], neighbours(pictured).units),
         (["noise at this place"] * len(neighbours(pictured).noise), neighbours(pictured).noise),
         ([f"the same unit {of_another_image(pictured.way.of_image)}"] * pictured.draws, pictures_of_others(pictured)),
     ]

@@ -12,7 +12,7 @@ Columns = dict[str, list[Any]]
 
 
 def unit_columns(units: Sequence[Unit], axes: int) -> Columns:
-    """`layer`, `channel`, the position (`y` and `x` of an image), and `image`; None where there is none.
+    """`layer`, `channel`, the position (`y` and `x` of an image), `image`, and `name` where one has any; else None.
 
     Args:
         units: a row each.
@@ -29,6 +29,7 @@ def unit_columns(units: Sequence[Unit], axes: int) -> Columns:
         "channel": [unit.channel for unit in units],
         **positions,
         "image": [unit.image for unit in units],
+        **({"name": [unit.name or None for unit in units]} if any(unit.name for unit in units) else {}),
     }
 
 

@@ -122,7 +122,8 @@ def _nowhere_words(unit: Unit) -> str:
     at = ", ".join(map(str, (unit.channel, *(unit.position or ()))))
     image = f" of image {unit.image}" if unit.image else ""
     return (
-        f"Class {unit.channel} wins at none of the positions{image}, so its picture is zero everywhere; its score is "
+        f"{unit.name or f'class {unit.channel}'} wins at none of the positions{image}, so its picture is zero "
+        f"everywhere; its score is "
         f"the largest at target=({at}), --target {at.replace(', ', ',')}."
     )
 

@@ -57,8 +57,9 @@ class Reconstruction(Savable):
         input_size: of the input, or of the layer that `to` named, per spatial axis.
         rules: the rule set of the way down.
         facts: what a reader of the pictures should know; `notes` says it in words.
-        masks: where a class of an output that is a map started from many positions at once, the input pixels
-            nearest to these; False all over for other units. None where there are no such units.
+        masks: of a class of an output that is a map, the input pixels nearest to the positions where it started; of
+            a detector's answer those that its position stands for; False all over for other units. None where there
+            are no such units.
         made_with: versions of deconvnet and torch.
 
     Example:
@@ -252,7 +253,7 @@ class Reconstruction(Savable):
         The last is a map in colours on the photo in grey, with its scale. A picture that is the same for every photo
         says so, and its map is on plain grey. Each channel and plane has a row of its own, as in `sheet`.
 
-        Where a class of an output that is a map started from many positions, these are outlined on the photo.
+        Where a class of an output that is a map started, or an answer of a detector sits, is outlined on the photo.
 
         Args:
             photo: the one that the unit's image was made of.
@@ -301,7 +302,8 @@ class Reconstruction(Savable):
 
         Columns: layer, channel, y, x (position), image (index in the batch), activation, and y0, x0, y1, x1: low and
         high corner of the box in input pixels, high not included. With one or three spatial axes x alone, or z, y, x.
-        What a unit does not have is missing: channel of a signal of your own, position of a whole map.
+        What a unit does not have is missing: channel of a signal of your own, position of a whole map. Classes and
+        other answers of the network also have a column name, behind image.
         """
         columns = {**unit_columns(self.units, len(self.input_size)), "activation": self.activations.tolist()}
         return frame({**columns, **box_columns(self.boxes)})
@@ -323,7 +325,7 @@ class Reconstruction(Savable):
         return " ".join(filter(None, [words, PLANES if len(self.input_size) == 3 else ""]))
 
     def _where_it_starts(self, i: int, seen: Image.Image, view: View) -> tuple[Image.Image, str]:
-        """The photo, with an outline around the positions that a class starts from, where these are many; its caption.
+        """The photo, with an outline around what a class or an answer starts from; its caption.
 
         The outline is left out where the signal was not carried down to the photo's pixels.
         """
@@ -333,7 +335,7 @@ class Reconstruction(Savable):
         region = view.plane(self.masks[i][None])[0]
         if tuple(region.shape) != (seen.height, seen.width) or not bool(region.any()):
             return seen, legend
-        return outlined(seen, region.numpy()), f"{legend}; outlined: where the class starts"
+        return outlined(seen, region.numpy()), f"{legend}; {outline_words(self.units[i])}"
 
     def _index(self, i: object) -> int:
         return index_of(i, len(self), "units")
@@ -361,12 +363,23 @@ def caption(unit: Unit, activation: float) -> str:
 
 
 def unit_words(unit: Unit) -> str:
-    """A unit in a few words, for people."""
+    """A unit in a few words, for people; an answer of the network by its name."""
+    if unit.name:
+        return unit.name
     word = "unit" if unit.position == () else "map"
     parts = [] if unit.channel is None else [f"{word} {unit.channel}"]
     if unit.position:
         parts.append(f"at {position_words(unit.position)}")
     return " ".join(parts)
+
+
+def outline_words(unit: Unit) -> str:
+    """What the outline on a photo is, for people.
+
+    Args:
+        unit: an answer of the network, which sits in the outline.
+    """
+    return f"outlined: where the {'answer sits' if unit.position == () else 'class starts'}"
 
 
 def position_words(position: Sequence[int]) -> str:

@@ -25,7 +25,7 @@ from deconvnet.pictures.outline import outlined
 from deconvnet.pictures.planes import PLANES, View, views
 from deconvnet.pictures.sheets import Around, Cell
 from deconvnet.results.columns import box_columns, unit_columns
-from deconvnet.results.reconstruction import Reconstruction, unit_words
+from deconvnet.results.reconstruction import Reconstruction, outline_words, unit_words
 from deconvnet.results.saved import Savable, rows_of
 from deconvnet.results.seen import Seen, pairs
 
@@ -59,8 +59,7 @@ class Responsible(Savable):
         shares: (m,) each contribution divided by the sum of all positive ones of its image on the layer:
             above 0, and 1 at most for an image's together. No share of the score.
         notes: what a reader should know.
-        masks: where a class of an output that is a map started from many positions at once, the input pixels nearest
-            to these, for each image; None without such classes.
+        masks: where each image's class starts, as in `Reconstruction`; None without classes that have a place.
         made_with: versions of deconvnet and torch.
 
     Example:
@@ -95,24 +94,24 @@ class Responsible(Savable):
 
     def __repr__(self) -> str:
         units = "1 unit" if len(self) == 1 else f"{len(self)} units"
-        first, *others = (unit.channel for unit in self.classes)
-        what = "the mask rests" if first is None else f"class {first} rests"
-        of_classes = f"the classes of {len(self.classes)} images rest" if others else what
+        images = len(self.classes)
+        of_classes = f"the classes of {images} images rest" if images > 1 else f"{unit_words(self.classes[0])} rests"
         return f"<Responsible: {units} of layer {self.layer!r} that {of_classes} on, rules: {self.units.rules.name}>"
 
     def to_frame(self) -> Any:
         """A row for each unit: a `pandas.DataFrame` if pandas is installed, else a dictionary of lists.
 
-        Columns: those of `Reconstruction.to_frame`, with target (index of the image's class, missing for a mask), score
-        of that class, signal, contribution and share.
+        Columns: those of `Reconstruction.to_frame`, with target (index of the image's class, missing for a mask),
+        target_name (what it is called), score of that class, signal, contribution and share.
         """
-        targets = {unit.image: unit.channel for unit in self.classes}
-        scores = dict(zip(targets, self.scores.tolist(), strict=True))
+        classes = {unit.image: unit for unit in self.classes}
+        scores = dict(zip(classes, self.scores.tolist(), strict=True))
         images = [unit.image for unit in self.units.units]
         units = self.units
         return frame({
             **unit_columns(units.units, len(units.input_size)),
-            "target": [targets[image] for image in images], "score": [scores[image] for image in images],
+            "target": [classes[image].channel for image in images],
+            "target_name": [classes[image].name for image in images], "score": [scores[image] for image in images],
             "activation": units.activations.tolist(), "signal": self.signals.tolist(),
             "contribution": self.contributions.tolist(), "share": self.shares.tolist(), **box_columns(units.boxes),
         })  # fmt: skip
@@ -146,7 +145,7 @@ class Responsible(Savable):
         """A photo with a numbered box where each unit's picture lies, beside these pictures and their patches.
 
         A volume is shown as three planes through the strongest unit, each with the boxes that it cuts. Where the class
-        of an output that is a map started from many positions, these are outlined.
+        of an output that is a map started, or the answer of a detector sits, is outlined.
 
         Args:
             photo: the one that the image was made of.
@@ -178,7 +177,7 @@ class Responsible(Savable):
     def _framed(self, i: int, of_image: list[int], seen: Seen) -> list[Cell]:
         """Photo i with the boxes of these units, and the outline of its class's mask; of a volume in three planes."""
         mask = None if self.masks is None or not bool(self.masks[i].any()) else self.masks[i]
-        legend = _LEGEND + ("; outlined: where the class starts" if mask is not None else "")
+        legend = _LEGEND + (f"; {outline_words(self.classes[i])}" if mask is not None else "")
         cuts = views(self.units.whole(of_image[0])) if of_image else []
         planes = cuts if len(seen.size) == 3 else [View()]
         boxes = [self.units.box(m) for m in of_image]

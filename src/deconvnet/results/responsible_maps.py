@@ -43,6 +43,7 @@ class ResponsibleMaps(Savable):
         notes: what a reader should know.
         examples: for each of the strongest maps, if they were asked for, its strongest unit in the photo where its
             share is the largest, carried down; `image` of a unit counts `photos`.
+        answers: what the class of each photo is called.
         made_with: versions of deconvnet and torch.
     """
 
@@ -53,6 +54,7 @@ class ResponsibleMaps(Savable):
     skipped: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
     examples: Reconstruction | None = None
+    answers: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.photos)

@@ -136,14 +136,27 @@ class Steps(Savable):
 
     @cached_property
     def changing(self) -> tuple[StepDown, ...]:
-        """The steps that change something: without reshaping, dropout and the like."""
-        at = {step.layer: step.signal for step in self.steps}
+        """The steps that change something: without reshaping, dropout and the like.
+
+        Layers that none of the signal comes to are left out too, such as other levels of a detector, unless all of it
+        dies out on the way. Of an answer that stands in a long list, the first step is the map that it is read from.
+        """
+        at = {step.layer: step.signal for step in self._way}
 
         def same(step: StepDown) -> bool:
             above = [at[layer].flatten() for layer in step.undone if layer in at]
             return len(step.undone) == 1 == len(above) and torch.equal(above[0], step.signal.flatten())
 
-        return tuple(step for step in self.steps if not same(step))
+        return tuple(step for step in self._way if not same(step))
+
+    @cached_property
+    def _way(self) -> tuple[StepDown, ...]:
+        """The steps that a signal comes to, from the first map on that holds it as it started."""
+        if not bool(self.steps[-1].signal.any()):
+            return self.steps
+        reached = [step for step in self.steps if bool(step.signal.any())]
+        first = _first_in_maps(reached)
+        return (replace(reached[first], undone=(), how=""), *reached[first + 1 :])
 
     @cached_property
     def blocks(self) -> tuple[tuple[StepDown, ...], ...]:
@@ -157,10 +170,10 @@ class Steps(Savable):
             list[StepDown](),
             list[tuple[StepDown, ...]](),
         )
-        layers, sizes = [step.layer for step in self.steps], [tuple(step.signal.shape[1:]) for step in self.steps]
-        for group in blocks(layers, [step.undone for step in self.steps], sizes):
-            waiting += [self.steps[i] for i in group if self.steps[i].layer in changing]
-            if self.steps[group[-1]].layer in changing:
+        layers, sizes = [step.layer for step in self._way], [tuple(step.signal.shape[1:]) for step in self._way]
+        for group in blocks(layers, [step.undone for step in self._way], sizes):
+            waiting += [self._way[i] for i in group if self._way[i].layer in changing]
+            if self._way[group[-1]].layer in changing:
                 groups.append(tuple(waiting))
                 waiting = []
         return tuple(groups)
@@ -226,6 +239,19 @@ class Steps(Savable):
 
     def _drawn(self, *, pixels: bool, whole: bool = False, **layout: Unpack[LayoutOptions]) -> Figure:
         return self.figure(whole=whole, **layout)
+
+
+def _first_in_maps(steps: Sequence[StepDown]) -> int:
+    """The index of the first step whose signal lies in maps of several positions, if none before does more than move
+    it about; else 0.
+    """
+    started = steps[0].signal[steps[0].signal != 0].sort().values
+    for i, step in enumerate(steps):
+        if not torch.equal(step.signal[step.signal != 0].sort().values, started):
+            break
+        if step.signal.ndim == steps[-1].signal.ndim and math.prod(step.signal.shape[1:]) > 1:
+            return i
+    return 0
 
 
 def _flat(step: StepDown, axes: int) -> tuple[StepDown, str]:

@@ -24,7 +24,7 @@ from deconvnet.viewer import asks
 from deconvnet.viewer.bench import Arrived, Bench, BenchPhoto
 from deconvnet.viewer.brush import covered, covered_picture, covered_x
 from deconvnet.viewer.images import forward_tile, map_image, signal_picture, webp
-from deconvnet.viewer.layer_views import Units, cell_view, corners
+from deconvnet.viewer.layer_views import Units, cell_view, corners, outline_of
 from deconvnet.viewer.look import Look, Seen, look_at
 from deconvnet.viewer.passing import Passing
 from deconvnet.viewer.select import Likely, units_seeing
@@ -143,7 +143,8 @@ class Answers:
         """A class's picture."""
         result, likely = self._explained(ask)
         box = result.box(0, "energy" if likely.position else "none")
-        return {"box": corners(box), "picture": webp(signal_picture(result, 0, box)), "notes": result.notes}
+        return {"box": corners(box), "outline": outline_of(result, 0), "picture": webp(signal_picture(result, 0, box)),
+                "notes": result.notes}  # fmt: skip
 
     def _unit_trust(self, ask: asks.UnitAsk, check: Check) -> dict[str, Any]:
         """What a unit's picture rests on."""

@@ -183,8 +183,7 @@ class Bench:
 
     def class_facts(self, likely: Likely) -> dict[str, Any]:
         """What a page is told of a class."""
-        return {"index": likely.index, "label": likely.label(self.loaded), "probability": likely.probability,
-                "position": likely.position, "share": likely.share}  # fmt: skip
+        return likely.facts(self.loaded)
 
     def layer_facts(self, name: str) -> dict[str, Any]:
         """What a page is told of a layer."""

@@ -129,3 +129,11 @@ def corners(box: Box) -> tuple[int, int, int, int]:
     """Top, left, bottom and right."""
     (top, left), (bottom, right) = box.low, box.high
     return top, left, bottom, right
+
+
+def outline_of(result: Reconstruction, i: int) -> tuple[int, int, int, int] | None:
+    """Top, left, bottom and right of the pixels that a class starts from; None where these are not known."""
+    if result.masks is None or not bool(result.masks[i].any()):
+        return None
+    rows, columns = (result.masks[i].any(axis).nonzero().flatten().tolist() for axis in (1, 0))
+    return rows[0], columns[0], rows[-1] + 1, columns[-1] + 1

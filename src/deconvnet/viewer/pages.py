@@ -159,10 +159,13 @@ class ClassView:
     Attributes:
         index: of the class.
         label: its name.
+        in_full: the name also says where it stands, as that of a detector's answer.
+        target: as it is written on the command line.
         probability: 0 to 1.
         position: y, x for networks that output a map; empty otherwise.
         share: of the positions of such a map where this class is the likeliest; None otherwise.
         box: as in `CellView`; the whole input for networks that do not output a map.
+        outline: top, left, bottom and right of the pixels that it starts from; None where these are not known.
         picture: as in `CellView`.
         steps: as in `CellView`.
         switches: as in `CellView`.
@@ -175,10 +178,13 @@ class ClassView:
 
     index: int
     label: str
+    in_full: bool
+    target: str
     probability: float
     position: tuple[int, ...]
     share: float | None
     box: tuple[int, int, int, int]
+    outline: tuple[int, int, int, int] | None
     picture: str
     steps: str
     switches: tuple[SwitchesView | None, ...]

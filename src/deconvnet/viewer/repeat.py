@@ -53,7 +53,8 @@ def setup(net: DeconvNet, loaded: LoadedModel) -> str:
     load = f"loaded = load_model({_given(loaded.spec)!r}{arguments})" if loaded.spec else "# loaded: your LoadedModel"
     names = "DeconvNet, load_model" if name else "DeconvNet, RuleSet, load_model"
     arithmetic = "".join(f", {name}={value!r}" for name, value in _arithmetic(net))
-    attach = f"net = DeconvNet(loaded.model, loaded.example_input{rules}{output}{arithmetic})"
+    labels = "" if attached(net).labels is None else ", labels=loaded.labels"
+    attach = f"net = DeconvNet(loaded.model, loaded.example_input{rules}{output}{labels}{arithmetic})"
     hung = "".join(
         f"\nnet = net.with_directions({each.layer!r}, weight, bias, rectify={each.rectify}, name={each.name!r})"
         for each in attached(net).directions

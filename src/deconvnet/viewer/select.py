@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from deconvnet._devices import in_float64
 from deconvnet._types import LayerInfo
+from deconvnet.models._names import answer_name
 from deconvnet.models.detector_answers import DetectorAnswers
 from deconvnet.models.load import LoadedModel
 from deconvnet.windows.receptive_field import Fields
@@ -44,11 +46,19 @@ class Likely:
         """As `DeconvNet.explain` takes it."""
         return (self.index, *self.position) if self.position else self.index
 
-    def label(self, loaded: LoadedModel) -> str:
-        """What it is called; a number of an output that has other axes than the photo, by where it stands."""
-        if len(self.position) > len(loaded.preprocess.size):
-            return f"number {self.target}"
-        return loaded.label(self.index)
+    def facts(self, loaded: LoadedModel) -> dict[str, Any]:
+        """What a page is told of it, as `ClassView` has it."""
+        answers = loaded.labels if isinstance(loaded.labels, DetectorAnswers) else None
+        is_array = len(self.position) > len(loaded.preprocess.size)
+        return {
+            "index": self.index,
+            "label": answer_name(loaded.labels, self.index, self.position if is_array else ()),
+            "in_full": is_array or answers is not None,
+            "target": ",".join(map(str, (self.index, *self.position))) if answers is None else answers.text(self.index),
+            "probability": self.probability,
+            "position": self.position,
+            "share": self.share,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +103,7 @@ class Ranked:
         words = text.casefold().split()
         index = int(text) if text.strip().isdecimal() and len(text) < _DIGITS else None
         likely = ((rank, self[rank]) for rank in range(len(self) if words else 0))
-        order = {rank: 0 if of.index == index else _match(of.label(loaded), words) for rank, of in likely}
+        order = {rank: 0 if of.index == index else _match(of.facts(loaded)["label"], words) for rank, of in likely}
         return sorted((rank for rank, match in order.items() if match is not None), key=lambda rank: order[rank] or 0)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from deconvnet._errors import ArgumentError
 from deconvnet.viewer.images import forward_tile, photo_pictures, signal_picture, webp
-from deconvnet.viewer.layer_views import MAP_BYTES, LayerUnits, as_many_as_fit, corners, extra_bytes
+from deconvnet.viewer.layer_views import MAP_BYTES, LayerUnits, as_many_as_fit, corners, extra_bytes, outline_of
 from deconvnet.viewer.look import Look
 from deconvnet.viewer.pages import (
     ClassView,
@@ -168,12 +168,9 @@ def class_view(look: Look, likely: Likely, words: Words) -> tuple[ClassView, Con
     names = layer_names(look, way.down)
     box = result.box(0, "energy" if likely.position else "none")
     view = ClassView(
-        index=likely.index,
-        label=likely.label(look.loaded),
-        probability=likely.probability,
-        position=likely.position,
-        share=likely.share,
+        **likely.facts(look.loaded),
         box=corners(box),
+        outline=outline_of(result, 0),
         picture=webp(signal_picture(result, 0, box)),
         steps=webp(passing.strip(0, names), quality=92),
         switches=passing.switches(0, names),

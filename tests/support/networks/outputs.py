@@ -69,7 +69,7 @@ _ended(nn.Sigmoid, "sigmoid")
 def _(p: Any) -> nn.Module:
     def wiring(m: Any, x: Tensor) -> Tensor:
         scores = m.scores(m.pool(m.relu(m.first(x))).flatten(1))
-        return rated(scores, scores.softmax(1).log1p())
+        return rated(scores, scores.softmax(1).log1p(), "softmax")
 
     return Wired(
         wiring,

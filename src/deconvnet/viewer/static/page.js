@@ -137,7 +137,7 @@ class Page {
     $("title").textContent = title;
     $("subtitle").textContent = layer
       ? `activation ${number(shown.activation)}${shown.activation === 0 ? ", so that its picture is all grey" : ""}; the picture shows rows ${box[0]} to ${box[2]} and columns ${box[1]} to ${box[3]} of ${height}×${width}`
-      : `class ${shown.index}, ${percent(shown.probability)}${at(shown.position)}`;
+      : shown.in_full ? percent(shown.probability) : `class ${shown.index}, ${percent(shown.probability)}${at(shown.position)}`;
     $("missing").textContent = missing.join("; ");
     $("missing").hidden = !missing.length;
     this.photo.show(photo, shown, part, title);

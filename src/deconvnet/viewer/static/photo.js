@@ -26,6 +26,8 @@ class Photo {
     place($("box"), shown.box, height, width);
     place($("laid"), shown.box, height, width);
     $("box").hidden = !part;
+    $("outline").hidden = $("outline-words").hidden = !shown.outline;
+    if (shown.outline) place($("outline"), shown.outline, height, width);
     $("laid").alt = `${words}, laid over the photo`;
     this.#fade();
     const overlay = await this.#overlay(shown.picture);

@@ -49,9 +49,9 @@ function unitCall(layer, { channel }, { position }) {
   };
 }
 
-function classCall({ index, position }) {
+function classCall({ index, position, target }) {
   return {
     call: `net.explain(x, ${position.length ? tuple([index, ...position]) : index})`,
-    words: ["explain", "--target", [index, ...position].join(",")],
+    words: ["explain", "--target", target],
   };
 }
