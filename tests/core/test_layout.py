@@ -21,7 +21,7 @@ usual = mock.patch("deconvnet.core.up.positions_together", lambda x: x)
 
 
 @silent_units_are_fine
-@pytest.mark.sampled(every=6)
+@pytest.mark.sampled(every=9)
 @pytest.mark.parametrize(
     ("network", "rules"),
     [(network, rules) for network in ON_MAPS for rules in RULES.values()],

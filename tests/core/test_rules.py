@@ -24,7 +24,7 @@ from deconvnet import DeconvNet, UnsupportedOperationError
 # every network, every layer, every rule set ---------------------------------------------------------
 
 
-@pytest.mark.sampled(every=4)
+@pytest.mark.sampled(every=6)
 @every_network
 @pytest.mark.parametrize(
     ("rules", "way"),

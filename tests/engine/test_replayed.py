@@ -72,7 +72,7 @@ def a_class(seed: int) -> Callable[[DeconvNet], Reconstruction]:
     return lambda net: net.explain(images(seed), 1)
 
 
-@pytest.mark.sampled(every=24)
+@pytest.mark.sampled(every=36)
 @pytest.mark.parametrize("rules", ["deconvnet", "guided", "gradient"])
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
 def test_replays_give_the_bits_of_the_computed_passes_on_all_networks(network: Network, rules: str):

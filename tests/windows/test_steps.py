@@ -30,7 +30,7 @@ def same_on_both_paths(net: DeconvNet, x: Tensor, layer: str, position: tuple[in
     assert torch.equal(all_at_once.windows, windowed.windows)
 
 
-@pytest.mark.sampled(every=3)
+@pytest.mark.sampled(every=4)
 @pytest.mark.parametrize(
     ("network", "rules"),
     [(network, rules) for network in NOT_REPEATED for rules in RULES if differs(rules, network)],
