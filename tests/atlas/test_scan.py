@@ -205,3 +205,22 @@ def test_a_network_without_rectifiers_has_to_be_told_its_layers():
     plain = DeconvNet(nn.Sequential(nn.Conv2d(3, 2, 3)), torch.zeros(1, 3, 8, 8))
     with pytest.raises(ArgumentError, match="the network does not have a rectifier"):
         layers_of(plain, "all")
+
+
+class Groups(nn.Module):
+    """Rectifies feature maps before and after these stand in groups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.relu, self.head = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1)
+        self.of_groups = nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.of_groups(self.relu(self.conv(x)).unflatten(1, (2, 2))).flatten(1, 2))
+
+
+def test_layers_whose_maps_stand_in_groups_are_refused_and_not_among_all():
+    net = DeconvNet(Groups().eval(), torch.zeros(1, 3, 8, 8))
+    with pytest.raises(ArgumentError, match="a unit of 'of_groups' has a position of 3 numbers, in 2x6x6"):
+        layers_of(net, ["of_groups"])
+    assert [info.name for info in layers_of(net, "all")] == ["relu"]

@@ -668,7 +668,11 @@ def answer_title(row):
     ("target", "mask", "words"),
     [
         ("owl", "none.png", "cannot read 'none.png'"),
-        ("owl", "small.png", "the mask 'small.png' is of 20x30 pixels, and the photo of 400x600"),
+        (
+            "owl",
+            "small.png",
+            "'small.png' is 30 pixels wide and 20 high, and the photo 600 pixels wide and 400 high",
+        ),
         ("owl", "black.png", "nothing of what the network sees lies under the white of the mask 'black.png'"),
         ("owl,3,3", "white.png", "--mask goes with --target CLASS"),
         (None, "white.png", "--mask goes with --target CLASS"),

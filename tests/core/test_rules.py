@@ -1,6 +1,7 @@
 """Every rule set against the oracle, on the whole zoo, and what is no rectifier."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -141,13 +142,14 @@ def test_the_rule_set_gradient_is_autograd(network: Network):
     assert result.rules.smooth == "gradient"
 
 
+@pytest.mark.sampled(every=2)
+@pytest.mark.parametrize(("rules", "way"), [("gradient", GRADIENT), ("deconvnet", DECONVNET), ("guided", GUIDED)])
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_with_smooth_rectify_an_activation_is_a_rectifier_on_the_way_down(name: str):
+def test_with_smooth_rectify_an_activation_is_a_rectifier_on_the_way_down(name: str, rules: str, way: WayDown):
     network = BY_NAME[name]
     x = network.images()
-    net = attached(network.name, "deconvnet", smooth="rectify")
-    way = WayDown(activations_rectify=True)
-    truth = oracle(name, way)
+    net = attached(network.name, rules, smooth="rectify")
+    truth = oracle(name, replace(way, activations_rectify=True))
     signal = start_on(truth.outputs[top_of(network)])
     result = net.project(x, top_of(network), start=signal)
     assert_equal(result.full(), truth.picture(top_of(network), signal))

@@ -9,8 +9,9 @@ from scipy.stats import spearmanr
 from skimage.filters import sobel
 from support.pictured import images, of_class, of_unit, pooled_net
 
-from deconvnet.probes.edge_likeness import edges
+from deconvnet.probes.edge_likeness import _words, edges
 from deconvnet.probes.edges import edges_of
+from deconvnet.probes.measure import Null, outside
 
 
 def test_edges_are_those_of_sobel():
@@ -56,3 +57,17 @@ def test_a_constant_image_has_no_edges():
 def test_a_picture_without_values_has_no_answer():
     pictured = replace(of_unit(net=pooled_net()), own=np.zeros_like(of_unit().own))
     assert "zero everywhere" in edges(pictured).why_not
+
+
+def test_a_number_that_prints_as_the_limit_does_is_not_called_more_or_less():
+    null = Null("other images", (0.9101,) * 30)
+    assert not [*outside(0.9140, [null]), *outside(0.9060, [null])]
+    assert [*outside(0.93, [null])] == [(null, "more", "0.91 to 0.91")]
+
+
+@pytest.mark.parametrize(("value", "begins"), [
+    (0.2, "The picture's strength follows the image's edges (rank correlation 0.20) more than those of other images ("),
+    (-0.09, "The picture's strength does not follow the image's edges: its rank correlation with them is -0.09, more "),
+])  # fmt: skip
+def test_a_picture_that_is_nearer_to_edges_than_others_need_not_follow_them(value, begins):
+    assert _words(value, (Null("other images", tuple(np.linspace(-0.2, -0.1, 30))),)).startswith(begins)

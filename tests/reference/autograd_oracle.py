@@ -99,7 +99,8 @@ class OracleActivation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.way.activations_rectify:
             return self.function(x)
-        return with_way_down(x, self.function(x), lambda signal: signal.clamp(min=0))
+        value = self.function(x)
+        return rectified(x, value, value.detach() > 0, self.way)
 
 
 class OracleMaxPool(nn.Module):

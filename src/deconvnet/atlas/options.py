@@ -46,6 +46,7 @@ MOST_ON_ACCELERATOR = 64  # fewer would leave it waiting for this process
 _MEMORY = "2GB"  # for a batch; not what is free, so that all machines choose the same
 _SMALLEST, _LARGEST = 32, 128  # pixels of a tile
 _TRUST_SAMPLES = 3
+_AXES = (0, 2)  # of the maps of a layer
 _MOST_ACTORS = 10**4  # of Ray: of one core each gets a ten-thousandth at least
 
 Engine = Literal["local", "ray"]
@@ -207,14 +208,15 @@ def scan_layers(
     Args:
         attached: the network.
         infos: of all its layers.
-        layers: names; or "all" for the output of every rectifier.
+        layers: names; or "all" for the output of every rectifier whose units lie on maps, or are single numbers.
 
     Raises:
-        ArgumentError: none, one twice, or a layer without feature maps.
+        ArgumentError: none, one twice, or a layer whose maps stand in groups.
         LayerNotFoundError: an unknown name.
     """
     if isinstance(layers, str):
-        layers = rectifiers(attached.own_graph()) if layers == "all" else [layers]
+        every = [name for name in rectifiers(attached.own_graph()) if len(infos[name].size) in _AXES]
+        layers = every if layers == "all" else [layers]
         if not layers:
             raise ArgumentError("the network does not have a rectifier: name the layers.")
     listed = layer_names(attached, layers)
@@ -223,6 +225,12 @@ def scan_layers(
         value_of(attached.own_graph(), name)
     if not names or len(names) < len(listed):
         raise ArgumentError(f"layers are names, each once, or 'all'; got {short(layers)}.")
+    for name in listed:
+        if len(size := infos[name].size) not in _AXES:
+            raise ArgumentError(
+                f"a unit of {name!r} has a position of {len(size)} numbers, in {'x'.join(map(str, size))}: an atlas is "
+                "of feature maps with a row and a column, and of single numbers. Take a layer below or above."
+            )
     return tuple(info for name, info in infos.items() if name in names)
 
 

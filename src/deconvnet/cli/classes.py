@@ -99,7 +99,9 @@ def class_facts(
 
     first = units[0].position
     there: tuple[slice | int, ...] = (slice(None), *(first or ()))
-    answer = int((wins if first is None else probabilities[there].flatten()).argmax())
+    values, channel = wins if first is None else probabilities[there].flatten(), units[0].channel
+    likeliest = channel is not None and bool(values[channel] == values.max())  # also where softmax gives all the same
+    answer = channel if channel is not None and likeliest else int(values.argmax())
     if masks is None:
         classes = [facts(unit.channel or 0, unit.position) for unit in units]
     else:

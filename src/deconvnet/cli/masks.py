@@ -43,10 +43,8 @@ def class_masks(network: Network, mask: Path, photo: "Photo", size: tuple[int, .
     plain = replace(own, mean=(0.0,), std=(1.0,), channels=1, scale=1.0, interpolation="nearest", value_range=None)
     drawn = plain.read(mask)
     if drawn.size != photo.size:
-        sizes = ["x".join(map(str, each)) for each in (drawn.size, photo.size)]
-        raise ArgumentError(
-            f"the mask {str(mask)!r} is of {sizes[0]} pixels, and the photo of {sizes[1]}: draw it on the photo."
-        )
+        sizes = [f"{width} pixels wide and {height} high" for height, width in (drawn.size, photo.size)]
+        raise ArgumentError(f"the mask {str(mask)!r} is {sizes[0]}, and the photo {sizes[1]}: draw it on the photo.")
     seen = interpolate(plain.image(drawn), size=size[1:], mode="nearest-exact")[0, 0]
     white = seen > float(drawn.pixels.max()) / 2
     if not bool(white.any()):

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from deconvnet._errors import UnsupportedOperationError
-from deconvnet.core import ops
 from deconvnet.core.adjoint import by_adjoint, by_derivative, if_smooth_is_admitted
 from deconvnet.core.graph import Size, Step, Value, per_axis
-from deconvnet.core.paper import TWO_SIGNALS
+from deconvnet.core.paper import TWO_SIGNALS, relu
 from deconvnet.core.rules import Call, Memory, Rule, RuleSet
 
 
@@ -289,7 +288,8 @@ def _constant_gate(step: Step, gate: int) -> Rule:
 def activation(step: Step, rules: RuleSet) -> Rule:
     """Refused, because the paper knows rectifiers alone, unless the rule set says what becomes of it."""
     if rules.smooth == "rectify":
-        return Rule("rectify (smooth)", lambda call, signal: ops.rectify(signal), smooth="rectified", rectifies=True)
+        rule = relu(step, rules)
+        return replace(rule, words=f"{rule.words} (smooth)", smooth="rectified")
     if rules.smooth == "gradient":
         return if_smooth_is_admitted(step, rules, "an activation")
     raise UnsupportedOperationError(

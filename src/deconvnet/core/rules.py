@@ -31,7 +31,7 @@ class RuleSet:
             divisor of the way up ("divisor"), or differentiated ("gradient").
         gates: in a product with a map of a single value, as in squeeze-and-excite, the single value
             is a "constant" of the way up, or both are signals ("product").
-        smooth: activations that are not rectifiers are refused, treated as rectifiers ("rectify") or
+        smooth: activations that are not rectifiers are refused, treated as ReLU is ("rectify") or
             differentiated ("gradient"); "gradient" admits other smooth operations as well.
         detach: where the network detaches a value (`detach()`, `.data`, `no_grad`), the signal passes ("identity"),
             or stops ("zero"), as a derivative does.

@@ -79,4 +79,9 @@ def _words(value: float, nulls: tuple[Null, ...]) -> str:
     ]
     if not said:
         return ""
+    if round(value, 2) <= 0:
+        return (
+            f"The picture's strength does not follow the image's edges: its rank correlation with them is {value:.2f}, "
+            f"{', and '.join(said)}."
+        )
     return f"The picture's strength follows the image's edges (rank correlation {value:.2f}) {', and '.join(said)}."

@@ -59,8 +59,8 @@ class Measure:
 
 
 def outside(value: float, nulls: Iterable[Null]) -> Iterator[tuple[Null, str, str]]:
-    """The nulls that a value lies outside of: each with "more" or "less", and its limits in words."""
+    """The nulls that a value lies outside of, in two decimals: each with "more" or "less", and its limits in words."""
     for null in nulls:
         side, limits = null.side(value), null.limits
-        if side and limits is not None:
+        if side and limits is not None and f"{value:.2f}" != f"{limits[side > 0]:.2f}":
             yield null, "more" if side > 0 else "less", f"{limits[0]:.2f} to {limits[1]:.2f}"

@@ -373,7 +373,8 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _title(steps: Steps) -> str:
-    return f"{steps.unit.layer}, {caption(steps.unit, steps.activation)} ({steps.rules.name})"
+    layer = "" if steps.unit.name else f"{steps.unit.layer}, "
+    return f"{layer}{caption(steps.unit, steps.activation)} ({steps.rules.name})"
 
 
 def _legend(wide: int) -> str:

@@ -84,7 +84,7 @@ Fields = tuple[Field, ...] | None  # per spatial axis; None: the whole input
 def fields(
     steps: Iterable[Step], source: Value, blocked: Mapping[str, frozenset[int]], rows: Mapping[str, Operation]
 ) -> dict[str, Fields]:
-    """The field of every value above `source`, in positions of `source`.
+    """The field of every value above `source`, in positions of `source`; None if its positions have other axes.
 
     Args:
         steps: in order.
@@ -95,13 +95,16 @@ def fields(
     axes = len(source.shape) - 2
     whole = (Field(1, ((0, 0),)),) * max(axes, 0)
     of: dict[str, Fields] = {source.name: whole if axes > 0 else None}
+    others = set()  # of which the last axes are those of the maps, as where feature maps stand in groups
     for step in steps:
         shut = blocked.get(step.output.name, frozenset())
         below = [value for i, value in enumerate(step.signals) if i not in shut and value.name in of]
         if below:
             sees = row_of(step, rows).sees
             of[step.output.name] = None if sees is None else _through(step, below, of, sees, axes)
-    return of
+            if len(step.output.map_size) != axes:
+                others.add(step.output.name)
+    return {**of, **dict.fromkeys(others)}
 
 
 def box(field: Fields, position: Sequence[int], size: Sequence[int]) -> Box:
