@@ -45,4 +45,4 @@ def pytest_collection_finish() -> None:
     """PyTorch brings so many objects that looking for garbage among them took a tenth of the time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(100_000, 20, 100)

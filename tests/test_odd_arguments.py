@@ -61,7 +61,7 @@ def foreign_errors(call: Call, name: str) -> Iterator[str]:
                 yield f"{name}={words}: {type(fault).__name__}: {str(fault)[:100]}"
 
 
-@pytest.mark.sampled(every=3)
+@pytest.mark.sampled(every=4)
 @pytest.mark.parametrize("name", [*public_names()])
 def test_an_odd_argument_is_taken_or_refused_in_our_own_words(name, calls):
     assert name in calls, f"{name} is public: say in tests/support/odd.py, good_calls, how it is called."

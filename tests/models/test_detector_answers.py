@@ -75,6 +75,7 @@ def test_what_is_left_open_stands_for_any(target, matches):
         ("nothing", "'nothing', class 0, stands for what is not an object"),
         ("emu", "no class 'emu' among the 3"),
         ((0, 0, "dog", 0), r"a tuple \(level, anchor, class, y, x\); got \(0, 0, 'dog', 0\)"),
+        ("0,-1,dog,0,0", "anchors in level 0, counted from 0; got -1"),
         ("0,dog,0,0", r"LEVEL,ANCHOR,CLASS,Y,X, such as 2,4,dog,12,20, .* got '0,dog,0,0'"),
         ((None, 2, "dog", None, None), r"no level has an answer at .*: .* levels are 2x3 with 2, 1x2 with 1\."),
     ],

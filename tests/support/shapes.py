@@ -12,7 +12,7 @@ from jaxtyping import AbstractArray
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_FIRST, _EVERY = 100, 10  # calls of a function in a process that are checked: so many, then one in so many
+_FIRST, _EVERY = 50, 20  # calls of a function in a process that are checked: so many, then one in so many
 
 
 def check_shapes(package: str) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,20 @@ class BenchVisit(Visit):
         raise AssertionError(f"never: {condition}")
 
 
-@pytest.fixture
-def visit(chromium, address, photos) -> Iterator[BenchVisit]:
+@contextmanager
+def visiting(chromium: Any, address: str, photo: Path) -> Iterator[BenchVisit]:
     each = BenchVisit(chromium, address)
     each.open()
-    each.bring(photos[0])
+    each.bring(photo)
     yield each
     each.check()
     each.context.close()
+
+
+@pytest.fixture
+def visit(chromium, address, photos) -> Iterator[BenchVisit]:
+    with visiting(chromium, address, photos[0]) as each:
+        yield each
 
 
 def title(page: Any) -> str:
@@ -296,13 +303,8 @@ def test_before_any_photo_it_says_what_to_do(chromium, address):
 
 @pytest.fixture
 def visit_of_many(chromium, photos) -> Iterator[BenchVisit]:
-    with running(bench_of_many()) as address:
-        each = BenchVisit(chromium, address)
-        each.open()
-        each.bring(photos[0])
+    with running(bench_of_many()) as address, visiting(chromium, address, photos[0]) as each:
         yield each
-        each.check()
-        each.context.close()
 
 
 def test_a_class_beyond_the_likeliest_is_found_by_keyboard_and_kept_in_the_address(visit_of_many, photos):

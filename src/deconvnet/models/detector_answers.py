@@ -18,7 +18,8 @@ from deconvnet._types import Box
 from deconvnet.models._names import answer_name, class_index
 
 _FORM = "(level, anchor, class, y, x)"
-_WRITTEN = re.compile(r"(\*|\d{1,9}),\s*(\*|\d{1,9}),\s*(.+?),\s*(\*|\d{1,9}),\s*(\*|\d{1,9})")
+_INDEX = r"(\*|-?\d{1,9})"
+_WRITTEN = re.compile(rf"{_INDEX},\s*{_INDEX},\s*(.+?),\s*{_INDEX},\s*{_INDEX}")
 _NAMED = re.compile(r"(.+), level (\d{1,9}), anchor (\d{1,9}), at \((\d{1,9}), (\d{1,9})\)")
 
 
